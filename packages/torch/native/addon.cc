@@ -1,0 +1,86 @@
+// Lists the exported functions, and nothing else but the hand-over of the error class.
+#include "addon.h"
+
+#include "convert.h"
+
+namespace addon {
+namespace {
+
+napi_ref torchErrorClass = nullptr;
+
+// initialize(TorchError): the class that failures are thrown as
+napi_value initialize(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const auto [errorClass] = arguments<1>(env, info);
+    check(env, napi_create_reference(env, errorClass, 1, &torchErrorClass), "expected a class");
+    return undefinedValue(env);
+  });
+}
+
+}  // namespace
+
+void throwTorchError(napi_env env, const std::string& message) {
+  napi_value text, errorClass, error;
+  if (napi_create_string_utf8(env, message.data(), message.size(), &text) == napi_ok && torchErrorClass &&
+      napi_get_reference_value(env, torchErrorClass, &errorClass) == napi_ok &&
+      napi_new_instance(env, errorClass, 1, &text, &error) == napi_ok) {
+    napi_throw(env, error);
+  } else {
+    napi_throw_error(env, nullptr, message.c_str());
+  }
+}
+
+}  // namespace addon
+
+NAPI_MODULE_INIT() {
+  using namespace addon;
+  const struct {
+    const char* name;
+    napi_callback function;
+  } functions[] = {
+      {"initialize", initialize},
+      {"operator", findOperator},
+      {"hasOperator", hasOperator},
+      {"schemas", listSchemas},
+      {"call", call},
+      {"release", release},
+      {"releaseAll", releaseAll},
+      {"isLive", live},
+      {"memory", memory},
+      {"shape", sizes},
+      {"strides", strides},
+      {"scalarType", scalarType},
+      {"device", device},
+      {"storageBytes", storageBytes},
+      {"adjustExternalMemory", adjustExternalMemory},
+      {"fromBytes", fromBytes},
+      {"toBytes", toBytes},
+      {"backward", backward},
+      {"gradients", gradients},
+      {"gradient", getGradient},
+      {"setGradient", setGradient},
+      {"requiresGradient", requiresGradient},
+      {"setRequiresGradient", setRequiresGradient},
+      {"isLeaf", isLeaf},
+      {"setGradientMode", setGradientMode},
+      {"manualSeed", manualSeed},
+      {"createGenerator", createGenerator},
+      {"releaseGenerator", releaseGenerator},
+      {"seedGenerator", seedGenerator},
+      {"generatorState", generatorState},
+      {"setGeneratorState", setGeneratorState},
+      {"environment", environment},
+      {"setThreads", setThreads},
+      {"catchInterrupts", catchInterrupts},
+      {"interrupts", interrupts},
+  };
+  for (const auto& entry : functions) {
+    napi_value function;
+    if (napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function) != napi_ok ||
+        napi_set_named_property(env, exports, entry.name, function) != napi_ok) {
+      napi_throw_error(env, nullptr, "the addon's functions could not be exported");
+      return nullptr;
+    }
+  }
+  return exports;
+}

@@ -1,0 +1,61 @@
+// The exported functions, one per entry of the table in addon.cc, and the reading of their arguments.
+#pragma once
+
+#include <node_api.h>
+
+#include <array>
+
+#include "guard.h"
+
+namespace addon {
+
+// The first N arguments of a call; missing ones read as undefined.
+template <size_t N>
+std::array<napi_value, N> arguments(napi_env env, napi_callback_info info) {
+  std::array<napi_value, N> values;
+  size_t count = N;
+  check(env, napi_get_cb_info(env, info, &count, values.data(), nullptr, nullptr), "the arguments must be readable");
+  return values;
+}
+
+// dispatch.cc
+napi_value findOperator(napi_env, napi_callback_info);
+napi_value hasOperator(napi_env, napi_callback_info);
+napi_value listSchemas(napi_env, napi_callback_info);
+napi_value call(napi_env, napi_callback_info);
+// tensors.cc
+napi_value release(napi_env, napi_callback_info);
+napi_value releaseAll(napi_env, napi_callback_info);
+napi_value live(napi_env, napi_callback_info);
+napi_value memory(napi_env, napi_callback_info);
+napi_value sizes(napi_env, napi_callback_info);
+napi_value strides(napi_env, napi_callback_info);
+napi_value scalarType(napi_env, napi_callback_info);
+napi_value device(napi_env, napi_callback_info);
+napi_value storageBytes(napi_env, napi_callback_info);
+napi_value adjustExternalMemory(napi_env, napi_callback_info);
+napi_value fromBytes(napi_env, napi_callback_info);
+napi_value toBytes(napi_env, napi_callback_info);
+// autograd.cc
+napi_value backward(napi_env, napi_callback_info);
+napi_value gradients(napi_env, napi_callback_info);
+napi_value getGradient(napi_env, napi_callback_info);
+napi_value setGradient(napi_env, napi_callback_info);
+napi_value requiresGradient(napi_env, napi_callback_info);
+napi_value setRequiresGradient(napi_env, napi_callback_info);
+napi_value isLeaf(napi_env, napi_callback_info);
+napi_value setGradientMode(napi_env, napi_callback_info);
+// random.cc
+napi_value manualSeed(napi_env, napi_callback_info);
+napi_value createGenerator(napi_env, napi_callback_info);
+napi_value releaseGenerator(napi_env, napi_callback_info);
+napi_value seedGenerator(napi_env, napi_callback_info);
+napi_value generatorState(napi_env, napi_callback_info);
+napi_value setGeneratorState(napi_env, napi_callback_info);
+// environment.cc
+napi_value environment(napi_env, napi_callback_info);
+napi_value setThreads(napi_env, napi_callback_info);
+napi_value catchInterrupts(napi_env, napi_callback_info);
+napi_value interrupts(napi_env, napi_callback_info);
+
+}  // namespace addon

@@ -1,0 +1,156 @@
+// One function calls every operator that libtorch has: look the schema up, convert by it, callBoxed, convert back.
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/stack.h>
+#include <torch/csrc/api/include/torch/version.h>
+
+#include <sstream>
+
+#include "addon.h"
+#include "convert.h"
+#include "guard.h"
+
+namespace addon {
+namespace {
+
+struct Operator {
+  c10::optional<c10::OperatorHandle> handle;  // absent when this libtorch has no such operator
+  std::string name;
+  std::vector<Parameter> parameters;
+  // A result that is one of the written arguments (in-place and out= forms) is not handed back: the caller has it.
+  std::vector<bool> handsBack;
+};
+
+std::vector<Operator>& operators() {
+  static auto* instance = new std::vector<Operator>;
+  return *instance;
+}
+
+Operator describeOperator(const c10::OperatorHandle& handle) {
+  const auto& schema = handle.schema();
+  Operator op{handle, schema.name(), {}, {}};
+  if (!schema.overload_name().empty()) op.name += "." + schema.overload_name();
+  for (const auto& argument : schema.arguments()) op.parameters.push_back(describe(argument));
+  for (const auto& result : schema.returns()) {
+    const auto* alias = result.alias_info();
+    op.handsBack.push_back(!(alias && alias->isWrite()));
+  }
+  return op;
+}
+
+c10::optional<c10::OperatorHandle> find(const std::string& fullName) {
+  const auto dot = fullName.find('.');
+  const std::string name = fullName.substr(0, dot);
+  const std::string overload = dot == std::string::npos ? "" : fullName.substr(dot + 1);
+  return c10::Dispatcher::singleton().findSchema({name, overload});
+}
+
+constexpr size_t kMostArguments = 32;
+
+}  // namespace
+
+// operator(name: "aten::add.Tensor") -> index for call(); one that this libtorch lacks fails when it is called
+napi_value findOperator(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const auto [value] = arguments<1>(env, info);
+    const std::string name = toString(env, value);
+    const auto handle = find(name);
+    operators().push_back(handle ? describeOperator(*handle) : Operator{{}, name, {}, {}});
+    return fromInteger(env, static_cast<int64_t>(operators().size()) - 1);
+  });
+}
+
+// hasOperator(name) -> boolean
+napi_value hasOperator(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const auto [name] = arguments<1>(env, info);
+    return fromBool(env, find(toString(env, name)).has_value());
+  });
+}
+
+// schemas() -> the text of every schema
+napi_value listSchemas(napi_env env, napi_callback_info) {
+  return guarded(env, [&] {
+    std::vector<std::string> texts;
+    for (const auto& name : c10::Dispatcher::singleton().getAllOpNames()) {
+      const auto handle = c10::Dispatcher::singleton().findSchema(name);
+      if (!handle) continue;
+      std::ostringstream text;
+      text << handle->schema();
+      texts.push_back(text.str());
+    }
+    napi_value array;
+    check(env, napi_create_array_with_length(env, texts.size(), &array), "an array");
+    for (size_t i = 0; i < texts.size(); ++i) {
+      check(env, napi_set_element(env, array, static_cast<uint32_t>(i), fromString(env, texts[i])), "an element");
+    }
+    return array;
+  });
+}
+
+// call(index, ...arguments) -> the results: none, one, or an array
+napi_value call(napi_env env, napi_callback_info info) {
+  napi_value values[kMostArguments + 1];
+  size_t count = kMostArguments + 1;
+  const Operator* op = nullptr;
+  const auto explain = [&](const std::string& reason) {
+    const std::string shapes = op ? describeArguments(env, op->parameters, values + 1, count - 1) : "";
+    throwTorchError(env, (op ? op->name : "call") + (shapes.empty() ? "" : " (" + shapes + ")") + ": " + reason);
+    return nullptr;
+  };
+  return guarded(env, [&]() -> napi_value {
+    try {
+      check(env, napi_get_cb_info(env, info, &count, values, nullptr, nullptr), "the arguments must be readable");
+      if (count == 0 || count > kMostArguments + 1) throw UsageError("expected an operator and at most 32 arguments");
+      const int64_t index = toInteger(env, values[0], "an operator");
+      if (index < 0 || index >= static_cast<int64_t>(operators().size())) throw UsageError("expected the index of an operator");
+      op = &operators()[index];
+      if (!op->handle) throw UsageError("this libtorch (" TORCH_VERSION ") has no such operator");
+      const auto& parameters = op->parameters;
+      if (count - 1 > parameters.size()) throw UsageError("it takes at most " + std::to_string(parameters.size()) + " arguments, found " + std::to_string(count - 1));
+
+      thread_local torch::jit::Stack stack;
+      stack.clear();
+      for (size_t i = 0; i < parameters.size(); ++i) {
+        try {
+          if (i < count - 1) {
+            stack.push_back(toIValue(env, values[i + 1], parameters[i]));
+          } else if (parameters[i].fallback) {
+            stack.push_back(*parameters[i].fallback);
+          } else if (parameters[i].optional) {
+            stack.emplace_back();
+          } else {
+            throw UsageError("it is missing");
+          }
+        } catch (const UsageError& error) {
+          throw UsageError("argument '" + parameters[i].name + "': " + error.what());
+        }
+      }
+      op->handle->callBoxed(stack);
+
+      napi_value results[8];
+      size_t kept = 0;
+      for (size_t i = 0; i < stack.size(); ++i) {
+        if (!op->handsBack[i]) continue;
+        if (kept == 8) throw UsageError("operators with more than 8 results cannot be called");
+        results[kept++] = fromIValue(env, stack[i]);
+      }
+      stack.clear();
+      if (kept == 0) return nullptr;
+      if (kept == 1) return results[0];
+      napi_value array;
+      check(env, napi_create_array_with_length(env, kept, &array), "an array");
+      for (size_t i = 0; i < kept; ++i) check(env, napi_set_element(env, array, static_cast<uint32_t>(i), results[i]), "an element");
+      return array;
+    } catch (const c10::Error& error) {
+      return explain(error.what_without_backtrace());
+    } catch (const UsageError& error) {
+      return explain(error.what());
+    } catch (const std::bad_alloc&) {
+      return explain("out of memory");
+    } catch (const std::runtime_error& error) {
+      return explain(error.what());
+    }
+  });
+}
+
+}  // namespace addon

@@ -1,0 +1,94 @@
+// What this libtorch is and may use, and interrupts that must be seen while JavaScript is busy.
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <torch/csrc/api/include/torch/version.h>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "addon.h"
+#include "convert.h"
+
+namespace addon {
+namespace {
+
+std::atomic<int> interruptCount{0};
+
+// Only async-signal-safe calls in here. The second interrupt does not wait for a step that may take minutes.
+extern "C" void onInterrupt(int) {
+  if (interruptCount.fetch_add(1) == 0) return;
+  const char message[] = "\ninterrupted twice: stopped at once\n";
+  if (write(STDERR_FILENO, message, sizeof message - 1) < 0) {
+  }
+  _exit(130);
+}
+
+void set(napi_env env, napi_value object, const char* name, napi_value value) {
+  check(env, napi_set_named_property(env, object, name, value), "a property");
+}
+
+}  // namespace
+
+// environment() -> { version, threads, cudaBuilt, cudaDevices, oneDnn, build }
+napi_value environment(napi_env env, napi_callback_info) {
+  return guarded(env, [&] {
+    napi_value object;
+    check(env, napi_create_object(env, &object), "an object");
+    const bool cuda = at::hasCUDA();
+    set(env, object, "version", fromString(env, TORCH_VERSION));
+    set(env, object, "threads", fromInteger(env, at::get_num_threads()));
+    set(env, object, "cudaBuilt", fromBool(env, cuda));
+    set(env, object, "cudaDevices", fromInteger(env, cuda ? at::detail::getCUDAHooks().getNumGPUs() : 0));
+    set(env, object, "oneDnn", fromBool(env, at::hasMKLDNN()));
+    set(env, object, "build", fromString(env, at::show_config()));
+    return object;
+  });
+}
+
+// setThreads(count)
+napi_value setThreads(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const auto [count] = arguments<1>(env, info);
+    at::set_num_threads(static_cast<int>(toInteger(env, count, "a number of threads")));
+#ifdef M_MMAP_THRESHOLD
+    // Activations are tens of megabytes and come back every step. By default glibc maps and unmaps each of them, and the
+    // kernel zeroes the pages every time; kept on the heap they are reused.
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+#endif
+    return undefinedValue(env);
+  });
+}
+
+// catchInterrupts(enabled): from now on SIGINT and SIGTERM are counted; the second one ends the process
+napi_value catchInterrupts(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const auto [enabled] = arguments<1>(env, info);
+    struct sigaction action = {};
+    if (toBool(env, enabled, "a boolean")) {
+      interruptCount = 0;
+      action.sa_handler = onInterrupt;
+      action.sa_flags = SA_RESTART;
+    } else {
+      action.sa_handler = SIG_DFL;
+    }
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+    return undefinedValue(env);
+  });
+}
+
+// interrupts() -> how many have arrived
+napi_value interrupts(napi_env env, napi_callback_info) {
+  return guarded(env, [&] { return fromInteger(env, interruptCount.load()); });
+}
+
+}  // namespace addon

@@ -1,0 +1,49 @@
+/** Gradients: the modes of recording, and derivatives with respect to given tensors. Methods of Tensor do the rest. */
+
+import { handlesOf, wrap } from "./dispatch.js";
+import { native } from "./native.js";
+import type { Tensor } from "./tensor.js";
+
+function withGradientMode<T>(enabled: boolean, body: () => T): T {
+  const before = native.setGradientMode(enabled);
+  try {
+    return body();
+  } finally {
+    native.setGradientMode(before);
+  }
+}
+
+/** Runs `body` without recording operations for the backward pass. `body` must be synchronous. */
+export function noGrad<T>(body: () => T): T {
+  return withGradientMode(false, body);
+}
+
+/** Runs `body` with recording switched on, also inside `noGrad`. */
+export function enableGrad<T>(body: () => T): T {
+  return withGradientMode(true, body);
+}
+
+export interface GradOptions {
+  /** Gradients with respect to the outputs; needed unless each output has one element. */
+  gradOutputs?: readonly Tensor[];
+  retainGraph?: boolean;
+  createGraph?: boolean;
+}
+
+/**
+ * The gradients of the sum of `outputs` with respect to each of `inputs`, without touching anyone's `grad`.
+ *
+ * @throws TorchError when an input took no part in the outputs.
+ */
+export function grad(outputs: readonly Tensor[], inputs: readonly Tensor[], options: GradOptions = {}): Tensor[] {
+  const { gradOutputs, createGraph = false, retainGraph = createGraph } = options;
+  const handles = native.gradients(
+    handlesOf(outputs),
+    handlesOf(inputs),
+    gradOutputs && handlesOf(gradOutputs),
+    retainGraph,
+    createGraph,
+    false,
+  );
+  return handles.map((handle) => wrap(handle as number));
+}

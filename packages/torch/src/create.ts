@@ -1,0 +1,100 @@
+/** Making tensors from JavaScript's numbers and typed arrays. */
+
+import {
+  type Device,
+  type DType,
+  dtypeCode,
+  dtypeOfArray,
+  elementSize,
+  type Scalar,
+  type TypedArray,
+} from "./dtype.js";
+import { ShapeError } from "./errors.js";
+import { native } from "./native.js";
+import { arange as arangeRange, full as fullWithInferredDtype } from "./operators.generated.js";
+import { elementCount, formatShape } from "./shape.js";
+import { type NestedArray, Tensor } from "./tensor.js";
+
+export interface TensorOptions {
+  dtype?: DType;
+  device?: Device;
+}
+
+function shapeOf(data: NestedArray): number[] {
+  const shape: number[] = [];
+  for (let level = data; Array.isArray(level); level = level[0] ?? 0) {
+    shape.push(level.length);
+    if (level.length === 0) break;
+  }
+  return shape;
+}
+
+function flattenInto(
+  target: Float64Array,
+  data: NestedArray,
+  shape: readonly number[],
+  axis: number,
+  offset: number,
+): number {
+  if (!Array.isArray(data)) {
+    if (axis !== shape.length) throw new ShapeError("the nested arrays differ in depth");
+    target[offset] = data;
+    return offset + 1;
+  }
+  if (data.length !== shape[axis]) {
+    throw new ShapeError(`the nested arrays differ in length along axis ${axis}: ${shape[axis]} and ${data.length}`);
+  }
+  let next = offset;
+  for (const element of data) next = flattenInto(target, element, shape, axis + 1, next);
+  return next;
+}
+
+function fromTypedArray(data: TypedArray, shape: readonly number[], { dtype, device = "cpu" }: TensorOptions): Tensor {
+  const own = data instanceof Uint16Array ? dtype : dtypeOfArray(data);
+  // A byte array may stand for any dtype of one byte, and 16-bit patterns for either half precision.
+  const stored = own === "uint8" && dtype === "bool" ? "bool" : (own ?? dtypeOfArray(data));
+  if (elementCount(shape) * elementSize(stored) !== data.byteLength) {
+    throw new ShapeError(`${data.length} elements do not fill the shape ${formatShape(shape)}`);
+  }
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const tensor = new Tensor(native.fromBytes(bytes, dtypeCode(stored), shape));
+  const target = dtype ?? stored;
+  if (target === stored && device === "cpu") return tensor;
+  using original = tensor;
+  return original.to({ dtype: target, device });
+}
+
+/**
+ * A tensor that holds a copy of `data`: a number, nested arrays of numbers, or a typed array with a `shape`.
+ * Plain numbers become float32 unless `dtype` says otherwise; a typed array keeps its own element type.
+ *
+ * @throws ShapeError when nested arrays are ragged or a typed array does not fill the shape.
+ */
+export function tensor(
+  data: NestedArray | TypedArray,
+  options: TensorOptions & { shape?: readonly number[] } = {},
+): Tensor {
+  if (typeof data === "object" && !Array.isArray(data))
+    return fromTypedArray(data, options.shape ?? [data.length], options);
+  const found = shapeOf(data);
+  const flat = new Float64Array(elementCount(found));
+  flattenInto(flat, data, found, 0, 0);
+  const shape = options.shape ?? found;
+  return fromTypedArray(flat, shape, { dtype: "float32", ...options });
+}
+
+/** A tensor of `shape` whose elements are all `value`; float32 unless `dtype` says otherwise. */
+export function full(
+  shape: readonly number[],
+  value: Scalar,
+  { dtype = "float32", device }: TensorOptions = {},
+): Tensor {
+  return fullWithInferredDtype(shape, value, { dtype, device });
+}
+
+/** The numbers from `start` (0 when left out) up to, not including, `end`; int64 when all are whole, as in PyTorch. */
+export function arange(end: number): Tensor;
+export function arange(start: number, end: number, step?: number, options?: TensorOptions): Tensor;
+export function arange(start: number, end?: number, step = 1, options: TensorOptions = {}): Tensor {
+  return end === undefined ? arangeRange(0, start) : arangeRange(start, end, step, options);
+}

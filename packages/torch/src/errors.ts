@@ -1,0 +1,27 @@
+/** Failures of the engine: what must hold, what was found, what to try. */
+
+/** A failure inside libtorch or at its boundary. The message names the operator and the shapes of its arguments. */
+export class TorchError extends Error {
+  override readonly name = "TorchError";
+}
+
+/** A tensor whose shape or dtype is not what a function asks for. */
+export class ShapeError extends Error {
+  override readonly name = "ShapeError";
+}
+
+/** A file that cannot be read as what it should be: damaged, truncated, or of another kind. */
+export class FileFormatError extends Error {
+  override readonly name = "FileFormatError";
+}
+
+/** The native addon or libtorch cannot be loaded. `attempts` lists what was tried, with the loader's own words. */
+export class EngineUnavailableError extends Error {
+  override readonly name = "EngineUnavailableError";
+  readonly attempts: readonly string[];
+
+  constructor(message: string, attempts: readonly string[], options?: ErrorOptions) {
+    super(message, options);
+    this.attempts = attempts;
+  }
+}

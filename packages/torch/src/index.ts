@@ -1,0 +1,35 @@
+/**
+ * Tensors, automatic differentiation, networks and optimizers: libtorch from TypeScript.
+ *
+ * @packageDocumentation
+ */
+
+export { enableGrad, type GradOptions, grad, noGrad } from "./autograd.js";
+export { arange, full, type TensorOptions, tensor } from "./create.js";
+export {
+  type Device,
+  type DType,
+  dtypeOfArray,
+  elementSize,
+  type MemoryFormat,
+  type Scalar,
+  type TypedArray,
+  type TypedArrays,
+} from "./dtype.js";
+export * from "./engine.js";
+export { EngineUnavailableError, FileFormatError, ShapeError, TorchError } from "./errors.js";
+export * from "./nn/index.js";
+export * from "./operators.js";
+export { Adam, type AdamOptions } from "./optim/adam.js";
+export { ExponentialMovingAverage } from "./optim/ema.js";
+export { Generator, manualSeed, rngState, setRngState } from "./random.js";
+export { keep, type MemoryUse, memory, scope } from "./scope.js";
+export { writeAll, writeFileAtomically } from "./serialization/atomic-file.js";
+export {
+  loadSafetensors,
+  readSafetensorsMetadata,
+  type SafetensorsContent,
+  saveSafetensors,
+} from "./serialization/safetensors.js";
+export { checkShape, elementCount, formatShape, type ShapePattern } from "./shape.js";
+export { type BackwardOptions, type NestedArray, Tensor } from "./tensor.js";

@@ -1,0 +1,139 @@
+/**
+ * The boundary to the addon: the only file that loads it, with its typed interface. Everything that libtorch reads from
+ * the environment is decided here, before the library is loaded.
+ */
+
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { EngineUnavailableError, TorchError } from "./errors.js";
+
+/** An integer that stands for a tensor in the addon's table; never reused. */
+export type Handle = number;
+
+export interface EngineEnvironment {
+  /** Version of libtorch, such as "1.13.0". */
+  readonly version: string;
+  /** Threads that one operator may use. */
+  readonly threads: number;
+  readonly cudaBuilt: boolean;
+  readonly cudaDevices: number;
+  readonly oneDnn: boolean;
+  /** libtorch's own description of its build. */
+  readonly build: string;
+}
+
+export interface Native {
+  initialize(errorClass: typeof TorchError): void;
+  operator(name: string): number;
+  hasOperator(name: string): boolean;
+  schemas(): string[];
+  // biome-ignore lint/suspicious/noExplicitAny: the schema decides the types; the generated wrappers state them
+  call(operator: number, ...values: unknown[]): any;
+  release(handle: Handle): void;
+  releaseAll(handles: Float64Array, count: number): void;
+  isLive(handle: Handle): boolean;
+  memory(): [tensors: number, bytes: number];
+  shape(handle: Handle): number[];
+  strides(handle: Handle): number[];
+  scalarType(handle: Handle): number;
+  device(handle: Handle): string;
+  storageBytes(handle: Handle): number;
+  adjustExternalMemory(change: number): void;
+  fromBytes(bytes: Uint8Array, scalarType: number, shape: readonly number[]): Handle;
+  toBytes(handle: Handle): ArrayBuffer;
+  backward(outputs: Handle[], gradients: Handle[] | undefined, retainGraph: boolean, createGraph: boolean): void;
+  gradients(
+    outputs: Handle[],
+    inputs: Handle[],
+    gradients: Handle[] | undefined,
+    retainGraph: boolean,
+    createGraph: boolean,
+    allowUnused: boolean,
+  ): (Handle | null)[];
+  gradient(handle: Handle): Handle | null;
+  setGradient(handle: Handle, gradient: Handle | null): void;
+  requiresGradient(handle: Handle): boolean;
+  setRequiresGradient(handle: Handle, flag: boolean): void;
+  isLeaf(handle: Handle): boolean;
+  setGradientMode(enabled: boolean): boolean;
+  manualSeed(seed: number | bigint): void;
+  createGenerator(device: string, seed: number | bigint): number;
+  releaseGenerator(id: number): void;
+  seedGenerator(id: number, seed: number | bigint): void;
+  generatorState(id: number): Handle;
+  setGeneratorState(id: number, state: Handle): void;
+  environment(): EngineEnvironment;
+  setThreads(count: number): void;
+  catchInterrupts(enabled: boolean): void;
+  interrupts(): number;
+}
+
+/** The package's root folder, the same from `src` and from `dist`. */
+function packageRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, "native", "CMakeLists.txt"))) {
+    const parent = dirname(folder);
+    if (parent === folder) throw new EngineUnavailableError("the folder of @stf/torch's native sources is missing", []);
+    folder = parent;
+  }
+  return folder;
+}
+
+/** Where the addon is, or would be after a build. */
+export const addonPath = join(packageRoot(), "native", "build", "torch.node");
+
+/** Features of this processor that matter to libtorch, in the kernel's spelling. Empty where the kernel does not say. */
+export function processorFlags(): ReadonlySet<string> {
+  try {
+    const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"));
+    return new Set(line?.[1]?.trim().split(/\s+/) ?? []);
+  } catch {
+    return new Set();
+  }
+}
+
+/**
+ * Settings that libtorch and its libraries read once, when they are loaded. What the user has set stays.
+ * Debian's libtorch picks AVX2 kernels even where the processor has AVX-512, which is up to 1.8 times slower, and it takes
+ * its thread count from a library that has been seen to answer 1 on two cores.
+ */
+function prepareEnvironment(): number {
+  const flags = processorFlags();
+  if (["avx512f", "avx512dq", "avx512vl", "avx512bw"].every((flag) => flags.has(flag))) {
+    process.env["ATEN_CPU_CAPABILITY"] ??= "avx512";
+  }
+  const asked = Number.parseInt(process.env["OMP_NUM_THREADS"] ?? "", 10);
+  const threads = asked > 0 ? asked : availableParallelism();
+  process.env["OMP_NUM_THREADS"] ??= String(threads);
+  process.env["OPENBLAS_NUM_THREADS"] ??= String(threads);
+  return threads;
+}
+
+function load(): Native {
+  const threads = prepareEnvironment();
+  if (!existsSync(addonPath)) {
+    throw new EngineUnavailableError(
+      `the native addon is not built: there is no ${addonPath}. Run "npm run setup" in the project's folder; "npx stf doctor" says what is missing.`,
+      [`${addonPath}: no such file`],
+    );
+  }
+  let native: Native;
+  try {
+    native = createRequire(import.meta.url)(addonPath) as Native;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new EngineUnavailableError(
+      `the native addon cannot be loaded: ${reason}. If libtorch was moved, updated or removed since the build, run "npm run setup"; "npx stf doctor" says more.`,
+      [`${addonPath}: ${reason}`],
+      { cause },
+    );
+  }
+  native.initialize(TorchError);
+  native.setThreads(threads);
+  return native;
+}
+
+export const native: Native = load();

@@ -1,0 +1,16 @@
+export { Conv2d, type Conv2dOptions } from "./conv.js";
+export { Embedding } from "./embedding.js";
+export { FlatParameters } from "./flat.js";
+export {
+  type Fans,
+  type Initializer,
+  kaimingNormal,
+  kaimingUniform,
+  torchDefault,
+  xavierNormal,
+  xavierUniform,
+  zerosInitializer,
+} from "./init.js";
+export { Linear, type LinearOptions } from "./linear.js";
+export { Module, type StateDict } from "./module.js";
+export { GroupNorm } from "./normalization.js";

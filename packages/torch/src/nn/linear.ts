@@ -1,0 +1,38 @@
+import { linear } from "../operators.generated.js";
+import type { Tensor } from "../tensor.js";
+import { likeInput } from "./cast.js";
+import { type Initializer, torchDefault } from "./init.js";
+import { Module } from "./module.js";
+
+export interface LinearOptions {
+  bias?: boolean;
+  init?: Initializer;
+  /** Initial values of the bias; those of the weight when left out. */
+  biasInit?: Initializer;
+}
+
+/**
+ * y = x Wᵀ + b
+ *
+ * Shapes: input `[..., inFeatures]`, output `[..., outFeatures]`. Parameters `weight` `[outFeatures, inFeatures]` and
+ * `bias` `[outFeatures]` are float32; an input of another dtype is computed in that dtype.
+ */
+export class Linear extends Module {
+  readonly weight: Tensor;
+  readonly bias: Tensor | null;
+
+  constructor(
+    inFeatures: number,
+    outFeatures: number,
+    { bias = true, init = torchDefault, biasInit = init }: LinearOptions = {},
+  ) {
+    super();
+    const fans = { fanIn: inFeatures, fanOut: outFeatures };
+    this.weight = this.registerParameter("weight", init([outFeatures, inFeatures], fans));
+    this.bias = bias ? this.registerParameter("bias", biasInit([outFeatures], fans)) : null;
+  }
+
+  forward(x: Tensor): Tensor {
+    return linear(x, likeInput(this.weight, x), this.bias && likeInput(this.bias, x));
+  }
+}

@@ -1,0 +1,62 @@
+/** Random numbers: the global seed, and generators of their own. Values equal PyTorch's for equal seeds on the CPU. */
+
+import { wrap } from "./dispatch.js";
+import type { Device } from "./dtype.js";
+import { native } from "./native.js";
+import type { Tensor } from "./tensor.js";
+
+const DEFAULT_GENERATOR = 0;
+
+const net = new FinalizationRegistry<number>((id) => native.releaseGenerator(id));
+
+/** Seeds the default generator of every device. */
+export function manualSeed(seed: number | bigint): void {
+  native.manualSeed(seed);
+}
+
+/** The state of the CPU's default generator, a uint8 tensor as PyTorch's `torch.get_rng_state()`. */
+export function rngState(): Tensor {
+  return wrap(native.generatorState(DEFAULT_GENERATOR));
+}
+
+export function setRngState(state: Tensor): void {
+  native.setGeneratorState(DEFAULT_GENERATOR, state.handle);
+}
+
+/**
+ * A stream of random numbers of its own. On the CPU it is PyTorch's Mersenne Twister, of whose seed libtorch uses the
+ * low 32 bits.
+ */
+export class Generator {
+  readonly id: number;
+
+  constructor(seed: number | bigint = 0, device: Device = "cpu") {
+    this.id = native.createGenerator(device, seed);
+    net.register(this, this.id, this);
+  }
+
+  /** Starts the stream again from `seed`. Returns this generator. */
+  manualSeed(seed: number | bigint): this {
+    native.seedGenerator(this.id, seed);
+    return this;
+  }
+
+  /** A uint8 tensor from which `setState` continues. */
+  state(): Tensor {
+    return wrap(native.generatorState(this.id));
+  }
+
+  setState(state: Tensor): this {
+    native.setGeneratorState(this.id, state.handle);
+    return this;
+  }
+
+  dispose(): void {
+    net.unregister(this);
+    native.releaseGenerator(this.id);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,38 @@
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+
+function syncFolder(folder: string): void {
+  const descriptor = openSync(folder, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Writes all of `bytes`, however many calls that takes. */
+export function writeAll(descriptor: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) done += writeSync(descriptor, bytes, done);
+}
+
+/**
+ * Writes a file so that its name always stands for a complete one: under a temporary name, flushed to the disk, renamed.
+ * When `write` fails the temporary file is removed, and whatever had the name before is untouched.
+ */
+export function writeFileAtomically(path: string, write: (descriptor: number) => void): void {
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);
+  const descriptor = openSync(temporary, "w");
+  try {
+    try {
+      write(descriptor);
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  syncFolder(dirname(path));
+}

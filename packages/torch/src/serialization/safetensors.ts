@@ -1,0 +1,177 @@
+/** The safetensors format: a JSON header that says where each tensor lies, then the bytes. Nothing in it is executed. */
+
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { type DType, dtypeCode, elementSize } from "../dtype.js";
+import { FileFormatError } from "../errors.js";
+import { native } from "../native.js";
+import { elementCount } from "../shape.js";
+import { Tensor } from "../tensor.js";
+import { writeAll, writeFileAtomically } from "./atomic-file.js";
+
+const formatNames = {
+  uint8: "U8",
+  int8: "I8",
+  int16: "I16",
+  int32: "I32",
+  int64: "I64",
+  float16: "F16",
+  float32: "F32",
+  float64: "F64",
+  bool: "BOOL",
+  bfloat16: "BF16",
+} as const satisfies Partial<Record<DType, string>>;
+
+const dtypes = new Map(Object.entries(formatNames).map(([dtype, name]) => [name as string, dtype as DType]));
+
+/** The format's own limit; a larger one is a sign of another kind of file. */
+const LARGEST_HEADER = 100_000_000;
+
+interface Entry {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly begin: number;
+  readonly end: number;
+}
+
+export interface SafetensorsContent {
+  readonly tensors: Map<string, Tensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+function parseEntry(name: string, value: unknown, dataLength: number): Entry {
+  const fail = (problem: string): never => {
+    throw new FileFormatError(`tensor "${name}" ${problem}`);
+  };
+  if (!isRecord(value)) return fail("has no description");
+  const { dtype: dtypeName, shape, data_offsets: offsets } = value;
+  const dtype = typeof dtypeName === "string" ? dtypes.get(dtypeName) : undefined;
+  if (!dtype) return fail(`has the element type ${JSON.stringify(dtypeName)}, which is not supported`);
+  if (!Array.isArray(shape) || !shape.every(isSize)) return fail("has a shape that is no list of sizes");
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)) return fail("has no valid offsets");
+  const [begin, end] = offsets as [number, number];
+  if (end > dataLength)
+    return fail(`ends at byte ${end}, but the file holds ${dataLength} bytes of data; it is truncated`);
+  if (end - begin !== elementCount(shape) * elementSize(dtype)) return fail("has offsets that do not fit its shape");
+  return { dtype, shape, begin, end };
+}
+
+function parseHeader(
+  text: string,
+  dataLength: number,
+): { entries: Map<string, Entry>; metadata: Record<string, string> } {
+  let header: unknown;
+  try {
+    header = JSON.parse(text);
+  } catch (cause) {
+    throw new FileFormatError("its header is not JSON; it is damaged, or no safetensors file", { cause });
+  }
+  if (!isRecord(header)) throw new FileFormatError("its header is no table of tensors");
+  const { __metadata__: metadata = {}, ...rest } = header;
+  if (!isRecord(metadata) || !Object.values(metadata).every((value) => typeof value === "string")) {
+    throw new FileFormatError("its metadata are not a table of strings");
+  }
+  const entries = new Map(Object.entries(rest).map(([name, value]) => [name, parseEntry(name, value, dataLength)]));
+  return { entries, metadata: metadata as Record<string, string> };
+}
+
+function readExactly(descriptor: number, length: number, position: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length; ) {
+    const count = readSync(descriptor, bytes, done, length - done, position + done);
+    if (count === 0) throw new FileFormatError(`it ends at byte ${position + done}; it is truncated`);
+    done += count;
+  }
+  return bytes;
+}
+
+function withFile<T>(path: string, read: (descriptor: number) => T): T {
+  const descriptor = openSync(path, "r");
+  try {
+    return read(descriptor);
+  } catch (error) {
+    if (error instanceof FileFormatError)
+      throw new FileFormatError(`${path} cannot be read: ${error.message}`, { cause: error });
+    throw error;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function openHeader(descriptor: number): {
+  entries: Map<string, Entry>;
+  metadata: Record<string, string>;
+  dataStart: number;
+} {
+  const fileLength = fstatSync(descriptor).size;
+  if (fileLength < 8) throw new FileFormatError("it is too short for a safetensors file");
+  const headerLength = Number(new DataView(readExactly(descriptor, 8, 0).buffer).getBigUint64(0, true));
+  if (headerLength > LARGEST_HEADER || 8 + headerLength > fileLength) {
+    throw new FileFormatError(
+      `its header should have ${headerLength} bytes, the file has ${fileLength}; it is truncated, or no safetensors file`,
+    );
+  }
+  const dataStart = 8 + headerLength;
+  const text = new TextDecoder().decode(readExactly(descriptor, headerLength, 8));
+  return { ...parseHeader(text, fileLength - dataStart), dataStart };
+}
+
+/** The metadata of a file, without reading its tensors. */
+export function readSafetensorsMetadata(path: string): Readonly<Record<string, string>> {
+  return withFile(path, (descriptor) => openHeader(descriptor).metadata);
+}
+
+/**
+ * Reads tensors (all, or those that `select` accepts) and the metadata of a safetensors file, one tensor at a time.
+ *
+ * @throws FileFormatError when the file is truncated, damaged or of another kind.
+ */
+export function loadSafetensors(path: string, select: (name: string) => boolean = () => true): SafetensorsContent {
+  return withFile(path, (descriptor) => {
+    const { entries, metadata, dataStart } = openHeader(descriptor);
+    const tensors = new Map<string, Tensor>();
+    for (const [name, { dtype, shape, begin, end }] of entries) {
+      if (!select(name)) continue;
+      const bytes = readExactly(descriptor, end - begin, dataStart + begin);
+      tensors.set(name, new Tensor(native.fromBytes(bytes, dtypeCode(dtype), shape)));
+    }
+    return { tensors, metadata };
+  });
+}
+
+/**
+ * Writes tensors and metadata as a safetensors file: complete under its name, or not there at all.
+ *
+ * @throws TypeError for a dtype that the format lacks; whatever the file system reports, such as a full disk.
+ */
+export function saveSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): void {
+  const header: Record<string, unknown> = { __metadata__: metadata };
+  let offset = 0;
+  for (const [name, tensor] of tensors) {
+    const { dtype, shape } = tensor;
+    if (!(dtype in formatNames)) throw new TypeError(`safetensors files cannot hold ${dtype} tensors ("${name}")`);
+    const end = offset + elementCount(shape) * elementSize(dtype);
+    header[name] = { dtype: formatNames[dtype as keyof typeof formatNames], shape, data_offsets: [offset, end] };
+    offset = end;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  // Spaces bring the data to a multiple of 8 bytes, so that readers can map them.
+  const padded = new Uint8Array(Math.ceil(json.length / 8) * 8).fill(0x20);
+  padded.set(json);
+  const length = new Uint8Array(8);
+  new DataView(length.buffer).setBigUint64(0, BigInt(padded.length), true);
+  writeFileAtomically(path, (descriptor) => {
+    writeAll(descriptor, length);
+    writeAll(descriptor, padded);
+    for (const tensor of tensors.values()) writeAll(descriptor, new Uint8Array(native.toBytes(tensor.handle)));
+  });
+}

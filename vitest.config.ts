@@ -1,0 +1,20 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+export default defineConfig({
+  resolve: {
+    alias: {
+      "@stf/torch": source("./packages/torch/src/index.ts"),
+      stf: source("./packages/stf/src/index.ts"),
+    },
+  },
+  test: {
+    // The addon belongs to one thread of one process, so every test file gets a process of its own.
+    pool: "forks",
+    maxWorkers: 2,
+    include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
+    testTimeout: 120_000,
+  },
+});
