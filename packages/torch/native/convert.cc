@@ -151,7 +151,7 @@ Parameter describe(const c10::Argument& argument) {
   parameter.name = argument.name();
   parameter.type = argument.type()->repr_str();
   parameter.fallback = argument.default_value();
-  parameter.broadcasts = argument.N().has_value();
+  parameter.broadcastLength = argument.N().value_or(0);
   c10::TypePtr type = argument.type();
   if (type->kind() == c10::TypeKind::OptionalType) {
     parameter.optional = true;
@@ -167,7 +167,7 @@ c10::IValue toIValue(napi_env env, napi_value value, const Parameter& parameter)
     if (parameter.optional) return c10::IValue();
     throw UsageError("it is missing");
   }
-  const bool single = parameter.broadcasts && typeOf(env, value) == napi_number;
+  const bool single = parameter.broadcastLength > 0 && typeOf(env, value) == napi_number;
   switch (parameter.kind) {
     case Kind::Tensor:
       return tensorAt(toHandle(env, value));
@@ -193,8 +193,7 @@ c10::IValue toIValue(napi_env env, napi_value value, const Parameter& parameter)
     case Kind::IntList: {
       c10::List<int64_t> list;
       if (single) {
-        // int[2] stands for "the same number twice", as in PyTorch; kernels expand a list of one themselves.
-        list.push_back(toInteger(env, value, "an integer"));
+        list.resize(parameter.broadcastLength, toInteger(env, value, "an integer"));
       } else {
         forEachElement(env, value, "expected an array of integers", [&](napi_value element) { list.push_back(toInteger(env, element, "an integer")); });
       }

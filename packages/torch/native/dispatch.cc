@@ -92,7 +92,9 @@ napi_value call(napi_env env, napi_callback_info info) {
   napi_value values[kMostArguments + 1];
   size_t count = kMostArguments + 1;
   const Operator* op = nullptr;
+  thread_local torch::jit::Stack stack;
   const auto explain = [&](const std::string& reason) {
+    stack.clear();  // what a failed call was given must not live until the next one
     const std::string shapes = op ? describeArguments(env, op->parameters, values + 1, count - 1) : "";
     throwTorchError(env, (op ? op->name : "call") + (shapes.empty() ? "" : " (" + shapes + ")") + ": " + reason);
     return nullptr;
@@ -108,7 +110,6 @@ napi_value call(napi_env env, napi_callback_info info) {
       const auto& parameters = op->parameters;
       if (count - 1 > parameters.size()) throw UsageError("it takes at most " + std::to_string(parameters.size()) + " arguments, found " + std::to_string(count - 1));
 
-      thread_local torch::jit::Stack stack;
       stack.clear();
       for (size_t i = 0; i < parameters.size(); ++i) {
         try {
@@ -147,7 +148,7 @@ napi_value call(napi_env env, napi_callback_info info) {
       return explain(error.what());
     } catch (const std::bad_alloc&) {
       return explain("out of memory");
-    } catch (const std::runtime_error& error) {
+    } catch (const std::exception& error) {
       return explain(error.what());
     }
   });

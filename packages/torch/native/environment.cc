@@ -30,6 +30,10 @@ extern "C" void onInterrupt(int) {
   _exit(130);
 }
 
+constexpr int kInterrupts[] = {SIGINT, SIGTERM};
+struct sigaction previousActions[2];
+bool catching = false;
+
 void set(napi_env env, napi_value object, const char* name, napi_value value) {
   check(env, napi_set_named_property(env, object, name, value), "a property");
 }
@@ -67,21 +71,25 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
   });
 }
 
-// catchInterrupts(enabled): from now on SIGINT and SIGTERM are counted; the second one ends the process
+// catchInterrupts(enabled): from now on SIGINT and SIGTERM are counted, and the second one ends the process; or as before
 napi_value catchInterrupts(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [enabled] = arguments<1>(env, info);
+    const bool enable = toBool(env, enabled, "a boolean");
+    if (enable) interruptCount = 0;
+    if (enable == catching) return undefinedValue(env);
     struct sigaction action = {};
-    if (toBool(env, enabled, "a boolean")) {
-      interruptCount = 0;
-      action.sa_handler = onInterrupt;
-      action.sa_flags = SA_RESTART;
-    } else {
-      action.sa_handler = SIG_DFL;
-    }
+    action.sa_handler = onInterrupt;
+    action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, nullptr);
-    sigaction(SIGTERM, &action, nullptr);
+    for (int i = 0; i < 2; ++i) {
+      if (enable) {
+        sigaction(kInterrupts[i], &action, &previousActions[i]);
+      } else {
+        sigaction(kInterrupts[i], &previousActions[i], nullptr);
+      }
+    }
+    catching = enable;
     return undefinedValue(env);
   });
 }

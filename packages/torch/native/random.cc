@@ -21,7 +21,11 @@ std::unordered_map<int64_t, at::Generator>& generators() {
 
 int64_t nextId = 1;
 
+// As in PyTorch, from -2^63 to 2^64 - 1.
 uint64_t toSeed(napi_env env, napi_value value) {
+  uint64_t seed = 0;
+  bool lossless = false;
+  if (napi_get_value_bigint_uint64(env, value, &seed, &lossless) == napi_ok && lossless) return seed;
   return static_cast<uint64_t>(toInteger(env, value, "an integer seed"));
 }
 

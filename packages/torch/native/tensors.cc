@@ -117,7 +117,8 @@ napi_value fromBytes(napi_env env, napi_callback_info info) {
 // toBytes(handle) -> ArrayBuffer with a copy of the elements in row-major order
 napi_value toBytes(napi_env env, napi_callback_info info) {
   return readTensor(env, info, [&](const at::Tensor& tensor) {
-    const at::Tensor dense = tensor.detach().cpu().contiguous();
+    // Conjugates and negatives are marks on a tensor until somebody asks for their bytes.
+    const at::Tensor dense = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous();
     void* data = nullptr;
     napi_value buffer;
     check(env, napi_create_arraybuffer(env, dense.nbytes(), &data, &buffer), "there is not enough memory for the copy");

@@ -41,6 +41,7 @@ function flattenInto(
     target[offset] = data;
     return offset + 1;
   }
+  if (axis >= shape.length) throw new ShapeError("the nested arrays differ in depth");
   if (data.length !== shape[axis]) {
     throw new ShapeError(`the nested arrays differ in length along axis ${axis}: ${shape[axis]} and ${data.length}`);
   }
@@ -50,9 +51,9 @@ function flattenInto(
 }
 
 function fromTypedArray(data: TypedArray, shape: readonly number[], { dtype, device = "cpu" }: TensorOptions): Tensor {
-  const own = data instanceof Uint16Array ? dtype : dtypeOfArray(data);
-  // A byte array may stand for any dtype of one byte, and 16-bit patterns for either half precision.
-  const stored = own === "uint8" && dtype === "bool" ? "bool" : (own ?? dtypeOfArray(data));
+  // 16-bit patterns may stand for either half precision; every other array says what it holds.
+  const isHalf = data instanceof Uint16Array && (dtype === "float16" || dtype === "bfloat16");
+  const stored = isHalf ? dtype : dtypeOfArray(data);
   if (elementCount(shape) * elementSize(stored) !== data.byteLength) {
     throw new ShapeError(`${data.length} elements do not fill the shape ${formatShape(shape)}`);
   }

@@ -1,6 +1,7 @@
 /** What the engine is and how it is told to behave. */
 
 import { call, operator, wrap } from "./dispatch.js";
+import { TorchError } from "./errors.js";
 import { addonPath, type EngineEnvironment, native, processorFlags } from "./native.js";
 import { Tensor } from "./tensor.js";
 
@@ -42,7 +43,31 @@ export function hasOperator(name: string): boolean {
   return native.hasOperator(name);
 }
 
-const known = new Map<string, number>();
+interface Signature {
+  readonly index: number;
+  /** What each argument is called, and whether tensors are what it takes. */
+  readonly parameters: readonly { name: string; takesTensors: boolean }[];
+  readonly returnsTensors: boolean;
+}
+
+const signatures = new Map<string, Signature>();
+
+/** Handles and plain numbers look alike to the addon, so the schema has to say where tensors are meant. */
+function signatureOf(name: string): Signature {
+  const known = signatures.get(name);
+  if (known) return known;
+  const schema = native.schemas().find((text) => text.startsWith(`${name}(`)) ?? `${name}() -> ()`;
+  const arrow = schema.lastIndexOf("->");
+  const parameters = schema
+    .slice(name.length + 1, schema.lastIndexOf(")", arrow))
+    .split(/,(?![^[]*\])/) // not at the commas of a default such as [1, 1]
+    .map((text) => text.trim())
+    .filter((text) => text !== "" && text !== "*")
+    .map((text) => ({ name: /(\w+)(=.*)?$/.exec(text)?.[1] ?? "", takesTensors: text.startsWith("Tensor") }));
+  const signature = { index: operator(name), parameters, returnsTensors: schema.slice(arrow).includes("Tensor") };
+  signatures.set(name, signature);
+  return signature;
+}
 
 /** What an operator accepts and returns when it is called by name. */
 export type OperatorValue = Tensor | number | bigint | boolean | string | null | undefined | readonly OperatorValue[];
@@ -55,32 +80,19 @@ export type OperatorValue = Tensor | number | bigint | boolean | string | null |
  * @throws TorchError naming the operator and the shapes of its arguments.
  */
 export function callOperator(name: string, ...args: OperatorValue[]): unknown {
-  let index = known.get(name);
-  if (index === undefined) {
-    index = operator(name);
-    known.set(name, index);
-  }
-  const returnsTensors = tensorResults(name);
+  const { index, parameters, returnsTensors } = signatureOf(name);
+  const lower = (value: OperatorValue, position: number): unknown => {
+    if (Array.isArray(value)) return value.map((element) => lower(element, position));
+    const parameter = parameters[position];
+    const isTensor = value instanceof Tensor;
+    if (parameter && isTensor !== parameter.takesTensors && value !== null && value !== undefined) {
+      const [expected, found] = isTensor ? ["no tensor", "one"] : ["a tensor", `${value}`];
+      throw new TorchError(`${name}: argument '${parameter.name}': expected ${expected}, found ${found}`);
+    }
+    return isTensor ? value.handle : value;
+  };
   const result: unknown = call(index, ...args.map(lower));
   return returnsTensors ? raise(result) : result;
-}
-
-function lower(value: OperatorValue): unknown {
-  if (value instanceof Tensor) return value.handle;
-  return Array.isArray(value) ? value.map(lower) : value;
-}
-
-const tensorResultsOf = new Map<string, boolean>();
-
-/** Handles and plain numbers look alike, so the schema has to say which of them a result is. */
-function tensorResults(name: string): boolean {
-  let answer = tensorResultsOf.get(name);
-  if (answer === undefined) {
-    const schema = native.schemas().find((text) => text.startsWith(`${name}(`));
-    answer = schema?.slice(schema.lastIndexOf("->")).includes("Tensor") ?? false;
-    tensorResultsOf.set(name, answer);
-  }
-  return answer;
 }
 
 function raise(result: unknown): unknown {

@@ -32,11 +32,12 @@ function stridesFor(shape: readonly number[]): number[] {
 export class FlatParameters {
   /** All parameters, float32 `[length]`; gaps between them are zero. */
   readonly values: Tensor;
-  /** All gradients in the same order. Backward passes add to them. */
+  /** All gradients in the same order. Backward passes add to them. Empty when the parameters are not trainable. */
   readonly gradients: Tensor;
   readonly #entries: readonly Entry[];
 
-  constructor(module: Module, { device = "cpu" }: { device?: Device } = {}) {
+  /** @param options.trainable - false frees the parameters from autograd, and saves the room for gradients */
+  constructor(module: Module, { device = "cpu", trainable = true }: { device?: Device; trainable?: boolean } = {}) {
     const entries: Entry[] = [];
     let length = 0;
     for (const [name, parameter] of module.namedParameters()) {
@@ -46,13 +47,17 @@ export class FlatParameters {
     }
     this.#entries = entries;
     this.values = keep(zeros([length], { device }));
-    this.gradients = keep(zeros([length], { device }));
+    this.gradients = keep(zeros([trainable ? length : 0], { device }));
     const parameters = new Map(module.namedParameters());
     noGrad(() =>
       scope(() => {
-        for (const [name, view] of this.viewsOf(this.values))
-          parameters.get(name)?.setData(view.copy_(parameters.get(name) as Tensor));
-        for (const [name, view] of this.viewsOf(this.gradients)) (parameters.get(name) as Tensor).grad = view;
+        const gradients = trainable ? this.viewsOf(this.gradients) : undefined;
+        for (const [name, view] of this.viewsOf(this.values)) {
+          const parameter = parameters.get(name) as Tensor;
+          parameter.setData(view.copy_(parameter));
+          parameter.requiresGrad_(trainable);
+          parameter.grad = gradients?.get(name) ?? null;
+        }
       }),
     );
   }

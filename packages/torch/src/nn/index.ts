@@ -1,3 +1,4 @@
+export { ModuleDict } from "./containers.js";
 export { Conv2d, type Conv2dOptions } from "./conv.js";
 export { Embedding } from "./embedding.js";
 export { FlatParameters } from "./flat.js";

@@ -3,7 +3,7 @@
 import { noGrad } from "../autograd.js";
 import type { Device } from "../dtype.js";
 import { ShapeError } from "../errors.js";
-import { keep } from "../scope.js";
+import { keep, scope } from "../scope.js";
 import { formatShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
 
@@ -132,8 +132,7 @@ export abstract class Module {
   to(device: Device): this {
     noGrad(() => {
       for (const tensor of this.stateDict().values()) {
-        using moved = tensor.detach().to({ device });
-        tensor.setData(moved);
+        scope(() => tensor.setData(tensor.detach().to({ device })));
       }
     });
     return this;

@@ -61,13 +61,24 @@ function parseEntry(name: string, value: unknown, dataLength: number): Entry {
   return { dtype, shape, begin, end };
 }
 
+/** The format wants the tensors to fill the data without gaps and overlaps, so that nothing hides in a file. */
+function checkLayout(entries: ReadonlyMap<string, Entry>, dataLength: number): void {
+  let filled = 0;
+  const inOrder = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+  for (const [name, { begin, end }] of inOrder) {
+    if (begin !== filled) throw new FileFormatError(`tensor "${name}" begins at byte ${begin}, not at ${filled}`);
+    filled = end;
+  }
+  if (filled !== dataLength) throw new FileFormatError(`its tensors fill ${filled} of ${dataLength} bytes of data`);
+}
+
 function parseHeader(
-  text: string,
+  bytes: Uint8Array,
   dataLength: number,
 ): { entries: Map<string, Entry>; metadata: Record<string, string> } {
   let header: unknown;
   try {
-    header = JSON.parse(text);
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
     throw new FileFormatError("its header is not JSON; it is damaged, or no safetensors file", { cause });
   }
@@ -77,6 +88,7 @@ function parseHeader(
     throw new FileFormatError("its metadata are not a table of strings");
   }
   const entries = new Map(Object.entries(rest).map(([name, value]) => [name, parseEntry(name, value, dataLength)]));
+  checkLayout(entries, dataLength);
   return { entries, metadata: metadata as Record<string, string> };
 }
 
@@ -117,8 +129,7 @@ function openHeader(descriptor: number): {
     );
   }
   const dataStart = 8 + headerLength;
-  const text = new TextDecoder().decode(readExactly(descriptor, headerLength, 8));
-  return { ...parseHeader(text, fileLength - dataStart), dataStart };
+  return { ...parseHeader(readExactly(descriptor, headerLength, 8), fileLength - dataStart), dataStart };
 }
 
 /** The metadata of a file, without reading its tensors. */
@@ -147,23 +158,25 @@ export function loadSafetensors(path: string, select: (name: string) => boolean 
 /**
  * Writes tensors and metadata as a safetensors file: complete under its name, or not there at all.
  *
- * @throws TypeError for a dtype that the format lacks; whatever the file system reports, such as a full disk.
+ * @throws TypeError for a dtype that the format lacks, or a name that it keeps for itself; whatever the file system reports, such as a full disk.
  */
 export function saveSafetensors(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): void {
-  const header: Record<string, unknown> = { __metadata__: metadata };
+  if (tensors.has("__metadata__")) throw new TypeError('no tensor of a safetensors file can be called "__metadata__"');
+  // Large elements first: every tensor then begins at a multiple of its element size, without which PyTorch cannot map it.
+  const ordered = [...tensors].sort(([, a], [, b]) => elementSize(b.dtype) - elementSize(a.dtype));
+  const header: [name: string, description: unknown][] = [["__metadata__", metadata]];
   let offset = 0;
-  for (const [name, tensor] of tensors) {
-    const { dtype, shape } = tensor;
+  for (const [name, { dtype, shape }] of ordered) {
     if (!(dtype in formatNames)) throw new TypeError(`safetensors files cannot hold ${dtype} tensors ("${name}")`);
     const end = offset + elementCount(shape) * elementSize(dtype);
-    header[name] = { dtype: formatNames[dtype as keyof typeof formatNames], shape, data_offsets: [offset, end] };
+    header.push([name, { dtype: formatNames[dtype as keyof typeof formatNames], shape, data_offsets: [offset, end] }]);
     offset = end;
   }
-  const json = new TextEncoder().encode(JSON.stringify(header));
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
   // Spaces bring the data to a multiple of 8 bytes, so that readers can map them.
   const padded = new Uint8Array(Math.ceil(json.length / 8) * 8).fill(0x20);
   padded.set(json);
@@ -172,6 +185,6 @@ export function saveSafetensors(
   writeFileAtomically(path, (descriptor) => {
     writeAll(descriptor, length);
     writeAll(descriptor, padded);
-    for (const tensor of tensors.values()) writeAll(descriptor, new Uint8Array(native.toBytes(tensor.handle)));
+    for (const [, tensor] of ordered) writeAll(descriptor, new Uint8Array(native.toBytes(tensor.handle)));
   });
 }

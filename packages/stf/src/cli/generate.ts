@@ -1,0 +1,65 @@
+/** `stf generate` */
+
+import { dirname, join } from "node:path";
+import { catchInterrupts, interruptCount } from "@stf/torch";
+import { resolve } from "../config/fields.js";
+import { generateFields } from "../config/generate-options.js";
+import { writeGrid, writePng } from "../images/png.js";
+import { UsageError } from "../run/errors.js";
+import { makeFolder } from "../run/folder.js";
+import { formatDuration } from "../run/format.js";
+import { generateImages } from "../sampling/generate.js";
+import { loadSnapshot } from "../training/checkpoint.js";
+import { imagesOf } from "./pictures.js";
+import { StatusLine } from "./progress.js";
+
+/** Runs the command. Returns the exit code. */
+export function generate(given: Readonly<Record<string, string | undefined>>): number {
+  const options = resolve(generateFields, {}, given);
+  if (options.network === null)
+    throw new UsageError("--network must name a network snapshot (network-snapshot-*.safetensors)");
+  if (options.outdir === null && options.grid === null) {
+    throw new UsageError("--outdir or --grid must say where the pictures go");
+  }
+  if (options.sigma_min >= options.sigma_max) {
+    throw new UsageError(`--sigma_min must be below --sigma_max, found ${options.sigma_min} and ${options.sigma_max}`);
+  }
+  if (options.outdir !== null) makeFolder(options.outdir);
+  if (options.grid !== null) makeFolder(dirname(options.grid));
+  const { denoiser, config } = loadSnapshot(options.network, { precision: options.precision });
+  const status = new StatusLine();
+  const start = performance.now();
+  const drawn: Uint8Array[] = [];
+  catchInterrupts(true);
+  for (let first = 0; first < options.seeds.length && interruptCount() === 0; first += options.batch) {
+    const seeds = options.seeds.slice(first, first + options.batch);
+    const images = generateImages(denoiser, config.shape, seeds, {
+      steps: options.steps,
+      sigmaMin: options.sigma_min,
+      sigmaMax: options.sigma_max,
+      rho: options.rho,
+      churn: { amount: options.S_churn, sMin: options.S_min, sMax: options.S_max, sNoise: options.S_noise },
+      onStep: ({ step, steps }) => {
+        const done = first + (seeds.length * (step + 1)) / steps;
+        const rate = done / ((performance.now() - start) / 1000);
+        const left = formatDuration((options.seeds.length - done) / rate);
+        status.update(
+          `${Math.floor(done)} of ${options.seeds.length} images  ${rate.toFixed(1)} images/s  ${left} left`,
+        );
+      },
+    });
+    for (const [i, image] of imagesOf(images).entries()) {
+      const name = `${String(seeds[i]).padStart(6, "0")}.png`;
+      if (options.outdir !== null) writePng(join(options.outdir, name), image, config.shape);
+      if (options.grid !== null) drawn.push(image);
+    }
+    images.dispose();
+    if (!process.stdout.isTTY) status.print(`${first + seeds.length} of ${options.seeds.length} images`);
+  }
+  if (options.grid !== null && drawn.length > 0) writeGrid(options.grid, drawn, config.shape);
+  const seconds = (performance.now() - start) / 1000;
+  const evaluations = 2 * options.steps - 1;
+  const places = [options.outdir, options.grid].filter((place) => place !== null).join(" and ");
+  status.print(`images in ${places}; ${evaluations} network evaluations each, ${formatDuration(seconds)}`);
+  return interruptCount() > 0 ? 130 : 0;
+}

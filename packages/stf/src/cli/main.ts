@@ -1,0 +1,69 @@
+#!/usr/bin/env node
+/** The `stf` command. Heavy modules are imported by the command that needs them: help does not wait for libtorch. */
+
+import { Command, CommanderError, Option } from "commander";
+import { generateFields } from "../config/generate-options.js";
+import { type Preset, presets, trainFields } from "../config/train-options.js";
+import { UsageError } from "../run/errors.js";
+import { addFields } from "./options.js";
+
+const USAGE = 2;
+const FAILURE = 1;
+
+const program = new Command("stf")
+  .description("Train, sample and explain diffusion models with the Stable Target Field objective.")
+  .version("0.1.0")
+  .option("--debug", "show stack traces")
+  .configureHelp({ showGlobalOptions: true })
+  .exitOverride();
+
+function presetHelp(): string {
+  const lines = Object.entries<Preset>(presets).map(([name, { help }]) => `  ${name.padEnd(16)} ${help}`);
+  return `\nPresets:\n${lines.join("\n")}`;
+}
+
+const trainCommand = program
+  .command("train")
+  .description("train a network on images")
+  .addOption(
+    new Option("--preset <NAME>", "settings that belong together; other options change them").choices(
+      Object.keys(presets),
+    ),
+  )
+  .option("--resume <PATH>", "go on from a training state, or from the latest one in a run folder")
+  .option("-n, --dry-run", "say what would be done, and stop");
+addFields(trainCommand, trainFields)
+  .addHelpText("after", presetHelp())
+  .action(async ({ preset, resume, dryRun, ...given }) => {
+    const { train } = await import("./train.js");
+    process.exitCode = await train(given, { preset, resume, dryRun });
+  });
+
+addFields(program.command("generate").description("draw images from a trained network"), generateFields).action(
+  async (given) => {
+    const { generate } = await import("./generate.js");
+    process.exitCode = generate(given);
+  },
+);
+
+program
+  .command("doctor")
+  .description("report what this machine has, and what is missing")
+  .action(async () => {
+    const { doctor } = await import("./doctor.js");
+    process.exitCode = await doctor();
+  });
+
+/** One clear line; the exit code says whose fault it was. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
+  const message = error instanceof Error ? error.message : String(error);
+  console.error(program.opts<{ debug?: boolean }>().debug ? error : `stf: ${message}`);
+  return error instanceof UsageError ? USAGE : FAILURE;
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}

@@ -1,0 +1,60 @@
+/** The status line: rewritten in place on a terminal, a plain line per tick elsewhere. */
+
+import { appendFileSync } from "node:fs";
+import { formatDuration } from "../run/format.js";
+
+const REDRAW_MILLISECONDS = 100;
+
+export class StatusLine {
+  readonly #terminal = process.stdout.isTTY === true;
+  readonly #log: string | undefined;
+  #drawn = false;
+  #lastDraw = 0;
+
+  /** @param log - file that gets a copy of every permanent line */
+  constructor(log?: string) {
+    this.#log = log;
+  }
+
+  /** A line that stays. */
+  print(line: string): void {
+    this.clear();
+    process.stdout.write(`${line}\n`);
+    if (this.#log !== undefined) appendFileSync(this.#log, `${line}\n`);
+  }
+
+  /** A line that the next one replaces; only on a terminal. */
+  update(line: string): void {
+    const now = performance.now();
+    if (!this.#terminal || now - this.#lastDraw < REDRAW_MILLISECONDS) return;
+    this.#lastDraw = now;
+    this.#drawn = true;
+    const width = (process.stdout.columns ?? 80) - 1;
+    process.stdout.write(`\r\x1b[K${line.slice(0, width)}`);
+  }
+
+  /** Removes the temporary line. */
+  clear(): void {
+    if (this.#drawn) process.stdout.write("\r\x1b[K");
+    this.#drawn = false;
+  }
+}
+
+export interface Rate {
+  readonly images: number;
+  readonly totalImages: number;
+  readonly loss: number;
+  readonly imagesPerSecond: number;
+  readonly elapsed: number;
+  readonly remaining: number;
+}
+
+/** "12.8 kimg  loss 0.2113  152.0 images/s  1m 24s gone, 4m 10s left" */
+export function formatProgress({ images, loss, imagesPerSecond, elapsed, remaining }: Rate): string {
+  return [
+    `${(images / 1000).toFixed(1).padStart(7)} kimg`,
+    `loss ${loss.toFixed(4)}`,
+    `${imagesPerSecond.toFixed(imagesPerSecond < 10 ? 2 : 1)} images/s`,
+    `${formatDuration(elapsed)} gone, ${formatDuration(remaining)} left`,
+  ].join("  ");
+}

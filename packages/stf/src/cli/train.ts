@@ -1,0 +1,181 @@
+/** `stf train` */
+
+import { randomInt } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { catchInterrupts, elementCount, engineReport, interruptCount } from "@stf/torch";
+import { flagOf, resolve } from "../config/fields.js";
+import {
+  checkAgainstData,
+  loopOptions,
+  networkConfig,
+  type ResolvedOptions,
+  trainingData,
+  trainingSettings,
+} from "../config/run.js";
+import { presets, type TrainOptions, trainFields } from "../config/train-options.js";
+import type { ImageBank } from "../data/image-bank.js";
+import { openDataset } from "../data/open.js";
+import { writeGrid } from "../images/png.js";
+import { UsageError } from "../run/errors.js";
+import { findState, makeFolder, makeNumberedFolder } from "../run/folder.js";
+import { formatDuration, LOG_FILE, OPTIONS_FILE, STATS_FILE, samplesPath } from "../run/format.js";
+import { generateImages } from "../sampling/generate.js";
+import { loadState, type SavedState } from "../training/checkpoint.js";
+import { type LoopResult, trainingLoop } from "../training/loop.js";
+import { initialState, type TrainingState } from "../training/state.js";
+import { imagesOf } from "./pictures.js";
+import { formatProgress, StatusLine } from "./progress.js";
+
+export interface TrainFlags {
+  readonly preset?: string;
+  readonly resume?: string;
+  readonly dryRun?: boolean;
+}
+
+type Given = Readonly<Record<string, string | undefined>>;
+
+/** Options that a resumed run may change: they decide when it ends and what it writes, not what it computes. */
+const changeable = new Set(["data", "duration", "timeLimit", "tick", "snap", "dump", "batchGpu"]);
+
+function fromScratch(given: Given, presetName: string | undefined): ResolvedOptions {
+  const preset =
+    presetName === undefined ? undefined : Object.entries(presets).find(([name]) => name === presetName)?.[1];
+  if (presetName !== undefined && !preset) {
+    throw new UsageError(`--preset must be one of ${Object.keys(presets).join(", ")}, found "${presetName}"`);
+  }
+  const options = resolve(trainFields, preset?.options ?? {}, given);
+  return complete(options);
+}
+
+function fromState(given: Given, saved: SavedState): ResolvedOptions {
+  const fixed = Object.keys(given).find((key) => given[key] !== undefined && !changeable.has(key));
+  if (fixed) {
+    throw new UsageError(
+      `${flagOf(fixed)} cannot be changed by --resume; what can: ${[...changeable].map(flagOf).join(", ")}`,
+    );
+  }
+  return complete(resolve(trainFields, saved.options as Partial<TrainOptions>, given));
+}
+
+function complete(options: TrainOptions): ResolvedOptions {
+  if (options.data === null) {
+    throw new UsageError(
+      `--data must name the training images, or --preset a preset (${Object.keys(presets).join(", ")})`,
+    );
+  }
+  return { ...options, data: options.data, seed: options.seed ?? randomInt(2 ** 31) };
+}
+
+function runDescription(options: TrainOptions, bank: ImageBank): string {
+  const parts = [bank.name, "uncond", options.arch, options.precond, options.stf ? `stf${options.rbatch}` : "dsm"];
+  return [...parts, `batch${options.batch}`, options.precision, ...(options.desc === null ? [] : [options.desc])].join(
+    "-",
+  );
+}
+
+function describe(options: ResolvedOptions, bank: ImageBank, state: TrainingState): string[] {
+  const { channels, height, width } = bank.shape;
+  const engine = engineReport();
+  const references =
+    options.rbatch === "all" || options.rbatch === bank.count ? `all ${bank.count}` : String(options.rbatch);
+  const parameters = state.network.parameterCount;
+  return [
+    `data        ${bank.count} images of ${width}x${height}x${channels} from ${options.data}`,
+    `objective   ${options.stf ? `stable target field, ${references} references per sample` : "denoising score matching"}`,
+    `network     ${options.arch}, ${(parameters / 1e6).toFixed(2)} million parameters, ${options.precision}`,
+    `training    ${options.duration} million images in batches of ${options.batch}, seed ${options.seed}` +
+      (options.timeLimit === null ? "" : `, at most ${formatDuration(60 * options.timeLimit)}`),
+    `engine      libtorch ${engine.version}, ${engine.cpuCapability}, ${engine.threads} threads`,
+  ];
+}
+
+/** Bytes that weights, gradients, moments and averages take, whatever the batch. */
+function stateBytes(state: TrainingState): number {
+  return 5 * 4 * elementCount(state.parameters.values.shape);
+}
+
+function drawSamples(state: TrainingState, bank: ImageBank, path: string, status: StatusLine): void {
+  const seeds = Array.from({ length: 64 }, (_, i) => i);
+  const start = performance.now();
+  const images = generateImages(state.averaged, bank.shape, seeds, {
+    onStep: ({ step, steps }) => status.update(`drawing 64 pictures: step ${step + 1} of ${steps}`),
+  });
+  writeGrid(path, imagesOf(images), bank.shape);
+  images.dispose();
+  status.print(
+    `drew 64 pictures with the averaged weights in ${formatDuration((performance.now() - start) / 1000)}: ${path}`,
+  );
+}
+
+/** Runs the command. Returns the exit code. */
+export async function train(given: Given, flags: TrainFlags): Promise<number> {
+  if (flags.resume !== undefined && flags.preset !== undefined) {
+    throw new UsageError("--resume and --preset exclude each other: a resumed run keeps its options");
+  }
+  const stateFile = flags.resume === undefined ? undefined : findState(flags.resume);
+  const saved = stateFile === undefined ? undefined : loadState(stateFile);
+  const options = saved ? fromState(given, saved) : fromScratch(given, flags.preset);
+  const bank = openDataset(options.data);
+  checkAgainstData(options, bank);
+  const network = networkConfig(options, bank);
+  const state = initialState(network, options.seed, options.precision);
+  saved?.restore(state);
+
+  if (flags.dryRun) {
+    for (const line of describe(options, bank, state)) console.log(line);
+    console.log(
+      `memory      ${(stateBytes(state) / 2 ** 20).toFixed(0)} MiB for weights and optimizer, and the activations`,
+    );
+    console.log(JSON.stringify(options, undefined, 2));
+    return 0;
+  }
+
+  const folder =
+    stateFile !== undefined
+      ? dirname(stateFile)
+      : options.name !== null
+        ? makeFolder(join(options.outdir, options.name))
+        : makeNumberedFolder(options.outdir, runDescription(options, bank));
+  writeFileSync(join(folder, OPTIONS_FILE), `${JSON.stringify(options, undefined, 2)}\n`);
+  const status = new StatusLine(join(folder, LOG_FILE));
+  for (const line of describe(options, bank, state)) status.print(line);
+  status.print(`run folder  ${folder}`);
+  if (saved) status.print(`resumed     at ${state.images} images from ${stateFile}`);
+
+  catchInterrupts(true);
+  const result = await trainingLoop(
+    state,
+    trainingData(bank, options.seed),
+    trainingSettings(options),
+    loopOptions(options, network, folder),
+    {
+      onStep: (progress) => status.update(formatProgress(progress)),
+      onTick: (progress) => status.print(formatProgress(progress)),
+      shouldStop: () => interruptCount() > 0,
+    },
+  );
+  status.print(`${ending(result)} after ${state.images} images; saved ${result.snapshot}`);
+  if (result.reason === "stopped") {
+    status.print(`go on with: stf train --resume=${folder}`);
+    return 130;
+  }
+  const samples = samplesPath(folder, state.images);
+  drawSamples(state, bank, samples, status);
+  for (const line of nextSteps(folder, result)) status.print(line);
+  return 0;
+}
+
+function ending({ reason }: LoopResult): string {
+  return { finished: "finished", "time limit": "the time limit was reached", stopped: "stopped" }[reason];
+}
+
+function nextSteps(folder: string, { snapshot }: LoopResult): string[] {
+  return [
+    "what to try next:",
+    `  more pictures      npx stf generate --network=${snapshot} --seeds=64-127 --grid=more.png`,
+    `  train on           npx stf train --resume=${folder} --time-limit=10`,
+    `  without STF        npx stf train --preset=fashion-mnist --stf=0`,
+    `  the statistics     ${join(folder, STATS_FILE)}`,
+  ];
+}

@@ -1,0 +1,170 @@
+/** Options as data: each field knows how to read itself from text, its default, and its line of help. */
+
+import { UsageError } from "../run/errors.js";
+
+export interface Field<T> {
+  /** The value that `text` stands for. @throws UsageError when it stands for none; `flag` names the option in it. */
+  parse(text: string, flag: string): T;
+  readonly default: T;
+  /** One line: what it does, with unit and range. */
+  readonly help: string;
+  /** What stands for the value in the help, such as "N". */
+  readonly placeholder: string;
+  /** Whether the option may be given without a value, which means yes. */
+  readonly isSwitch?: boolean;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a table of fields holds fields of many types
+export type Fields = Readonly<Record<string, Field<any>>>;
+
+/** The values of a table of fields. */
+export type Values<F extends Fields> = { readonly [K in keyof F]: F[K] extends Field<infer T> ? T : never };
+
+interface Description<T> {
+  readonly default: T;
+  readonly help: string;
+}
+
+function fail(flag: string, wanted: string, found: string): never {
+  throw new UsageError(`${flag} must be ${wanted}, found "${found}"`);
+}
+
+/** Number("") is 0 and Number(" 1 ") is 1; neither is meant. */
+function toNumber(text: string): number {
+  return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
+}
+
+/** A number in a range; the ends belong to it unless excluded. */
+export function number<T extends number | null = number>(
+  description: Description<T> & { above?: number; min?: number; max?: number; placeholder?: string },
+): Field<T | number> {
+  const { above, min, max } = description;
+  const wanted = [
+    "a number",
+    above !== undefined && `above ${above}`,
+    min !== undefined && max !== undefined && `from ${min} to ${max}`,
+    min !== undefined && max === undefined && `of at least ${min}`,
+  ];
+  return {
+    placeholder: "X",
+    ...description,
+    parse(text, flag) {
+      const value = toNumber(text);
+      const inside = value > (above ?? Number.NEGATIVE_INFINITY) && value >= (min ?? value) && value <= (max ?? value);
+      return inside ? value : fail(flag, wanted.filter(Boolean).join(" "), text);
+    },
+  };
+}
+
+/** A whole number of at least `min`. */
+export function integer<T extends number | null = number>(
+  description: Description<T> & { min: number; placeholder?: string },
+): Field<T | number> {
+  return {
+    placeholder: "N",
+    ...description,
+    parse(text, flag) {
+      const value = toNumber(text);
+      const fits = Number.isSafeInteger(value) && value >= description.min;
+      return fits ? value : fail(flag, `a whole number of at least ${description.min}`, text);
+    },
+  };
+}
+
+/** A whole number of at least `min`, or one word. */
+export function integerOr<W extends string>(
+  word: W,
+  description: Description<number | W> & { min: number },
+): Field<number | W> {
+  return {
+    placeholder: `N|${word}`,
+    ...description,
+    parse(text, flag) {
+      if (text === word) return word;
+      const value = toNumber(text);
+      const fits = Number.isSafeInteger(value) && value >= description.min;
+      return fits ? value : fail(flag, `a whole number of at least ${description.min}, or "${word}"`, text);
+    },
+  };
+}
+
+const truths: Readonly<Record<string, boolean>> = {
+  "1": true,
+  true: true,
+  yes: true,
+  on: true,
+  "0": false,
+  false: false,
+  no: false,
+  off: false,
+};
+
+/** Yes or no, written as in the published tools: 1, true, yes, on, or 0, false, no, off. */
+export function flag(description: Description<boolean>): Field<boolean> {
+  return {
+    placeholder: "BOOL",
+    isSwitch: true,
+    ...description,
+    parse: (text, name) => truths[text.toLowerCase()] ?? fail(name, "1 or 0 (true or false, yes or no)", text),
+  };
+}
+
+/** One of a few words. */
+export function choice<W extends string>(words: readonly W[], description: Description<W>): Field<W> {
+  return {
+    placeholder: words.join("|"),
+    ...description,
+    parse: (text, name) => words.find((word) => word === text) ?? fail(name, `one of ${words.join(", ")}`, text),
+  };
+}
+
+/** Any text but the empty one. */
+export function text<T extends string | null = string>(
+  description: Description<T> & { placeholder?: string },
+): Field<T | string> {
+  return {
+    placeholder: "TEXT",
+    ...description,
+    parse: (value, name) => (value === "" ? fail(name, "given a value", value) : value),
+  };
+}
+
+/** Whole numbers and inclusive ranges: "1,2,5-10". */
+export function integers(description: Description<readonly number[]> & { min: number }): Field<readonly number[]> {
+  return {
+    placeholder: "N,N-N,...",
+    ...description,
+    parse(value, name) {
+      const list: number[] = [];
+      for (const part of value.split(",")) {
+        const match = /^(\d+)(?:-(\d+))?$/.exec(part.trim());
+        const first = Number(match?.[1]);
+        const last = Number(match?.[2] ?? match?.[1]);
+        if (!match || first < description.min || last < first || last - first > 10_000_000) {
+          fail(name, `a list of whole numbers of at least ${description.min} and ranges, such as 1,2,5-10`, value);
+        }
+        for (let i = first; i <= last; i++) list.push(i);
+      }
+      return list;
+    },
+  };
+}
+
+/** The option's name on the command line: batchGpu is --batch-gpu; names with an underscore or capitals first stay. */
+export function flagOf(key: string): string {
+  return key.includes("_") ? `--${key}` : `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** Defaults, then the preset, then what was given as text. */
+export function resolve<F extends Fields>(
+  fields: F,
+  preset: Partial<Values<F>>,
+  given: Readonly<Record<string, string | undefined>>,
+): Values<F> {
+  const entries = Object.entries(fields).map(([key, field]) => {
+    const text = given[key];
+    const fallback = key in preset ? preset[key as keyof F] : field.default;
+    return [key, text === undefined ? fallback : field.parse(text, flagOf(key))];
+  });
+  return Object.freeze(Object.fromEntries(entries)) as Values<F>;
+}

@@ -1,0 +1,74 @@
+/** From options to the objects of a training run. */
+
+import { Generator } from "@stf/torch";
+import type { ImageBank } from "../data/image-bank.js";
+import { DataOrder } from "../data/order.js";
+import type { NetworkConfig } from "../networks/build.js";
+import { logNormalLevels } from "../processes/noise-levels.js";
+import { UsageError } from "../run/errors.js";
+import { denoisingTarget } from "../targets/denoising.js";
+import { stableFieldTarget } from "../targets/stable-field.js";
+import type { LoopOptions } from "../training/loop.js";
+import type { TrainingData, TrainingSettings } from "../training/step.js";
+import type { TrainOptions } from "./train-options.js";
+
+/** Options with nothing left open. */
+export type ResolvedOptions = TrainOptions & { readonly seed: number; readonly data: string };
+
+export function networkConfig(options: TrainOptions, bank: ImageBank): NetworkConfig {
+  return {
+    arch: options.arch,
+    precond: options.precond,
+    shape: bank.shape,
+    modelChannels: options.cbase,
+    channelMult: options.cres,
+    numBlocks: options.numBlocks,
+    attnResolutions: options.attn,
+    dropout: options.dropout,
+  };
+}
+
+/** @throws UsageError when batch or references ask for more images than there are. */
+export function checkAgainstData({ batch, stf, rbatch }: TrainOptions, bank: ImageBank): void {
+  if (batch > bank.count) {
+    throw new UsageError(`--batch must be at most the ${bank.count} images of the data set, found ${batch}`);
+  }
+  if (stf && rbatch !== "all" && rbatch > bank.count) {
+    throw new UsageError(
+      `--rbatch must be at most the ${bank.count} images of the data set, or "all", found ${rbatch}`,
+    );
+  }
+}
+
+const millions = (value: number): number => Math.round(value * 1e6);
+
+export function trainingSettings(options: ResolvedOptions): TrainingSettings {
+  return {
+    seed: options.seed,
+    batch: options.batch,
+    microBatch: Math.min(options.batchGpu ?? options.batch, options.batch),
+    learningRate: { peak: options.lr, rampup: millions(options.lrRampup) },
+    ema: { halflife: millions(options.ema), rampupRatio: 0.05 },
+    lossScaling: options.ls,
+    noiseLevels: logNormalLevels(-1.2, 1.2),
+    target: options.stf ? stableFieldTarget() : denoisingTarget,
+    references: options.stf ? options.rbatch : 1,
+  };
+}
+
+export function trainingData(bank: ImageBank, seed: number): TrainingData {
+  return { bank, order: new DataOrder(bank.count, seed), generator: new Generator(0, bank.device) };
+}
+
+export function loopOptions(options: ResolvedOptions, network: NetworkConfig, folder: string): LoopOptions {
+  return {
+    folder,
+    network,
+    options: { ...options },
+    totalImages: Math.max(millions(options.duration), 1),
+    timeLimit: options.timeLimit === null ? Number.POSITIVE_INFINITY : 60 * options.timeLimit,
+    imagesPerTick: 1000 * options.tick,
+    snapshotTicks: options.snap,
+    stateTicks: options.dump,
+  };
+}

@@ -1,0 +1,87 @@
+/** The options of `stf train`. Where the published tools have an option, ours has the same name and default. */
+
+import { architectures } from "../networks/architectures.js";
+import { choice, flag, integer, integerOr, integers, number, text, type Values } from "./fields.js";
+
+export const trainFields = {
+  outdir: text({ default: "runs", help: "folder that gets a numbered folder for this run", placeholder: "DIR" }),
+  data: text<string | null>({
+    default: null,
+    help: "training images: an MNIST-style idx file, plain or gzipped",
+    placeholder: "PATH",
+  }),
+  desc: text<string | null>({ default: null, help: "text to add to the name of the run folder" }),
+  name: text<string | null>({ default: null, help: "name of the run folder, instead of a numbered one" }),
+  stf: flag({
+    default: false,
+    help: "train on stable targets; without it, on the clean images (denoising score matching)",
+  }),
+  rbatch: integerOr("all", {
+    default: 4096,
+    min: 1,
+    help: "references of a stable target, its own source included; all: the whole data set",
+  }),
+  arch: choice(architectures, { default: "ddpmpp", help: "network family" }),
+  precond: choice(["edm"], { default: "edm", help: "preconditioning and loss" }),
+  duration: number({ default: 200, above: 0, help: "length of the training, in millions of images" }),
+  timeLimit: number<number | null>({ default: null, above: 0, help: "stop training after this many minutes" }),
+  batch: integer({ default: 512, min: 1, help: "images per step" }),
+  batchGpu: integer<number | null>({
+    default: null,
+    min: 1,
+    help: "images that go through the network at once; the gradient stays that of the whole batch",
+  }),
+  cbase: integer({ default: 128, min: 4, help: "channels of the network at full resolution" }),
+  cres: integers({ default: [2, 2, 2], min: 1, help: "multiples of the channels at each resolution" }),
+  numBlocks: integer({ default: 4, min: 1, help: "residual blocks at each resolution" }),
+  attn: integers({ default: [16], min: 0, help: "resolutions with self-attention; 0 for none" }),
+  lr: number({ default: 1e-3, above: 0, help: "peak learning rate of Adam" }),
+  lrRampup: number({ default: 10, min: 0, help: "length of the learning rate's linear rise, in millions of images" }),
+  ema: number({ default: 0.5, min: 0, help: "halflife of the averaged weights, in millions of images" }),
+  dropout: number({ default: 0.13, min: 0, max: 1, help: "probability of dropping an activation" }),
+  precision: choice(["fp32", "bf16"], {
+    default: "fp32",
+    help: "precision of the activations; weights and targets are fp32",
+  }),
+  ls: number({ default: 1, above: 0, help: "constant factor on the loss" }),
+  tick: number({ default: 50, above: 0, help: "thousands of images between two lines of statistics" }),
+  snap: integer({ default: 50, min: 1, help: "ticks between network snapshots" }),
+  dump: integer({ default: 500, min: 1, help: "ticks between training states" }),
+  seed: integer<number | null>({ default: null, min: 0, help: "seed of everything random; drawn when left out" }),
+} as const;
+
+export type TrainOptions = Values<typeof trainFields>;
+
+export interface Preset {
+  readonly help: string;
+  readonly options: Partial<TrainOptions>;
+}
+
+const fashionMnist = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz";
+
+/** Settings that belong together. The published schedules are made for days on eight GPUs; short runs need their own. */
+export const presets = {
+  "fashion-mnist": {
+    help: "28x28 garments in minutes on two cores: a small network, stable targets",
+    options: {
+      data: fashionMnist,
+      stf: true,
+      rbatch: 1024,
+      cbase: 32,
+      cres: [1, 2, 2],
+      numBlocks: 1,
+      attn: [7],
+      batch: 64,
+      lr: 1e-3,
+      lrRampup: 0.002,
+      ema: 0.01,
+      dropout: 0,
+      duration: 0.2,
+      timeLimit: 5.25,
+      tick: 2,
+      seed: 0,
+    },
+  },
+} as const satisfies Record<string, Preset>;
+
+export type PresetName = keyof typeof presets;

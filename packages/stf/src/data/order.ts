@@ -1,0 +1,54 @@
+/** Which image each training sample is made from, and which references it gets. */
+
+import { KeyedRandom, randomKey } from "../random/keyed.js";
+
+/**
+ * The order of the data: epoch after epoch, each a fresh permutation. Sample number s of a run (counted from 0 over all
+ * steps) is image `at(s)`, whatever the batch size or the number of processes.
+ */
+export class DataOrder {
+  readonly #count: number;
+  readonly #seed: number;
+  #epoch = -1;
+  #permutation: Int32Array = new Int32Array();
+
+  constructor(count: number, seed: number) {
+    this.#count = count;
+    this.#seed = seed;
+  }
+
+  /** Index of the image of sample number `sample`. */
+  at(sample: number): number {
+    const epoch = Math.floor(sample / this.#count);
+    if (epoch !== this.#epoch) {
+      this.#permutation = new KeyedRandom(randomKey(this.#seed, "order", epoch)).permutation(this.#count);
+      this.#epoch = epoch;
+    }
+    return this.#permutation[sample % this.#count] as number;
+  }
+
+  /** The images of `length` samples from number `first` on. */
+  range(first: number, length: number): Int32Array {
+    return Int32Array.from({ length }, (_, i) => this.at(first + i));
+  }
+}
+
+/**
+ * A pool of at least `size` different images that holds every source: the sources first, in their order, then others drawn
+ * without replacement. Given any one source, the rest of the pool is a uniform draw without replacement, so the pool is
+ * exchangeable, which is what makes the stable target unbiased.
+ */
+export function drawPool(sources: Int32Array, size: number, count: number, random: KeyedRandom): Int32Array {
+  const pool = new Set(sources);
+  const wanted = Math.min(Math.max(size, pool.size), count);
+  if (wanted > count / 2) {
+    // Rejection would slow down towards the end; a shuffled list of everything does not.
+    for (const index of random.permutation(count)) {
+      if (pool.size >= wanted) break;
+      pool.add(index);
+    }
+  } else {
+    while (pool.size < wanted) pool.add(random.integer(count));
+  }
+  return Int32Array.from(pool);
+}

@@ -1,0 +1,50 @@
+import { writeAll, writeFileAtomically } from "@stf/torch";
+import { encode } from "fast-png";
+import type { ImageShape } from "../data/image-bank.js";
+
+/** Interleaves planes: C, H, W to H, W, C. */
+function interleave(planes: Uint8Array, { channels, height, width }: ImageShape): Uint8Array {
+  if (channels === 1) return planes;
+  const area = height * width;
+  const pixels = new Uint8Array(planes.length);
+  for (let c = 0; c < channels; c++) {
+    for (let i = 0; i < area; i++) pixels[i * channels + c] = planes[c * area + i] as number;
+  }
+  return pixels;
+}
+
+/** Writes one image, bytes in the order C, H, W: greyscale for one channel, RGB for three. */
+export function writePng(path: string, planes: Uint8Array, shape: ImageShape): void {
+  const { channels, height, width } = shape;
+  const png = encode({ width, height, data: interleave(planes, shape), channels, depth: 8 });
+  writeFileAtomically(path, (descriptor) => writeAll(descriptor, png));
+}
+
+/** Tiles images, each in the order C, H, W, into one picture with `columns` columns. */
+export function tile(
+  images: readonly Uint8Array[],
+  shape: ImageShape,
+  columns: number,
+): { planes: Uint8Array; shape: ImageShape } {
+  const { channels, height, width } = shape;
+  const rows = Math.ceil(images.length / columns);
+  const whole = { channels, height: rows * height, width: columns * width };
+  const planes = new Uint8Array(channels * whole.height * whole.width);
+  images.forEach((image, index) => {
+    const top = Math.floor(index / columns) * height;
+    const left = (index % columns) * width;
+    for (let c = 0; c < channels; c++) {
+      for (let y = 0; y < height; y++) {
+        const from = (c * height + y) * width;
+        planes.set(image.subarray(from, from + width), (c * whole.height + top + y) * whole.width + left);
+      }
+    }
+  });
+  return { planes, shape: whole };
+}
+
+/** Writes images as one picture, as square as their number allows. */
+export function writeGrid(path: string, images: readonly Uint8Array[], shape: ImageShape): void {
+  const grid = tile(images, shape, Math.ceil(Math.sqrt(images.length)));
+  writePng(path, grid.planes, grid.shape);
+}

@@ -1,0 +1,51 @@
+import { type DType, Module, scope, type Tensor, tensor } from "@stf/torch";
+import type { Coefficients, Preconditioning } from "./precondition.js";
+import type { Conditions, SongUNet } from "./song-unet.js";
+
+/** The dtype of activations; parameters, losses and targets are float32 in any case. */
+export type Precision = "fp32" | "bf16";
+
+const activationDtypes = { fp32: "float32", bf16: "bfloat16" } as const satisfies Record<Precision, DType>;
+
+/**
+ * The denoiser D(x; sigma): a network with its preconditioning. An estimate of the clean image behind x = y + sigma eps.
+ *
+ * Keys of the state dict start with `model.`, as in the published checkpoints.
+ */
+export class Denoiser extends Module {
+  readonly preconditioning: Preconditioning;
+  readonly precision: Precision;
+  private readonly network: SongUNet;
+
+  constructor(
+    network: SongUNet,
+    preconditioning: Preconditioning,
+    { precision = "fp32" }: { precision?: Precision } = {},
+  ) {
+    super();
+    this.network = this.registerModule("model", network);
+    this.preconditioning = preconditioning;
+    this.precision = precision;
+  }
+
+  /**
+   * @param x - unscaled noisy images, `[B, C, H, W]`, float32 or float64
+   * @param sigma - noise level of each image, `[B]`
+   * @returns D, `[B, C, H, W]`, in the dtype of x
+   */
+  forward(x: Tensor, sigma: Float64Array, conditions: Conditions = {}): Tensor {
+    return scope(() => {
+      const { dtype, device } = x;
+      const coefficients = Array.from(sigma, (level) => this.preconditioning.coefficients(level));
+      const column = (name: keyof Coefficients): Tensor =>
+        tensor(
+          Float64Array.from(coefficients, (value) => value[name]),
+          { shape: [sigma.length, 1, 1, 1], dtype, device },
+        );
+      const activations = dtype === "float64" ? dtype : activationDtypes[this.precision];
+      const input = x.mul(column("in")).to({ dtype: activations, memoryFormat: "channelsLast" });
+      const raw = this.network.forward(input, column("noise").flatten(), conditions);
+      return x.mul(column("skip")).add_(raw.to({ dtype }).mul(column("out")));
+    });
+  }
+}

@@ -1,0 +1,176 @@
+/** The residual block of the score-based U-Nets (Karras et al. 2022, table 7), with optional self-attention. */
+
+import { dropout, einsum, GroupNorm, type Initializer, Linear, Module, scope, type Tensor } from "@stf/torch";
+import { Resample, type Resampling, ResamplingConv2d } from "./resample.js";
+
+/** The initial values of the parts of a network, by role. */
+export interface Initializers {
+  /** Most layers. */
+  readonly main: Initializer;
+  /** The biases of most layers. */
+  readonly mainBias: Initializer;
+  /** Layers that end a residual branch: they start at, or close to, zero. */
+  readonly branchEnd: Initializer;
+  /** Biases of those layers. */
+  readonly branchEndBias: Initializer;
+  /** The projection to queries, keys and values. */
+  readonly attention: Initializer;
+}
+
+/** What all blocks of one network share. */
+export interface BlockStyle {
+  /** Width of the embedding. */
+  readonly embeddingChannels: number;
+  /** Probability of dropping an activation in training. */
+  readonly dropout: number;
+  /** Factor on every sum of a branch and its skip. */
+  readonly skipScale: number;
+  /** Added to the variance in the normalisations. */
+  readonly eps: number;
+  readonly filter: readonly number[];
+  /** Whether a resampling skip has weights even where the channels stay. */
+  readonly projectResampledSkip: boolean;
+  /** Whether the embedding scales and shifts the normalised activations, or is added before the normalisation. */
+  readonly adaptiveScale: boolean;
+  readonly init: Initializers;
+}
+
+export interface BlockOptions {
+  resampling?: Resampling | undefined;
+  /** Number of attention heads; 0 for no attention. */
+  heads?: number;
+}
+
+/** At most 32 groups of at least 4 channels. */
+export function groupsFor(channels: number): number {
+  return Math.min(32, Math.floor(channels / 4));
+}
+
+/** How a block's input reaches its sum; undefined when it goes unchanged. */
+type Skip = ResamplingConv2d | Resample | undefined;
+
+/**
+ * h = conv1(dropout(silu(norm1(conv0(silu(norm0(x)))) modulated by the embedding)); x' = (skip(x) + h) skipScale, and with
+ * attention x'' = (x' + proj(attention(norm2(x')))) skipScale.
+ *
+ * Shapes: input `[B, inChannels, H, W]`, embedding `[B, embeddingChannels]`, output `[B, outChannels, H', W']`.
+ */
+export class UNetBlock extends Module {
+  readonly inChannels: number;
+  readonly outChannels: number;
+  private readonly style: BlockStyle;
+  private readonly norm0: GroupNorm;
+  private readonly conv0: ResamplingConv2d;
+  private readonly affine: Linear;
+  private readonly norm1: GroupNorm;
+  private readonly conv1: ResamplingConv2d;
+  private readonly skip: Skip;
+  private readonly attention: SelfAttention | undefined;
+
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    style: BlockStyle,
+    { resampling, heads = 0 }: BlockOptions = {},
+  ) {
+    super();
+    this.inChannels = inChannels;
+    this.outChannels = outChannels;
+    this.style = style;
+    const { eps, filter } = style;
+    const { main, mainBias, branchEnd, branchEndBias } = style.init;
+    const inits = { init: main, biasInit: mainBias };
+    this.norm0 = this.registerModule("norm0", new GroupNorm(groupsFor(inChannels), inChannels, { eps }));
+    this.conv0 = this.registerModule(
+      "conv0",
+      new ResamplingConv2d(inChannels, outChannels, 3, { resampling, filter, ...inits }),
+    );
+    const modulation = style.adaptiveScale ? 2 * outChannels : outChannels;
+    this.affine = this.registerModule("affine", new Linear(style.embeddingChannels, modulation, inits));
+    this.norm1 = this.registerModule("norm1", new GroupNorm(groupsFor(outChannels), outChannels, { eps }));
+    this.conv1 = this.registerModule(
+      "conv1",
+      new ResamplingConv2d(outChannels, outChannels, 3, { init: branchEnd, biasInit: branchEndBias }),
+    );
+    if (inChannels !== outChannels || (resampling && style.projectResampledSkip)) {
+      const projection = new ResamplingConv2d(inChannels, outChannels, 1, { resampling, filter, ...inits });
+      this.skip = this.registerModule("skip", projection);
+    } else if (resampling) {
+      this.skip = this.registerModule("skip", new Resample(resampling, filter));
+    }
+    if (heads > 0) {
+      this.attention = new SelfAttention(outChannels, heads, style);
+      for (const [name, part] of this.attention.namedChildren()) this.registerModule(name, part);
+    }
+  }
+
+  forward(x: Tensor, embedding: Tensor): Tensor {
+    return scope(() => {
+      const { skipScale } = this.style;
+      const h = this.branch(x, embedding);
+      const sum = h.add_(this.skip ? this.skip.forward(x) : x).mul_(skipScale);
+      return this.attention ? sum.add(this.attention.forward(sum)).mul_(skipScale) : sum;
+    });
+  }
+
+  private branch(x: Tensor, embedding: Tensor): Tensor {
+    return scope(() => {
+      const h = this.conv0.forward(this.norm0.forward(x).silu());
+      const modulation = this.affine.forward(embedding).to({ dtype: h.dtype }).unsqueeze(2).unsqueeze(3);
+      const activated = this.modulate(h, modulation).silu();
+      const kept = this.training && this.style.dropout > 0 ? dropout(activated, this.style.dropout, true) : activated;
+      return this.conv1.forward(kept);
+    });
+  }
+
+  private modulate(h: Tensor, modulation: Tensor): Tensor {
+    if (!this.style.adaptiveScale) return this.norm1.forward(h.add_(modulation));
+    const [scale, shift] = modulation.chunk(2, 1) as [Tensor, Tensor];
+    return this.norm1.forward(h).mul(scale.add(1)).add_(shift);
+  }
+}
+
+function atLeastFloat32(x: Tensor): Tensor {
+  return x.dtype === "float64" ? x : x.float();
+}
+
+/**
+ * Self-attention over the pixels. Output channel head * 3C/heads + 3 c + j of `qkv` holds the query (j = 0), key (1) or
+ * value (2) of channel c: the three are interleaved, as in the published weights. Weights are computed in float32.
+ *
+ * Shapes: input and output `[B, channels, H, W]`.
+ */
+class SelfAttention extends Module {
+  private readonly heads: number;
+  private readonly norm: GroupNorm;
+  private readonly qkv: ResamplingConv2d;
+  private readonly proj: ResamplingConv2d;
+
+  constructor(channels: number, heads: number, { eps, init }: BlockStyle) {
+    super();
+    this.heads = heads;
+    this.norm = this.registerModule("norm2", new GroupNorm(groupsFor(channels), channels, { eps }));
+    this.qkv = this.registerModule(
+      "qkv",
+      new ResamplingConv2d(channels, 3 * channels, 1, { init: init.attention, biasInit: init.mainBias }),
+    );
+    this.proj = this.registerModule(
+      "proj",
+      new ResamplingConv2d(channels, channels, 1, { init: init.branchEnd, biasInit: init.branchEndBias }),
+    );
+  }
+
+  forward(x: Tensor): Tensor {
+    return scope(() => {
+      const [batch, channels, height, width] = x.shape as [number, number, number, number];
+      const width1 = channels / this.heads;
+      const joined = this.qkv.forward(this.norm.forward(x)).reshape([batch * this.heads, width1, 3, height * width]);
+      const [query, key, value] = joined.unbind(2) as [Tensor, Tensor, Tensor];
+      const scaledKey = key.div(Math.sqrt(width1));
+      const logits = einsum("ncq,nck->nqk", [atLeastFloat32(query), atLeastFloat32(scaledKey)]);
+      const weights = logits.softmax(2).to({ dtype: value.dtype });
+      const mixed = einsum("nqk,nck->ncq", [weights, value]).reshape([batch, channels, height, width]);
+      return this.proj.forward(mixed.contiguous({ memoryFormat: "channelsLast" }));
+    });
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * Randomness that depends on what it is for, not on what was drawn before: every number comes from (seed, purpose, index).
+ * The index is usually the global number of a training sample, so the batch split, the micro-batches and an interruption
+ * change nothing.
+ */
+
+const MASK = (1n << 64n) - 1n;
+
+/** What a random number is for. Equal seeds and indices give unrelated numbers for different purposes. */
+const purposes = { weights: 1, order: 2, noiseLevel: 3, noise: 4, references: 5, dropout: 6, augmentation: 7 } as const;
+
+export type Purpose = keyof typeof purposes;
+
+/** The finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection of 64-bit numbers without visible structure. */
+function mix(value: bigint): bigint {
+  let z = value & MASK;
+  z = ((z ^ (z >> 30n)) * 0xbf58476d1ce4e5b9n) & MASK;
+  z = ((z ^ (z >> 27n)) * 0x94d049bb133111ebn) & MASK;
+  return z ^ (z >> 31n);
+}
+
+/** A 64-bit key for (seed, purpose, index). */
+export function randomKey(seed: number, purpose: Purpose, index = 0): bigint {
+  const stream = mix(BigInt(seed) + (BigInt(purposes[purpose]) << 56n));
+  return mix(stream + BigInt(index) * 0x9e3779b97f4a7c15n);
+}
+
+/** A stream of numbers from one key: xoshiro128** (Blackman and Vigna 2018). */
+export class KeyedRandom {
+  #a: number;
+  #b: number;
+  #c: number;
+  #d: number;
+
+  constructor(key: bigint) {
+    const low = mix(key);
+    const high = mix(low + 0x9e3779b97f4a7c15n);
+    this.#a = Number(low & 0xffffffffn) | 0;
+    this.#b = Number(low >> 32n) | 0;
+    this.#c = Number(high & 0xffffffffn) | 0;
+    // The all-zero state is the one that never leaves itself.
+    this.#d = Number(high >> 32n) | 1;
+  }
+
+  #next(): number {
+    const product = Math.imul(this.#b, 5);
+    const result = Math.imul((product << 7) | (product >>> 25), 9) >>> 0;
+    const shifted = this.#b << 9;
+    this.#c ^= this.#a;
+    this.#d ^= this.#b;
+    this.#b ^= this.#c;
+    this.#a ^= this.#d;
+    this.#c ^= shifted;
+    this.#d = (this.#d << 11) | (this.#d >>> 21);
+    return result;
+  }
+
+  /** Uniform on [0, 1), with 53 random bits. */
+  uniform(): number {
+    const high = this.#next() >>> 5;
+    const low = this.#next() >>> 6;
+    return (high * 2 ** 26 + low) / 2 ** 53;
+  }
+
+  /** Standard normal (Box and Muller 1958). */
+  normal(): number {
+    const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
+    return radius * Math.cos(2 * Math.PI * this.uniform());
+  }
+
+  /** A whole number from 0 to bound - 1, all equally likely. `bound` is at most 2^32. */
+  integer(bound: number): number {
+    // Values above the largest multiple of the bound would favour small remainders.
+    const limit = 2 ** 32 - (2 ** 32 % bound);
+    for (;;) {
+      const value = this.#next();
+      if (value < limit) return value % bound;
+    }
+  }
+
+  /** The numbers 0 to count - 1 in random order. */
+  permutation(count: number): Int32Array {
+    const order = Int32Array.from({ length: count }, (_, i) => i);
+    for (let i = count - 1; i > 0; i--) {
+      const j = this.integer(i + 1);
+      const swapped = order[i] as number;
+      order[i] = order[j] as number;
+      order[j] = swapped;
+    }
+    return order;
+  }
+}

@@ -1,0 +1,48 @@
+/** Making and finding run folders. */
+
+import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { InputError } from "./errors.js";
+import { stateNames } from "./format.js";
+
+function reason(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === "EACCES" || code === "EPERM") return "no permission to write there";
+  if (code === "EROFS") return "the file system is read-only";
+  if (code === "ENOSPC") return "the disk is full";
+  if (code === "ENOTDIR" || code === "EEXIST") return "a file is in the way";
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** @throws InputError when the folder cannot be made. */
+export function makeFolder(path: string): string {
+  try {
+    mkdirSync(path, { recursive: true });
+    return path;
+  } catch (cause) {
+    throw new InputError(`the folder ${path} cannot be made: ${reason(cause)}; choose another with --outdir`, {
+      cause,
+    });
+  }
+}
+
+/** Makes "00003-description" inside `parent`, one above the highest number there. */
+export function makeNumberedFolder(parent: string, description: string): string {
+  makeFolder(parent);
+  const numbers = readdirSync(parent).map((name) => Number(/^(\d+)/.exec(name)?.[1] ?? -1));
+  const next = Math.max(-1, ...numbers) + 1;
+  return makeFolder(join(parent, `${String(next).padStart(5, "0")}-${description}`));
+}
+
+/**
+ * The training state that a path means: the file itself, or the latest in a run folder.
+ *
+ * @throws InputError when there is none.
+ */
+export function findState(path: string): string {
+  if (!existsSync(path)) throw new InputError(`there is no training state or run folder at ${path}`);
+  if (statSync(path).isFile()) return path;
+  const latest = stateNames(readdirSync(path)).at(-1);
+  if (!latest) throw new InputError(`${path} holds no training state (training-state-*.safetensors)`);
+  return join(path, latest);
+}

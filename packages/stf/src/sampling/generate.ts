@@ -1,0 +1,63 @@
+import { noGrad, scope, type Tensor } from "@stf/torch";
+import type { ImageShape } from "../data/image-bank.js";
+import type { Denoiser } from "../networks/denoiser.js";
+import { type Churn, heun } from "./heun.js";
+import { SeededNoise } from "./noise.js";
+import type { Denoise, StepReport } from "./sampler.js";
+import { type KarrasOptions, karrasSteps } from "./steps.js";
+
+export interface GenerateOptions extends KarrasOptions {
+  /** Number of steps; the network is evaluated 2 steps - 1 times. */
+  readonly steps?: number;
+  readonly churn?: Churn;
+  readonly onStep?: (report: StepReport) => void;
+}
+
+/** The network as samplers call it: float32 inside, float64 outside. */
+export function denoiseWith(denoiser: Denoiser): Denoise {
+  return (x, sigma) => scope(() => denoiser.forward(x.float(), new Float64Array(x.size(0)).fill(sigma)).double());
+}
+
+/**
+ * Draws one image per seed.
+ *
+ * @returns uint8 `[seeds.length, C, H, W]`
+ */
+export function generateImages(
+  denoiser: Denoiser,
+  shape: ImageShape,
+  seeds: readonly number[],
+  { steps = 18, sigmaMin = 0.002, sigmaMax = 80, rho = 7, churn, onStep }: GenerateOptions = {},
+): Tensor {
+  const { preconditioning } = denoiser;
+  const levels = karrasSteps(steps, {
+    sigmaMin: Math.max(sigmaMin, preconditioning.sigmaMin),
+    sigmaMax: Math.min(sigmaMax, preconditioning.sigmaMax),
+    rho,
+  });
+  const noise = new SeededNoise(seeds);
+  const size = [shape.channels, shape.height, shape.width];
+  try {
+    return noGrad(() =>
+      scope(() => {
+        const start = noise
+          .draw(size, "float32")
+          .double()
+          .mul_(levels[0] as number);
+        const x = heun.sample(denoiseWith(denoiser), start, levels, {
+          noise: (like) => noise.draw(size, like.dtype),
+          ...(churn && { churn }),
+          ...(onStep && { onStep }),
+        });
+        return toBytes(x);
+      }),
+    );
+  } finally {
+    noise.dispose();
+  }
+}
+
+/** [-1, 1] to bytes: x 127.5 + 128, clipped and truncated, as the published tools do. */
+export function toBytes(images: Tensor): Tensor {
+  return scope(() => images.mul(127.5).add_(128).clamp_(0, 255).to({ dtype: "uint8" }).contiguous());
+}

@@ -1,0 +1,25 @@
+/** Noise that ties image k to its seed: not to the batch it is drawn in, nor to its neighbours. */
+
+import { type Device, type DType, Generator, randn, scope, stack, type Tensor } from "@stf/torch";
+
+/** One generator per image, seeded with the image's own seed (its low 32 bits). */
+export class SeededNoise {
+  readonly #generators: readonly Generator[];
+  readonly #device: Device;
+
+  constructor(seeds: readonly number[], device: Device = "cpu") {
+    this.#device = device;
+    this.#generators = seeds.map((seed) => new Generator(seed % 2 ** 32, device));
+  }
+
+  /** Standard normal values, `[seeds.length, ...shape]`: the next ones of every image's stream. */
+  draw(shape: readonly number[], dtype: DType): Tensor {
+    return scope(() =>
+      stack(this.#generators.map((generator) => randn(shape, { generator, dtype, device: this.#device }))),
+    );
+  }
+
+  dispose(): void {
+    for (const generator of this.#generators) generator.dispose();
+  }
+}

@@ -1,0 +1,36 @@
+/** What a network is trained on: one interface, so that training and analysis swap targets freely. */
+
+import type { Tensor } from "@stf/torch";
+import type { ImageBank } from "../data/image-bank.js";
+
+/** Noisy samples and how they were made. B samples of shape `[C, H, W]`. */
+export interface PerturbedBatch {
+  /** Index of each sample's source image in the bank, `[B]`. */
+  readonly indices: Int32Array;
+  /** The source images y, float32 `[B, C, H, W]` in [-1, 1]. */
+  readonly source: Tensor;
+  /** Standard normal noise eps, float32 `[B, C, H, W]`. */
+  readonly noise: Tensor;
+  /** Noise level of each sample, `[B]`, positive. */
+  readonly sigma: Float64Array;
+  /** y + sigma eps, float32 `[B, C, H, W]`: the unscaled noisy image. */
+  readonly perturbed: Tensor;
+}
+
+/** The images that may have been the source: a set of indices into the bank. */
+export interface ReferenceSet {
+  readonly bank: ImageBank;
+  /** Different indices among which every source occurs, or "all" for the whole bank. */
+  readonly pool: Int32Array | "all";
+  /**
+   * How many references a sample uses, itself included. When smaller than the pool, a sample uses that many consecutive
+   * members of the pool, cyclically, from its own source on.
+   */
+  readonly size: number;
+}
+
+/**
+ * Computes what the denoiser should return for each sample, float32 `[B, C, H, W]`. A constant for the network: no
+ * gradient flows through it.
+ */
+export type Target = (batch: PerturbedBatch, references: ReferenceSet) => Tensor;

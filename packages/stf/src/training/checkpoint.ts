@@ -1,0 +1,141 @@
+/**
+ * Checkpoints are safetensors files: tensors under the published names, and JSON metadata that say what they are. A
+ * snapshot holds the averaged network; a state holds everything needed to go on.
+ */
+
+import { existsSync } from "node:fs";
+import { FileFormatError, loadSafetensors, noGrad, saveSafetensors, scope, type Tensor } from "@stf/torch";
+import { buildDenoiser, type NetworkConfig } from "../networks/build.js";
+import type { Denoiser, Precision } from "../networks/denoiser.js";
+import { InputError } from "../run/errors.js";
+import type { TrainingState } from "./state.js";
+
+const NETWORK_FORMAT = "stf-network-1";
+const STATE_FORMAT = "stf-training-state-1";
+
+/** The parts of a state that are flat tensors, by the prefix of their names in the file. */
+const flatParts = (state: TrainingState): Record<string, Tensor> => ({
+  net: state.parameters.values,
+  ema: state.ema.average.values,
+  exp_avg: state.optimizer.expAvg,
+  exp_avg_sq: state.optimizer.expAvgSq,
+});
+
+/** Writes the averaged network, with what is needed to build it again. */
+export function saveSnapshot(
+  path: string,
+  state: TrainingState,
+  config: NetworkConfig,
+  about: Record<string, unknown>,
+): void {
+  saveSafetensors(path, state.averaged.stateDict(), {
+    format: NETWORK_FORMAT,
+    network: JSON.stringify(config),
+    training: JSON.stringify({ images: state.images, ...about }),
+  });
+}
+
+/** Writes everything needed to go on from here. `options` are the options of the run. */
+export function saveState(
+  path: string,
+  state: TrainingState,
+  config: NetworkConfig,
+  options: Record<string, unknown>,
+): void {
+  scope(() => {
+    const tensors = new Map<string, Tensor>();
+    for (const [part, flat] of Object.entries(flatParts(state))) {
+      for (const [name, view] of state.parameters.viewsOf(flat)) tensors.set(`${part}.${name}`, view);
+    }
+    for (const [name, buffer] of state.network.namedBuffers()) tensors.set(`net.${name}`, buffer);
+    saveSafetensors(path, tensors, {
+      format: STATE_FORMAT,
+      network: JSON.stringify(config),
+      options: JSON.stringify(options),
+      clock: JSON.stringify({ images: state.images, optimizerSteps: state.optimizer.stepCount }),
+    });
+  });
+}
+
+function metadataField(path: string, metadata: Readonly<Record<string, string>>, name: string): unknown {
+  try {
+    return JSON.parse(metadata[name] ?? "");
+  } catch (cause) {
+    throw new FileFormatError(`${path} cannot be read: its "${name}" is missing or damaged`, { cause });
+  }
+}
+
+function open(path: string, format: string, what: string): ReturnType<typeof loadSafetensors> {
+  if (!existsSync(path)) throw new InputError(`there is no ${what} at ${path}`);
+  const content = loadSafetensors(path);
+  const { format: found } = content.metadata;
+  if (found !== format) {
+    for (const tensor of content.tensors.values()) tensor.dispose();
+    throw new InputError(
+      `${path} is no ${what} of this program: its format must be "${format}", found ${found ? `"${found}"` : "none"}`,
+    );
+  }
+  return content;
+}
+
+export interface Snapshot {
+  readonly denoiser: Denoiser;
+  readonly config: NetworkConfig;
+}
+
+/**
+ * Builds the network of a snapshot, in evaluation mode.
+ *
+ * @throws InputError or FileFormatError naming the file.
+ */
+export function loadSnapshot(path: string, options: { precision?: Precision } = {}): Snapshot {
+  const { tensors, metadata } = open(path, NETWORK_FORMAT, "network snapshot");
+  try {
+    const config = metadataField(path, metadata, "network") as NetworkConfig;
+    const denoiser = buildDenoiser(config, options).eval();
+    denoiser.loadStateDict(tensors);
+    for (const parameter of denoiser.parameters()) parameter.requiresGrad_(false);
+    return { denoiser, config };
+  } finally {
+    for (const tensor of tensors.values()) tensor.dispose();
+  }
+}
+
+export interface SavedState {
+  readonly config: NetworkConfig;
+  readonly options: Record<string, unknown>;
+  /** Copies everything into a state of the same configuration. Frees the copy in memory. */
+  restore(state: TrainingState): void;
+}
+
+/** Reads a training state. */
+export function loadState(path: string): SavedState {
+  const { tensors, metadata } = open(path, STATE_FORMAT, "training state");
+  const config = metadataField(path, metadata, "network") as NetworkConfig;
+  const options = metadataField(path, metadata, "options") as Record<string, unknown>;
+  const clock = metadataField(path, metadata, "clock") as { images: number; optimizerSteps: number };
+  const find = (name: string): Tensor => {
+    const tensor = tensors.get(name);
+    if (!tensor) throw new FileFormatError(`${path} cannot be used: it lacks "${name}"`);
+    return tensor;
+  };
+  return {
+    config,
+    options,
+    restore(state) {
+      noGrad(() =>
+        scope(() => {
+          for (const [part, flat] of Object.entries(flatParts(state))) {
+            for (const [name, view] of state.parameters.viewsOf(flat)) view.copy_(find(`${part}.${name}`));
+          }
+          for (const network of [state.network, state.averaged]) {
+            for (const [name, buffer] of network.namedBuffers()) buffer.copy_(find(`net.${name}`));
+          }
+        }),
+      );
+      state.images = clock.images;
+      state.optimizer.stepCount = clock.optimizerSteps;
+      for (const tensor of tensors.values()) tensor.dispose();
+    },
+  };
+}

@@ -1,0 +1,18 @@
+/** What depends on the clock: the number of images seen before a step. */
+
+/** Learning rate: rises linearly over the first `rampup` images, constant from then on. The first step's is 0 with a ramp. */
+export function learningRate(images: number, { peak, rampup }: { peak: number; rampup: number }): number {
+  return peak * (rampup > 0 ? Math.min(images / rampup, 1) : 1);
+}
+
+/**
+ * Decay of the average over one step of `batch` images: 0.5^(batch / halflife). The halflife is cut to `rampupRatio` times
+ * the images seen, so that early on the average does not remember the initial weights.
+ */
+export function emaDecay(
+  images: number,
+  { batch, halflife, rampupRatio }: { batch: number; halflife: number; rampupRatio: number | null },
+): number {
+  const effective = rampupRatio === null ? halflife : Math.min(halflife, images * rampupRatio);
+  return 0.5 ** (batch / Math.max(effective, 1e-8));
+}

@@ -1,0 +1,145 @@
+/** One training step: everything between the clock's two readings. */
+
+import { type Generator, manualSeed, randn, scope, stack, type Tensor, tensor } from "@stf/torch";
+import { type ImageBank, normalize } from "../data/image-bank.js";
+import { type DataOrder, drawPool } from "../data/order.js";
+import type { NoiseLevels } from "../processes/noise-levels.js";
+import { KeyedRandom, randomKey } from "../random/keyed.js";
+import type { PerturbedBatch, ReferenceSet, Target } from "../targets/target.js";
+import { emaDecay, learningRate } from "./schedules.js";
+import type { TrainingState } from "./state.js";
+
+/** What training keeps fixed. Amounts are in images. */
+export interface TrainingSettings {
+  readonly seed: number;
+  readonly batch: number;
+  /** Largest number of samples that go through the network at once. */
+  readonly microBatch: number;
+  readonly learningRate: { readonly peak: number; readonly rampup: number };
+  readonly ema: { readonly halflife: number; readonly rampupRatio: number | null };
+  readonly lossScaling: number;
+  readonly noiseLevels: NoiseLevels;
+  readonly target: Target;
+  /** References of a sample, itself included, or the whole data set. */
+  readonly references: number | "all";
+}
+
+export interface TrainingData {
+  readonly bank: ImageBank;
+  readonly order: DataOrder;
+  /** Reseeded for every sample. */
+  readonly generator: Generator;
+}
+
+/** Moments of the weighted squared error over all values of a batch. */
+export interface StepLoss {
+  readonly mean: number;
+  readonly meanSquare: number;
+  readonly count: number;
+}
+
+/** The loss or a gradient is not a finite number. Nothing was updated. */
+export class DivergenceError extends Error {
+  override readonly name = "DivergenceError";
+}
+
+/** Makes the noisy samples of the given global numbers. Every sample depends on the seed and its own number only. */
+export function perturb(
+  samples: readonly number[],
+  indices: Int32Array,
+  { bank, generator }: TrainingData,
+  { seed, noiseLevels }: TrainingSettings,
+): PerturbedBatch {
+  const { channels, height, width } = bank.shape;
+  const shape = [channels, height, width];
+  const { device } = bank;
+  const sigma = Float64Array.from(samples, (sample) =>
+    noiseLevels(new KeyedRandom(randomKey(seed, "noiseLevel", sample))),
+  );
+  return scope(() => {
+    const source = normalize(bank.gather(indices)).view([samples.length, ...shape]);
+    const noise = stack(
+      samples.map((sample) =>
+        randn(shape, { generator: generator.manualSeed(randomKey(seed, "noise", sample)), device }),
+      ),
+    );
+    const levels = tensor(sigma, { shape: [samples.length, 1, 1, 1], dtype: "float32", device });
+    return { indices, source, noise, sigma, perturbed: source.addcmul(noise, levels) };
+  });
+}
+
+/** lambda(sigma) (D(x; sigma) - target)², `[B, C, H, W]`. */
+export function weightedError(state: TrainingState, batch: PerturbedBatch, target: Tensor): Tensor {
+  return scope(() => {
+    const { network } = state;
+    const weights = tensor(
+      Float64Array.from(batch.sigma, (sigma) => network.preconditioning.lossWeight(sigma)),
+      { shape: [batch.sigma.length, 1, 1, 1], dtype: "float32", device: target.device },
+    );
+    return network.forward(batch.perturbed, batch.sigma).sub(target).square().mul(weights);
+  });
+}
+
+/** The references that the samples of one step share. */
+function referencesFor(
+  indices: Int32Array,
+  images: number,
+  { bank }: TrainingData,
+  settings: TrainingSettings,
+): ReferenceSet {
+  const { references, batch, seed } = settings;
+  if (references === "all") return { bank, pool: "all", size: bank.count };
+  const random = new KeyedRandom(randomKey(seed, "references", images));
+  return { bank, pool: drawPool(indices, Math.max(references, batch), bank.count, random), size: references };
+}
+
+/** Adds the gradient of one step's loss, sum over pixels and mean over samples, to the flat gradients. */
+function accumulateGradients(state: TrainingState, data: TrainingData, settings: TrainingSettings): StepLoss {
+  const { batch, microBatch, lossScaling } = settings;
+  const first = state.images;
+  const indices = data.order.range(first, batch);
+  const references = referencesFor(indices, first, data, settings);
+  let sum = 0;
+  let squares = 0;
+  for (let begin = 0; begin < batch; begin += microBatch) {
+    const end = Math.min(begin + microBatch, batch);
+    scope(() => {
+      const samples = Array.from({ length: end - begin }, (_, i) => first + begin + i);
+      const part = perturb(samples, indices.subarray(begin, end), data, settings);
+      const error = weightedError(state, part, settings.target(part, references));
+      error
+        .sum()
+        .mul(lossScaling / batch)
+        .backward();
+      const values = error.detach();
+      sum += values.sum().item();
+      squares += values.square().sum().item();
+    });
+  }
+  const count = batch * data.bank.dimension;
+  return { mean: sum / count, meanSquare: squares / count, count };
+}
+
+/**
+ * Takes one step and advances the clock.
+ *
+ * @throws DivergenceError when the loss or a gradient is not finite; the weights and the clock are as before then.
+ */
+export function trainingStep(state: TrainingState, data: TrainingData, settings: TrainingSettings): StepLoss {
+  const { images, parameters, optimizer, ema } = state;
+  const { batch, seed } = settings;
+  manualSeed(randomKey(seed, "dropout", images));
+  parameters.zeroGrad();
+  const loss = accumulateGradients(state, data, settings);
+  const gradientNorm = scope(() => parameters.gradients.linalgVectorNorm().item());
+  if (!Number.isFinite(loss.mean) || !Number.isFinite(gradientNorm)) {
+    throw new DivergenceError(
+      `training diverged after ${images} images: the loss is ${loss.mean}, the norm of the gradient ${gradientNorm}; ` +
+        "go on from an earlier state with a lower --lr or a longer --lr-rampup",
+    );
+  }
+  optimizer.step(learningRate(images, settings.learningRate));
+  ema.update(emaDecay(images, { batch, ...settings.ema }));
+  state.images += batch;
+  return loss;
+}
