@@ -89,7 +89,7 @@ napi_value requiresGradient(napi_env env, napi_callback_info info) {
 napi_value setRequiresGradient(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [handle, flag] = arguments<2>(env, info);
-    tensorAt(toHandle(env, handle)).set_requires_grad(toBool(env, flag, "a boolean"));
+    tensorAt(toHandle(env, handle)).requires_grad_(toBool(env, flag, "a boolean"));
     return undefinedValue(env);
   });
 }

@@ -85,13 +85,13 @@ napi_value storageBytes(napi_env env, napi_callback_info info) {
   });
 }
 
-// adjustExternalMemory(change in bytes): what JavaScript's garbage collector should know about
+// adjustExternalMemory(change in bytes) -> the total: what JavaScript's garbage collector should know about
 napi_value adjustExternalMemory(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [change] = arguments<1>(env, info);
     int64_t total = 0;
     check(env, napi_adjust_external_memory(env, toInteger(env, change, "a number of bytes"), &total), "a number of bytes");
-    return undefinedValue(env);
+    return fromInteger(env, total);
   });
 }
 

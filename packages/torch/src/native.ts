@@ -41,7 +41,7 @@ export interface Native {
   scalarType(handle: Handle): number;
   device(handle: Handle): string;
   storageBytes(handle: Handle): number;
-  adjustExternalMemory(change: number): void;
+  adjustExternalMemory(change: number): number;
   fromBytes(bytes: Uint8Array, scalarType: number, shape: readonly number[]): Handle;
   toBytes(handle: Handle): ArrayBuffer;
   backward(outputs: Handle[], gradients: Handle[] | undefined, retainGraph: boolean, createGraph: boolean): void;

@@ -221,7 +221,10 @@ export class SongUNet extends Module {
         if (decoderType === "skip" && level < levels.length - 1) {
           decoder.push({ kind: "enlarge", module: dec.add(`${size}_aux_up`, new Resample("up", filter)) });
         }
-        const norm = dec.add(`${size}_aux_norm`, new GroupNorm(groupsFor(channels), channels, { eps: 1e-6 }));
+        const norm = dec.add(
+          `${size}_aux_norm`,
+          new GroupNorm(groupsFor(channels), channels, { eps: 1e-6, silu: true }),
+        );
         const conv = new ResamplingConv2d(channels, outChannels, 3, {
           init: initializers.branchEnd,
           biasInit: initializers.branchEndBias,
@@ -302,7 +305,7 @@ export class SongUNet extends Module {
             output = output && step.module.forward(output);
             break;
           case "output": {
-            const image = step.conv.forward(step.norm.forward(x).silu());
+            const image = step.conv.forward(step.norm.forward(x));
             output = output ? output.add(image) : image;
             break;
           }

@@ -80,14 +80,18 @@ export class UNetBlock extends Module {
     const { eps, filter } = style;
     const { main, mainBias, branchEnd, branchEndBias } = style.init;
     const inits = { init: main, biasInit: mainBias };
-    this.norm0 = this.registerModule("norm0", new GroupNorm(groupsFor(inChannels), inChannels, { eps }));
+    this.norm0 = this.registerModule("norm0", new GroupNorm(groupsFor(inChannels), inChannels, { eps, silu: true }));
     this.conv0 = this.registerModule(
       "conv0",
       new ResamplingConv2d(inChannels, outChannels, 3, { resampling, filter, ...inits }),
     );
     const modulation = style.adaptiveScale ? 2 * outChannels : outChannels;
     this.affine = this.registerModule("affine", new Linear(style.embeddingChannels, modulation, inits));
-    this.norm1 = this.registerModule("norm1", new GroupNorm(groupsFor(outChannels), outChannels, { eps }));
+    this.norm1 = this.registerModule(
+      "norm1",
+      // An adaptive scale comes between the normalisation and its SiLU.
+      new GroupNorm(groupsFor(outChannels), outChannels, { eps, silu: !style.adaptiveScale }),
+    );
     this.conv1 = this.registerModule(
       "conv1",
       new ResamplingConv2d(outChannels, outChannels, 3, { init: branchEnd, biasInit: branchEndBias }),
@@ -115,18 +119,19 @@ export class UNetBlock extends Module {
 
   private branch(x: Tensor, embedding: Tensor): Tensor {
     return scope(() => {
-      const h = this.conv0.forward(this.norm0.forward(x).silu());
+      const h = this.conv0.forward(this.norm0.forward(x));
       const modulation = this.affine.forward(embedding).to({ dtype: h.dtype }).unsqueeze(2).unsqueeze(3);
-      const activated = this.modulate(h, modulation).silu();
+      const activated = this.activate(h, modulation);
       const kept = this.training && this.style.dropout > 0 ? dropout(activated, this.style.dropout, true) : activated;
       return this.conv1.forward(kept);
     });
   }
 
-  private modulate(h: Tensor, modulation: Tensor): Tensor {
+  /** silu(norm1(h) modulated by the embedding) */
+  private activate(h: Tensor, modulation: Tensor): Tensor {
     if (!this.style.adaptiveScale) return this.norm1.forward(h.add_(modulation));
     const [scale, shift] = modulation.chunk(2, 1) as [Tensor, Tensor];
-    return this.norm1.forward(h).mul(scale.add(1)).add_(shift);
+    return this.norm1.forward(h).mul(scale.add(1)).add_(shift).silu();
   }
 }
 

@@ -1,12 +1,23 @@
-import { groupNorm, ones, zeros } from "../operators.generated.js";
+import { call, operator, wrap } from "../dispatch.js";
+import { ones, zeros } from "../operators.generated.js";
 import type { Tensor } from "../tensor.js";
-import { likeInput } from "./cast.js";
 import { Module } from "./module.js";
 
+/** From native/kernels/group_norm.cc: a fast loop where there is one, stock operators elsewhere. */
+const GROUP_NORM_SILU = operator("stf::group_norm_silu");
+
+export interface GroupNormOptions {
+  /** Added to the variance. */
+  eps?: number;
+  /** Whether SiLU, x sigmoid(x), follows in the same pass. */
+  silu?: boolean;
+}
+
 /**
- * Group normalisation: each group of channels of each sample to mean 0 and variance 1, then weight and bias per channel.
+ * Group normalisation: each group of channels of each sample to mean 0 and variance 1, then weight and bias per channel,
+ * then SiLU where asked for.
  *
- * Shapes: input and output `[B, channels, ...]`; parameters `weight` and `bias` `[channels]`.
+ * Shapes: input and output `[B, channels, ...]`; parameters `weight` and `bias` `[channels]`, float32.
  *
  * @throws RangeError when the channels do not divide into the groups.
  */
@@ -14,18 +25,21 @@ export class GroupNorm extends Module {
   readonly weight: Tensor;
   readonly bias: Tensor;
   readonly groups: number;
-  readonly eps: number;
+  private readonly eps: number;
+  private readonly silu: boolean;
 
-  constructor(groups: number, channels: number, { eps = 1e-5 }: { eps?: number } = {}) {
+  constructor(groups: number, channels: number, { eps = 1e-5, silu = false }: GroupNormOptions = {}) {
     super();
     if (channels % groups !== 0) throw new RangeError(`${channels} channels do not divide into ${groups} groups`);
     this.groups = groups;
     this.eps = eps;
+    this.silu = silu;
     this.weight = this.registerParameter("weight", ones([channels]));
     this.bias = this.registerParameter("bias", zeros([channels]));
   }
 
   forward(x: Tensor): Tensor {
-    return groupNorm(x, this.groups, likeInput(this.weight, x), likeInput(this.bias, x), this.eps);
+    const { groups, weight, bias, eps, silu } = this;
+    return wrap(call(GROUP_NORM_SILU, x.handle, groups, weight.handle, bias.handle, eps, silu));
   }
 }
