@@ -6,6 +6,7 @@ const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 export default defineConfig({
   resolve: {
     alias: {
+      "@stf/torch/installation": source("./packages/torch/src/installation.ts"),
       "@stf/torch": source("./packages/torch/src/index.ts"),
       stf: source("./packages/stf/src/index.ts"),
     },

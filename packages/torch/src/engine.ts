@@ -2,7 +2,7 @@
 
 import { call, operator, wrap } from "./dispatch.js";
 import { TorchError } from "./errors.js";
-import { addonPath, type EngineEnvironment, native, processorFlags } from "./native.js";
+import { type EngineEnvironment, native } from "./native.js";
 import { Tensor } from "./tensor.js";
 
 export type { EngineEnvironment } from "./native.js";
@@ -10,21 +10,14 @@ export type { EngineEnvironment } from "./native.js";
 export interface EngineReport extends EngineEnvironment {
   /** The instruction set that libtorch's own kernels use, such as "AVX2". */
   readonly cpuCapability: string;
-  /** The compiled addon. */
-  readonly addonPath: string;
-  /** Whether the processor multiplies bfloat16 matrices itself (AMX), computes with bfloat16 (AVX-512), or neither. */
-  readonly bfloat16: "amx" | "avx512" | "emulated";
 }
 
 /** Describes libtorch and this machine. */
 export function engineReport(): EngineReport {
   const environment = native.environment();
-  const flags = processorFlags();
   return {
     ...environment,
     cpuCapability: /CPU capability usage: (\S+)/.exec(environment.build)?.[1] ?? "unknown",
-    addonPath,
-    bfloat16: flags.has("amx_bf16") ? "amx" : flags.has("avx512_bf16") ? "avx512" : "emulated",
   };
 }
 

@@ -3,12 +3,11 @@
  * the environment is decided here, before the library is loaded.
  */
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { EngineUnavailableError, TorchError } from "./errors.js";
+import { addonPath, processorFlags } from "./installation.js";
 
 /** An integer that stands for a tensor in the addon's table; never reused. */
 export type Handle = number;
@@ -69,30 +68,6 @@ export interface Native {
   setThreads(count: number): void;
   catchInterrupts(enabled: boolean): void;
   interrupts(): number;
-}
-
-/** The package's root folder, the same from `src` and from `dist`. */
-function packageRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, "native", "CMakeLists.txt"))) {
-    const parent = dirname(folder);
-    if (parent === folder) throw new EngineUnavailableError("the folder of @stf/torch's native sources is missing", []);
-    folder = parent;
-  }
-  return folder;
-}
-
-/** Where the addon is, or would be after a build. */
-export const addonPath = join(packageRoot(), "native", "build", "torch.node");
-
-/** Features of this processor that matter to libtorch, in the kernel's spelling. Empty where the kernel does not say. */
-export function processorFlags(): ReadonlySet<string> {
-  try {
-    const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"));
-    return new Set(line?.[1]?.trim().split(/\s+/) ?? []);
-  } catch {
-    return new Set();
-  }
 }
 
 /**

@@ -1,47 +1,126 @@
 /** `stf doctor`: what this machine has, and for everything that is wrong the remedy. */
 
 import { existsSync } from "node:fs";
+import {
+  addonPath,
+  type BuiltAgainst,
+  bfloat16Support,
+  builtAgainst,
+  hasGloo,
+  isAddonBuilt,
+} from "@stf/torch/installation";
+import { presets } from "../config/train-options.js";
 
-const REPORT_WIDTH = 12;
+/** One line of the report; a problem needs a remedy. */
+interface Finding {
+  readonly label: string;
+  readonly value: string;
+  readonly remedy?: string | false;
+  /** A problem that does not keep anyone from training. */
+  readonly minor?: boolean;
+}
 
-function line(label: string, value: string): void {
-  console.log(`${label.padEnd(REPORT_WIDTH)}${value}`);
+const OLDEST_NODE = 20;
+
+function nodeFinding(): Finding {
+  const { node } = process.versions;
+  const old = Number.parseInt(node, 10) < OLDEST_NODE;
+  return { label: "Node", value: node, remedy: old && `install Node ${OLDEST_NODE} or later` };
+}
+
+function libtorchFinding(built: BuiltAgainst | undefined): Finding {
+  if (!built) {
+    return {
+      label: "libtorch",
+      value: "none found yet",
+      remedy: 'run "npm run setup" in the project\'s folder; it says what to install and where it looks',
+    };
+  }
+  const missing = !existsSync(built.libraryDir);
+  return {
+    label: "libtorch",
+    value: `${built.version}, ${built.how}, libraries in ${built.libraryDir}`,
+    remedy: missing && 'that folder is gone: install libtorch again or set LIBTORCH, then run "npm run setup"',
+  };
+}
+
+async function engineFindings(): Promise<Finding[]> {
+  if (!isAddonBuilt()) {
+    return [
+      { label: "addon", value: `not built (${addonPath})`, remedy: 'run "npm run setup" in the project\'s folder' },
+    ];
+  }
+  try {
+    const { engineReport, scope, tensor } = await import("@stf/torch");
+    const report = engineReport();
+    const sum = scope(() => tensor([1, 2]).add(1).sum().item());
+    return [
+      { label: "addon", value: addonPath, remedy: sum !== 5 && "libtorch computes wrong sums: reinstall it" },
+      { label: "processor", value: `${report.cpuCapability} kernels, oneDNN ${report.oneDnn ? "yes" : "no"}` },
+      { label: "threads", value: `${report.threads} (OMP_NUM_THREADS changes it)` },
+      cudaFinding(report.cudaBuilt, report.cudaDevices),
+    ];
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return [{ label: "addon", value: addonPath, remedy: reason }];
+  }
+}
+
+function cudaFinding(built: boolean, devices: number): Finding {
+  if (!built)
+    return { label: "CUDA", value: "no: this libtorch is for processors only; set LIBTORCH to a CUDA one for a GPU" };
+  return {
+    label: "CUDA",
+    value: `${devices} ${devices === 1 ? "device" : "devices"}`,
+    remedy: devices === 0 && "libtorch has CUDA but sees no device: check the driver with nvidia-smi",
+    minor: true,
+  };
+}
+
+function bfloat16Finding(): Finding {
+  const meanings = {
+    amx: "multiplied by the processor (AMX): --precision=bf16 is the fastest",
+    avx512: "computed by the processor (AVX-512): compare --precision=bf16 with fp32",
+    emulated: "not in this processor: --precision=bf16 works, fp32 is faster",
+  };
+  return { label: "bfloat16", value: meanings[bfloat16Support()] };
+}
+
+function glooFinding(built: BuiltAgainst | undefined): Finding {
+  const found = built !== undefined && hasGloo(built);
+  return {
+    label: "Gloo",
+    value: found ? "yes" : "no",
+    remedy: !found && "several processes need it; on Debian: apt-get install libgloo-dev",
+    minor: true,
+  };
+}
+
+function dataFinding(): Finding {
+  const path = presets["fashion-mnist"].options.data;
+  const found = existsSync(path);
+  return {
+    label: "data",
+    value: found ? path : "Fashion-MNIST is not installed",
+    remedy: !found && "on Debian: apt-get install dataset-fashion-mnist; elsewhere give your own images with --data",
+    minor: true,
+  };
 }
 
 /** Runs the command. Returns the exit code: 1 when something is missing that training needs. */
 export async function doctor(): Promise<number> {
-  const major = Number(process.versions.node.split(".")[0]);
-  line("Node", `${process.versions.node}${major < 20 ? "  PROBLEM: 20 or later is needed" : ""}`);
-  const healthy = major >= 20;
-  try {
-    const { engineReport, scope, tensor } = await import("@stf/torch");
-    const report = engineReport();
-    line("addon", report.addonPath);
-    line("libtorch", report.version);
-    line(
-      "processor",
-      `${report.cpuCapability} kernels, ${report.threads} threads, oneDNN ${report.oneDnn ? "yes" : "no"}`,
-    );
-    const halves = {
-      amx: "multiplied by the processor (AMX): --precision=bf16 is the fastest",
-      avx512: "computed by the processor (AVX-512)",
-      emulated: "not in this processor: --precision=bf16 works, but fp32 is faster here",
-    };
-    line("bfloat16", halves[report.bfloat16]);
-    const cuda = report.cudaBuilt ? `${report.cudaDevices} device(s)` : "this libtorch was built without it";
-    line("CUDA", cuda);
-    line(
-      "test",
-      scope(() => tensor([1, 2]).add(1).sum().item()) === 5 ? "1 + 2 + 2 = 5" : "PROBLEM: libtorch cannot add",
-    );
-  } catch (error) {
-    line("libtorch", `PROBLEM: ${error instanceof Error ? error.message : String(error)}`);
-    return 1;
+  const built = builtAgainst();
+  const findings = [
+    nodeFinding(),
+    libtorchFinding(built),
+    ...(await engineFindings()),
+    bfloat16Finding(),
+    glooFinding(built),
+    dataFinding(),
+  ];
+  for (const { label, value, remedy } of findings) {
+    console.log(`${label.padEnd(11)}${value}`);
+    if (remedy) console.log(`${"".padEnd(11)}PROBLEM: ${remedy}`);
   }
-  const images = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz";
-  line(
-    "data",
-    existsSync(images) ? images : "Fashion-MNIST is not installed; on Debian: apt-get install dataset-fashion-mnist",
-  );
-  return healthy ? 0 : 1;
+  return findings.some(({ remedy, minor }) => remedy && !minor) ? 1 : 0;
 }
