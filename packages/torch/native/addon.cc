@@ -43,6 +43,7 @@ NAPI_MODULE_INIT() {
       {"hasOperator", hasOperator},
       {"schemas", listSchemas},
       {"call", call},
+      {"repeat", repeatCall},
       {"release", release},
       {"releaseAll", releaseAll},
       {"isLive", live},

@@ -23,6 +23,7 @@ napi_value findOperator(napi_env, napi_callback_info);
 napi_value hasOperator(napi_env, napi_callback_info);
 napi_value listSchemas(napi_env, napi_callback_info);
 napi_value call(napi_env, napi_callback_info);
+napi_value repeatCall(napi_env, napi_callback_info);
 // tensors.cc
 napi_value release(napi_env, napi_callback_info);
 napi_value releaseAll(napi_env, napi_callback_info);

@@ -88,6 +88,15 @@ export function callOperator(name: string, ...args: OperatorValue[]): unknown {
   return returnsTensors ? raise(result) : result;
 }
 
+/**
+ * Seconds that `count` calls of an operator on tensors take from inside C++, arguments at the ready: what a binding is
+ * measured against.
+ */
+export function timeOperator(name: string, count: number, ...args: Tensor[]): number {
+  const handles = args.map((tensor) => tensor.handle);
+  return native.repeat(operator(name), count, ...handles);
+}
+
 function raise(result: unknown): unknown {
   if (typeof result === "number") return wrap(result);
   return Array.isArray(result) ? result.map(raise) : result;

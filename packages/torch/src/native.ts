@@ -31,6 +31,7 @@ export interface Native {
   schemas(): string[];
   // biome-ignore lint/suspicious/noExplicitAny: the schema decides the types; the generated wrappers state them
   call(operator: number, ...values: unknown[]): any;
+  repeat(operator: number, count: number, ...values: unknown[]): number;
   release(handle: Handle): void;
   releaseAll(handles: Float64Array, count: number): void;
   isLive(handle: Handle): boolean;

@@ -129,10 +129,18 @@ class GroupNormSilu : public torch::autograd::Function<GroupNormSilu> {
   // With createGraph the gradient itself is differentiated; stock operators can do that.
   static torch::autograd::variable_list differentiableBackward(torch::autograd::AutogradContext* context,
                                                                const torch::autograd::variable_list& saved, const at::Tensor& dy) {
-    const at::Tensor x = saved[0].requires_grad() ? saved[0] : saved[0].detach().requires_grad_();
-    const at::Tensor y = stock(x, saved[3].size(1), saved[1], saved[2], context->saved_data["eps"].toDouble(),
+    const at::Tensor y = stock(saved[0], saved[3].size(1), saved[1], saved[2], context->saved_data["eps"].toDouble(),
                                context->saved_data["silu"].toBool());
-    const auto results = torch::autograd::grad({y}, {x, saved[1], saved[2]}, {dy}, true, true, true);
+    // Frozen inputs have no gradient, and may not be asked for one.
+    torch::autograd::variable_list asked;
+    for (int i = 0; i < 3; ++i) {
+      if (saved[i].requires_grad()) asked.push_back(saved[i]);
+    }
+    const auto found = torch::autograd::grad({y}, asked, {dy}, true, true, true);
+    at::Tensor results[3];
+    for (int i = 0, next = 0; i < 3; ++i) {
+      if (saved[i].requires_grad()) results[i] = found[next++];
+    }
     return {results[0], at::Tensor(), results[1], results[2], at::Tensor(), at::Tensor()};
   }
 };

@@ -1,0 +1,52 @@
+import { setTimeout } from "node:timers/promises";
+import { catchInterrupts, engineReport, hasOperator, interruptCount, operatorSchemas, setThreads } from "@stf/torch";
+import { expect, test } from "vitest";
+
+test("the report describes this libtorch", () => {
+  const report = engineReport();
+  expect(report.version).toMatch(/^\d+\.\d+\.\d+/);
+
+  expect(report.cpuCapability).not.toBe("unknown");
+  const { threads } = report;
+  setThreads(1);
+  expect(engineReport().threads).toBe(1);
+  setThreads(threads);
+  expect(engineReport().threads).toBe(threads);
+});
+
+test("operators are known by name and overload", () => {
+  expect([hasOperator("aten::add.Tensor"), hasOperator("aten::neg"), hasOperator("aten::add.None")]).toEqual([
+    true,
+    true,
+    false,
+  ]);
+  expect(operatorSchemas()).toContain("aten::neg(Tensor self) -> Tensor");
+});
+
+/** Waits until `condition` holds, for at most a second. */
+async function until(condition: () => boolean): Promise<void> {
+  for (let attempt = 0; attempt < 100 && !condition(); attempt++) await setTimeout(10);
+}
+
+test("interrupts are counted while caught, and then go where they went before", async () => {
+  let arrived = 0;
+  const listener = (): number => arrived++;
+  process.on("SIGINT", listener);
+  try {
+    for (const round of [1, 2]) {
+      catchInterrupts(true);
+      catchInterrupts(true);
+      expect(interruptCount()).toBe(0);
+      process.kill(process.pid, "SIGINT");
+      await until(() => interruptCount() > 0);
+      expect([interruptCount(), arrived]).toEqual([1, round - 1]);
+      catchInterrupts(false);
+      process.kill(process.pid, "SIGINT");
+      await until(() => arrived === round);
+      expect([interruptCount(), arrived]).toEqual([1, round]);
+    }
+  } finally {
+    catchInterrupts(false);
+    process.off("SIGINT", listener);
+  }
+});
