@@ -1,0 +1,35 @@
+// @ts-check
+/** Builds the native addon and the TypeScript, each only where something has changed. */
+
+import { existsSync, realpathSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { buildNative } from "../packages/torch/tools/build-native.mjs";
+import { runMain, runStep, StepError } from "../packages/torch/tools/steps.mjs";
+import { logFile, root } from "./paths.mjs";
+
+/** @returns {Promise<boolean>} whether the addon had to be built; the compiler does not tell for the TypeScript */
+export async function build() {
+  const built = await buildNative();
+  await compileTypeScript();
+  return built;
+}
+
+async function compileTypeScript() {
+  const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
+  if (!existsSync(compiler)) {
+    throw new StepError('The npm package typescript must be installed; it is not. Run "npm run setup".');
+  }
+  await runStep({
+    title: "Compiling TypeScript",
+    name: "The TypeScript compiler",
+    command: process.execPath,
+    args: [compiler, "-b"],
+    cwd: root,
+    log: logFile("tsc"),
+    hint: "Correct the errors above, then try again.",
+    quiet: true,
+  });
+}
+
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) await runMain(build);
