@@ -6,8 +6,13 @@
 
 export { readIdxImages } from "./data/idx.js";
 export { ImageBank, type ImageShape, normalize } from "./data/image-bank.js";
-export { openDataset } from "./data/open.js";
+export type { OnProgress } from "./data/images.js";
+export { classCount } from "./data/labels.js";
+export { withMirrorImages } from "./data/mirror.js";
+export { type DatasetOptions, openDataset } from "./data/open.js";
 export { DataOrder, drawPool } from "./data/order.js";
+export type { Architecture } from "./networks/architectures.js";
+export { buildDenoiser, type NetworkConfig } from "./networks/build.js";
 export { Denoiser, type Precision } from "./networks/denoiser.js";
 export { FourierEmbedding, PositionalEmbedding } from "./networks/embedding.js";
 export { type Coefficients, edmPreconditioning, type Preconditioning } from "./networks/precondition.js";
@@ -16,6 +21,37 @@ export { logNormalLevels, type NoiseLevels } from "./processes/noise-levels.js";
 export { edmProcess, type Process } from "./processes/process.js";
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
 export { InputError, UsageError } from "./run/errors.js";
+export type { Statistic, StatsLine } from "./run/format.js";
+export { denoiseWith, type GenerateOptions, generateImages, toBytes } from "./sampling/generate.js";
+export { type Churn, type HeunOptions, heun } from "./sampling/heun.js";
+export { SeededNoise } from "./sampling/noise.js";
+export type { Denoise, Sampler, SamplerOptions, StepReport } from "./sampling/sampler.js";
+export { type KarrasOptions, karrasSteps } from "./sampling/steps.js";
 export { denoisingTarget } from "./targets/denoising.js";
 export { type StableFieldOptions, stableFieldTarget } from "./targets/stable-field.js";
 export type { PerturbedBatch, ReferenceSet, Target } from "./targets/target.js";
+export {
+  loadSnapshot,
+  loadState,
+  type SavedState,
+  type Snapshot,
+  saveSnapshot,
+  saveState,
+} from "./training/checkpoint.js";
+export {
+  type LoopHooks,
+  type LoopOptions,
+  type LoopResult,
+  type Progress,
+  trainingLoop,
+} from "./training/loop.js";
+export { emaDecay, learningRate } from "./training/schedules.js";
+export { disposeState, initialState, type TrainingState } from "./training/state.js";
+export {
+  DivergenceError,
+  perturb,
+  type StepLoss,
+  type TrainingData,
+  type TrainingSettings,
+  trainingStep,
+} from "./training/step.js";

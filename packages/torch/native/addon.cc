@@ -52,7 +52,7 @@ NAPI_MODULE_INIT() {
       {"strides", strides},
       {"scalarType", scalarType},
       {"device", device},
-      {"storageBytes", storageBytes},
+      {"elementBytes", elementBytes},
       {"adjustExternalMemory", adjustExternalMemory},
       {"fromBytes", fromBytes},
       {"toBytes", toBytes},

@@ -33,7 +33,7 @@ napi_value sizes(napi_env, napi_callback_info);
 napi_value strides(napi_env, napi_callback_info);
 napi_value scalarType(napi_env, napi_callback_info);
 napi_value device(napi_env, napi_callback_info);
-napi_value storageBytes(napi_env, napi_callback_info);
+napi_value elementBytes(napi_env, napi_callback_info);
 napi_value adjustExternalMemory(napi_env, napi_callback_info);
 napi_value fromBytes(napi_env, napi_callback_info);
 napi_value toBytes(napi_env, napi_callback_info);

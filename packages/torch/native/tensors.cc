@@ -79,9 +79,9 @@ napi_value device(napi_env env, napi_callback_info info) {
   return readTensor(env, info, [&](const at::Tensor& tensor) { return fromString(env, tensor.device().str()); });
 }
 
-napi_value storageBytes(napi_env env, napi_callback_info info) {
+napi_value elementBytes(napi_env env, napi_callback_info info) {
   return readTensor(env, info, [&](const at::Tensor& tensor) {
-    return fromInteger(env, tensor.has_storage() ? static_cast<int64_t>(tensor.storage().nbytes()) : 0);
+    return fromInteger(env, tensor.has_storage() ? static_cast<int64_t>(tensor.nbytes()) : 0);
   });
 }
 

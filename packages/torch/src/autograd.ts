@@ -2,25 +2,28 @@
 
 import { handlesOf, wrap } from "./dispatch.js";
 import { native } from "./native.js";
+import { refusePromise, type Synchronous } from "./scope.js";
 import type { Tensor } from "./tensor.js";
 
-function withGradientMode<T>(enabled: boolean, body: () => T): T {
+function withGradientMode<T>(name: string, enabled: boolean, body: () => Synchronous<T>): T {
   const before = native.setGradientMode(enabled);
   try {
-    return body();
+    const result = body();
+    refusePromise(name, result);
+    return result;
   } finally {
     native.setGradientMode(before);
   }
 }
 
 /** Runs `body` without recording operations for the backward pass. `body` must be synchronous. */
-export function noGrad<T>(body: () => T): T {
-  return withGradientMode(false, body);
+export function noGrad<T>(body: () => Synchronous<T>): T {
+  return withGradientMode("noGrad", false, body);
 }
 
 /** Runs `body` with recording switched on, also inside `noGrad`. */
-export function enableGrad<T>(body: () => T): T {
-  return withGradientMode(true, body);
+export function enableGrad<T>(body: () => Synchronous<T>): T {
+  return withGradientMode("enableGrad", true, body);
 }
 
 export interface GradOptions {

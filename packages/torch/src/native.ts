@@ -40,7 +40,7 @@ export interface Native {
   strides(handle: Handle): number[];
   scalarType(handle: Handle): number;
   device(handle: Handle): string;
-  storageBytes(handle: Handle): number;
+  elementBytes(handle: Handle): number;
   adjustExternalMemory(change: number): number;
   fromBytes(bytes: Uint8Array, scalarType: number, shape: readonly number[]): Handle;
   toBytes(handle: Handle): ArrayBuffer;

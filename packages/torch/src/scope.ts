@@ -61,7 +61,7 @@ function release(tensor: Tracked): void {
 
 /** Takes over a tensor that no scope frees. */
 function catchInNet(tensor: Tracked): void {
-  const bytes = native.storageBytes(tensor.handle);
+  const bytes = native.elementBytes(tensor.handle);
   const origin = trace ? new Error().stack?.split("\n").slice(3).join("\n") : undefined;
   caught.set(tensor, bytes);
   net.register(tensor, { handle: tensor.handle, bytes, origin }, tensor);
@@ -133,7 +133,16 @@ function releaseFrame(frame: Frame): void {
 }
 
 /** A function whose result may not be a promise: a scope that ended before its body did would free tensors in use. */
-type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
+export type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
+
+/** @throws TypeError when `result` is a promise, for callers that types do not stop. */
+export function refusePromise(name: string, result: unknown): void {
+  if (typeof (result as { then?: unknown } | null | undefined)?.then === "function") {
+    throw new TypeError(
+      `${name}() is synchronous: its body returned a promise. Use \`using\` for tensors in async code.`,
+    );
+  }
+}
 
 /**
  * Runs `body` and frees every tensor made inside it, except those in the result (also in arrays, maps and plain objects).
@@ -145,11 +154,7 @@ export function scope<T>(body: () => Synchronous<T>): T {
   current = frame;
   try {
     const result = body();
-    if (typeof (result as { then?: unknown } | null | undefined)?.then === "function") {
-      throw new TypeError(
-        "scope() is synchronous: its body returned a promise. Use `using` for tensors in async code.",
-      );
-    }
+    refusePromise("scope", result);
     moveOutward(result, frame);
     return result;
   } finally {

@@ -68,7 +68,7 @@ export const presets = {
       stf: true,
       rbatch: 1024,
       cbase: 32,
-      cres: [1, 2, 2],
+      cres: [1, 1, 2],
       numBlocks: 1,
       attn: [7],
       batch: 64,
