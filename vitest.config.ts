@@ -15,6 +15,8 @@ export default defineConfig({
     // The addon belongs to one thread of one process, so every test file gets a process of its own.
     pool: "forks",
     maxWorkers: 2,
+    // Two processes with two threads each on two cores would wait for each other in every small operator.
+    env: { OMP_NUM_THREADS: "1" },
     include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
     testTimeout: 120_000,
   },

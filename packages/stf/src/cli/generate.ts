@@ -1,9 +1,10 @@
 /** `stf generate` */
 
+import { existsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { catchInterrupts, interruptCount } from "@stf/torch";
 import { resolve } from "../config/fields.js";
-import { generateFields } from "../config/generate-options.js";
+import { type GenerateCommandOptions, generateFields } from "../config/generate-options.js";
 import { writeGrid, writePng } from "../images/png.js";
 import { UsageError } from "../run/errors.js";
 import { makeFolder } from "../run/folder.js";
@@ -14,8 +15,8 @@ import { imagesOf } from "./pictures.js";
 import { StatusLine } from "./progress.js";
 
 /** Runs the command. Returns the exit code. */
-export function generate(given: Readonly<Record<string, string | undefined>>): number {
-  const options = resolve(generateFields, {}, given);
+export function generate(given: Partial<GenerateCommandOptions>): number {
+  const options = resolve(generateFields, given);
   if (options.network === null)
     throw new UsageError("--network must name a network snapshot (network-snapshot-*.safetensors)");
   if (options.outdir === null && options.grid === null) {
@@ -25,7 +26,12 @@ export function generate(given: Readonly<Record<string, string | undefined>>): n
     throw new UsageError(`--sigma_min must be below --sigma_max, found ${options.sigma_min} and ${options.sigma_max}`);
   }
   if (options.outdir !== null) makeFolder(options.outdir);
-  if (options.grid !== null) makeFolder(dirname(options.grid));
+  if (options.grid !== null) {
+    if (existsSync(options.grid) && !statSync(options.grid).isFile()) {
+      throw new UsageError(`--grid must name a file, such as grid.png; ${options.grid} is a folder`);
+    }
+    makeFolder(dirname(options.grid));
+  }
   const { denoiser, config } = loadSnapshot(options.network, { precision: options.precision });
   const status = new StatusLine();
   const start = performance.now();

@@ -2,6 +2,7 @@
 /** The `stf` command. Heavy modules are imported by the command that needs them: help does not wait for libtorch. */
 
 import { Command, CommanderError, Option } from "commander";
+import { parse } from "../config/fields.js";
 import { generateFields } from "../config/generate-options.js";
 import { type Preset, presets, trainFields } from "../config/train-options.js";
 import { UsageError } from "../run/errors.js";
@@ -15,7 +16,16 @@ const program = new Command("stf")
   .version("0.1.0")
   .option("--debug", "show stack traces")
   .configureHelp({ showGlobalOptions: true })
+  .configureOutput({ outputError: (text, write) => write(`stf: ${oneLine(text)}\n`) })
   .exitOverride();
+
+/** Commander puts its suggestion on a line of its own. */
+function oneLine(text: string): string {
+  return text
+    .replace(/^error: /, "")
+    .trim()
+    .replace(/\s*\n\s*/g, " ");
+}
 
 function presetHelp(): string {
   const lines = Object.entries<Preset>(presets).map(([name, { help }]) => `  ${name.padEnd(16)} ${help}`);
@@ -35,14 +45,16 @@ const trainCommand = program
 addFields(trainCommand, trainFields)
   .addHelpText("after", presetHelp())
   .action(async ({ preset, resume, dryRun, ...given }) => {
+    const options = parse(trainFields, given);
     const { train } = await import("./train.js");
-    process.exitCode = await train(given, { preset, resume, dryRun });
+    process.exitCode = await train(options, { preset, resume, dryRun });
   });
 
 addFields(program.command("generate").description("draw images from a trained network"), generateFields).action(
   async (given) => {
+    const options = parse(generateFields, given);
     const { generate } = await import("./generate.js");
-    process.exitCode = generate(given);
+    process.exitCode = generate(options);
   },
 );
 
@@ -61,6 +73,12 @@ function report(error: unknown): number {
   console.error(program.opts<{ debug?: boolean }>().debug ? error : `stf: ${message}`);
   return error instanceof UsageError ? USAGE : FAILURE;
 }
+
+// A reader such as `head` that has seen enough is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(0);
+});
 
 try {
   await program.parseAsync();

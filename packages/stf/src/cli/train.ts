@@ -18,7 +18,7 @@ import type { ImageBank } from "../data/image-bank.js";
 import { openDataset } from "../data/open.js";
 import { writeGrid } from "../images/png.js";
 import { UsageError } from "../run/errors.js";
-import { findState, makeFolder, makeNumberedFolder } from "../run/folder.js";
+import { findState, makeNewFolder, makeNumberedFolder } from "../run/folder.js";
 import { formatDuration, LOG_FILE, OPTIONS_FILE, STATS_FILE, samplesPath } from "../run/format.js";
 import { generateImages } from "../sampling/generate.js";
 import { loadState, type SavedState } from "../training/checkpoint.js";
@@ -33,10 +33,10 @@ export interface TrainFlags {
   readonly dryRun?: boolean;
 }
 
-type Given = Readonly<Record<string, string | undefined>>;
+type Given = Partial<TrainOptions>;
 
 /** Options that a resumed run may change: they decide when it ends and what it writes, not what it computes. */
-const changeable = new Set(["data", "duration", "timeLimit", "tick", "snap", "dump", "batchGpu"]);
+const changeable = new Set(["data", "duration", "timeLimit", "tick", "snap", "dump"]);
 
 function fromScratch(given: Given, presetName: string | undefined): ResolvedOptions {
   const preset =
@@ -49,7 +49,7 @@ function fromScratch(given: Given, presetName: string | undefined): ResolvedOpti
 }
 
 function fromState(given: Given, saved: SavedState): ResolvedOptions {
-  const fixed = Object.keys(given).find((key) => given[key] !== undefined && !changeable.has(key));
+  const fixed = Object.keys(given).find((key) => !changeable.has(key));
   if (fixed) {
     throw new UsageError(
       `${flagOf(fixed)} cannot be changed by --resume; what can: ${[...changeable].map(flagOf).join(", ")}`,
@@ -108,6 +108,11 @@ function drawSamples(state: TrainingState, bank: ImageBank, path: string, status
   );
 }
 
+function newFolder(options: ResolvedOptions, bank: ImageBank): string {
+  if (options.name === null) return makeNumberedFolder(options.outdir, runDescription(options, bank));
+  return makeNewFolder(join(options.outdir, options.name));
+}
+
 /** Runs the command. Returns the exit code. */
 export async function train(given: Given, flags: TrainFlags): Promise<number> {
   if (flags.resume !== undefined && flags.preset !== undefined) {
@@ -116,7 +121,7 @@ export async function train(given: Given, flags: TrainFlags): Promise<number> {
   const stateFile = flags.resume === undefined ? undefined : findState(flags.resume);
   const saved = stateFile === undefined ? undefined : loadState(stateFile);
   const options = saved ? fromState(given, saved) : fromScratch(given, flags.preset);
-  const bank = openDataset(options.data);
+  const bank = await openDataset(options.data);
   checkAgainstData(options, bank);
   const network = networkConfig(options, bank);
   const state = initialState(network, options.seed, options.precision);
@@ -131,12 +136,12 @@ export async function train(given: Given, flags: TrainFlags): Promise<number> {
     return 0;
   }
 
-  const folder =
-    stateFile !== undefined
-      ? dirname(stateFile)
-      : options.name !== null
-        ? makeFolder(join(options.outdir, options.name))
-        : makeNumberedFolder(options.outdir, runDescription(options, bank));
+  const folder = stateFile === undefined ? newFolder(options, bank) : dirname(stateFile);
+  const loop = loopOptions(options, network, folder);
+  if (state.images >= loop.totalImages) {
+    console.log(`nothing left to do: ${folder} has seen ${state.images} images; give a longer --duration`);
+    return 0;
+  }
   writeFileSync(join(folder, OPTIONS_FILE), `${JSON.stringify(options, undefined, 2)}\n`);
   const status = new StatusLine(join(folder, LOG_FILE));
   for (const line of describe(options, bank, state)) status.print(line);
@@ -144,17 +149,11 @@ export async function train(given: Given, flags: TrainFlags): Promise<number> {
   if (saved) status.print(`resumed     at ${state.images} images from ${stateFile}`);
 
   catchInterrupts(true);
-  const result = await trainingLoop(
-    state,
-    trainingData(bank, options.seed),
-    trainingSettings(options),
-    loopOptions(options, network, folder),
-    {
-      onStep: (progress) => status.update(formatProgress(progress)),
-      onTick: (progress) => status.print(formatProgress(progress)),
-      shouldStop: () => interruptCount() > 0,
-    },
-  );
+  const result = await trainingLoop(state, trainingData(bank, options.seed), trainingSettings(options), loop, {
+    onStep: (progress) => status.update(formatProgress(progress)),
+    onTick: (progress) => status.print(formatProgress(progress)),
+    shouldStop: () => interruptCount() > 0,
+  });
   status.print(`${ending(result)} after ${state.images} images; saved ${result.snapshot}`);
   if (result.reason === "stopped") {
     status.print(`go on with: stf train --resume=${folder}`);

@@ -129,6 +129,16 @@ export function text<T extends string | null = string>(
   };
 }
 
+/** A name for a folder: no path. */
+export function folderName(description: Description<string | null>): Field<string | null> {
+  return {
+    placeholder: "NAME",
+    ...description,
+    parse: (value, name) =>
+      /^[^/\\]+$/.test(value) && !/^\.+$/.test(value) ? value : fail(name, "a name without slashes", value),
+  };
+}
+
 /** Whole numbers and inclusive ranges: "1,2,5-10". */
 export function integers(description: Description<readonly number[]> & { min: number }): Field<readonly number[]> {
   return {
@@ -155,16 +165,20 @@ export function flagOf(key: string): string {
   return key.includes("_") ? `--${key}` : `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-/** Defaults, then the preset, then what was given as text. */
-export function resolve<F extends Fields>(
+/** The values of the options that were given as text. @throws UsageError for the first that makes no sense. */
+export function parse<F extends Fields>(
   fields: F,
-  preset: Partial<Values<F>>,
   given: Readonly<Record<string, string | undefined>>,
-): Values<F> {
-  const entries = Object.entries(fields).map(([key, field]) => {
-    const text = given[key];
-    const fallback = key in preset ? preset[key as keyof F] : field.default;
-    return [key, text === undefined ? fallback : field.parse(text, flagOf(key))];
-  });
-  return Object.freeze(Object.fromEntries(entries)) as Values<F>;
+): Partial<Values<F>> {
+  const entries = Object.entries(fields)
+    .map(([key, field]) => [key, given[key], field] as const)
+    .filter(([, text]) => text !== undefined)
+    .map(([key, text, field]) => [key, field.parse(text as string, flagOf(key))]);
+  return Object.fromEntries(entries) as Partial<Values<F>>;
+}
+
+/** All values: defaults, overruled by each of `layers` in turn. */
+export function resolve<F extends Fields>(fields: F, ...layers: Partial<Values<F>>[]): Values<F> {
+  const defaults = Object.fromEntries(Object.entries(fields).map(([key, field]) => [key, field.default]));
+  return Object.freeze(Object.assign(defaults, ...layers)) as Values<F>;
 }

@@ -1,7 +1,7 @@
 /** The options of `stf train`. Where the published tools have an option, ours has the same name and default. */
 
 import { architectures } from "../networks/architectures.js";
-import { choice, flag, integer, integerOr, integers, number, text, type Values } from "./fields.js";
+import { choice, flag, folderName, integer, integerOr, integers, number, text, type Values } from "./fields.js";
 
 export const trainFields = {
   outdir: text({ default: "runs", help: "folder that gets a numbered folder for this run", placeholder: "DIR" }),
@@ -11,7 +11,7 @@ export const trainFields = {
     placeholder: "PATH",
   }),
   desc: text<string | null>({ default: null, help: "text to add to the name of the run folder" }),
-  name: text<string | null>({ default: null, help: "name of the run folder, instead of a numbered one" }),
+  name: folderName({ default: null, help: "name of the run folder, instead of a numbered one" }),
   stf: flag({
     default: false,
     help: "train on stable targets; without it, on the clean images (denoising score matching)",
@@ -71,7 +71,7 @@ export const presets = {
       cres: [1, 1, 2],
       numBlocks: 1,
       attn: [7],
-      batch: 64,
+      batch: 32,
       lr: 1e-3,
       lrRampup: 0.002,
       ema: 0.01,

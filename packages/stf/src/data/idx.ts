@@ -59,13 +59,14 @@ function labelFile(path: string): string | undefined {
 /**
  * Greyscale images `[N, 1, H, W]` and, from the companion file next to them, their labels.
  *
+ * @param options.labels - whether the companion file is read
  * @throws InputError naming the file when it is truncated, damaged or of another kind.
  */
-export function readIdxImages(path: string): ImageBank {
+export function readIdxImages(path: string, { labels: wanted = true }: { labels?: boolean } = {}): ImageBank {
   const images = readIdx(path, 3);
   const [count = 0, height = 0, width = 0] = images.sizes;
-  if (count === 0) throw new InputError(`${path} holds no images`);
-  const companion = labelFile(path);
+  if (images.bytes.length === 0) throw new InputError(`${path} holds no images`);
+  const companion = wanted ? labelFile(path) : undefined;
   const labels = companion === undefined ? undefined : Int32Array.from(readIdx(companion, 1).bytes);
   if (labels && labels.length !== count) {
     throw new InputError(`${companion} has ${labels.length} labels for the ${count} images of ${path}`);

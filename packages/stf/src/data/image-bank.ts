@@ -85,7 +85,7 @@ export class ImageBank {
   }
 }
 
-/** Bytes to the range that networks see: u / 127.5 - 1, float32. Works on the tensor it is given when that is float32. */
+/** Bytes to the range that networks see: u / 127.5 - 1, float32. */
 export function normalize(pixels: Tensor): Tensor {
   return scope(() => pixels.to({ dtype: "float32" }).div(127.5).sub_(1));
 }

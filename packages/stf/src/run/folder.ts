@@ -1,7 +1,7 @@
 /** Making and finding run folders. */
 
 import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { InputError } from "./errors.js";
 import { stateNames } from "./format.js";
 
@@ -9,21 +9,42 @@ function reason(error: unknown): string {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === "EACCES" || code === "EPERM") return "no permission to write there";
   if (code === "EROFS") return "the file system is read-only";
+  if (code === "ENOENT") return "nothing can be made there";
   if (code === "ENOSPC") return "the disk is full";
   if (code === "ENOTDIR" || code === "EEXIST") return "a file is in the way";
   return error instanceof Error ? error.message : String(error);
 }
 
+/** Makes a folder and those above it. Node's own recursive form never returns where a folder refuses to hold new ones. */
+function makeWithParents(path: string): void {
+  if (existsSync(path)) {
+    if (!statSync(path).isDirectory()) throw Object.assign(new Error("not a folder"), { code: "ENOTDIR" });
+    return;
+  }
+  makeWithParents(dirname(resolve(path)));
+  mkdirSync(path);
+}
+
 /** @throws InputError when the folder cannot be made. */
 export function makeFolder(path: string): string {
   try {
-    mkdirSync(path, { recursive: true });
+    makeWithParents(path);
     return path;
   } catch (cause) {
     throw new InputError(`the folder ${path} cannot be made: ${reason(cause)}; choose another with --outdir`, {
       cause,
     });
   }
+}
+
+/** Makes a folder that may not be there yet. */
+export function makeNewFolder(path: string): string {
+  if (existsSync(path)) {
+    throw new InputError(
+      `there is a run at ${path} already: go on with it by --resume=${path}, or choose another --name`,
+    );
+  }
+  return makeFolder(path);
 }
 
 /** Makes "00003-description" inside `parent`, one above the highest number there. */

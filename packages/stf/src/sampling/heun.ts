@@ -35,8 +35,10 @@ export const heun: Sampler<HeunOptions> = {
           const inRange = t >= churn.sMin && t <= churn.sMax;
           const gamma = inRange ? Math.min(churn.amount / count, Math.SQRT2 - 1) : 0;
           const tHat = t + gamma * t;
-          const fresh = Math.sqrt(tHat ** 2 - t ** 2) * churn.sNoise;
-          const xHat = fresh > 0 && noise ? x.add(noise(x).mul_(fresh)) : x;
+          const added = Math.sqrt(tHat ** 2 - t ** 2) * churn.sNoise;
+          // Drawn at every step, also where none is added: a seed means the same noise whatever the window.
+          const fresh = churn.amount > 0 ? noise?.(x) : undefined;
+          const xHat = fresh ? x.add(fresh, { alpha: added }) : x;
 
           // Euler step.
           const dCur = xHat.sub(denoise(xHat, tHat)).div_(tHat);

@@ -4,7 +4,15 @@
  */
 
 import { existsSync } from "node:fs";
-import { FileFormatError, loadSafetensors, noGrad, saveSafetensors, scope, type Tensor } from "@stf/torch";
+import {
+  FileFormatError,
+  FlatParameters,
+  loadSafetensors,
+  noGrad,
+  saveSafetensors,
+  scope,
+  type Tensor,
+} from "@stf/torch";
 import { buildDenoiser, type NetworkConfig } from "../networks/build.js";
 import type { Denoiser, Precision } from "../networks/denoiser.js";
 import { InputError } from "../run/errors.js";
@@ -93,8 +101,14 @@ export function loadSnapshot(path: string, options: { precision?: Precision } = 
   try {
     const config = metadataField(path, metadata, "network") as NetworkConfig;
     const denoiser = buildDenoiser(config, options).eval();
-    denoiser.loadStateDict(tensors);
-    for (const parameter of denoiser.parameters()) parameter.requiresGrad_(false);
+    try {
+      denoiser.loadStateDict(tensors);
+    } catch (cause) {
+      denoiser.dispose();
+      throw new FileFormatError(`${path} cannot be used: ${(cause as Error).message}`, { cause });
+    }
+    // The layout of training, so that sampling is as fast as there and rounds alike. The parameters keep the storage.
+    new FlatParameters(denoiser, { trainable: false }).dispose();
     return { denoiser, config };
   } finally {
     for (const tensor of tensors.values()) tensor.dispose();
@@ -111,31 +125,45 @@ export interface SavedState {
 /** Reads a training state. */
 export function loadState(path: string): SavedState {
   const { tensors, metadata } = open(path, STATE_FORMAT, "training state");
-  const config = metadataField(path, metadata, "network") as NetworkConfig;
-  const options = metadataField(path, metadata, "options") as Record<string, unknown>;
-  const clock = metadataField(path, metadata, "clock") as { images: number; optimizerSteps: number };
+  const release = (): void => {
+    for (const tensor of tensors.values()) tensor.dispose();
+  };
   const find = (name: string): Tensor => {
     const tensor = tensors.get(name);
     if (!tensor) throw new FileFormatError(`${path} cannot be used: it lacks "${name}"`);
     return tensor;
   };
-  return {
-    config,
-    options,
-    restore(state) {
-      noGrad(() =>
-        scope(() => {
-          for (const [part, flat] of Object.entries(flatParts(state))) {
-            for (const [name, view] of state.parameters.viewsOf(flat)) view.copy_(find(`${part}.${name}`));
-          }
-          for (const network of [state.network, state.averaged]) {
-            for (const [name, buffer] of network.namedBuffers()) buffer.copy_(find(`net.${name}`));
-          }
-        }),
-      );
-      state.images = clock.images;
-      state.optimizer.stepCount = clock.optimizerSteps;
-      for (const tensor of tensors.values()) tensor.dispose();
-    },
-  };
+  try {
+    const config = metadataField(path, metadata, "network") as NetworkConfig;
+    const options = metadataField(path, metadata, "options") as Record<string, unknown>;
+    const clock = metadataField(path, metadata, "clock") as { images: number; optimizerSteps: number };
+    return {
+      config,
+      options,
+      restore(state) {
+        try {
+          noGrad(() => scope(() => copyInto(state, find)));
+        } finally {
+          release();
+        }
+        state.images = clock.images;
+        state.optimizer.stepCount = clock.optimizerSteps;
+      },
+    };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+/** Copies every tensor of a saved state, found by its name, to its place. Nothing is copied when one is missing. */
+function copyInto(state: TrainingState, find: (name: string) => Tensor): void {
+  const copies: [target: Tensor, source: Tensor][] = [];
+  for (const [part, flat] of Object.entries(flatParts(state))) {
+    for (const [name, view] of state.parameters.viewsOf(flat)) copies.push([view, find(`${part}.${name}`)]);
+  }
+  for (const network of [state.network, state.averaged]) {
+    for (const [name, buffer] of network.namedBuffers()) copies.push([buffer, find(`net.${name}`)]);
+  }
+  for (const [target, source] of copies) target.copy_(source);
 }

@@ -1,0 +1,99 @@
+/** Image files to bytes: plain PNGs by fast-png, which costs little per image, everything else by sharp (libvips). */
+
+import { decode as decodePng } from "fast-png";
+import { InputError } from "../run/errors.js";
+import { type ImageHeader, readImageHeader } from "./image-header.js";
+
+type Sharp = typeof import("sharp")["default"];
+
+/** A file that was read, and what its header says. */
+export interface ImageFile {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly header: ImageHeader;
+}
+
+/** An image in the order H, W, channels. */
+export interface DecodedImage {
+  readonly bytes: Uint8Array;
+  /** Grey values come in the first channel or in three equal ones, colours in the first three; alpha may follow. */
+  readonly channels: number;
+}
+
+/** The largest image that is decoded, in pixels. */
+const MAX_PIXELS = 2 ** 27;
+
+let loaded: Promise<Sharp> | undefined;
+
+async function loadSharp(): Promise<Sharp> {
+  const { default: sharp } = await import("sharp").catch((cause: Error) => {
+    throw new InputError(
+      `images need the package sharp with its binaries for this platform (${firstLine(cause)}); try: npm install --include=optional sharp`,
+      { cause },
+    );
+  });
+  // Every image is decoded once, and several at one time: neither a cache nor threads inside one image help.
+  sharp.cache(false);
+  sharp.concurrency(1);
+  return sharp;
+}
+
+function firstLine({ message }: Error): string {
+  return message.split("\n", 1)[0] ?? "";
+}
+
+/**
+ * Looks at the header of a file.
+ *
+ * @throws InputError when it is no PNG or JPEG image, or is larger than any training image
+ */
+export function imageFile(name: string, bytes: Uint8Array): ImageFile {
+  const header = readImageHeader(bytes);
+  if (!header || header.width * header.height === 0) {
+    throw new InputError(`${name} is no PNG or JPEG image, or is damaged; remove it or put the right file there`);
+  }
+  if (header.width * header.height > MAX_PIXELS) {
+    throw new InputError(
+      `${name} declares ${header.width}x${header.height} pixels; images must have at most ${MAX_PIXELS} pixels`,
+    );
+  }
+  return { name, bytes, header };
+}
+
+async function decodeBySharp({ bytes, header }: ImageFile): Promise<DecodedImage> {
+  loaded ??= loadSharp();
+  const sharp = await loaded;
+  // The values of the file are wanted, not those of a calibrated screen: colour profiles are ignored, as in PIL.
+  const { data, info } = await sharp(bytes, { ignoreIcc: true }).raw().toBuffer({ resolveWithObject: true });
+  if (info.width !== header.width || info.height !== header.height) {
+    throw new Error(`it has ${info.width}x${info.height} pixels, its header says ${header.width}x${header.height}`);
+  }
+  return { bytes: data, channels: info.channels };
+}
+
+/** A PNG of 8 bits that is neither interlaced nor has a palette. */
+function decodePlainPng({ bytes, header }: ImageFile): DecodedImage {
+  const { data, channels, width, height } = decodePng(bytes, { checkCrc: true });
+  if (data.length !== header.width * header.height * channels) {
+    throw new Error(`it has ${width}x${height} pixels, its header says ${header.width}x${header.height}`);
+  }
+  return { bytes: Uint8Array.from(data), channels };
+}
+
+/**
+ * The pixels of a file.
+ *
+ * @throws InputError naming the file when it is damaged
+ */
+export async function decodeImage(file: ImageFile): Promise<DecodedImage> {
+  try {
+    const { format, plain, depth } = file.header;
+    return format === "png" && plain && depth === 8 ? decodePlainPng(file) : await decodeBySharp(file);
+  } catch (cause) {
+    if (cause instanceof InputError) throw cause;
+    throw new InputError(
+      `${file.name} cannot be decoded, it is damaged or truncated (${firstLine(cause as Error)}); mend or remove it`,
+      { cause },
+    );
+  }
+}

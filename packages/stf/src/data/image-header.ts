@@ -1,0 +1,68 @@
+/** What the first bytes of a PNG or JPEG file say, without decoding it. */
+
+export interface ImageHeader {
+  readonly format: "png" | "jpeg";
+  readonly width: number;
+  readonly height: number;
+  /** Channels that the file stores, alpha included; a palette counts as colour. */
+  readonly channels: number;
+  /** Bits of one stored value, or of an index into the palette. */
+  readonly depth: number;
+  /** Whether the file is stored from top to bottom in one go, without palette: neither interlaced nor progressive. */
+  readonly plain: boolean;
+}
+
+const PNG_SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+const HEADER_CHUNK = 0x49484452;
+const PALETTE = 3;
+/** Channels by the colour type of PNG: grey, RGB, palette, grey with alpha, RGB with alpha. */
+const pngChannels: Readonly<Record<number, number>> = { 0: 1, 2: 3, [PALETTE]: 3, 4: 2, 6: 4 };
+
+function readPngHeader(view: DataView): ImageHeader | undefined {
+  // Signature; length and name of the first chunk; width, height, depth, colour type, compression, filter, interlace.
+  if (view.byteLength < 29 || view.getUint32(12) !== HEADER_CHUNK) return undefined;
+  const type = view.getUint8(25);
+  const channels = pngChannels[type];
+  if (channels === undefined) return undefined;
+  return {
+    format: "png",
+    width: view.getUint32(16),
+    height: view.getUint32(20),
+    channels,
+    depth: view.getUint8(24),
+    plain: type !== PALETTE && view.getUint8(28) === 0,
+  };
+}
+
+const BASELINE = 0xc0;
+/** Markers in the range of frame headers that are none: Huffman tables, reserved, arithmetic coding. */
+const notFrames = new Set([0xc4, 0xc8, 0xcc]);
+
+function readJpegHeader(view: DataView): ImageHeader | undefined {
+  for (let position = 2; position + 10 <= view.byteLength; ) {
+    if (view.getUint8(position) !== 0xff) return undefined;
+    const marker = view.getUint8(position + 1);
+    if (marker === 0xff) {
+      position += 1;
+    } else if (marker >= 0xc0 && marker <= 0xcf && !notFrames.has(marker)) {
+      return {
+        format: "jpeg",
+        depth: view.getUint8(position + 4),
+        height: view.getUint16(position + 5),
+        width: view.getUint16(position + 7),
+        channels: view.getUint8(position + 9),
+        plain: marker === BASELINE,
+      };
+    } else {
+      position += 2 + view.getUint16(position + 2);
+    }
+  }
+  return undefined;
+}
+
+/** The header of a PNG or JPEG file, told by content; undefined when the bytes are neither, or end before the size. */
+export function readImageHeader(bytes: Uint8Array): ImageHeader | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (PNG_SIGNATURE.every((byte, i) => bytes[i] === byte)) return readPngHeader(view);
+  return bytes[0] === 0xff && bytes[1] === 0xd8 ? readJpegHeader(view) : undefined;
+}

@@ -1,0 +1,409 @@
+/** The command as people run it: a process, its files, its messages and its exit codes. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { loadSafetensors, readSafetensorsMetadata, type Tensor } from "@stf/torch";
+import { decode } from "fast-png";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type Field, flagOf } from "../src/config/fields.js";
+import { generateFields } from "../src/config/generate-options.js";
+import { trainFields } from "../src/config/train-options.js";
+import type { StatsLine } from "../src/run/format.js";
+import { blobs, idxBytes, maxDeviation, sameBits } from "./support.js";
+
+const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+
+let folder = "";
+const running = new Set<ChildProcess>();
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "stf-cli-"));
+  const bank = blobs(300, 8);
+  const file = idxBytes([300, 8, 8], bank.pixels.toTypedArray() as Uint8Array);
+  bank.dispose();
+  writeFileSync(join(folder, "spots-images-idx3-ubyte"), file);
+  writeFileSync(join(folder, "cut-images-idx3-ubyte"), file.subarray(0, 1000));
+  writeFileSync(join(folder, "a-file"), "in the way");
+  mkdirSync(join(folder, "empty"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+// Only processes started here, by themselves: a test that fails must not leave one behind.
+afterEach(() => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+interface Started {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ended>;
+  /** Resolves when the output so far matches; rejects when the process ends first. */
+  saying(pattern: RegExp): Promise<void>;
+}
+
+function start(args: readonly string[], env: Record<string, string> = {}): Started {
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd: folder,
+    // Test files run side by side.
+    env: { ...process.env, OMP_NUM_THREADS: "1", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  running.add(child);
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+  });
+  const ended = new Promise<Ended>((resolve) => {
+    child.on("close", (code) => {
+      running.delete(child);
+      resolve({ code, stdout, stderr });
+    });
+  });
+  const saying = (pattern: RegExp): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const look = (): void => {
+        if (pattern.test(stdout)) resolve();
+      };
+      look();
+      child.stdout.on("data", look);
+      void ended.then(() => reject(new Error(`ended without saying ${pattern}: ${stdout}${stderr}`)));
+    });
+  return { child, ended, saying };
+}
+
+const stf = (args: readonly string[], env?: Record<string, string>): Promise<Ended> => start(args, env).ended;
+
+/** A run that fails says so in one line and nothing else. */
+async function expectFailure(code: number, args: readonly string[], says: RegExp): Promise<void> {
+  const before = readdirSync(folder).sort();
+  const ended = await stf(args);
+  expect(ended.stderr).toMatch(/^stf: [^\n]+\n$/);
+  expect(ended.stderr).toMatch(says);
+  expect(ended.stderr).not.toMatch(/\bat .*:\d+:\d+|node:internal|\.js:/);
+  expect(ended.stdout).toBe("");
+  expect(ended.code).toBe(code);
+  expect(readdirSync(folder).sort()).toEqual(before);
+}
+
+const data = "--data=spots-images-idx3-ubyte";
+const tiny = [data, "--cbase=8", "--cres=1,2", "--num-blocks=1", "--attn=4", "--dropout=0.1"];
+const run = [...tiny, "--batch=32", "--stf", "--rbatch=64", "--lr-rampup=0", "--seed=1"];
+
+describe("help", () => {
+  /** Runs with a hook that says at the end whether a shared library of libtorch was loaded. */
+  async function withoutLibtorch(args: readonly string[]): Promise<Ended> {
+    const hook = join(folder, "hook.cjs");
+    const found = join(folder, "libraries.json");
+    writeFileSync(
+      hook,
+      `process.on("exit", () => require("node:fs").writeFileSync(${JSON.stringify(found)},
+        JSON.stringify(process.report.getReport().sharedObjects.filter((name) => /torch/.test(name)))));`,
+    );
+    const ended = await stf(args, { NODE_OPTIONS: `--require=${hook}` });
+    expect(JSON.parse(readFileSync(found, "utf8"))).toEqual([]);
+    rmSync(hook);
+    rmSync(found);
+    return ended;
+  }
+
+  test("lists the commands, without waiting for libtorch", async () => {
+    const begin = performance.now();
+    const { code, stdout, stderr } = await withoutLibtorch(["--help"]);
+    expect(performance.now() - begin).toBeLessThan(5000);
+    expect(code).toBe(0);
+    expect(stderr).toBe("");
+    for (const command of ["train", "generate", "doctor"]) expect(stdout).toMatch(new RegExp(`^  ${command}\\b`, "m"));
+  });
+
+  test.each([
+    { command: "train", fields: trainFields as Record<string, Field<unknown>> },
+    { command: "generate", fields: generateFields as Record<string, Field<unknown>> },
+  ])("of $command has every option with its line", async ({ command, fields }) => {
+    const { code, stdout } = await withoutLibtorch([command, "--help"]);
+    expect(code).toBe(0);
+    const text = stdout.replace(/\s+/g, " ");
+    for (const [key, field] of Object.entries(fields)) {
+      expect(text).toContain(flagOf(key));
+      expect(text).toContain(field.help);
+    }
+    if (command === "train") for (const flag of ["--resume", "--preset", "--dry-run"]) expect(text).toContain(flag);
+  });
+});
+
+// What each option accepts is tested in config.test.ts, without a process.
+describe("wrong usage is exit code 2 and one line", () => {
+  test.each<[string[], RegExp]>([
+    [["train", "--nonsense"], /--nonsense/],
+    [["train", "--bath=3"], /--bath=3.*--batch/],
+    [["trian"], /trian/],
+    [["train", data, "surplus"], /argument/],
+    [["train", data, "--batch"], /--batch/],
+    [["train", "--preset=imagenet"], /--preset.*imagenet.*fashion-mnist/],
+    [["train"], /--data.*--preset/],
+    [["train", data, "--rbatch=0"], /--rbatch.*at least 1.*"all".*"0"/],
+    [["train", ...tiny, "--batch=301"], /--batch.*300.*301/],
+    [["train", ...tiny, "--batch=32", "--stf", "--rbatch=301"], /--rbatch.*300.*301/],
+    [["train", ...tiny, "--batch=32", "--cres=1,1,1,1,1"], /divisible by 16.*8/],
+    [["train", "--resume=runs", "--preset=fashion-mnist"], /--resume.*--preset/],
+    [["generate", "--network=x"], /--outdir.*--grid/],
+    [["generate", "--network=x", "--grid=x.png", "--sigma_min=90"], /--sigma_min.*--sigma_max/],
+  ])("%j", async (args, says) => {
+    await expectFailure(2, args, says);
+  });
+});
+
+describe("input that cannot be used is exit code 1 and one line", () => {
+  test.each<[string[], RegExp]>([
+    [["train", "--data=nowhere-images-idx3-ubyte"], /nowhere-images-idx3-ubyte/],
+    [["train", "--data=cut-images-idx3-ubyte"], /cut-images-idx3-ubyte.*truncated/],
+    [["train", ...run, "--outdir=a-file"], /a-file.*in the way.*--outdir/],
+    [["train", "--resume=nowhere"], /nowhere/],
+    [["train", "--resume=empty"], /empty.*no training state/],
+    [["generate", "--network=a-file", "--grid=x.png"], /a-file/],
+    [["generate", "--network=a-file", "--outdir=a-file"], /a-file.*in the way/],
+  ])("%j", async (args, says) => {
+    await expectFailure(1, args, says);
+  });
+
+  test("--debug shows where", async () => {
+    const { code, stderr } = await stf(["--debug", "train", "--data=nowhere-images-idx3-ubyte"]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/\n\s+at /);
+  });
+});
+
+test("--dry-run says what it would do and writes nothing", async () => {
+  const before = readdirSync(folder).sort();
+  const { code, stdout, stderr } = await stf(["train", ...run, "--dry-run", "--outdir=dry"]);
+  expect(stderr).toBe("");
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/300 images of 8x8x1/);
+  expect(stdout).toMatch(/64 references/);
+  const options = JSON.parse(stdout.slice(stdout.indexOf("\n{"))) as Record<string, unknown>;
+  expect(options).toMatchObject({ batch: 32, rbatch: 64, stf: true, cres: [1, 2], seed: 1, lr: 1e-3 });
+  expect(Object.keys(options).sort()).toEqual(Object.keys(trainFields).sort());
+  expect(readdirSync(folder).sort()).toEqual(before);
+});
+
+test("training that diverges says so in one line", async () => {
+  const { code, stderr } = await stf([
+    "train",
+    ...run,
+    "--lr=1e30",
+    "--duration=0.001",
+    "--name=diverging",
+    "--outdir=out",
+  ]);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^stf: training diverged after \d+ images[^\n]*--lr[^\n]*\n$/);
+  rmSync(join(folder, "out"), { recursive: true });
+});
+
+/** The statistics that a line of stats.jsonl holds. */
+const STATISTICS = [
+  "Loss/loss",
+  "Progress/tick",
+  "Progress/kimg",
+  "Timing/total_sec",
+  "Timing/sec_per_tick",
+  "Timing/sec_per_kimg",
+  "Timing/images_per_sec",
+  "Resources/cpu_mem_gb",
+  "Resources/tensors",
+  "Resources/tensor_mem_gb",
+];
+
+function statsOf(path: string): StatsLine[] {
+  const text = readFileSync(join(path, "stats.jsonl"), "utf8");
+  expect(text.endsWith("\n")).toBe(true);
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as StatsLine);
+}
+
+const kimg = (line: StatsLine): number => (line["Progress/kimg"] as { mean: number }).mean;
+
+describe.sequential("a run, from its first image to its pictures", () => {
+  let first = "";
+
+  test("train", async () => {
+    const { code, stdout, stderr } = await stf([
+      "train",
+      ...run,
+      "--duration=0.001",
+      "--tick=0.5",
+      "--snap=1",
+      "--dump=1",
+      "--outdir=runs",
+      "--desc=hello",
+    ]);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(readdirSync(join(folder, "runs"))).toHaveLength(1);
+    first = join("runs", readdirSync(join(folder, "runs"))[0]!);
+    expect(first).toMatch(/00000-spots.*ddpmpp-edm-stf64-batch32-fp32-hello$/);
+    expect(stdout).toContain(first);
+    const files = readdirSync(join(folder, first)).sort();
+    expect(files).toEqual([
+      "log.txt",
+      "network-snapshot-000000.safetensors",
+      "network-snapshot-000001.safetensors",
+      "samples-000001.png",
+      "stats.jsonl",
+      "training-state-000000.safetensors",
+      "training-state-000001.safetensors",
+      "training_options.json",
+    ]);
+    const options = JSON.parse(readFileSync(join(folder, first, "training_options.json"), "utf8"));
+    expect(options).toMatchObject({ batch: 32, rbatch: 64, seed: 1, duration: 0.001, desc: "hello" });
+    expect(readFileSync(join(folder, first, "log.txt"), "utf8")).toBe(stdout);
+    const picture = decode(readFileSync(join(folder, first, "samples-000001.png")));
+    expect([picture.width, picture.height, picture.channels]).toEqual([64, 64, 1]);
+  });
+
+  test("statistics, line by line", () => {
+    const lines = statsOf(join(folder, first));
+    expect(lines.map(kimg)).toEqual([0.512, 1.024]);
+    for (const line of lines) {
+      expect(Object.keys(line).sort()).toEqual([...STATISTICS, "timestamp"].sort());
+      expect(Math.abs((line.timestamp as number) - Date.now() / 1000)).toBeLessThan(600);
+      for (const name of STATISTICS) {
+        const { num, mean, std } = line[name] as { num: number; mean: number; std: number };
+        expect(num, name).toBeGreaterThanOrEqual(1);
+        expect(Number.isFinite(mean), name).toBe(true);
+        expect(std, name).toBeGreaterThanOrEqual(0);
+      }
+      expect(line["Loss/loss"]).toMatchObject({ num: 512 * 64 });
+    }
+    const [one, two] = lines.map((line) => (line["Loss/loss"] as { mean: number }).mean);
+    expect(two).toBeLessThan(one!);
+  });
+
+  test("resume gives the weights of a run without a break, to the last bit", async () => {
+    const resumed = await stf(["train", `--resume=${first}`, "--duration=0.0015"]);
+    expect(resumed.stderr).toBe("");
+    expect(resumed.code).toBe(0);
+    expect(resumed.stdout).toMatch(/resumed\s+at 1024 images/);
+    expect(readdirSync(join(folder, "runs"))).toHaveLength(1);
+    expect(statsOf(join(folder, first)).map(kimg)).toEqual([0.512, 1.024, 1.504]);
+
+    const straight = await stf([
+      "train",
+      ...run,
+      "--duration=0.0015",
+      "--tick=0.5",
+      "--outdir=runs",
+      "--name=straight",
+    ]);
+    expect(straight.code).toBe(0);
+    const read = (path: string): Map<string, Tensor> =>
+      loadSafetensors(join(folder, path, "training-state-000001.safetensors")).tensors;
+    const wanted = read("runs/straight");
+    const found = read(first);
+    expect([...found.keys()]).toEqual([...wanted.keys()]);
+    for (const [name, value] of wanted) expect(sameBits(found.get(name)!, value), name).toBe(true);
+  });
+
+  test("resume refuses what would make it another run", async () => {
+    await expectFailure(2, ["train", `--resume=${first}`, "--lr=0.1"], /--lr.*--resume.*--duration/);
+    const snapshot = join(first, "network-snapshot-000001.safetensors");
+    await expectFailure(1, ["train", `--resume=${snapshot}`], /no training state/);
+    const state = join(first, "training-state-000001.safetensors");
+    await expectFailure(1, ["generate", `--network=${state}`, "--grid=x.png"], /no network snapshot/);
+  });
+
+  test("generate, one file per seed and all side by side", async () => {
+    const network = `--network=${join(first, "network-snapshot-000001.safetensors")}`;
+    const { code, stderr } = await stf([
+      "generate",
+      network,
+      "--outdir=pictures",
+      "--grid=grids/all.png",
+      "--seeds=0-2,7,9",
+      "--batch=2",
+      "--steps=4",
+    ]);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    const names = ["000000.png", "000001.png", "000002.png", "000007.png", "000009.png"];
+    expect(readdirSync(join(folder, "pictures")).sort()).toEqual(names);
+    const grid = decode(readFileSync(join(folder, "grids", "all.png")));
+    expect([grid.width, grid.height]).toEqual([24, 16]);
+    names.forEach((name, i) => {
+      const image = decode(readFileSync(join(folder, "pictures", name)));
+      expect([image.width, image.height, image.channels, image.depth]).toEqual([8, 8, 1, 8]);
+      const tile = Array.from({ length: 64 }, (_, p) => {
+        const [row, column] = [8 * Math.floor(i / 3) + Math.floor(p / 8), 8 * (i % 3) + (p % 8)];
+        return grid.data[24 * row + column]!;
+      });
+      expect(tile).toEqual(Array.from(image.data));
+    });
+
+    // Seed 7 alone is the same picture; another batch size may round a value to the next byte.
+    const alone = await stf(["generate", network, "--outdir=alone", "--seeds=7", "--steps=4"]);
+    expect(alone.code).toBe(0);
+    const [one, other] = ["alone", "pictures"].map(
+      (place) => decode(readFileSync(join(folder, place, "000007.png"))).data,
+    );
+    expect(maxDeviation(one as Uint8Array, other as Uint8Array)).toBeLessThanOrEqual(1);
+  });
+});
+
+describe("interrupts", () => {
+  test("the first one saves and ends with 130, and the run can go on", async () => {
+    const { child, ended, saying } = start([
+      "train",
+      ...run,
+      "--duration=100",
+      "--tick=0.1",
+      "--outdir=runs",
+      "--name=stopped",
+    ]);
+    await saying(/0\.\d kimg/);
+    child.kill("SIGINT");
+    const { code, stdout, stderr } = await ended;
+    expect(stderr).toBe("");
+    expect(code).toBe(130);
+    const images = Number(/stopped after (\d+) images/.exec(stdout)?.[1]);
+    expect(images % 32).toBe(0);
+    expect(stdout).toContain("--resume=runs/stopped");
+    const path = join(folder, "runs", "stopped");
+    const state = readdirSync(path).find((name) => name.startsWith("training-state"))!;
+    expect(JSON.parse(readSafetensorsMetadata(join(path, state))["clock"]!)).toMatchObject({ images });
+    expect(existsSync(join(path, state.replace("training-state", "network-snapshot")))).toBe(true);
+
+    const resumed = await stf(["train", "--resume=runs/stopped", `--duration=${(images + 64) / 1e6}`]);
+    expect(resumed.code).toBe(0);
+    expect(resumed.stdout).toContain(`finished after ${images + 64} images`);
+    expect(kimg(statsOf(path).at(-1)!)).toBeCloseTo((images + 64) / 1000, 9);
+  });
+
+  test("the second one ends at once, also in the middle of a step", async () => {
+    // One step of this takes many seconds.
+    const slow = [data, "--cbase=128", "--cres=2,2", "--num-blocks=4", "--attn=8", "--batch=256", "--seed=1"];
+    const { child, ended, saying } = start(["train", ...slow, "--outdir=runs", "--name=slow"]);
+    await saying(/run folder/);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    child.kill("SIGINT");
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(child.exitCode).toBeNull();
+    const begin = performance.now();
+    child.kill("SIGINT");
+    const { code, stderr } = await ended;
+    expect(performance.now() - begin).toBeLessThan(1000);
+    expect(code).toBe(130);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+  });
+});

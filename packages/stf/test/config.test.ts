@@ -1,0 +1,159 @@
+/** Options: what each accepts, what it says otherwise, and which of default, preset and command line wins. */
+
+import { describe, expect, test } from "vitest";
+import { type Fields, flagOf, parse, resolve } from "../src/config/fields.js";
+import { generateFields } from "../src/config/generate-options.js";
+import { type Preset, presets, trainFields } from "../src/config/train-options.js";
+import { UsageError } from "../src/run/errors.js";
+import { formatDuration, stateNames } from "../src/run/format.js";
+
+const read = (fields: Fields, key: string, text: string): unknown => parse(fields, { [key]: text })[key];
+
+function complaint(fields: Fields, key: string, text: string): string {
+  try {
+    read(fields, key, text);
+  } catch (error) {
+    expect(error).toBeInstanceOf(UsageError);
+    return (error as UsageError).message;
+  }
+  return expect.fail(`${flagOf(key)}=${text} was accepted`);
+}
+
+describe("accepted", () => {
+  test.each([
+    ["batch", "64", 64],
+    ["batch", "1e3", 1000],
+    ["lr", "2e-4", 2e-4],
+    ["lr", ".5", 0.5],
+    ["dropout", "0", 0],
+    ["dropout", "1", 1],
+    ["lrRampup", "0", 0],
+    ["rbatch", "all", "all"],
+    ["rbatch", "1", 1],
+    ["stf", "1", true],
+    ["stf", "Yes", true],
+    ["stf", "true", true],
+    ["stf", "0", false],
+    ["stf", "off", false],
+    ["arch", "ncsnpp", "ncsnpp"],
+    ["cres", "1,2,2", [1, 2, 2]],
+    ["attn", "0", [0]],
+    ["batchGpu", "8", 8],
+    ["seed", "0", 0],
+    ["outdir", "some where", "some where"],
+  ])("train: %s %s", (key, text, value) => {
+    expect(read(trainFields, key, text)).toEqual(value);
+  });
+
+  test("generate: seeds and ranges of seeds", () => {
+    expect(read(generateFields, "seeds", "1,2,5-10")).toEqual([1, 2, 5, 6, 7, 8, 9, 10]);
+    expect(read(generateFields, "seeds", "7-7")).toEqual([7]);
+  });
+});
+
+describe("refused, in one line that names the option, what it takes, and what was found", () => {
+  test.each<[string, string, RegExp]>([
+    ["batch", "0", /at least 1/],
+    ["batch", "1.5", /whole number/],
+    ["batch", "", /whole number/],
+    ["batch", " 1", /whole number/],
+    ["batch", "0x10", /whole number/],
+    ["batch", "many", /whole number/],
+    ["batchGpu", "0", /at least 1/],
+    ["rbatch", "0", /at least 1.*"all"/],
+    ["rbatch", "some", /"all"/],
+    ["rbatch", "-5", /at least 1/],
+    ["lr", "0", /above 0/],
+    ["lr", "-1", /above 0/],
+    ["lr", "fast", /number/],
+    ["lr", "NaN", /number/],
+    ["lr", "Infinity", /number/],
+    ["dropout", "2", /0 to 1/],
+    ["dropout", "-0.1", /0 to 1/],
+    ["duration", "0", /above 0/],
+    ["timeLimit", "0", /above 0/],
+    ["arch", "vgg", /ddpmpp, ncsnpp/],
+    ["precond", "vp", /edm/],
+    ["stf", "maybe", /1 or 0/],
+    ["cres", "1,x", /list of whole numbers/],
+    ["cres", "0", /at least 1/],
+    ["cres", "1,,2", /list of whole numbers/],
+    ["seed", "-1", /at least 0/],
+    ["seed", "9007199254740993", /whole number/],
+    ["data", "", /value/],
+  ])("train: %s %j", (key, text, says) => {
+    const message = complaint(trainFields, key, text);
+    expect(message).toMatch(says);
+    expect(message).toContain(flagOf(key));
+    expect(message).toContain(`"${text}"`);
+    expect(message).not.toContain("\n");
+  });
+
+  test.each<[string, string]>([
+    ["seeds", "5-1"],
+    ["seeds", "-3"],
+    ["seeds", "1-"],
+    ["seeds", "0-99999999999"],
+    ["steps", "1"],
+    ["sigma_min", "0"],
+    ["S_churn", "-1"],
+  ])("generate: %s %s", (key, text) => {
+    expect(complaint(generateFields, key, text)).toContain(flagOf(key));
+  });
+});
+
+describe("resolution", () => {
+  test("the command line wins over the preset, the preset over the defaults", () => {
+    const preset = { batch: 64, stf: true };
+    const options = resolve(trainFields, preset, parse(trainFields, { batch: "8" }));
+    expect(options.batch).toBe(8);
+    expect(options.stf).toBe(true);
+    expect(options.lr).toBe(1e-3);
+    expect(Object.isFrozen(options)).toBe(true);
+    expect(Object.keys(options)).toEqual(Object.keys(trainFields));
+  });
+
+  test("flags are written as in the published tools", () => {
+    expect(["batchGpu", "lrRampup", "sigma_min", "S_churn", "stf"].map(flagOf)).toEqual([
+      "--batch-gpu",
+      "--lr-rampup",
+      "--sigma_min",
+      "--S_churn",
+      "--stf",
+    ]);
+  });
+
+  test.each(Object.entries<Preset>(presets))("the preset %s holds values that its options accept", (_, preset) => {
+    const fields: Fields = trainFields;
+    for (const [key, value] of Object.entries(preset.options)) {
+      const text = Array.isArray(value) ? value.join(",") : String(value);
+      expect(fields[key]?.parse(text, flagOf(key)), key).toEqual(value);
+    }
+  });
+
+  test.each([
+    ["train", trainFields],
+    ["generate", generateFields],
+  ] as [string, Fields][])("the defaults of %s are values that their options accept", (_, fields) => {
+    for (const [key, field] of Object.entries(fields)) {
+      const value: unknown = field.default;
+      if (value === null || value === Number.POSITIVE_INFINITY) continue;
+      const text = Array.isArray(value) ? value.join(",") : String(value);
+      expect(field.parse(text, flagOf(key)), key).toEqual(value);
+    }
+  });
+});
+
+describe("names and times", () => {
+  test("durations", () => {
+    const found = [0, 4.6, 59.4, 60, 187, 3723, 183_840].map(formatDuration);
+    expect(found).toEqual(["0s", "5s", "59s", "1m 00s", "3m 07s", "1h 02m 03s", "2d 03h 04m"]);
+  });
+
+  test("states are ordered by their images, also beyond six digits", () => {
+    const names = ["training-state-1000000.safetensors", "training-state-000020.safetensors", "stats.jsonl"];
+    expect(
+      stateNames([...names, "network-snapshot-000030.safetensors", ".training-state-000040.safetensors.7.partial"]),
+    ).toEqual(["training-state-000020.safetensors", "training-state-1000000.safetensors"]);
+  });
+});

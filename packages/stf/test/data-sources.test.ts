@@ -1,0 +1,236 @@
+/** Folders and zip archives of images: which files count, their order, their classes, and what is refused. */
+
+import { mkdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { memory } from "@stf/torch";
+import { describe, expect, test } from "vitest";
+import { classCount } from "../src/data/labels.js";
+import { openDataset } from "../src/data/open.js";
+import { inParallel } from "../src/data/parallel.js";
+import {
+  type Files,
+  failure,
+  firstValues,
+  makeFile,
+  makeFolder,
+  makeZip,
+  newPath,
+  plainJpeg,
+  plainPng,
+} from "./data-sources-support.js";
+
+const grey = (value: number): Uint8Array => plainPng([value]);
+
+/** One way to hold the same files, each of which must give the same data set. */
+const holders: ReadonlyArray<[string, (files: Files) => Promise<string>]> = [
+  ["folder", async (files) => makeFolder(files)],
+  ["deflated zip", (files) => makeZip(files)],
+  ["stored zip", (files) => makeZip(files, { compress: false })],
+  ["zip64", (files) => makeZip(files, { zip64: true })],
+];
+
+describe.each(holders)("a %s", (_, hold) => {
+  test("gives its images in the order of their paths, and passes over other files", async () => {
+    const bank = await openDataset(
+      await hold({
+        "b/2.png": grey(4),
+        "a/sub/9.png": grey(2),
+        "a-b/1.PNG": grey(1),
+        "b/10.png": grey(3),
+        "notes.txt": "no image",
+        "a/.DS_Store": "hidden",
+        "__MACOSX/b/._2.png": "hidden",
+      }),
+    );
+    expect(firstValues(bank)).toEqual([1, 2, 3, 4]);
+    expect(bank.name).toBe("photos");
+    expect(bank.shape).toEqual({ channels: 1, height: 4, width: 4 });
+  });
+
+  test("takes the classes from its top-level folders", async () => {
+    const bank = await openDataset(await hold({ "dog/x/1.png": grey(1), "cat/2.png": grey(2), "cat/3.png": grey(3) }));
+    expect(firstValues(bank)).toEqual([2, 3, 1]);
+    expect(bank.labels).toEqual(Int32Array.of(0, 0, 1));
+    expect(classCount(bank)).toBe(2);
+  });
+
+  test("takes the classes from dataset.json when it is there", async () => {
+    const labels = [
+      ["b/img2.png", 7],
+      ["a/img1.png", 0],
+      ["gone.png", 9],
+    ];
+    const files = { "a/img1.png": grey(1), "b/img2.png": grey(2), "dataset.json": JSON.stringify({ labels }) };
+    const bank = await openDataset(await hold(files));
+    expect(bank.labels).toEqual(Int32Array.of(0, 7));
+    expect(classCount(bank)).toBe(8);
+    expect((await openDataset(await hold(files), { labels: false })).labels).toBeUndefined();
+  });
+
+  test.each<[string, Files, RegExp]>([
+    ["nothing", {}, /photos\S* must hold PNG or JPEG images, found none among 0 files/],
+    ["no image", { "a/readme.txt": "text" }, /found none among 1 files/],
+    ["text named .png", { "a/1.png": grey(1), "a/2.png": "hello" }, /a\/2\.png.* is no PNG or JPEG image/],
+    ["an empty file", { "1.png": "" }, /1\.png.* is no PNG or JPEG image/],
+    ["another kind of image", { "1.png": grey(1), "2.webp": "RIFF" }, /must be PNG or JPEG files, found .*2\.webp/],
+    [
+      "different sizes",
+      { "1.png": grey(1), "2.png": grey(1), "3.png": plainPng([1], 5, 4), "4.png": plainPng([1], 6, 4) },
+      /1\.png.* has 4x4, .*3\.png.* has 5x4/,
+    ],
+  ])("with %s is refused", async (_, files, message) => {
+    expect(await failure(openDataset(await hold(files)))).toMatch(message);
+  });
+});
+
+describe("classes", () => {
+  const images = { "a/1.png": grey(1), "b/2.png": grey(2) };
+
+  test("there are none in one folder, and images outside folders are one more", async () => {
+    const single = await openDataset(makeFolder({ "a/1.png": grey(1), "a/b/2.png": grey(2) }));
+    expect(single.labels).toBeUndefined();
+    expect(classCount(single)).toBe(0);
+    const outside = await openDataset(makeFolder({ "a/1.png": grey(1), "2.png": grey(2) }));
+    expect(outside.labels).toEqual(Int32Array.of(0, 1));
+  });
+
+  test("dataset.json may say that there are none", async () => {
+    const bank = await openDataset(makeFolder({ ...images, "dataset.json": '{"labels": null}' }));
+    expect(bank.labels).toBeUndefined();
+  });
+
+  test.each<[string, string, RegExp]>([
+    ["no JSON", "{", /must read .* it is no JSON/],
+    ["no labels", '{"classes": []}', /must read .* found no such "labels"/],
+    ["no list", "[]", /found no such "labels"/],
+    ["no pair", '{"labels": [["a/1.png"]]}', /pairs .* has \["a\/1.png"\]/],
+    ["a missing image", '{"labels": [["a/1.png", 0]]}', /has none for "b\/2.png"/],
+    ["a negative label", '{"labels": [["a/1.png", -1]]}', /whole numbers from 0 on, .* has -1 for "a\/1.png"/],
+    ["a fraction", '{"labels": [["a/1.png", 0.5]]}', /has 0.5 for "a\/1.png"/],
+    ["text for a label", '{"labels": [["a/1.png", "cat"]]}', /has "cat" for "a\/1.png"/],
+    ["vectors", '{"labels": [["a/1.png", [0.5, 1]]]}', /a vector for "a\/1.png"; .* train without labels/],
+  ])("dataset.json with %s is refused when labels are asked for, and only then", async (_, content, message) => {
+    const folder = makeFolder({ ...images, "dataset.json": content });
+    expect(await failure(openDataset(folder))).toMatch(message);
+    expect((await openDataset(folder, { labels: false })).count).toBe(2);
+  });
+});
+
+describe("folders", () => {
+  test("links to files count, links to folders do not, and a link to nothing is named", async () => {
+    const folder = makeFolder({ "1.png": grey(1) });
+    symlinkSync(join(folder, "1.png"), join(folder, "2.png"));
+    mkdirSync(join(folder, "empty"));
+    symlinkSync(folder, join(folder, "empty", "circle.png"));
+    expect((await openDataset(folder)).count).toBe(2);
+    symlinkSync(join(folder, "gone.png"), join(folder, "3.png"));
+    expect(await failure(openDataset(folder))).toMatch(/3\.png is a link to nothing/);
+  });
+
+  test("what is missing or of no known kind is said", async () => {
+    expect(await failure(openDataset(newPath("gone")))).toMatch(/there is no data set at .*gone/);
+    expect(await failure(openDataset(makeFile("data.bin", "bytes")))).toMatch(
+      /data\.bin is of no known kind; supported/,
+    );
+    expect(await failure(openDataset(makeFile("empty", "")))).toMatch(/of no known kind/);
+    expect(await failure(openDataset("/dev/null"))).toMatch(/of no known kind/);
+    expect(await failure(openDataset(join(makeFile("file", "x"), "inside")))).toMatch(/no data set|cannot be read/);
+  });
+});
+
+/** A zip archive of one stored image, with bytes of its directory entry changed. */
+async function patchedZip(change: (entry: Buffer) => void): Promise<string> {
+  const path = await makeZip({ "a/1.png": grey(1) });
+  const bytes = readFileSync(path);
+  change(bytes.subarray(bytes.indexOf("PK\x01\x02")));
+  writeFileSync(path, bytes);
+  return path;
+}
+
+describe("damaged zip archives", () => {
+  test.each([1, 30, 200, 700])("cut after %i bytes", async (size) => {
+    const path = await makeZip({ "a/1.png": grey(1), "a/2.png": grey(2), "a/3.png": grey(3) }, { compress: false });
+    truncateSync(path, Math.min(size, readFileSync(path).length - 1));
+    expect(await failure(openDataset(path))).toMatch(/photos\.zip is no zip archive, or is damaged or truncated/);
+  });
+
+  test.each<[string, (entry: Buffer) => void, RegExp]>([
+    ["a wrong checksum", (entry) => entry.writeUInt32LE(1, 16), /its checksum is wrong/],
+    ["too small a size", (entry) => entry.writeUInt32LE(5, 24), /a\/1\.png in photos\.zip cannot be unpacked/],
+    ["too large a size", (entry) => entry.writeUInt32LE(5000, 24), /bytes instead of 5000/],
+    ["the size of a bomb", (entry) => entry.writeUInt32LE(2 ** 31, 24), /it declares 2147483648 bytes, at most/],
+    ["data beyond the end", (entry) => entry.writeUInt32LE(2 ** 20, 20), /a\/1\.png in photos\.zip cannot be unpacked/],
+    ["no local header", (entry) => entry.writeUInt32LE(7, 42), /invalid local file header/],
+    ["encryption", (entry) => entry.writeUInt16LE(1, 8), /it is encrypted/],
+    ["another method", (entry) => entry.writeUInt16LE(93, 10), /compression method 93/],
+    ["a path out of the archive", (entry) => entry.write("../x.png", 46), /is no zip archive, or is damaged/],
+  ])("%s", async (_, change, message) => {
+    expect(await failure(openDataset(await patchedZip(change)))).toMatch(message);
+  });
+
+  test("a file that is no archive", async () => {
+    expect(await failure(openDataset(makeFile("photos.zip", "hello")))).toMatch(/is no zip archive/);
+  });
+});
+
+/** A small PNG whose header declares another size. */
+function declaring(width: number, height: number): Uint8Array {
+  const bytes = Buffer.from(grey(1));
+  bytes.writeUInt32BE(width, 16);
+  bytes.writeUInt32BE(height, 20);
+  return bytes;
+}
+
+describe("decoding", () => {
+  test("a damaged image is named, the first one by path, and no tensor stays behind", async () => {
+    const whole = await plainJpeg([10, 200, 30]);
+    const files = Object.fromEntries(
+      Array.from({ length: 100 }, (_, i) => [
+        `${String(i).padStart(3, "0")}.jpg`,
+        i === 41 || i === 43 || i === 97 ? whole.subarray(0, whole.length - 30) : whole,
+      ]),
+    );
+    const before = memory().tensors;
+    for (const path of [makeFolder(files), await makeZip(files)]) {
+      expect(await failure(openDataset(path))).toMatch(/041\.jpg.* cannot be decoded, it is damaged or truncated/);
+    }
+    expect(memory().tensors).toBe(before);
+  });
+
+  test("images beyond any training image are refused before they are decoded", async () => {
+    const huge = declaring(2 ** 20, 2 ** 20);
+    expect(await failure(openDataset(makeFolder({ "1.png": huge })))).toMatch(/1\.png declares 1048576x1048576 pixels/);
+    const many = Object.fromEntries(Array.from({ length: 2000 }, (_, i) => [`${i}.png`, declaring(2 ** 13, 2 ** 14)]));
+    expect(await failure(openDataset(makeFolder(many)))).toMatch(/the 2000 images of .* take up to 750.0 GiB/);
+    const lying = makeFolder({ "1.png": declaring(2 ** 12, 2 ** 12) });
+    expect(await failure(openDataset(lying))).toMatch(/1\.png cannot be decoded/);
+  });
+
+  test("progress is told now and then, and at the end", async () => {
+    const files = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`${1000 + i}.png`, grey(i % 256)]));
+    const calls: [number, number][] = [];
+    const bank = await openDataset(makeFolder(files), { onProgress: (done, total) => calls.push([done, total]) });
+    expect(firstValues(bank)).toEqual(Array.from({ length: 300 }, (_, i) => i % 256));
+    expect(calls).toEqual([
+      [256, 300],
+      [300, 300],
+    ]);
+  });
+
+  test("work in parallel keeps to its lanes, stops after a failure, and throws the first", async () => {
+    let running = 0;
+    const begun: number[] = [];
+    const work = inParallel(20, 3, async (index) => {
+      begun.push(index);
+      running++;
+      expect(running).toBeLessThanOrEqual(3);
+      await new Promise((resolve) => setTimeout(resolve, index === 4 ? 20 : 1));
+      running--;
+      if (index >= 4) throw new Error(`number ${index}`);
+    });
+    await expect(work).rejects.toThrow("number 4");
+    expect(running).toBe(0);
+    expect(begun.length).toBeLessThan(20);
+    await inParallel(0, 3, () => Promise.reject(new Error("never called")));
+  });
+});

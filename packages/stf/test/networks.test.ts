@@ -1,0 +1,461 @@
+/** Networks against the numbers of the published implementations, closed forms, and finite differences. */
+
+import { arange, grad, type Module, manualSeed, memory, noGrad, rand, scope, type Tensor, tensor } from "@stf/torch";
+import { afterAll, describe, expect, test } from "vitest";
+import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
+import { Denoiser } from "../src/networks/denoiser.js";
+import { PositionalEmbedding } from "../src/networks/embedding.js";
+import { edmPreconditioning, type Preconditioning } from "../src/networks/precondition.js";
+import { Resample, ResamplingConv2d } from "../src/networks/resample.js";
+import { SongUNet } from "../src/networks/song-unet.js";
+import { type BlockStyle, groupsFor, UNetBlock } from "../src/networks/unet-block.js";
+import { UsageError } from "../src/run/errors.js";
+import {
+  golden,
+  goldenNumbers,
+  maxDeviation,
+  normals,
+  relativeDeviation,
+  sameBits,
+  stripPrefix,
+  tensorsLeft,
+} from "./support.js";
+
+const ddpmpp = {
+  embeddingType: "positional",
+  encoderType: "standard",
+  channelMultNoise: 1,
+  resampleFilter: [1, 1],
+} as const;
+const ncsnpp = {
+  embeddingType: "fourier",
+  encoderType: "residual",
+  channelMultNoise: 2,
+  resampleFilter: [1, 3, 3, 1],
+} as const;
+
+describe("a DDPM++ network gives the published numbers", () => {
+  const file = golden("edm-ddpmpp");
+  const network = new SongUNet({
+    resolution: 16,
+    inChannels: 3,
+    outChannels: 3,
+    augmentDim: 9,
+    modelChannels: 16,
+    channelMult: [1, 2],
+    numBlocks: 1,
+    attnResolutions: [16],
+    dropout: 0.13,
+    ...ddpmpp,
+  });
+  const denoiser = new Denoiser(network, edmPreconditioning()).eval();
+  denoiser.loadStateDict(new Map([...file.tensors].filter(([name]) => name.startsWith("model."))));
+  const x = file.tensors.get("x")!;
+  const sigma = goldenNumbers(file, "sigma");
+  const augmentLabels = file.tensors.get("augment_labels")!;
+
+  test("under the published names", () => {
+    const published = [...file.tensors.keys()].filter((name) => name.startsWith("model."));
+    expect(published).toHaveLength(147);
+    expect([...denoiser.stateDict().keys()].sort()).toEqual(published.sort());
+    expect(denoiser.parameterCount).toBe(183_155);
+  });
+
+  test("in float64", () => {
+    const output = scope(() => denoiser.forward(x.double(), sigma, { augmentLabels: augmentLabels.double() }));
+    expect(output.dtype).toBe("float64");
+    const deviation = relativeDeviation(output, goldenNumbers(file, "D_float64"));
+    expect(deviation, `deviation ${deviation}`).toBeLessThan(1e-10);
+  });
+
+  test("in float32, with and without augmentation labels", () => {
+    scope(() => {
+      const output = denoiser.forward(x, sigma, { augmentLabels });
+      expect(output.dtype).toBe("float32");
+      expect(relativeDeviation(output, goldenNumbers(file, "D_float64"))).toBeLessThan(3e-6);
+      expect(relativeDeviation(output, goldenNumbers(file, "D"))).toBeLessThan(3e-6);
+      const without = goldenNumbers(file, "D_no_augment");
+      expect(relativeDeviation(denoiser.forward(x, sigma), without)).toBeLessThan(3e-6);
+      expect(relativeDeviation(denoiser.forward(x.double(), sigma), without)).toBeLessThan(3e-6);
+      // The labels do something.
+      expect(relativeDeviation(goldenNumbers(file, "D"), without)).toBeGreaterThan(1e-2);
+    });
+  });
+
+  test("with its gradients", () => {
+    scope(() => {
+      const names = [...file.tensors.keys()].filter((name) => name.startsWith("grad.")).map((name) => name.slice(5));
+      const leaf = x.clone().requiresGrad_();
+      const parameters = new Map(denoiser.namedParameters());
+      const leaves = names.map((name) => (name === "x" ? leaf : parameters.get(name)!));
+      const loss = denoiser.forward(leaf, sigma, { augmentLabels }).square().mean();
+      expect(loss.item()).toBeCloseTo(goldenNumbers(file, "loss")[0]!, 5);
+      const gradients = grad([loss], leaves);
+      names.forEach((name, i) => {
+        const deviation = relativeDeviation(gradients[i]!, goldenNumbers(file, `grad.${name}`));
+        expect(deviation, `${name}: ${deviation}`).toBeLessThan(2e-5);
+      });
+    });
+  });
+
+  test("a sample's output does not depend on the others of its batch", () => {
+    scope(() => {
+      const both = denoiser.forward(x, sigma);
+      const second = denoiser.forward(x.narrow(0, 1, 1), sigma.slice(1));
+      expect(relativeDeviation(second, both.narrow(0, 1, 1))).toBeLessThan(3e-6);
+    });
+  });
+
+  test("bfloat16 activations are close, and the output is float32", () => {
+    const half = new Denoiser(network, edmPreconditioning(), { precision: "bf16" }).eval();
+    scope(() => {
+      const output = half.forward(x, sigma, { augmentLabels });
+      expect(output.dtype).toBe("float32");
+      const deviation = relativeDeviation(output, goldenNumbers(file, "D"));
+      expect(deviation, `deviation ${deviation}`).toBeLessThan(3e-2);
+      expect(deviation).toBeGreaterThan(1e-4);
+    });
+  });
+
+  test("dropout acts in training only, and follows the seed", () => {
+    scope(() => {
+      const run = (seed: number): Tensor => {
+        manualSeed(seed);
+        return denoiser.forward(x, sigma);
+      };
+      expect(sameBits(run(1), run(2))).toBe(true);
+      denoiser.train();
+      try {
+        expect(sameBits(run(1), run(1))).toBe(true);
+        expect(relativeDeviation(run(1), run(2))).toBeGreaterThan(1e-3);
+      } finally {
+        denoiser.eval();
+      }
+    });
+  });
+
+  test("a forward pass without gradients leaves its output alone", () => {
+    expect(tensorsLeft(() => void noGrad(() => denoiser.forward(x, sigma)))).toBe(0);
+  });
+
+  afterAll(() => denoiser.dispose());
+});
+
+test("an NCSN++ network gives the published numbers", () => {
+  const file = golden("ve-ncsnpp");
+  // The preconditioning of the file: D = x + sigma F(x; ln(sigma / 2)).
+  const varianceExploding: Preconditioning = {
+    ...edmPreconditioning(),
+    coefficients: (sigma) => ({ skip: 1, out: sigma, in: 1, noise: Math.log(sigma / 2) }),
+  };
+  const options = { modelChannels: 16, channelMult: [1, 1], numBlocks: 1, attnResolutions: [4], ...ncsnpp };
+  const network = new SongUNet({ resolution: 8, inChannels: 3, outChannels: 3, ...options });
+  const denoiser = new Denoiser(network, varianceExploding).eval();
+  const state = new Map([...file.tensors].filter(([name]) => name.startsWith("model.")));
+  expect([...denoiser.stateDict().keys()].sort()).toEqual([...state.keys()].sort());
+  denoiser.loadStateDict(state);
+  scope(() => {
+    const x = file.tensors.get("x")!.double().requiresGrad_();
+    const output = denoiser.forward(x, goldenNumbers(file, "sigma"));
+    const deviation = relativeDeviation(output, goldenNumbers(file, "D_float64"));
+    expect(deviation, `deviation ${deviation}`).toBeLessThan(1e-10);
+    const [gradient] = grad([output.square().mean()], [x]) as [Tensor];
+    expect(relativeDeviation(gradient, goldenNumbers(file, "grad.x"))).toBeLessThan(2e-5);
+  });
+  denoiser.dispose();
+});
+
+const initial = (shape: readonly number[]): Tensor => rand(shape).mul_(0);
+
+const adaptiveStyle: BlockStyle = {
+  embeddingChannels: 24,
+  dropout: 0,
+  skipScale: 1,
+  eps: 1e-5,
+  filter: [1, 1],
+  projectResampledSkip: false,
+  adaptiveScale: true,
+  init: { main: initial, mainBias: initial, branchEnd: initial, branchEndBias: initial, attention: initial },
+};
+
+const additiveStyle: BlockStyle = {
+  ...adaptiveStyle,
+  skipScale: Math.SQRT1_2,
+  eps: 1e-6,
+  filter: [1, 3, 3, 1],
+  projectResampledSkip: true,
+  adaptiveScale: false,
+};
+
+describe("blocks with two heads give the published numbers", () => {
+  const file = golden("unet-block");
+
+  test.each([
+    { name: "adm", style: adaptiveStyle, resampling: "down" },
+    { name: "song", style: additiveStyle, resampling: "up" },
+  ] as const)("$name", ({ name, style, resampling }) => {
+    const block = new UNetBlock(20, 32, style, { resampling, heads: 2 });
+    block.loadStateDict(stripPrefix(file.tensors, `${name}.state.`));
+    scope(() => {
+      const x = file.tensors.get(`${name}.x`)!.clone().requiresGrad_();
+      const embedding = file.tensors.get(`${name}.emb`)!.clone().requiresGrad_();
+      const output = block.forward(x, embedding);
+      expect(relativeDeviation(output, goldenNumbers(file, `${name}.y`))).toBeLessThan(5e-6);
+      const parameters = new Map(block.namedParameters());
+      const names = ["x", "emb", "qkv.weight", "proj.weight", "conv0.weight", "affine.weight"];
+      const leaves = [x, embedding, ...names.slice(2).map((key) => parameters.get(key)!)];
+      grad([output.square().mean()], leaves).forEach((gradient, i) => {
+        const expected = goldenNumbers(file, `${name}.grad.${names[i]}`);
+        expect(relativeDeviation(gradient, expected), names[i]).toBeLessThan(2e-5);
+      });
+    });
+    block.dispose();
+  });
+});
+
+/** Turns every parameter and buffer into float64, and parameters into normal numbers. */
+function randomizeInFloat64(module: Module, seed: number): void {
+  noGrad(() => {
+    for (const [i, tensor] of module.parameters().entries()) {
+      scope(() => tensor.setData(normals(tensor.shape, seed + i).mul(0.3)));
+    }
+    for (const [, buffer] of module.namedBuffers()) scope(() => buffer.setData(buffer.double()));
+  });
+}
+
+/**
+ * The derivatives of a float64 function, along one random direction for each group of leaves, against central differences.
+ */
+function checkDirections(f: () => Tensor, groups: ReadonlyMap<string, readonly Tensor[]>): void {
+  const step = 1e-5;
+  const value = (): Tensor => {
+    const output = f();
+    // Unequal weights: the sum over a normalised output would be blind to much.
+    const weights = arange(1, output.numel + 1, 1, { dtype: "float64" })
+      .cos()
+      .view(output.shape);
+    return output.mul(weights).sum();
+  };
+  scope(() => {
+    const leaves = [...groups.values()].flat();
+    const gradients = new Map(grad([value()], leaves).map((gradient, i) => [leaves[i]!, gradient]));
+    for (const [name, group] of groups) {
+      scope(() => {
+        const directions = group.map((leaf, i) => normals(leaf.shape, 900 + i));
+        const dot = (other: (leaf: Tensor, i: number) => Tensor): number =>
+          group.reduce((sum, leaf, i) => sum + gradients.get(leaf)!.mul(other(leaf, i)).sum().item(), 0);
+        const expected = dot((_, i) => directions[i]!);
+        const norm = Math.sqrt(dot((leaf) => gradients.get(leaf)!));
+        const at = (scale: number): number =>
+          noGrad(() => {
+            group.forEach((leaf, i) => void leaf.add_(directions[i]!, { alpha: scale }));
+            const found = value().item();
+            group.forEach((leaf, i) => void leaf.sub_(directions[i]!, { alpha: scale }));
+            return found;
+          });
+        const numeric = (at(step) - at(-step)) / (2 * step);
+        const difference = Math.abs(numeric - expected);
+        expect(difference, `${name}: ${numeric}, expected ${expected}`).toBeLessThan(1e-7 * norm + 1e-9);
+      });
+    }
+  });
+}
+
+/** The parameters of a module, grouped by the first `depth` parts of their names. */
+function parameterGroups(module: Module, depth: number): Map<string, Tensor[]> {
+  const groups = new Map<string, Tensor[]>();
+  for (const [name, parameter] of module.namedParameters()) {
+    const key = name.split(".").slice(0, depth).join(".");
+    groups.set(key, [...(groups.get(key) ?? []), parameter]);
+  }
+  return groups;
+}
+
+describe("gradients agree with finite differences", () => {
+  const styles = { adaptive: adaptiveStyle, additive: additiveStyle };
+  const cases = (["adaptive", "additive"] as const).flatMap((kind) =>
+    ([undefined, "up", "down"] as const).flatMap((resampling) =>
+      [
+        [1, 1],
+        [1, 3, 3, 1],
+      ].map((filter) => ({ kind, resampling, filter, heads: filter.length === 2 ? 2 : 0 })),
+    ),
+  );
+
+  test.each(cases)("$kind block, resampling $resampling, filter $filter, $heads heads", (c) => {
+    const style = { ...styles[c.kind], filter: c.filter, embeddingChannels: 5 };
+    const block = new UNetBlock(8, 8, style, { resampling: c.resampling, heads: c.heads });
+    randomizeInFloat64(block, 40);
+    const x = normals([2, 8, 4, 4], 1).requiresGrad_();
+    const embedding = normals([2, 5], 2).requiresGrad_();
+    checkDirections(
+      () => block.forward(x, embedding),
+      new Map([["x", [x]], ["embedding", [embedding]], ...parameterGroups(block, 2)]),
+    );
+    x.dispose();
+    embedding.dispose();
+    block.dispose();
+  });
+
+  test.each([
+    { encoderType: "standard", decoderType: "standard" },
+    { encoderType: "residual", decoderType: "standard" },
+    { encoderType: "skip", decoderType: "skip" },
+  ] as const)("network with $encoderType encoder and $decoderType decoder", (kinds) => {
+    const network = new SongUNet({
+      resolution: 8,
+      inChannels: 2,
+      outChannels: 2,
+      labelDim: 3,
+      augmentDim: 4,
+      modelChannels: 4,
+      channelMult: [1, 2],
+      numBlocks: 1,
+      attnResolutions: [8],
+      dropout: 0,
+      resampleFilter: [1, 3, 3, 1],
+      ...kinds,
+    });
+    randomizeInFloat64(network, 70);
+    const x = normals([2, 2, 8, 8], 3).requiresGrad_();
+    const noise = normals([2], 4).requiresGrad_();
+    const labels = normals([2, 3], 5).requiresGrad_();
+    const augmentLabels = normals([2, 4], 6).requiresGrad_();
+    expect(network.forward(x, noise, { labels, augmentLabels }).shape).toEqual([2, 2, 8, 8]);
+    const inputs = { x: [x], noise: [noise], labels: [labels], augmentLabels: [augmentLabels] };
+    checkDirections(
+      () => network.forward(x, noise, { labels, augmentLabels }),
+      new Map([...Object.entries(inputs), ...parameterGroups(network, 2)]),
+    );
+    for (const leaf of [x, noise, labels, augmentLabels]) leaf.dispose();
+    network.dispose();
+  });
+});
+
+describe("sizes that do not fit", () => {
+  const config = (height: number, width: number, more: Partial<NetworkConfig> = {}): NetworkConfig => ({
+    arch: "ddpmpp",
+    precond: "edm",
+    shape: { channels: 1, height, width },
+    modelChannels: 8,
+    channelMult: [1, 2, 2],
+    numBlocks: 1,
+    attnResolutions: [7],
+    dropout: 0,
+    ...more,
+  });
+
+  function message(body: () => unknown): string {
+    try {
+      body();
+    } catch (error) {
+      expect(error).toBeInstanceOf(UsageError);
+      return (error as UsageError).message;
+    }
+    return expect.fail("nothing was thrown");
+  }
+
+  test("say what would fit", () => {
+    expect(message(() => buildDenoiser(config(28, 32)))).toMatch(/square.*32x28/);
+    const indivisible = message(() => buildDenoiser(config(30, 30)));
+    expect(indivisible).toMatch(/divisible by 4.*30.*28.*32/);
+    expect(indivisible).not.toContain("\n");
+    expect(message(() => buildDenoiser(config(28, 28, { modelChannels: 6 })))).toMatch(/--cbase.*4.*6/);
+  });
+
+  test("28 with three resolutions fits, and its attention is at 7", () => {
+    const before = memory().tensors;
+    const denoiser = buildDenoiser(config(28, 28));
+    const names = [...denoiser.stateDict().keys()];
+    expect(names).toContain("model.enc.7x7_block0.qkv.weight");
+    expect(names).not.toContain("model.enc.14x14_block0.qkv.weight");
+    scope(() => {
+      const x = normals([2, 1, 28, 28], 1, "float32");
+      expect(denoiser.forward(x, Float64Array.of(0.1, 10)).shape).toEqual([2, 1, 28, 28]);
+    });
+    denoiser.dispose();
+    expect(memory().tensors).toBe(before);
+  });
+});
+
+describe("parts", () => {
+  test("the positional embedding has its published values", () => {
+    scope(() => {
+      const x = tensor(Float64Array.of(-0.3));
+      const withEnd = new PositionalEmbedding(8, { endpoint: true }).forward(x).toFloat64Array();
+      const without = new PositionalEmbedding(8).forward(x).toFloat64Array();
+      expect(maxDeviation(withEnd.subarray(0, 4), [0.955337, 0.999903, 0.99999982, 1])).toBeLessThan(1e-6);
+      expect(maxDeviation(withEnd.subarray(4), [-0.29552, -0.0139243, -6.4633e-4, -3.0e-5])).toBeLessThan(1e-6);
+      expect(maxDeviation(without.subarray(0, 2), [0.955337, 0.99955])).toBeLessThan(1e-6);
+      expect(maxDeviation(without.subarray(4), [-0.29552, -0.0299955, -0.003, -3.0e-4])).toBeLessThan(1e-6);
+    });
+  });
+
+  const ramp = (): Tensor => arange(0, 16, 1, { dtype: "float64" }).view([1, 1, 4, 4]);
+
+  test("[1, 3, 3, 1] resamples a ramp to the published values", () => {
+    scope(() => {
+      const down = new Resample("down", [1, 3, 3, 1]).forward(ramp());
+      expect(down.shape).toEqual([1, 1, 2, 2]);
+      expect(maxDeviation(down, [2.734375, 3.9375, 7.546875, 8.75])).toBeLessThan(1e-12);
+      const up = new Resample("up", [1, 3, 3, 1]).forward(ramp());
+      expect(up.shape).toEqual([1, 1, 8, 8]);
+      const firstRow = [0, 0.1875, 0.5625, 0.9375, 1.3125, 1.6875, 2.0625, 1.6875];
+      expect(maxDeviation(up.select(2, 0), firstRow)).toBeLessThan(1e-12);
+    });
+  });
+
+  test("[1, 1] takes means of squares and copies into squares", () => {
+    scope(() => {
+      const down = new Resample("down", [1, 1]).forward(ramp()).toFloat64Array();
+      expect(Array.from(down)).toEqual([2.5, 4.5, 10.5, 12.5]);
+      const up = new Resample("up", [1, 1]).forward(ramp()).toFloat64Array();
+      expect(Array.from(up)).toEqual(
+        Array.from({ length: 64 }, (_, i) => 4 * Math.floor(i / 16) + Math.floor((i % 8) / 2)),
+      );
+    });
+  });
+
+  test("a filter of even length sees every channel alone, and the convolution comes after it", () => {
+    scope(() => {
+      const layer = new ResamplingConv2d(2, 1, 1, { resampling: "down", filter: [1, 3, 3, 1] });
+      noGrad(() => {
+        layer.weight.copy_(tensor([1, 10]).view([1, 2, 1, 1]));
+        layer.bias?.fill_(100);
+      });
+      const image = ramp().float();
+      const twoChannels = image.expand([1, 2, 4, 4]).mul(tensor([1, 2]).view([1, 2, 1, 1]));
+      const found = layer.forward(twoChannels);
+      expect(
+        maxDeviation(
+          found,
+          [2.734375, 3.9375, 7.546875, 8.75].map((v) => 21 * v + 100),
+        ),
+      ).toBeLessThan(1e-4);
+      layer.dispose();
+    });
+  });
+
+  test("groups hold at least four channels, and there are at most 32", () => {
+    expect([4, 8, 20, 128, 256, 512].map(groupsFor)).toEqual([1, 2, 5, 32, 32, 32]);
+  });
+
+  test("EDM's preconditioning", () => {
+    const { coefficients, lossWeight } = edmPreconditioning();
+    const at1 = coefficients(1);
+    expect(at1.skip).toBeCloseTo(0.2, 12);
+    expect(at1.out).toBeCloseTo(0.4472136, 7);
+    expect(at1.in).toBeCloseTo(0.8944272, 7);
+    expect(at1.noise).toBe(0);
+    expect(lossWeight(1)).toBeCloseTo(5, 12);
+    for (const sigma of [0.002, 0.01, 0.5, 1, 7, 80]) {
+      const c = coefficients(sigma);
+      expect(lossWeight(sigma) * c.out ** 2).toBeCloseTo(1, 10);
+      // The input of the network has variance 1 for data of variance 1/4, and so has its training target.
+      expect(c.in ** 2 * (0.25 + sigma ** 2)).toBeCloseTo(1, 10);
+      expect((0.25 * (1 - c.skip) ** 2 + c.skip ** 2 * sigma ** 2) / c.out ** 2).toBeCloseTo(1, 10);
+    }
+    const wide = edmPreconditioning({ sigmaData: 2 });
+    expect(wide.lossWeight(3) * wide.coefficients(3).out ** 2).toBeCloseTo(1, 12);
+  });
+});

@@ -1,0 +1,499 @@
+/** Training: the schedules, the statistics, and one small run from start to resumption. */
+
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Generator, memory, noGrad, scope, type Tensor } from "@stf/torch";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { DataOrder } from "../src/data/order.js";
+import type { NetworkConfig } from "../src/networks/build.js";
+import { logNormalLevels } from "../src/processes/noise-levels.js";
+import { KeyedRandom, randomKey } from "../src/random/keyed.js";
+import type { StatsLine } from "../src/run/format.js";
+import { denoisingTarget } from "../src/targets/denoising.js";
+import { stableFieldTarget } from "../src/targets/stable-field.js";
+import { loadState, saveState } from "../src/training/checkpoint.js";
+import { type LoopOptions, trainingLoop } from "../src/training/loop.js";
+import { emaDecay, learningRate } from "../src/training/schedules.js";
+import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
+import { Statistics } from "../src/training/statistics.js";
+import {
+  DivergenceError,
+  perturb,
+  type TrainingData,
+  type TrainingSettings,
+  trainingStep,
+  weightedError,
+} from "../src/training/step.js";
+import { blobs, maxDeviation, meanAndError, relativeDeviation, sameBits } from "./support.js";
+
+describe("schedules", () => {
+  test("the learning rate rises linearly, from 0, and stays", () => {
+    const rate = (images: number): number => learningRate(images, { peak: 2e-3, rampup: 1000 });
+    expect([0, 250, 500, 1000, 1e9].map(rate)).toEqual([0, 5e-4, 1e-3, 2e-3, 2e-3]);
+    expect(learningRate(0, { peak: 2e-3, rampup: 0 })).toBe(2e-3);
+  });
+
+  test("the average halves its memory every halflife", () => {
+    const options = { batch: 50, halflife: 500, rampupRatio: null };
+    let weight = 1;
+    for (let i = 0; i < 10; i++) weight *= emaDecay(i * 50, options);
+    expect(weight).toBeCloseTo(0.5, 12);
+  });
+
+  test("early on the halflife is a share of the images seen", () => {
+    const options = { batch: 50, halflife: 500, rampupRatio: 0.05 };
+    expect(emaDecay(0, options)).toBe(0);
+    expect(emaDecay(1000, options)).toBeCloseTo(0.5, 12);
+    expect(emaDecay(2000, options)).toBeCloseTo(Math.SQRT1_2, 12);
+    expect(emaDecay(10_000, options)).toBeCloseTo(0.5 ** 0.1, 12);
+    expect(emaDecay(1e9, options)).toBe(emaDecay(10_000, options));
+    expect(emaDecay(1e9, { ...options, halflife: 0 })).toBe(0);
+  });
+
+  test("training noise levels are log-normal", () => {
+    const draw = logNormalLevels(-1.2, 1.2);
+    const logs = Array.from({ length: 20_000 }, (_, i) =>
+      Math.log(draw(new KeyedRandom(randomKey(1, "noiseLevel", i)))),
+    );
+    const first = meanAndError(logs);
+    const second = meanAndError(logs.map((value) => (value + 1.2) ** 2));
+    expect(Math.abs(first.mean + 1.2) / first.error).toBeLessThan(4);
+    expect(Math.abs(second.mean - 1.44) / second.error).toBeLessThan(4);
+  });
+});
+
+describe("statistics", () => {
+  test("count, mean and standard deviation of what was added one by one", () => {
+    const statistics = new Statistics();
+    expect(statistics.mean("a")).toBeNaN();
+    for (const value of [1, 2, 3, 4]) statistics.add("a", value);
+    statistics.add("b", 7);
+    expect(statistics.mean("a")).toBe(2.5);
+    const { a, b } = statistics.take();
+    expect(a).toEqual({ num: 4, mean: 2.5, std: Math.sqrt(1.25) });
+    expect(b).toEqual({ num: 1, mean: 7, std: 0 });
+    expect(statistics.take()).toEqual({});
+    expect(statistics.mean("a")).toBeNaN();
+  });
+
+  test("groups count as their members", () => {
+    const statistics = new Statistics();
+    statistics.add("a", 2, (1 + 9) / 2, 2);
+    statistics.add("a", 5, (16 + 25 + 36) / 3, 3);
+    const { a } = statistics.take();
+    const values = [1, 3, 4, 5, 6];
+    const mean = 19 / 5;
+    expect(a!.num).toBe(5);
+    expect(a!.mean).toBeCloseTo(mean, 12);
+    expect(a!.std).toBeCloseTo(Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / 5), 12);
+  });
+});
+
+// 60 is no multiple of the batch: epochs end inside batches.
+const bank = blobs(60, 8);
+afterAll(() => bank.dispose());
+const config: NetworkConfig = {
+  arch: "ddpmpp",
+  precond: "edm",
+  shape: bank.shape,
+  modelChannels: 8,
+  channelMult: [1, 2],
+  numBlocks: 1,
+  attnResolutions: [4],
+  dropout: 0,
+};
+const settings: TrainingSettings = {
+  seed: 5,
+  batch: 16,
+  microBatch: 16,
+  learningRate: { peak: 4e-3, rampup: 100 },
+  ema: { halflife: 200, rampupRatio: 0.05 },
+  lossScaling: 1,
+  noiseLevels: logNormalLevels(-1.2, 1.2),
+  target: stableFieldTarget(),
+  references: 32,
+};
+
+function dataOf(seed: number): TrainingData {
+  return { bank, order: new DataOrder(bank.count, seed), generator: new Generator(0) };
+}
+
+function trained(steps: number, more: Partial<TrainingSettings> = {}, network: NetworkConfig = config): TrainingState {
+  const all = { ...settings, ...more };
+  const state = initialState(network, all.seed, "fp32");
+  advance(state, steps, all);
+  return state;
+}
+
+function advance(state: TrainingState, steps: number, all: TrainingSettings): void {
+  const data = dataOf(all.seed);
+  for (let i = 0; i < steps; i++) trainingStep(state, data, all);
+  data.generator.dispose();
+}
+
+/** Everything that training changes, by name. */
+function contents({ parameters, ema, optimizer, network, averaged }: TrainingState): Record<string, Tensor> {
+  return {
+    weights: parameters.values,
+    averages: ema.average.values,
+    "first moments": optimizer.expAvg,
+    "second moments": optimizer.expAvgSq,
+    ...Object.fromEntries([...network.namedBuffers()].map(([name, buffer]) => [name, buffer])),
+    ...Object.fromEntries([...averaged.namedBuffers()].map(([name, buffer]) => [`averaged ${name}`, buffer])),
+  };
+}
+
+function expectSameState(left: TrainingState, right: TrainingState): void {
+  const wanted = contents(right);
+  for (const [name, value] of Object.entries(contents(left))) {
+    expect(sameBits(value, wanted[name]!), name).toBe(true);
+  }
+  expect(left.images).toBe(right.images);
+  expect(left.optimizer.stepCount).toBe(right.optimizer.stepCount);
+}
+
+describe("noisy samples", () => {
+  const data = dataOf(5);
+  afterAll(() => data.generator.dispose());
+
+  test("depend on the seed and their own number only", () => {
+    scope(() => {
+      const indices = data.order.range(0, 8);
+      const numbers = Array.from({ length: 8 }, (_, i) => i);
+      const whole = perturb(numbers, indices, data, settings);
+      const part = perturb([5, 6], indices.subarray(5, 7), data, settings);
+      for (const name of ["source", "noise", "perturbed"] as const) {
+        expect(sameBits(part[name], whole[name].narrow(0, 5, 2)), name).toBe(true);
+      }
+      expect(part.sigma).toEqual(whole.sigma.subarray(5, 7));
+      const other = perturb(numbers, indices, data, { ...settings, seed: 6 });
+      expect(maxDeviation(other.noise, whole.noise)).toBeGreaterThan(1);
+      expect(other.sigma[0]).not.toBe(whole.sigma[0]);
+    });
+  });
+
+  test("are the image plus sigma times standard normal noise", () => {
+    scope(() => {
+      const count = 256;
+      const numbers = Array.from({ length: count }, (_, i) => i);
+      const batch = perturb(numbers, data.order.range(0, count), data, settings);
+      const [source, noise, perturbed] = [batch.source, batch.noise, batch.perturbed].map((t) => t.toFloat64Array());
+      const expected = source!.map((y, i) => y + batch.sigma[Math.floor(i / 64)]! * noise![i]!);
+      expect(relativeDeviation(perturbed!, expected)).toBeLessThan(1e-6);
+      const first = meanAndError(noise!);
+      const second = meanAndError(noise!.map((z) => z * z));
+      expect(Math.abs(first.mean) / first.error).toBeLessThan(4);
+      expect(Math.abs(second.mean - 1) / second.error).toBeLessThan(4);
+    });
+  });
+});
+
+describe("a small run", () => {
+  test("learns", () => {
+    const state = initialState(config, 5, "fp32");
+    const data = dataOf(5);
+    const loss = (): number =>
+      noGrad(() =>
+        scope(() => {
+          const numbers = Array.from({ length: 128 }, (_, i) => 1_000_000 + i);
+          const batch = perturb(numbers, data.order.range(0, 128), data, settings);
+          const target = settings.target(batch, { bank, pool: "all", size: bank.count });
+          return weightedError(state, batch, target).mean().item();
+        }),
+      );
+    const before = loss();
+    // The output layer starts near zero: the loss is the variance of the network's target, about 1.
+    expect(before).toBeGreaterThan(0.4);
+    for (let i = 0; i < 120; i++) trainingStep(state, data, settings);
+    expect(loss()).toBeLessThan(0.5 * before);
+    data.generator.dispose();
+    disposeState(state);
+  });
+
+  test("the loss of a step is the mean weighted squared error", () => {
+    const state = trained(0);
+    const data = dataOf(5);
+    const [expected, square] = scope(() => {
+      const numbers = Array.from({ length: 16 }, (_, i) => i);
+      const batch = perturb(numbers, data.order.range(0, 16), data, settings);
+      const raw = state.network.forward(batch.perturbed, batch.sigma).sub(batch.source).toFloat64Array();
+      const values = raw.map((e, i) => {
+        const sigma = batch.sigma[Math.floor(i / 64)]!;
+        return ((sigma ** 2 + 0.25) / (sigma * 0.5) ** 2) * e ** 2;
+      });
+      return [values.reduce((a, b) => a + b, 0) / 1024, values.reduce((a, b) => a + b * b, 0) / 1024];
+    });
+    const loss = trainingStep(state, data, { ...settings, target: denoisingTarget, references: 1 });
+    expect(loss.count).toBe(1024);
+    expect(Math.abs(loss.mean / expected - 1)).toBeLessThan(1e-5);
+    expect(Math.abs(loss.meanSquare / square - 1)).toBeLessThan(1e-5);
+    data.generator.dispose();
+    disposeState(state);
+  });
+
+  test.each([1, 5, 8])("micro-batches of %i give the gradient of the whole batch", (microBatch) => {
+    // A few steps first: at the start most gradients are nearly zero.
+    const [whole, parts] = [16, microBatch].map((size) => {
+      const state = trained(3);
+      advance(state, 1, { ...settings, microBatch: size });
+      return state;
+    }) as [TrainingState, TrainingState];
+    const deviation = relativeDeviation(parts.parameters.gradients, whole.parameters.gradients);
+    expect(deviation, `deviation ${deviation}`).toBeLessThan(1e-5);
+    expect(whole.parameters.gradients.abs().amax().item()).toBeGreaterThan(1e-3);
+    disposeState(whole);
+    disposeState(parts);
+  });
+
+  test("the loss factor scales the gradient, not the reported loss", () => {
+    const [plain, scaled] = [1, 8].map((lossScaling) => {
+      const state = initialState(config, 5, "fp32");
+      const data = dataOf(5);
+      const loss = trainingStep(state, data, { ...settings, lossScaling });
+      data.generator.dispose();
+      return { state, loss };
+    });
+    expect(scaled!.loss).toEqual(plain!.loss);
+    expect(
+      scope(() => relativeDeviation(scaled!.state.parameters.gradients, plain!.state.parameters.gradients.mul(8))),
+    ).toBeLessThan(1e-6);
+    disposeState(plain!.state);
+    disposeState(scaled!.state);
+  });
+
+  test("the first step of a ramp moves nothing, and copies the weights to the average", () => {
+    const fresh = trained(0);
+    const once = trained(1);
+    // Equal numbers, not equal bits: initial biases hold zeros of either sign.
+    expect(maxDeviation(once.parameters.values, fresh.parameters.values)).toBe(0);
+    expect(maxDeviation(once.ema.average.values, fresh.parameters.values)).toBe(0);
+    expect(once.images).toBe(16);
+    disposeState(fresh);
+    disposeState(once);
+  });
+
+  test("a step is Adam's with the learning rate, and the average's with the decay, of the clock before it", () => {
+    const scheduled: TrainingSettings = {
+      ...settings,
+      learningRate: { peak: 4e-3, rampup: 64 },
+      ema: { halflife: 20, rampupRatio: 0.5 },
+    };
+    const state = trained(1, scheduled);
+    const data = dataOf(5);
+    for (const images of [16, 32, 48, 64, 80]) {
+      const before = {
+        weights: state.parameters.values.toFloat64Array(),
+        average: state.ema.average.values.toFloat64Array(),
+      };
+      expect(state.images).toBe(images);
+      trainingStep(state, data, scheduled);
+      const rate = 4e-3 * Math.min(images / 64, 1);
+      const decay = 0.5 ** (16 / Math.min(20, 0.5 * images));
+      const steps = state.optimizer.stepCount;
+      const first = state.optimizer.expAvg.toFloat64Array();
+      const second = state.optimizer.expAvgSq.toFloat64Array();
+      const weights = before.weights.map((weight, i) => {
+        const root = Math.sqrt(second[i]! / (1 - 0.999 ** steps)) + 1e-8;
+        return weight - (rate * first[i]!) / (1 - 0.9 ** steps) / root;
+      });
+      expect(maxDeviation(state.parameters.values, weights)).toBeLessThan(1e-6);
+      const average = weights.map((weight, i) => weight + decay * (before.average[i]! - weight));
+      expect(maxDeviation(state.ema.average.values, average)).toBeLessThan(1e-6);
+      expect(maxDeviation(average, weights)).toBeGreaterThan(1e-4);
+    }
+    data.generator.dispose();
+    disposeState(state);
+  });
+
+  // Dropout and Fourier frequencies: all that could depend on hidden random state.
+  const random: NetworkConfig = { ...config, arch: "ncsnpp", dropout: 0.2 };
+
+  test("the same seed gives the same weights, to the last bit; another seed others", () => {
+    const [first, second] = [trained(4, {}, random), trained(4, {}, random)];
+    expectSameState(first, second);
+    const other = trained(4, { seed: 6 }, random);
+    expect(scope(() => maxDeviation(other.parameters.values, first.parameters.values))).toBeGreaterThan(0.1);
+    for (const state of [first, second, other]) disposeState(state);
+  });
+
+  describe("with files", () => {
+    let folder = "";
+    beforeAll(() => {
+      folder = mkdtempSync(join(tmpdir(), "stf-training-"));
+    });
+    afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+    test("six steps are three, a file, and three more, to the last bit", () => {
+      const path = join(folder, "state.safetensors");
+      const whole = trained(6, {}, random);
+      const half = trained(3, {}, random);
+      saveState(path, half, random, { seed: 5 });
+      disposeState(half);
+      const resumed = initialState(random, 99, "fp32");
+      const saved = loadState(path);
+      expect(saved.config).toEqual(random);
+      expect(saved.options).toEqual({ seed: 5 });
+      saved.restore(resumed);
+      expect(resumed.images).toBe(48);
+      advance(resumed, 3, settings);
+      expectSameState(resumed, whole);
+      disposeState(whole);
+      disposeState(resumed);
+    });
+
+    const loop = (run: string): LoopOptions => ({
+      folder: run,
+      totalImages: 16 * 7,
+      timeLimit: Number.POSITIVE_INFINITY,
+      imagesPerTick: 32,
+      snapshotTicks: 1,
+      stateTicks: 2,
+      network: config,
+      options: { batch: 16 },
+    });
+
+    test("the loop stops at its images, with a line per tick and checkpoints", async () => {
+      const run = mkdtempSync(join(folder, "run-"));
+      const state = initialState(config, 5, "fp32");
+      const data = dataOf(5);
+      const seen: number[] = [];
+      const ticks: number[] = [];
+      const result = await trainingLoop(state, data, settings, loop(run), {
+        onStep: ({ images }) => void seen.push(images),
+        onTick: ({ images }) => void ticks.push(images),
+      });
+      expect(result.reason).toBe("finished");
+      expect(state.images).toBe(112);
+      expect(seen).toEqual([16, 32, 48, 64, 80, 96, 112]);
+      expect(ticks).toEqual([32, 64, 96, 112]);
+      const lines = readFileSync(join(run, "stats.jsonl"), "utf8").trimEnd().split("\n");
+      const parsed = lines.map((line) => JSON.parse(line) as StatsLine);
+      expect(parsed).toHaveLength(4);
+      expect(parsed.map((line) => (line["Progress/kimg"] as { mean: number }).mean)).toEqual([
+        0.032, 0.064, 0.096, 0.112,
+      ]);
+      expect(parsed[0]!["Loss/loss"]).toMatchObject({ num: 2 * 1024 });
+      expect(parsed[3]!["Loss/loss"]).toMatchObject({ num: 1024 });
+      expect(readdirSync(run)).toContain("network-snapshot-000000.safetensors");
+      // The run is that of the steps alone.
+      const alone = trained(7);
+      expectSameState(state, alone);
+      data.generator.dispose();
+      disposeState(state);
+      disposeState(alone);
+    });
+
+    test.each([
+      { reason: "stopped", more: {}, stop: 3 },
+      { reason: "time limit", more: { timeLimit: 1e-9 }, stop: Number.POSITIVE_INFINITY },
+    ])("ends because of: $reason", async ({ reason, more, stop }) => {
+      const run = mkdtempSync(join(folder, "run-"));
+      const state = initialState(config, 5, "fp32");
+      const data = dataOf(5);
+      let steps = 0;
+      const result = await trainingLoop(
+        state,
+        data,
+        settings,
+        { ...loop(run), ...more },
+        { onStep: () => void steps++, shouldStop: () => steps >= stop },
+      );
+      expect(result.reason).toBe(reason);
+      expect(state.images).toBe(16 * steps);
+      expect(steps).toBe(reason === "stopped" ? 3 : 0);
+      const saved = loadState(result.state);
+      const resumed = initialState(config, 1, "fp32");
+      saved.restore(resumed);
+      expectSameState(resumed, state);
+      data.generator.dispose();
+      disposeState(state);
+      disposeState(resumed);
+    });
+  });
+
+  test("steps leave no tensors behind", () => {
+    const state = initialState(config, 5, "fp32");
+    const data = dataOf(5);
+    for (let i = 0; i < 3; i++) trainingStep(state, data, settings);
+    const before = memory();
+    for (let i = 0; i < 30; i++) {
+      trainingStep(state, data, settings);
+      expect(memory()).toEqual(before);
+    }
+    data.generator.dispose();
+    disposeState(state);
+  });
+
+  test("making and freeing a state leaves no tensors behind", () => {
+    const before = memory().tensors;
+    disposeState(initialState(config, 5, "fp32"));
+    expect(memory().tensors).toBe(before);
+  });
+});
+
+describe("divergence", () => {
+  /** Runs steps until one throws, and checks that this one changed nothing. */
+  function expectUntouched(change: Partial<TrainingSettings>, atMost: number): void {
+    const state = trained(3);
+    const data = dataOf(5);
+    const all = { ...settings, ...change };
+    for (let i = 0; ; i++) {
+      const before = scope(() =>
+        Object.fromEntries(Object.entries(contents(state)).map(([name, value]) => [name, value.detach().clone()])),
+      );
+      const clock = [state.images, state.optimizer.stepCount];
+      const { tensors } = memory();
+      try {
+        trainingStep(state, data, all);
+        expect(i, "steps without divergence").toBeLessThan(atMost);
+      } catch (error) {
+        expect(error).toBeInstanceOf(DivergenceError);
+        expect((error as Error).message).toMatch(/diverged after \d+ images.*--lr/);
+        expect((error as Error).message).not.toContain("\n");
+        for (const [name, value] of Object.entries(contents(state))) {
+          expect(sameBits(value, before[name]!), name).toBe(true);
+        }
+        expect([state.images, state.optimizer.stepCount]).toEqual(clock);
+        expect(memory().tensors).toBe(tensors);
+        break;
+      } finally {
+        for (const value of Object.values(before)) value.dispose();
+      }
+    }
+    // After it, training goes on as if nothing had been.
+    if (atMost === 0) {
+      advance(state, 1, settings);
+      const straight = trained(4);
+      expectSameState(state, straight);
+      disposeState(straight);
+    }
+    data.generator.dispose();
+    disposeState(state);
+  }
+
+  test("a target that is not a number leaves everything as it was", () => {
+    expectUntouched({ target: ({ source }) => scope(() => source.mul(Number.NaN)) }, 0);
+  });
+
+  test("so does one infinite value in one image", () => {
+    const spoiled: TrainingSettings["target"] = ({ source }) => {
+      const target = source.clone();
+      scope(() => void target.select(0, 3).select(1, 2).select(1, 2).fill_(Number.POSITIVE_INFINITY));
+      return target;
+    };
+    expectUntouched({ target: spoiled }, 0);
+  });
+
+  test("so does a noise level that is not a number", () => {
+    expectUntouched({ noiseLevels: () => Number.NaN }, 0);
+  });
+
+  test("so does a gradient that overflows while the loss is finite", () => {
+    expectUntouched({ lossScaling: 1e40 }, 0);
+  });
+
+  test("a huge learning rate ends in divergence, with the weights of the step before", () => {
+    expectUntouched({ learningRate: { peak: 1e30, rampup: 0 } }, 5);
+  });
+});

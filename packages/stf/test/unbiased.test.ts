@@ -1,0 +1,231 @@
+/**
+ * The stable target is unbiased at every number of references: E[target | x_t] is the posterior mean over the whole data
+ * set. Checked as E[(target - D*) f(x_t, sigma)] = 0 for several f, on batches drawn as training draws them.
+ */
+
+import { tensor } from "@stf/torch";
+import { afterAll, describe, expect, test } from "vitest";
+import { normalize } from "../src/data/image-bank.js";
+import { DataOrder, drawPool } from "../src/data/order.js";
+import { KeyedRandom, randomKey } from "../src/random/keyed.js";
+import { stableFieldTarget } from "../src/targets/stable-field.js";
+import type { PerturbedBatch } from "../src/targets/target.js";
+import { bankOf, meanAndError, posteriorMean, uniforms, unit } from "./support.js";
+
+const N = 10;
+const PIXELS = 2;
+
+/** A lopsided cloud with near and far neighbours, so that posteriors hold from one to many of them. */
+const points = [
+  [20, 40],
+  [28, 44],
+  [60, 200],
+  [90, 120],
+  [120, 128],
+  [128, 90],
+  [150, 160],
+  [152, 158],
+  [210, 70],
+  [240, 230],
+];
+const clean = points.map((point) => Float64Array.from(point, unit));
+const bank = bankOf(points, { channels: 1, height: 1, width: PIXELS });
+afterAll(() => bank.dispose());
+
+type Probe = (x: Float64Array, sigma: number, exact: Float64Array) => number;
+
+/** The data point that is closest to x. */
+function nearest(x: Float64Array): Float64Array {
+  const distance = (point: Float64Array): number => point.reduce((sum, value, p) => sum + (value - x[p]!) ** 2, 0);
+  return clean.reduce((best, point) => (distance(point) < distance(best) ? point : best));
+}
+
+/** What the deviation must be uncorrelated with: functions of x and sigma. */
+const probes: Probe[] = [
+  () => 1,
+  (x) => x[0]!,
+  (x) => x[1]!,
+  (x) => x[0]! * x[1]!,
+  (x) => Math.tanh(3 * x[0]!),
+  (x) => (x[1]! > -0.1 ? 1 : 0),
+  (x, sigma) => Math.exp(-(x[0]! ** 2 + x[1]! ** 2) / (2 * sigma ** 2)),
+  // Too heavy or too light a source pulls towards the nearest point or away from it.
+  (x, _, exact) => nearest(x)[0]! - exact[0]!,
+  (x, _, exact) => nearest(x)[1]! - exact[1]!,
+];
+
+/** The references of sample `row`, as indices. */
+type Windows = (indices: Int32Array, first: number) => number[][];
+
+interface Samples {
+  readonly indices: Int32Array;
+  readonly first: number;
+  readonly sigma: Float64Array;
+  readonly noise: Float32Array;
+  readonly x: Float64Array[];
+  readonly exact: { mean: Float64Array; weights: Float64Array }[];
+}
+
+/** Batch number `step` of the run with this seed, drawn as training does it. */
+function samplesOf(step: number, batch: number, order: DataOrder, seed: number): Samples {
+  const first = step * batch;
+  const indices = order.range(first, batch);
+  const sigma = Float64Array.from(indices, (_, i) =>
+    Math.exp(Math.log(0.15) + Math.log(10) * new KeyedRandom(randomKey(seed, "noiseLevel", first + i)).uniform()),
+  );
+  const noise = new Float32Array(batch * PIXELS);
+  for (let i = 0; i < batch; i++) {
+    const random = new KeyedRandom(randomKey(seed, "noise", first + i));
+    for (let p = 0; p < PIXELS; p++) noise[i * PIXELS + p] = random.normal();
+  }
+  const x = Array.from(indices, (index, i) => clean[index]!.map((y, p) => y + sigma[i]! * noise[i * PIXELS + p]!));
+  const exact = x.map((value, i) => posteriorMean(value, clean, sigma[i]!));
+  return { indices, first, sigma, noise, x, exact };
+}
+
+/** The target of the library with its own pools, as rows. */
+function libraryTarget(n: number, seed: number): (samples: Samples) => Float64Array[] {
+  const target = stableFieldTarget();
+  return ({ indices, first, sigma, noise }) => {
+    const batch = indices.length;
+    const shape = [batch, 1, 1, PIXELS];
+    using source = normalize(bank.gather(indices)).view(shape);
+    using eps = tensor(noise, { shape });
+    const perturbed: PerturbedBatch = { indices, source, noise: eps, sigma, perturbed: source };
+    const random = new KeyedRandom(randomKey(seed, "references", first));
+    const pool = drawPool(indices, Math.max(n, batch), N, random);
+    using result = target(perturbed, { bank, pool, size: n });
+    const flat = result.toFloat64Array();
+    return Array.from({ length: batch }, (_, i) => flat.slice(i * PIXELS, (i + 1) * PIXELS));
+  };
+}
+
+/** The formula over references of one's own choice. */
+function formulaTarget(windows: Windows): (samples: Samples) => Float64Array[] {
+  return ({ indices, first, x, sigma }) =>
+    windows(indices, first).map((references, row) => {
+      const images = references.map((index) => clean[index]!);
+      return posteriorMean(x[row]!, images, sigma[row]!).mean;
+    });
+}
+
+/** The largest |mean| / standard error over pixels and probes. Batches are independent, samples of one batch are not. */
+function largestBias(
+  batch: number,
+  batches: number,
+  seed: number,
+  target: (samples: Samples) => Float64Array[],
+): number {
+  const order = new DataOrder(N, seed);
+  const sums = Array.from({ length: PIXELS * probes.length }, () => new Float64Array(batches));
+  for (let step = 0; step < batches; step++) {
+    const samples = samplesOf(step, batch, order, seed);
+    target(samples).forEach((row, i) => {
+      probes.forEach((probe, f) => {
+        const weight = probe(samples.x[i]!, samples.sigma[i]!, samples.exact[i]!.mean) / batch;
+        for (let p = 0; p < PIXELS; p++) {
+          const sum = sums[f * PIXELS + p]!;
+          sum[step] = sum[step]! + weight * (row[p]! - samples.exact[i]!.mean[p]!);
+        }
+      });
+    });
+  }
+  return Math.max(
+    ...sums.map((values) => {
+      const { mean, error } = meanAndError(values);
+      return Math.abs(mean) / error;
+    }),
+  );
+}
+
+const BATCHES = 2000;
+
+describe("the deviation from the posterior mean over the whole data set averages to zero", () => {
+  test.each([
+    { n: 2, batch: 6, kind: "windows inside the batch" },
+    { n: 3, batch: 4, kind: "windows inside the batch" },
+    { n: 4, batch: 3, kind: "a pool beyond the batch" },
+    { n: 7, batch: 7, kind: "the batch; epochs end inside batches, so that a source can occur twice" },
+    { n: 8, batch: 4, kind: "a pool of more than half the data" },
+  ])("n = $n, B = $batch: $kind", ({ n, batch }) => {
+    expect(largestBias(batch, BATCHES, 11, libraryTarget(n, 11))).toBeLessThan(4);
+  });
+
+  test("with the whole data set it is the posterior mean itself", () => {
+    const order = new DataOrder(N, 5);
+    for (let step = 0; step < 50; step++) {
+      const samples = samplesOf(step, 4, order, 5);
+      libraryTarget(
+        N,
+        5,
+      )(samples).forEach((row, i) => {
+        for (let p = 0; p < PIXELS; p++) expect(Math.abs(row[p]! - samples.exact[i]!.mean[p]!)).toBeLessThan(1e-5);
+      });
+    }
+  });
+});
+
+describe("the same check notices wrong references", () => {
+  const drawFrom = (candidates: readonly number[], count: number, first: number): number[] => {
+    const random = uniforms(first + 1);
+    const list = [...candidates];
+    return Array.from({ length: count }, () => list.splice(Math.floor(random() * list.length), 1)[0]!);
+  };
+  const all = Array.from({ length: N }, (_, i) => i);
+  const others = (source: number): number[] => all.filter((index) => index !== source);
+  const n = 7;
+
+  test("right ones pass", () => {
+    const right: Windows = (indices, first) =>
+      Array.from(indices, (source, i) => [source, ...drawFrom(others(source), n - 1, 100 * first + i)]);
+    expect(largestBias(7, BATCHES, 11, formulaTarget(right))).toBeLessThan(4);
+  });
+
+  test("the source added to a draw that may already hold it", () => {
+    const twice: Windows = (indices, first) =>
+      Array.from(indices, (source, i) => [source, ...drawFrom(all, n - 1, 100 * first + i)]);
+    expect(largestBias(7, BATCHES, 11, formulaTarget(twice))).toBeGreaterThan(5);
+  });
+
+  test("the source left out", () => {
+    const without: Windows = (indices, first) =>
+      Array.from(indices, (source, i) => drawFrom(others(source), n, 100 * first + i));
+    expect(largestBias(7, BATCHES, 11, formulaTarget(without))).toBeGreaterThan(5);
+  });
+});
+
+test("the squared deviation falls with the number of references, from the posterior variance on", () => {
+  const batch = 5;
+  const steps = 500;
+  const seed = 3;
+  const order = new DataOrder(N, seed);
+  const drawn = Array.from({ length: steps }, (_, step) => samplesOf(step, batch, order, seed));
+  const errors = [1, 2, 4, 8].map((n) => {
+    const target = libraryTarget(n, seed);
+    const perBatch = drawn.map((samples) => {
+      const rows = target(samples).map((row, i) => {
+        const mean = samples.exact[i]!.mean;
+        return row.reduce((sum, value, p) => sum + (value - mean[p]!) ** 2, 0);
+      });
+      return rows.reduce((sum, value) => sum + value, 0) / batch;
+    });
+    return { perBatch, ...meanAndError(perBatch) };
+  });
+  for (let i = 1; i < errors.length; i++) {
+    // At small sigma no number below N helps; elsewhere doubling n takes away a good part.
+    expect(errors[i]!.mean, `n = ${2 ** i}`).toBeLessThan(0.9 * errors[i - 1]!.mean);
+  }
+
+  // E||y - D*||² is the mean of Tr Cov(y | x_t).
+  const variances = drawn.map(({ exact }) => {
+    const traces = exact.map(({ mean, weights }) =>
+      weights.reduce(
+        (sum, weight, k) => sum + weight * clean[k]!.reduce((square, value, p) => square + (value - mean[p]!) ** 2, 0),
+        0,
+      ),
+    );
+    return traces.reduce((sum, value) => sum + value, 0) / batch;
+  });
+  const { mean, error } = meanAndError(variances.map((variance, step) => variance - errors[0]!.perBatch[step]!));
+  expect(Math.abs(mean) / error).toBeLessThan(4);
+});
