@@ -4,13 +4,15 @@
  * @packageDocumentation
  */
 
+export type { Bank, ImageShape } from "./data/bank.js";
 export { readIdxImages } from "./data/idx.js";
-export { ImageBank, type ImageShape, normalize } from "./data/image-bank.js";
+export { ImageBank, normalize } from "./data/image-bank.js";
 export type { OnProgress } from "./data/images.js";
 export { classCount } from "./data/labels.js";
 export { withMirrorImages } from "./data/mirror.js";
 export { type DatasetOptions, openDataset } from "./data/open.js";
 export { DataOrder, drawPool } from "./data/order.js";
+export { VectorBank } from "./data/vector-bank.js";
 export type { Architecture } from "./networks/architectures.js";
 export { buildDenoiser, type NetworkConfig } from "./networks/build.js";
 export { Denoiser, type Precision } from "./networks/denoiser.js";

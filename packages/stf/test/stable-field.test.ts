@@ -1,7 +1,8 @@
 /** The streamed stable target against the formula in float64, and its limits. */
 
 import { afterAll, describe, expect, test } from "vitest";
-import type { ImageBank, ImageShape } from "../src/data/image-bank.js";
+import type { ImageShape } from "../src/data/bank.js";
+import type { ImageBank } from "../src/data/image-bank.js";
 import { denoisingTarget } from "../src/targets/denoising.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import type { PerturbedBatch, ReferenceSet } from "../src/targets/target.js";
@@ -52,7 +53,7 @@ function expectedRows(
   batch: PerturbedBatch,
   { bank, pool, size }: ReferenceSet,
 ): { mean: Float64Array; weights: Float64Array }[] {
-  const bytes = bank.pixels.toTypedArray() as Uint8Array;
+  const bytes = (bank as ImageBank).pixels.toTypedArray() as Uint8Array;
   const dimension = bank.dimension;
   const image = (index: number): Float64Array =>
     Float64Array.from(bytes.subarray(index * dimension, (index + 1) * dimension), unit);
@@ -199,7 +200,7 @@ describe.each(shapes)("images of $channels x $height x $width", (shape) => {
 
     const loud = perturbedBatch(bank, distinct, new Array(B).fill(1e7), 8);
     using average = target(loud, { bank, pool, size: 32 });
-    const bytes = bank.pixels.toTypedArray() as Uint8Array;
+    const bytes = (bank as ImageBank).pixels.toTypedArray() as Uint8Array;
     const mean = Float64Array.from({ length: bank.dimension }, (_, i) => {
       let sum = 0;
       for (const index of pool) sum += unit(bytes[index * bank.dimension + i]!);

@@ -14,7 +14,8 @@ import {
   type TypedArray,
   tensor,
 } from "@stf/torch";
-import { ImageBank, type ImageShape, normalize } from "../src/data/image-bank.js";
+import type { ImageShape } from "../src/data/bank.js";
+import { ImageBank, normalize } from "../src/data/image-bank.js";
 import type { PerturbedBatch } from "../src/targets/target.js";
 
 // Test files run side by side; more threads than processors make small operators wait for each other.

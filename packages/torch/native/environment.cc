@@ -61,11 +61,11 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [count] = arguments<1>(env, info);
     at::set_num_threads(static_cast<int>(toInteger(env, count, "a number of threads")));
-#ifdef M_MMAP_THRESHOLD
-    // Activations are tens of megabytes and come back every step. By default glibc maps and unmaps each of them, and the
-    // kernel zeroes the pages every time; kept on the heap they are reused.
-    mallopt(M_MMAP_THRESHOLD, 1 << 30);
-    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+#ifdef __GLIBC__
+    // Activations are megabytes and come back every step. By default glibc maps and unmaps each of them, and the kernel
+    // zeroes the pages every time; kept on the heap they are reused.
+    mallopt(M_MMAP_MAX, 0);
+    mallopt(M_TRIM_THRESHOLD, -1);
 #endif
     return undefinedValue(env);
   });

@@ -21,6 +21,7 @@ export { EngineUnavailableError, FileFormatError, ShapeError, TorchError } from 
 export * from "./nn/index.js";
 export * from "./operators.js";
 export { Adam, type AdamOptions } from "./optim/adam.js";
+export { clipGradientNorm, gradientNorm } from "./optim/clip.js";
 export { ExponentialMovingAverage } from "./optim/ema.js";
 export { Generator, manualSeed, rngState, setRngState } from "./random.js";
 export { keep, type MemoryUse, memory, scope } from "./scope.js";

@@ -1,7 +1,9 @@
 import {
   Adam,
+  clipGradientNorm,
   ExponentialMovingAverage,
   FlatParameters,
+  gradientNorm,
   Linear,
   manualSeed,
   memory,
@@ -39,6 +41,33 @@ describe("Adam", () => {
     }
     return value;
   }
+
+  scopedTest("with weight decay shrinks the values first, apart from the gradient", () => {
+    const { flat, dispose } = flatLinear();
+    const adam = new Adam(flat, { betas, eps, weightDecay: 0.3 });
+    const start = flat.values.toFloat64Array();
+    const gradients = normal([3, 32], 4).float();
+    const rates = [0.1, 0.05, 0.2];
+    for (const [i, rate] of rates.entries()) {
+      flat.gradients.copy_(gradients.select(0, i));
+      adam.step(rate);
+    }
+    // Decoupled decay, step by step: Adam's own step does not see the shrinking.
+    const expected = start.map((value, j) => {
+      const column = Array.from(gradients.select(1, j).toFloat64Array());
+      let found = value;
+      let last = 0;
+      for (const [i, rate] of rates.entries()) {
+        const total = reference(0, column.slice(0, i + 1), rates.slice(0, i + 1));
+        found = found * (1 - 0.3 * rate) + (total - last);
+        last = total;
+      }
+      return found;
+    });
+    expectClose(flat.values, expected, { rtol: 1e-5, atol: 1e-6 });
+    adam.dispose();
+    dispose();
+  });
 
   scopedTest("follows the algorithm for 20 steps of changing rate", () => {
     const { flat, dispose } = flatLinear();
@@ -141,5 +170,28 @@ describe("ExponentialMovingAverage", () => {
     expect(average.layer.forward(normal([1, 3])).equal(source.layer.forward(normal([1, 3])))).toBe(true);
     source.dispose();
     average.dispose();
+  });
+});
+
+describe("clipping by norm", () => {
+  scopedTest("shrinks all gradients by one factor, and only when they are too long", () => {
+    const { flat, dispose } = flatLinear();
+    const gradients = normal([32], 3).float();
+    const norm = Math.sqrt(gradients.toFloat64Array().reduce((sum, value) => sum + value * value, 0));
+    flat.gradients.copy_(gradients);
+    expect(clipGradientNorm(flat, 2 * norm)).toBeCloseTo(norm, 4);
+    expectClose(flat.gradients, gradients, { rtol: 0, atol: 0 });
+    expect(clipGradientNorm(flat, norm / 4)).toBeCloseTo(norm, 4);
+    expectClose(flat.gradients, gradients.mul(0.25));
+    expect(gradientNorm(flat)).toBeCloseTo(norm / 4, 4);
+    dispose();
+  });
+
+  scopedTest("leaves gradients that are not finite, and says so", () => {
+    const { flat, dispose } = flatLinear();
+    flat.gradients.fill_(1).select(0, 0).fill_(Number.POSITIVE_INFINITY);
+    expect(clipGradientNorm(flat, 1)).toBe(Number.POSITIVE_INFINITY);
+    expect(flat.gradients.select(0, 1).item()).toBe(1);
+    dispose();
   });
 });

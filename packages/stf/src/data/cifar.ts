@@ -1,7 +1,8 @@
 /** CIFAR-10 as its authors publish it: the python and the binary version, 50,000 training images in five batches. */
 
 import { InputError } from "../run/errors.js";
-import { ImageBank, type ImageShape } from "./image-bank.js";
+import type { ImageShape } from "./bank.js";
+import { ImageBank } from "./image-bank.js";
 import { NumpyBytes, numpyNames } from "./numpy-pickle.js";
 import { type PickleValue, readPickle } from "./pickle.js";
 import { readTarGz } from "./tar.js";

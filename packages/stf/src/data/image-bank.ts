@@ -1,19 +1,20 @@
-/** The data set, resident as bytes: what batches, references and evaluation read by index. */
+/** Images, resident as bytes. */
 
-import { checkShape, type Device, elementCount, keep, scope, type Tensor, tensor } from "@stf/torch";
+import { checkShape, type Device, elementCount, keep, scope, type Tensor, tensor, zeros } from "@stf/torch";
+import type { Bank, ImageShape } from "./bank.js";
 
-/** Channels, height and width. */
-export interface ImageShape {
-  readonly channels: number;
-  readonly height: number;
-  readonly width: number;
-}
+/** Bytes in a distance of 1: networks see byte / 127.5 - 1. */
+const UNIT = 127.5;
+/** Rows in own units are bytes minus this, which keeps products small. */
+const CENTRE = 128;
+/** Products of centred bytes are at most 2^14, so float32 counts sums of this many without error. */
+const EXACT_COLUMNS = 1024;
 
 /** References are turned into floats a slice at a time, so that their number does not decide the memory. */
 const ROWS_AT_ONCE = 4096;
 
 /** Images of one shape, one byte per value, with optional class labels. */
-export class ImageBank {
+export class ImageBank implements Bank {
   readonly name: string;
   readonly shape: ImageShape;
   /** Number of images. */
@@ -47,6 +48,8 @@ export class ImageBank {
     return new ImageBank(name, shape, pixels, labels);
   }
 
+  readonly unit = UNIT;
+
   /** Number of values in one image. */
   get dimension(): number {
     return elementCount([this.shape.channels, this.shape.height, this.shape.width]);
@@ -61,7 +64,41 @@ export class ImageBank {
     return scope(() => this.pixels.indexSelect(0, tensor(indices, { device: this.device })));
   }
 
-  /** ||u - 128||² of every image, float64 `[count]`: whole numbers, exactly. Computed once. */
+  /** The images of the given indices as centred bytes, float32. */
+  rows(indices: Int32Array): Tensor {
+    return scope(() => centred(this.gather(indices)));
+  }
+
+  rowRange(first: number, length: number): Tensor {
+    return scope(() => centred(this.pixels.narrow(0, first, length)));
+  }
+
+  /** Summed over so few columns at a time that float32 counts the products of whole numbers without error. */
+  products(left: Tensor, right: Tensor): Tensor {
+    return scope(() => {
+      const products = zeros([left.size(0), right.size(0)], { dtype: "float64", device: left.device });
+      for (let first = 0; first < this.dimension; first += EXACT_COLUMNS) {
+        const width = Math.min(EXACT_COLUMNS, this.dimension - first);
+        // Converted first: adding one dtype to another is several times slower.
+        scope(
+          () =>
+            void products.add_(
+              left
+                .narrow(1, first, width)
+                .mm(right.narrow(1, first, width).t())
+                .double(),
+            ),
+        );
+      }
+      return products;
+    });
+  }
+
+  toValues(rows: Tensor): Tensor {
+    return scope(() => normalize(rows.add(CENTRE)));
+  }
+
+  /** ||byte - 128||² of every image, float64 `[count]`: whole numbers, exactly. Computed once. */
   get squaredNorms(): Tensor {
     this.#squaredNorms ??= keep(
       scope(() => {
@@ -69,7 +106,7 @@ export class ImageBank {
         for (let first = 0; first < this.count; first += ROWS_AT_ONCE) {
           const rows = Math.min(ROWS_AT_ONCE, this.count - first);
           scope(() => {
-            const centred = this.pixels.narrow(0, first, rows).to({ dtype: "float64" }).sub_(128);
+            const centred = this.pixels.narrow(0, first, rows).to({ dtype: "float64" }).sub_(CENTRE);
             norms.narrow(0, first, rows).copy_(centred.square_().sum(1));
           });
         }
@@ -85,7 +122,11 @@ export class ImageBank {
   }
 }
 
-/** Bytes to the range that networks see: u / 127.5 - 1, float32. */
+function centred(pixels: Tensor): Tensor {
+  return scope(() => pixels.to({ dtype: "float32" }).sub_(CENTRE));
+}
+
+/** Bytes to the range that networks see: byte / 127.5 - 1, float32. */
 export function normalize(pixels: Tensor): Tensor {
-  return scope(() => pixels.to({ dtype: "float32" }).div(127.5).sub_(1));
+  return scope(() => pixels.to({ dtype: "float32" }).div(UNIT).sub_(1));
 }

@@ -1,6 +1,6 @@
 import { writeAll, writeFileAtomically } from "@stf/torch";
 import { encode } from "fast-png";
-import type { ImageShape } from "../data/image-bank.js";
+import type { ImageShape } from "../data/bank.js";
 
 /** Interleaves planes: C, H, W to H, W, C. */
 function interleave(planes: Uint8Array, { channels, height, width }: ImageShape): Uint8Array {

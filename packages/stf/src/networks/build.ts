@@ -1,6 +1,6 @@
 /** Networks from plain data: what a checkpoint stores, and the command line asks for. */
 
-import type { ImageShape } from "../data/image-bank.js";
+import type { ImageShape } from "../data/bank.js";
 import { UsageError } from "../run/errors.js";
 import type { Architecture } from "./architectures.js";
 import { Denoiser, type Precision } from "./denoiser.js";

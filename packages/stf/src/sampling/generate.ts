@@ -1,5 +1,5 @@
 import { noGrad, scope, type Tensor } from "@stf/torch";
-import type { ImageShape } from "../data/image-bank.js";
+import type { ImageShape } from "../data/bank.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { type Churn, heun } from "./heun.js";
 import { SeededNoise } from "./noise.js";

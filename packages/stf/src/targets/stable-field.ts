@@ -7,80 +7,56 @@
  * running maximum and sum. The memory is that of one chunk, never B x n x D.
  *
  * The log-weights are taken relative to the source, ||x - r||² - ||sigma eps||² = ||y - r||² + 2 sigma eps.(y - r), for at
- * small sigma the common term would swallow the difference between near-duplicates. The first part is exact: with
- * u = byte - 128 the products summed over at most 1024 values stay below 2^24, where float32 counts without error.
+ * small sigma the common term would swallow the difference between near-duplicates. The first part comes without rounding
+ * from the bank, whose rows are in units that make it possible; only eps.(y - r) is rounded.
  */
 
-import { full, noGrad, scope, type Tensor, tensor, zeros } from "@stf/torch";
-import type { ImageBank } from "../data/image-bank.js";
+import { cat, full, noGrad, scope, type Tensor, tensor, zeros } from "@stf/torch";
+import type { Bank } from "../data/bank.js";
 import type { PerturbedBatch, Target } from "./target.js";
-
-/** Bytes over this are a unit in the range [-1, 1]. */
-const HALF_RANGE = 127.5;
-/** The byte that is subtracted to make products of bytes small. */
-const CENTRE = 128;
-/** Sums of this many products of centred bytes, each at most 2^14, are exact in float32. */
-const EXACT_COLUMNS = 1024;
 
 export interface StableFieldOptions {
   /** References that are held as floats at one time. */
   chunk?: number;
 }
 
-/** The queries of a batch against any chunk of references. */
+/** The queries of a batch against any chunk of references; u are rows in the bank's own units. */
 interface Queries {
-  /** u of the sources, float32 `[B, D]`, whole numbers. */
-  readonly source: Tensor;
-  /** eps, float32 `[B, D]`. */
-  readonly noise: Tensor;
+  /** u of the sources and below them eps, `[2 B, D]`: one product with the references serves both. */
+  readonly sourceAndNoise: Tensor;
   /** ||u||² of the sources, float64 `[B, 1]`. */
   readonly squaredNorm: Tensor;
   /** eps.u of the sources, float64 `[B, 1]`. */
   readonly noiseDotSource: Tensor;
-  /** -1 / (2 sigma² 127.5²) and -1 / (127.5 sigma), float64 `[B, 1]`. */
+  /** -1 / (2 sigma² unit²) and -1 / (sigma unit), float64 `[B, 1]`. */
   readonly distanceFactor: Tensor;
   readonly noiseFactor: Tensor;
 }
 
-function queriesOf({ indices, noise, sigma }: PerturbedBatch, bank: ImageBank): Queries {
-  const { device } = bank;
+function queriesOf({ indices, noise, sigma }: PerturbedBatch, bank: Bank): Queries {
+  const { device, unit } = bank;
   const column = (value: (sigma: number) => number): Tensor =>
     tensor(Float64Array.from(sigma, value), { shape: [sigma.length, 1], device });
-  const source = centred(bank.gather(indices));
-  const flatNoise = noise.contiguous().view([sigma.length, bank.dimension]);
+  const source = bank.rows(indices);
+  const flatNoise = noise.contiguous().view([sigma.length, bank.dimension]).to({ dtype: source.dtype });
   return {
-    source,
-    noise: flatNoise,
+    sourceAndNoise: cat([source, flatNoise]),
     squaredNorm: bank.squaredNorms.indexSelect(0, tensor(indices, { device })).unsqueeze(1),
-    noiseDotSource: flatNoise.double().mul_(source).sum(1, true),
-    distanceFactor: column((level) => -0.5 / (level * HALF_RANGE) ** 2),
-    noiseFactor: column((level) => -1 / (level * HALF_RANGE)),
+    noiseDotSource: flatNoise.double().mul(source).sum(1, true),
+    distanceFactor: column((level) => -0.5 / (level * unit) ** 2),
+    noiseFactor: column((level) => -1 / (level * unit)),
   };
 }
 
-/** Bytes as centred float32: u = byte - 128. */
-function centred(pixels: Tensor): Tensor {
-  return pixels.to({ dtype: "float32" }).sub_(CENTRE);
-}
-
-/** u_i.v_j for whole numbers of at most 8 bits, exact, float64 `[B, m]`. */
-function exactProducts(left: Tensor, right: Tensor): Tensor {
-  const columns = left.size(1);
-  const products = zeros([left.size(0), right.size(0)], { dtype: "float64", device: left.device });
-  for (let first = 0; first < columns; first += EXACT_COLUMNS) {
-    const width = Math.min(EXACT_COLUMNS, columns - first);
-    scope(() => void products.add_(left.narrow(1, first, width).mm(right.narrow(1, first, width).t())));
-  }
-  return products;
-}
-
 /** log w_k - log w_source for a chunk of references, float64 `[B, m]`. */
-function relativeLogits(queries: Queries, references: Tensor, squaredNorms: Tensor): Tensor {
+function relativeLogits(queries: Queries, bank: Bank, references: Tensor, squaredNorms: Tensor): Tensor {
   return scope(() => {
     // ||u_y - u_r||² = ||u_y||² + ||u_r||² - 2 u_y.u_r
-    const distances = exactProducts(queries.source, references).mul_(-2).add_(queries.squaredNorm).add_(squaredNorms);
-    const noiseDotDifference = queries.noiseDotSource.sub(queries.noise.mm(references.t()));
-    return distances.mul_(queries.distanceFactor).addcmul_(noiseDotDifference, queries.noiseFactor);
+    const products = bank.products(queries.sourceAndNoise, references);
+    const [sourceProducts, noiseProducts] = products.chunk(2) as [Tensor, Tensor];
+    const distances = sourceProducts.mul_(-2).add_(queries.squaredNorm).add_(squaredNorms);
+    const noiseDotDifference = queries.noiseDotSource.sub(noiseProducts);
+    return distances.mul(queries.distanceFactor).addcmul_(noiseDotDifference, queries.noiseFactor);
   });
 }
 
@@ -91,11 +67,13 @@ interface Accumulator {
   readonly weighted: Tensor;
 }
 
-function emptyAccumulator(rows: number, dimension: number, device: ImageBank["device"]): Accumulator {
+function emptyAccumulator({ sourceAndNoise }: Queries): Accumulator {
+  const { device, dtype } = sourceAndNoise;
+  const rows = sourceAndNoise.size(0) / 2;
   return {
     maximum: full([rows, 1], Number.NEGATIVE_INFINITY, { dtype: "float64", device }),
     sum: zeros([rows, 1], { dtype: "float64", device }),
-    weighted: zeros([rows, dimension], { device }),
+    weighted: zeros([rows, sourceAndNoise.size(1)], { dtype, device }),
   };
 }
 
@@ -107,7 +85,7 @@ function accumulate({ maximum, sum, weighted }: Accumulator, logits: Tensor, ref
     const rescale = maximum.sub(newMaximum).exp_().nanToNum_(0);
     const weights = logits.sub_(newMaximum).exp_().nanToNum_(0);
     sum.mul_(rescale).add_(weights.sum(1, true));
-    weighted.mul_(rescale).addmm_(weights.float(), references);
+    weighted.mul_(rescale).addmm_(weights.to({ dtype: references.dtype }), references);
     maximum.copy_(newMaximum);
   });
 }
@@ -139,25 +117,24 @@ export function stableFieldTarget({ chunk = 2048 }: StableFieldOptions = {}): Ta
       scope(() => {
         const rows = batch.indices.length;
         const queries = queriesOf(batch, bank);
-        const result = emptyAccumulator(rows, bank.dimension, bank.device);
+        const result = emptyAccumulator(queries);
         const count = pool === "all" ? bank.count : pool.length;
         const mask = pool === "all" ? undefined : windowMask(batch.indices, pool, size);
         for (let first = 0; first < count; first += chunk) {
           const length = Math.min(chunk, count - first);
           scope(() => {
-            const chosen =
-              pool === "all" ? undefined : tensor(pool.subarray(first, first + length), { device: bank.device });
-            const select = (table: Tensor): Tensor =>
-              chosen ? table.indexSelect(0, chosen) : table.narrow(0, first, length);
-            const references = centred(select(bank.pixels));
-            const logits = relativeLogits(queries, references, select(bank.squaredNorms));
+            const chosen = pool === "all" ? undefined : pool.subarray(first, first + length);
+            const references = chosen ? bank.rows(chosen) : bank.rowRange(first, length);
+            const norms = chosen
+              ? bank.squaredNorms.indexSelect(0, tensor(chosen, { device: bank.device }))
+              : bank.squaredNorms.narrow(0, first, length);
+            const logits = relativeLogits(queries, bank, references, norms);
             if (mask) logits.add_(tensor(mask, { shape: [rows, count], device: bank.device }).narrow(1, first, length));
             accumulate(result, logits, references);
           });
         }
         const { channels, height, width } = bank.shape;
-        const mean = result.weighted.div_(result.sum).add_(CENTRE).div_(HALF_RANGE).sub_(1);
-        return mean.view([rows, channels, height, width]);
+        return bank.toValues(result.weighted.div_(result.sum)).view([rows, channels, height, width]);
       }),
     );
   };

@@ -1,7 +1,7 @@
 /** What a network is trained on: one interface, so that training and analysis swap targets freely. */
 
 import type { Tensor } from "@stf/torch";
-import type { ImageBank } from "../data/image-bank.js";
+import type { Bank } from "../data/bank.js";
 
 /** Noisy samples and how they were made. B samples of shape `[C, H, W]`. */
 export interface PerturbedBatch {
@@ -19,7 +19,7 @@ export interface PerturbedBatch {
 
 /** The images that may have been the source: a set of indices into the bank. */
 export interface ReferenceSet {
-  readonly bank: ImageBank;
+  readonly bank: Bank;
   /** Different indices among which every source occurs, or "all" for the whole bank. */
   readonly pool: Int32Array | "all";
   /**

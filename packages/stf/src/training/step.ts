@@ -1,7 +1,7 @@
 /** One training step: everything between the clock's two readings. */
 
-import { type Generator, manualSeed, randn, scope, stack, type Tensor, tensor } from "@stf/torch";
-import { type ImageBank, normalize } from "../data/image-bank.js";
+import { type Generator, gradientNorm, manualSeed, randn, scope, stack, type Tensor, tensor } from "@stf/torch";
+import type { Bank } from "../data/bank.js";
 import { type DataOrder, drawPool } from "../data/order.js";
 import type { NoiseLevels } from "../processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
@@ -25,7 +25,7 @@ export interface TrainingSettings {
 }
 
 export interface TrainingData {
-  readonly bank: ImageBank;
+  readonly bank: Bank;
   readonly order: DataOrder;
   /** Reseeded for every sample. */
   readonly generator: Generator;
@@ -57,7 +57,7 @@ export function perturb(
     noiseLevels(new KeyedRandom(randomKey(seed, "noiseLevel", sample))),
   );
   return scope(() => {
-    const source = normalize(bank.gather(indices)).view([samples.length, ...shape]);
+    const source = bank.toValues(bank.rows(indices)).view([samples.length, ...shape]);
     const noise = stack(
       samples.map((sample) =>
         randn(shape, { generator: generator.manualSeed(randomKey(seed, "noise", sample)), device }),
@@ -131,10 +131,10 @@ export function trainingStep(state: TrainingState, data: TrainingData, settings:
   manualSeed(randomKey(seed, "dropout", images));
   parameters.zeroGrad();
   const loss = accumulateGradients(state, data, settings);
-  const gradientNorm = scope(() => parameters.gradients.linalgVectorNorm().item());
-  if (!Number.isFinite(loss.mean) || !Number.isFinite(gradientNorm)) {
+  const norm = gradientNorm(parameters);
+  if (!Number.isFinite(loss.mean) || !Number.isFinite(norm)) {
     throw new DivergenceError(
-      `training diverged after ${images} images: the loss is ${loss.mean}, the norm of the gradient ${gradientNorm}; ` +
+      `training diverged after ${images} images: the loss is ${loss.mean}, the norm of the gradient ${norm}; ` +
         "go on from an earlier state with a lower --lr or a longer --lr-rampup",
     );
   }

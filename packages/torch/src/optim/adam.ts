@@ -1,4 +1,7 @@
-/** Adam (Kingma and Ba, 2015, algorithm 1), in PyTorch's formulation, on flat storage. */
+/**
+ * Adam (Kingma and Ba, 2015, algorithm 1) and AdamW (Loshchilov and Hutter, 2019, algorithm 2), in PyTorch's formulation,
+ * on flat storage.
+ */
 
 import { noGrad } from "../autograd.js";
 import type { FlatParameters } from "../nn/flat.js";
@@ -10,12 +13,15 @@ export interface AdamOptions {
   betas?: readonly [number, number];
   /** Added to the root of the second moment. */
   eps?: number;
+  /** AdamW: before each step every parameter shrinks by the factor 1 - lr weightDecay, apart from the gradient. */
+  weightDecay?: number;
 }
 
 export class Adam {
   readonly parameters: FlatParameters;
   readonly betas: readonly [number, number];
   readonly eps: number;
+  readonly weightDecay: number;
   /** First moment, flat. */
   readonly expAvg: Tensor;
   /** Second moment, flat. */
@@ -23,10 +29,11 @@ export class Adam {
   /** Steps taken so far. */
   stepCount = 0;
 
-  constructor(parameters: FlatParameters, { betas = [0.9, 0.999], eps = 1e-8 }: AdamOptions = {}) {
+  constructor(parameters: FlatParameters, { betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0 }: AdamOptions = {}) {
     this.parameters = parameters;
     this.betas = betas;
     this.eps = eps;
+    this.weightDecay = weightDecay;
     this.expAvg = parameters.zerosLike();
     this.expAvgSq = parameters.zerosLike();
   }
@@ -38,6 +45,7 @@ export class Adam {
     const { values, gradients } = this.parameters;
     noGrad(() =>
       scope(() => {
+        if (this.weightDecay > 0) values.mul_(1 - lr * this.weightDecay);
         this.expAvg.mul_(beta1).add_(gradients, { alpha: 1 - beta1 });
         this.expAvgSq.mul_(beta2).addcmul_(gradients, gradients, { value: 1 - beta2 });
         const correction = Math.sqrt(1 - beta2 ** this.stepCount);

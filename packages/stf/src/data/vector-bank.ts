@@ -1,0 +1,52 @@
+import { checkShape, type Device, keep, scope, type Tensor, tensor } from "@stf/torch";
+import type { Bank, ImageShape } from "./bank.js";
+
+/** Vectors of real numbers, for toy distributions: float64 throughout, so meant for few dimensions. */
+export class VectorBank implements Bank {
+  readonly name: string;
+  readonly shape: ImageShape;
+  readonly count: number;
+  readonly dimension: number;
+  readonly labels: Int32Array | undefined;
+  readonly unit = 1;
+  /** float64 `[count, D]` */
+  readonly values: Tensor;
+  readonly squaredNorms: Tensor;
+
+  /** @param values - float64 `[count, D]`; the bank owns it from now on */
+  constructor(name: string, values: Tensor, labels?: Int32Array) {
+    checkShape("the values of a vector bank", values.shape, [null, null]);
+    this.name = name;
+    this.count = values.size(0);
+    this.dimension = values.size(1);
+    this.shape = { channels: this.dimension, height: 1, width: 1 };
+    this.labels = labels;
+    this.values = keep(values);
+    this.squaredNorms = keep(scope(() => values.square().sum(1)));
+  }
+
+  get device(): Device {
+    return this.values.device;
+  }
+
+  rows(indices: Int32Array): Tensor {
+    return scope(() => this.values.indexSelect(0, tensor(indices, { device: this.device })));
+  }
+
+  rowRange(first: number, length: number): Tensor {
+    return this.values.narrow(0, first, length);
+  }
+
+  products(left: Tensor, right: Tensor): Tensor {
+    return scope(() => left.mm(right.t()));
+  }
+
+  toValues(rows: Tensor): Tensor {
+    return rows.float();
+  }
+
+  dispose(): void {
+    this.values.dispose();
+    this.squaredNorms.dispose();
+  }
+}
