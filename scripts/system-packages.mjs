@@ -7,7 +7,7 @@ import { findCommand, findLibtorch } from "../packages/torch/tools/find-libtorch
 import { runStep, StepError } from "../packages/torch/tools/steps.mjs";
 import { logFile } from "./paths.mjs";
 
-const LIBTORCH_PACKAGES = ["libtorch-dev", "libgloo-dev", "libopenblas0-pthread"];
+const LIBTORCH_PACKAGES = ["libtorch-dev", "libgloo-dev", "libopenblas0-openmp"];
 const FASHION_MNIST = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz";
 
 /**
