@@ -15,6 +15,7 @@ import {
 } from "../config/run.js";
 import { presets, type TrainOptions, trainFields } from "../config/train-options.js";
 import type { ImageBank } from "../data/image-bank.js";
+import { withMirrorImages } from "../data/mirror.js";
 import { openDataset } from "../data/open.js";
 import { writeGrid } from "../images/png.js";
 import { UsageError } from "../run/errors.js";
@@ -113,6 +114,20 @@ function newFolder(options: ResolvedOptions, bank: ImageBank): string {
   return makeNewFolder(join(options.outdir, options.name));
 }
 
+/** Reads the data set, with progress where it takes long. Labels are not asked for: training is unconditional. */
+async function readImages({ data: path, xflip }: ResolvedOptions): Promise<ImageBank> {
+  const status = new StatusLine();
+  const bank = await openDataset(path, {
+    labels: false,
+    onProgress: (done, total) => status.update(`reading ${path}: ${done} of ${total} images`),
+  });
+  status.clear();
+  if (!xflip) return bank;
+  const doubled = withMirrorImages(bank);
+  bank.dispose();
+  return doubled;
+}
+
 /** Runs the command. Returns the exit code. */
 export async function train(given: Given, flags: TrainFlags): Promise<number> {
   if (flags.resume !== undefined && flags.preset !== undefined) {
@@ -121,7 +136,7 @@ export async function train(given: Given, flags: TrainFlags): Promise<number> {
   const stateFile = flags.resume === undefined ? undefined : findState(flags.resume);
   const saved = stateFile === undefined ? undefined : loadState(stateFile);
   const options = saved ? fromState(given, saved) : fromScratch(given, flags.preset);
-  const bank = await openDataset(options.data);
+  const bank = await readImages(options);
   checkAgainstData(options, bank);
   const network = networkConfig(options, bank);
   const state = initialState(network, options.seed, options.precision);

@@ -7,7 +7,7 @@ export const trainFields = {
   outdir: text({ default: "runs", help: "folder that gets a numbered folder for this run", placeholder: "DIR" }),
   data: text<string | null>({
     default: null,
-    help: "training images: an MNIST-style idx file, plain or gzipped",
+    help: "training images: a folder or zip of PNG and JPEG, cifar-10-python.tar.gz, or an MNIST-style idx file",
     placeholder: "PATH",
   }),
   desc: text<string | null>({ default: null, help: "text to add to the name of the run folder" }),
@@ -38,6 +38,7 @@ export const trainFields = {
   lr: number({ default: 1e-3, above: 0, help: "peak learning rate of Adam" }),
   lrRampup: number({ default: 10, min: 0, help: "length of the learning rate's linear rise, in millions of images" }),
   ema: number({ default: 0.5, min: 0, help: "halflife of the averaged weights, in millions of images" }),
+  xflip: flag({ default: false, help: "double the data set with mirror images" }),
   dropout: number({ default: 0.13, min: 0, max: 1, help: "probability of dropping an activation" }),
   precision: choice(["fp32", "bf16"], {
     default: "fp32",
