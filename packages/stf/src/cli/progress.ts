@@ -2,6 +2,7 @@
 
 import { appendFileSync } from "node:fs";
 import { formatDuration } from "../run/format.js";
+import type { Progress } from "../training/loop.js";
 
 const REDRAW_MILLISECONDS = 100;
 
@@ -40,17 +41,8 @@ export class StatusLine {
   }
 }
 
-export interface Rate {
-  readonly images: number;
-  readonly totalImages: number;
-  readonly loss: number;
-  readonly imagesPerSecond: number;
-  readonly elapsed: number;
-  readonly remaining: number;
-}
-
 /** "12.8 kimg  loss 0.2113  152.0 images/s  1m 24s gone, 4m 10s left" */
-export function formatProgress({ images, loss, imagesPerSecond, elapsed, remaining }: Rate): string {
+export function formatProgress({ images, loss, imagesPerSecond, elapsed, remaining }: Progress): string {
   return [
     `${(images / 1000).toFixed(1).padStart(7)} kimg`,
     `loss ${loss.toFixed(4)}`,

@@ -174,6 +174,8 @@ export async function train(given: Given, flags: TrainFlags): Promise<number> {
     status.print(`go on with: stf train --resume=${folder}`);
     return 130;
   }
+  // Everything is saved: from here on Ctrl-C may simply end the process.
+  catchInterrupts(false);
   const samples = samplesPath(folder, state.images);
   drawSamples(state, bank, samples, status);
   for (const line of nextSteps(folder, result)) status.print(line);
