@@ -5,20 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Denoiser } from "../src/networks/denoiser.js";
 import { edmPreconditioning } from "../src/networks/precondition.js";
 import { SongUNet, type SongUNetOptions } from "../src/networks/song-unet.js";
-import { relativeDeviation, sameBits } from "./support.js";
-
-const ddpmpp = {
-  embeddingType: "positional",
-  encoderType: "standard",
-  channelMultNoise: 1,
-  resampleFilter: [1, 1],
-} as const;
-const ncsnpp = {
-  embeddingType: "fourier",
-  encoderType: "residual",
-  channelMultNoise: 2,
-  resampleFilter: [1, 3, 3, 1],
-} as const;
+import { ddpmpp, ncsnpp, relativeDeviation, sameBits } from "./support.js";
 
 describe.each([
   {

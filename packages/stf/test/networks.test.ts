@@ -11,28 +11,17 @@ import { SongUNet } from "../src/networks/song-unet.js";
 import { type BlockStyle, groupsFor, UNetBlock } from "../src/networks/unet-block.js";
 import { UsageError } from "../src/run/errors.js";
 import {
+  ddpmpp,
   golden,
   goldenNumbers,
   maxDeviation,
+  ncsnpp,
   normals,
   relativeDeviation,
   sameBits,
   stripPrefix,
   tensorsLeft,
 } from "./support.js";
-
-const ddpmpp = {
-  embeddingType: "positional",
-  encoderType: "standard",
-  channelMultNoise: 1,
-  resampleFilter: [1, 1],
-} as const;
-const ncsnpp = {
-  embeddingType: "fourier",
-  encoderType: "residual",
-  channelMultNoise: 2,
-  resampleFilter: [1, 3, 3, 1],
-} as const;
 
 describe("a DDPM++ network gives the published numbers", () => {
   const file = golden("edm-ddpmpp");

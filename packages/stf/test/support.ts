@@ -204,3 +204,17 @@ export function blobs(count: number, size: number): ImageBank {
   }
   return ImageBank.fromBytes("blobs", { channels: 1, height: size, width: size }, bytes);
 }
+
+/** What tells the two published networks apart, written out again from the reference. */
+export const ddpmpp = {
+  embeddingType: "positional",
+  encoderType: "standard",
+  channelMultNoise: 1,
+  resampleFilter: [1, 1],
+} as const;
+export const ncsnpp = {
+  embeddingType: "fourier",
+  encoderType: "residual",
+  channelMultNoise: 2,
+  resampleFilter: [1, 3, 3, 1],
+} as const;

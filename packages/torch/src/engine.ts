@@ -94,7 +94,7 @@ export function callOperator(name: string, ...args: OperatorValue[]): unknown {
  */
 export function timeOperator(name: string, count: number, ...args: Tensor[]): number {
   const handles = args.map((tensor) => tensor.handle);
-  return native.repeat(operator(name), count, ...handles);
+  return native.repeat(signatureOf(name).index, count, ...handles);
 }
 
 function raise(result: unknown): unknown {

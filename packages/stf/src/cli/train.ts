@@ -13,7 +13,7 @@ import {
   trainingData,
   trainingSettings,
 } from "../config/run.js";
-import { presets, type TrainOptions, trainFields } from "../config/train-options.js";
+import { type PresetName, presets, type TrainOptions, trainFields } from "../config/train-options.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { withMirrorImages } from "../data/mirror.js";
 import { openDataset } from "../data/open.js";
@@ -29,7 +29,7 @@ import { imagesOf } from "./pictures.js";
 import { formatProgress, StatusLine } from "./progress.js";
 
 export interface TrainFlags {
-  readonly preset?: string;
+  readonly preset?: PresetName;
   readonly resume?: string;
   readonly dryRun?: boolean;
 }
@@ -39,14 +39,8 @@ type Given = Partial<TrainOptions>;
 /** Options that a resumed run may change: they decide when it ends and what it writes, not what it computes. */
 const changeable = new Set(["data", "duration", "timeLimit", "tick", "snap", "dump"]);
 
-function fromScratch(given: Given, presetName: string | undefined): ResolvedOptions {
-  const preset =
-    presetName === undefined ? undefined : Object.entries(presets).find(([name]) => name === presetName)?.[1];
-  if (presetName !== undefined && !preset) {
-    throw new UsageError(`--preset must be one of ${Object.keys(presets).join(", ")}, found "${presetName}"`);
-  }
-  const options = resolve(trainFields, preset?.options ?? {}, given);
-  return complete(options);
+function fromScratch(given: Given, preset: PresetName | undefined): ResolvedOptions {
+  return complete(resolve(trainFields, preset === undefined ? {} : presets[preset].options, given));
 }
 
 function fromState(given: Given, saved: SavedState): ResolvedOptions {
