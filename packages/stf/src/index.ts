@@ -15,7 +15,7 @@ export { DataOrder, drawPool } from "./data/order.js";
 export { VectorBank } from "./data/vector-bank.js";
 export type { Architecture } from "./networks/architectures.js";
 export { buildDenoiser, type NetworkConfig } from "./networks/build.js";
-export { Denoiser, type Precision } from "./networks/denoiser.js";
+export { Denoiser, oneHot, type Precision } from "./networks/denoiser.js";
 export { FourierEmbedding, PositionalEmbedding } from "./networks/embedding.js";
 export { type Coefficients, edmPreconditioning, type Preconditioning } from "./networks/precondition.js";
 export { type Conditions, SongUNet, type SongUNetOptions } from "./networks/song-unet.js";
@@ -30,8 +30,16 @@ export { SeededNoise } from "./sampling/noise.js";
 export type { Denoise, Sampler, SamplerOptions, StepReport } from "./sampling/sampler.js";
 export { type KarrasOptions, karrasSteps } from "./sampling/steps.js";
 export { denoisingTarget } from "./targets/denoising.js";
+export {
+  type ClassMembers,
+  classMembers,
+  drawReferences,
+  type ReferenceOptions,
+  type References,
+  targetFrom,
+} from "./targets/references.js";
 export { type StableFieldOptions, stableFieldTarget } from "./targets/stable-field.js";
-export type { PerturbedBatch, ReferenceSet, Target } from "./targets/target.js";
+export { type PerturbedBatch, type ReferenceSet, selectSamples, type Target } from "./targets/target.js";
 export {
   loadSnapshot,
   loadState,

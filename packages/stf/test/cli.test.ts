@@ -25,6 +25,14 @@ beforeAll(() => {
   const file = idxBytes([300, 8, 8], bank.pixels.toTypedArray() as Uint8Array);
   bank.dispose();
   writeFileSync(join(folder, "spots-images-idx3-ubyte"), file);
+  writeFileSync(join(folder, "classes-images-idx3-ubyte"), file);
+  writeFileSync(
+    join(folder, "classes-labels-idx1-ubyte"),
+    idxBytes(
+      [300],
+      Array.from({ length: 300 }, (_, i) => i % 3),
+    ),
+  );
   writeFileSync(join(folder, "cut-images-idx3-ubyte"), file.subarray(0, 1000));
   writeFileSync(join(folder, "a-file"), "in the way");
   mkdirSync(join(folder, "empty"));
@@ -155,6 +163,10 @@ describe("wrong usage is exit code 2 and one line", () => {
     [["train", ...tiny, "--batch=301"], /--batch.*300.*301/],
     [["train", ...tiny, "--batch=32", "--stf", "--rbatch=301"], /--rbatch.*300.*301/],
     [["train", ...tiny, "--batch=32", "--cres=1,1,1,1,1"], /divisible by 16.*8/],
+    [["train", ...tiny, "--cond"], /--cond.*labels.*dataset\.json/],
+    [["train", ...tiny, "--stf-ref=some"], /--stf-ref.*class, any.*some/],
+    [["train", ...tiny, "--device=gpu"], /--device.*cpu, cuda.*gpu/],
+    [["train", ...tiny, "--device=cuda:64"], /--device=cuda:64.*--device=cpu/],
     [["train", "--resume=runs", "--preset=fashion-mnist"], /--resume.*--preset/],
     [["generate", "--network=x"], /--outdir.*--grid/],
     [["generate", "--network=x", "--grid=x.png", "--sigma_min=90"], /--sigma_min.*--sigma_max/],
@@ -354,11 +366,37 @@ describe.sequential("a run, from its first image to its pictures", () => {
     // Seed 7 alone is the same picture; another batch size may round a value to the next byte.
     const alone = await stf(["generate", network, "--outdir=alone", "--seeds=7", "--steps=4"]);
     expect(alone.code).toBe(0);
+    await expectFailure(2, ["generate", network, "--outdir=alone", "--class=0"], /--class.*--cond/);
     const [one, other] = ["alone", "pictures"].map(
       (place) => decode(readFileSync(join(folder, place, "000007.png"))).data,
     );
     expect(maxDeviation(one as Uint8Array, other as Uint8Array)).toBeLessThanOrEqual(1);
   });
+});
+
+test("a class-conditional run draws a row for each class, and generate takes one", async () => {
+  const trained = await stf([
+    "train",
+    ...tiny.slice(1),
+    "--data=classes-images-idx3-ubyte",
+    "--cond",
+    "--batch=32",
+    "--stf",
+    "--rbatch=150",
+    "--seed=1",
+    "--duration=0.0001",
+    "--name=conditional",
+  ]);
+  expect(trained.stderr).toBe("");
+  expect(trained.code).toBe(0);
+  expect(trained.stdout).toMatch(/150 references of its class/);
+  expect(trained.stdout).toMatch(/3 classes/);
+  expect(trained.stdout).toMatch(/24 pictures.*a row per class/);
+  const name = readdirSync(join(folder, "runs", "conditional")).find((file) => file.startsWith("network-snapshot"))!;
+  const network = `--network=${join("runs", "conditional", name)}`;
+  const drawn = await stf(["generate", network, "--grid=two.png", "--class=2", "--seeds=0,1", "--steps=2"]);
+  expect([drawn.code, drawn.stderr]).toEqual([0, ""]);
+  await expectFailure(2, ["generate", network, "--grid=two.png", "--class=3"], /--class.*from 0 to 2.*3/);
 });
 
 describe("interrupts", () => {

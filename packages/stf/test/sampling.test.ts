@@ -1,6 +1,6 @@
 /** Samplers: schedules, convergence against a known flow, the published numbers, and one image per seed. */
 
-import { Generator, memory, noGrad, randn, scope, type Tensor, tensor } from "@stf/torch";
+import { Generator, memory, noGrad, randint, randn, scope, type Tensor, tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
 import { normalize } from "../src/data/image-bank.js";
 import { buildDenoiser } from "../src/networks/build.js";
@@ -326,6 +326,44 @@ describe("drawing images", () => {
       expect(whole.filter((byte) => byte > 0 && byte < 255).length).toBeGreaterThan(100);
     },
   );
+
+  test("the classes come from the seeds, after the noise, or are given", () => {
+    const conditional = buildDenoiser({
+      arch: "ddpmpp",
+      precond: "edm",
+      shape,
+      modelChannels: 8,
+      channelMult: [1],
+      numBlocks: 1,
+      attnResolutions: [],
+      dropout: 0,
+      labelDim: 5,
+    }).eval();
+    noGrad(() => {
+      for (const [i, parameter] of conditional.parameters().entries()) {
+        scope(() => parameter.add_(normals(parameter.shape, 400 + i, "float32").mul(0.1)));
+      }
+    });
+    const seeds = [3, 4, 5, 6, 7, 8];
+    const draw = (classes?: number[]): number[] => {
+      using images = generateImages(conditional, shape, seeds, { steps: 3, classes });
+      return Array.from(images.toTypedArray() as Uint8Array);
+    };
+    // One whole number per seed, from the stream that the noise was drawn from.
+    const drawn = seeds.map((seed) =>
+      scope(() => {
+        using generator = new Generator(seed);
+        randn([1, 8, 8], { generator });
+        return randint(0, 5, [1], { generator }).item();
+      }),
+    );
+    expect(new Set(drawn).size).toBeGreaterThan(2);
+    expect(draw()).toEqual(draw(drawn));
+    const other = drawn.map((label) => (label + 1) % 5);
+    expect(maxDeviation(draw(other), draw())).toBeGreaterThan(2);
+    expect(() => draw([5, 0, 0, 0, 0, 0])).toThrow(/below 5.*5/);
+    conditional.dispose();
+  });
 
   test("stays inside the network's range of noise levels, with 2 n - 1 evaluations", () => {
     const seen: number[] = [];

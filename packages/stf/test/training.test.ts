@@ -5,12 +5,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Generator, memory, noGrad, scope, type Tensor } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ImageBank } from "../src/data/image-bank.js";
 import { DataOrder } from "../src/data/order.js";
 import type { NetworkConfig } from "../src/networks/build.js";
+import { oneHot } from "../src/networks/denoiser.js";
 import { logNormalLevels } from "../src/processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
 import type { StatsLine } from "../src/run/format.js";
 import { denoisingTarget } from "../src/targets/denoising.js";
+import { classMembers } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import { loadState, saveState } from "../src/training/checkpoint.js";
 import { type LoopOptions, trainingLoop } from "../src/training/loop.js";
@@ -25,7 +28,7 @@ import {
   trainingStep,
   weightedError,
 } from "../src/training/step.js";
-import { blobs, maxDeviation, meanAndError, relativeDeviation, sameBits } from "./support.js";
+import { blobs, maxDeviation, meanAndError, normals, relativeDeviation, sameBits } from "./support.js";
 
 describe("schedules", () => {
   test("the learning rate rises linearly, from 0, and stays", () => {
@@ -429,6 +432,69 @@ describe("a small run", () => {
     const before = memory().tensors;
     disposeState(initialState(config, 5, "fp32"));
     expect(memory().tensors).toBe(before);
+  });
+});
+
+describe("with class labels", () => {
+  // Bright and dark images in turn: what the class says cannot be seen once the noise is strong.
+  const bytes = Uint8Array.from({ length: 40 * 64 }, (_, i) => (Math.floor(i / 64) % 2 ? 230 : 30));
+  const labels = Int32Array.from({ length: 40 }, (_, item) => item % 2);
+  const labelled = ImageBank.fromBytes("bright and dark", { channels: 1, height: 8, width: 8 }, bytes, { labels });
+  afterAll(() => labelled.dispose());
+  const conditional: NetworkConfig = { ...config, labelDim: 2 };
+  const dataWith = (classes: TrainingData["classes"]): TrainingData => ({
+    bank: labelled,
+    order: new DataOrder(40, 5),
+    classes,
+    generator: new Generator(0),
+  });
+  /** Always so much noise that only the label tells the class. */
+  const loud: TrainingSettings = { ...settings, noiseLevels: () => 20, learningRate: { peak: 1e-2, rampup: 0 } };
+
+  /** The mean of the denoised noise for each class, after some steps. */
+  function means(classes: TrainingData["classes"]): number[] {
+    const state = initialState(conditional, 5, "fp32");
+    const data = dataWith(classes);
+    for (let i = 0; i < 60; i++) trainingStep(state, data, { ...loud, references: 20 });
+    const found = noGrad(() =>
+      scope(() => {
+        const noise = normals([64, 1, 8, 8], 3, "float32").mul(20);
+        return [0, 1].map((label) => {
+          const rows = oneHot(new Array<number>(64).fill(label), 2, noise);
+          return state.network.forward(noise, new Float64Array(64).fill(20), { labels: rows }).mean().item();
+        });
+      }),
+    );
+    data.generator.dispose();
+    disposeState(state);
+    return found;
+  }
+
+  test("each class is denoised to itself; with references of any class the label means little", () => {
+    const [dark, bright] = means(classMembers(labels)) as [number, number];
+    expect(Math.abs(dark - (30 / 127.5 - 1))).toBeLessThan(0.15);
+    expect(Math.abs(bright - (230 / 127.5 - 1))).toBeLessThan(0.15);
+    const [darker, brighter] = means(undefined) as [number, number];
+    expect(brighter - darker).toBeLessThan(0.5 * (bright - dark));
+  });
+
+  test("micro-batches give the gradient of the whole batch", () => {
+    const [whole, parts] = [16, 3].map((microBatch) => {
+      const state = initialState(conditional, 5, "fp32");
+      const data = dataWith(classMembers(labels));
+      for (let i = 0; i < 3; i++) trainingStep(state, data, settings);
+      trainingStep(state, data, { ...settings, references: 5, microBatch });
+      data.generator.dispose();
+      return state;
+    }) as [TrainingState, TrainingState];
+    const gradients = whole.parameters.gradients;
+    expect(relativeDeviation(parts.parameters.gradients, gradients)).toBeLessThan(1e-5);
+    // The map of the labels takes part.
+    const views = whole.parameters.viewsOf(gradients);
+    expect(views.get("model.map_label.weight")!.abs().amax().item()).toBeGreaterThan(1e-6);
+    for (const view of views.values()) view.dispose();
+    disposeState(whole);
+    disposeState(parts);
   });
 });
 

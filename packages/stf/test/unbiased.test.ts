@@ -5,12 +5,13 @@
 
 import { tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
-import { normalize } from "../src/data/image-bank.js";
-import { DataOrder, drawPool } from "../src/data/order.js";
+import { ImageBank, normalize } from "../src/data/image-bank.js";
+import { DataOrder } from "../src/data/order.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
+import { classMembers, drawReferences, targetFrom } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import type { PerturbedBatch } from "../src/targets/target.js";
-import { bankOf, meanAndError, posteriorMean, uniforms, unit } from "./support.js";
+import { meanAndError, posteriorMean, uniforms, unit } from "./support.js";
 
 const N = 10;
 const PIXELS = 2;
@@ -29,8 +30,15 @@ const points = [
   [240, 230],
 ];
 const clean = points.map((point) => Float64Array.from(point, unit));
-const bank = bankOf(points, { channels: 1, height: 1, width: PIXELS });
+/** Two classes that interleave, one of them small. */
+const labels = Int32Array.from([0, 0, 1, 0, 0, 1, 0, 1, 0, 0]);
+const bank = ImageBank.fromBytes("test", { channels: 1, height: 1, width: PIXELS }, Uint8Array.from(points.flat()), {
+  labels,
+});
 afterAll(() => bank.dispose());
+
+/** What the network is told of a source: nothing, or its class. */
+type Condition = "none" | "class";
 
 type Probe = (x: Float64Array, sigma: number, exact: Float64Array) => number;
 
@@ -66,8 +74,14 @@ interface Samples {
   readonly exact: { mean: Float64Array; weights: Float64Array }[];
 }
 
-/** Batch number `step` of the run with this seed, drawn as training does it. */
-function samplesOf(step: number, batch: number, order: DataOrder, seed: number): Samples {
+/** Batch number `step` of the run with this seed, drawn as training does it, with the exact posterior means. */
+function samplesOf(
+  step: number,
+  batch: number,
+  order: DataOrder,
+  seed: number,
+  condition: Condition = "none",
+): Samples {
   const first = step * batch;
   const indices = order.range(first, batch);
   const sigma = Float64Array.from(indices, (_, i) =>
@@ -79,13 +93,21 @@ function samplesOf(step: number, batch: number, order: DataOrder, seed: number):
     for (let p = 0; p < PIXELS; p++) noise[i * PIXELS + p] = random.normal();
   }
   const x = Array.from(indices, (index, i) => clean[index]!.map((y, p) => y + sigma[i]! * noise[i * PIXELS + p]!));
-  const exact = x.map((value, i) => posteriorMean(value, clean, sigma[i]!));
+  const exact = x.map((value, i) => {
+    const possible = clean.filter((_, item) => condition === "none" || labels[item] === labels[indices[i]!]);
+    return posteriorMean(value, possible, sigma[i]!);
+  });
   return { indices, first, sigma, noise, x, exact };
 }
 
-/** The target of the library with its own pools, as rows. */
-function libraryTarget(n: number, seed: number): (samples: Samples) => Float64Array[] {
+/** The target of the library with its own references, as rows. */
+function libraryTarget(
+  count: number | "all",
+  seed: number,
+  condition: Condition = "none",
+): (samples: Samples) => Float64Array[] {
   const target = stableFieldTarget();
+  const classes = condition === "class" ? classMembers(labels) : undefined;
   return ({ indices, first, sigma, noise }) => {
     const batch = indices.length;
     const shape = [batch, 1, 1, PIXELS];
@@ -93,8 +115,7 @@ function libraryTarget(n: number, seed: number): (samples: Samples) => Float64Ar
     using eps = tensor(noise, { shape });
     const perturbed: PerturbedBatch = { indices, source, noise: eps, sigma, perturbed: source };
     const random = new KeyedRandom(randomKey(seed, "references", first));
-    const pool = drawPool(indices, Math.max(n, batch), N, random);
-    using result = target(perturbed, { bank, pool, size: n });
+    using result = targetFrom(target, perturbed, drawReferences(bank, indices, { count, classes }, random));
     const flat = result.toFloat64Array();
     return Array.from({ length: batch }, (_, i) => flat.slice(i * PIXELS, (i + 1) * PIXELS));
   };
@@ -115,11 +136,12 @@ function largestBias(
   batches: number,
   seed: number,
   target: (samples: Samples) => Float64Array[],
+  condition: Condition = "none",
 ): number {
   const order = new DataOrder(N, seed);
   const sums = Array.from({ length: PIXELS * probes.length }, () => new Float64Array(batches));
   for (let step = 0; step < batches; step++) {
-    const samples = samplesOf(step, batch, order, seed);
+    const samples = samplesOf(step, batch, order, seed, condition);
     target(samples).forEach((row, i) => {
       probes.forEach((probe, f) => {
         const weight = probe(samples.x[i]!, samples.sigma[i]!, samples.exact[i]!.mean) / batch;
@@ -162,6 +184,33 @@ describe("the deviation from the posterior mean over the whole data set averages
         for (let p = 0; p < PIXELS; p++) expect(Math.abs(row[p]! - samples.exact[i]!.mean[p]!)).toBeLessThan(1e-5);
       });
     }
+  });
+});
+
+describe("with class labels", () => {
+  test.each([
+    { n: 2, batch: 5, kind: "windows inside the pool of a class" },
+    { n: 4, batch: 4, kind: "more references than one of the classes has" },
+    { n: 5, batch: 1, kind: "one sample at a time" },
+  ])("n = $n, B = $batch: $kind", ({ n, batch }) => {
+    expect(largestBias(batch, BATCHES, 23, libraryTarget(n, 23, "class"), "class")).toBeLessThan(4);
+  });
+
+  test("all of a class give the posterior mean of the class", () => {
+    const order = new DataOrder(N, 5);
+    for (const count of [N, "all"] as const) {
+      const target = libraryTarget(count, 5, "class");
+      for (let step = 0; step < 30; step++) {
+        const samples = samplesOf(step, 4, order, 5, "class");
+        target(samples).forEach((row, i) => {
+          for (let p = 0; p < PIXELS; p++) expect(Math.abs(row[p]! - samples.exact[i]!.mean[p]!)).toBeLessThan(1e-5);
+        });
+      }
+    }
+  });
+
+  test("references of any class, as published, are biased", () => {
+    expect(largestBias(4, BATCHES, 23, libraryTarget(4, 23), "class")).toBeGreaterThan(5);
   });
 });
 

@@ -11,8 +11,17 @@ import { makeFolder } from "../run/folder.js";
 import { formatDuration } from "../run/format.js";
 import { generateImages } from "../sampling/generate.js";
 import { loadSnapshot } from "../training/checkpoint.js";
+import { checkDevice } from "./device.js";
 import { imagesOf } from "./pictures.js";
 import { StatusLine } from "./progress.js";
+
+/** @throws UsageError when the network knows no such class. */
+function checkClass(label: number | null, labelDim: number): void {
+  if (label === null) return;
+  if (labelDim === 0)
+    throw new UsageError("--class needs a class-conditional network; this one was trained without --cond");
+  if (label >= labelDim) throw new UsageError(`--class must be from 0 to ${labelDim - 1}, found ${label}`);
+}
 
 /** Runs the command. Returns the exit code. */
 export function generate(given: Partial<GenerateCommandOptions>): number {
@@ -32,7 +41,9 @@ export function generate(given: Partial<GenerateCommandOptions>): number {
     }
     makeFolder(dirname(options.grid));
   }
-  const { denoiser, config } = loadSnapshot(options.network, { precision: options.precision });
+  checkDevice(options.device);
+  const { denoiser, config } = loadSnapshot(options.network, { precision: options.precision, device: options.device });
+  checkClass(options.class, denoiser.labelDim);
   const status = new StatusLine();
   const start = performance.now();
   const drawn: Uint8Array[] = [];
@@ -41,6 +52,7 @@ export function generate(given: Partial<GenerateCommandOptions>): number {
     const seeds = options.seeds.slice(first, first + options.batch);
     const images = generateImages(denoiser, config.shape, seeds, {
       steps: options.steps,
+      classes: options.class === null ? undefined : seeds.map(() => options.class as number),
       sigmaMin: options.sigma_min,
       sigmaMax: options.sigma_max,
       rho: options.rho,

@@ -25,6 +25,7 @@ import { generateImages } from "../sampling/generate.js";
 import { loadState, type SavedState } from "../training/checkpoint.js";
 import { type LoopResult, trainingLoop } from "../training/loop.js";
 import { initialState, type TrainingState } from "../training/state.js";
+import { checkDevice } from "./device.js";
 import { imagesOf } from "./pictures.js";
 import { formatProgress, StatusLine } from "./progress.js";
 
@@ -37,7 +38,7 @@ export interface TrainFlags {
 type Given = Partial<TrainOptions>;
 
 /** Options that a resumed run may change: they decide when it ends and what it writes, not what it computes. */
-const changeable = new Set(["data", "duration", "timeLimit", "tick", "snap", "dump"]);
+const changeable = new Set(["data", "device", "duration", "timeLimit", "tick", "snap", "dump"]);
 
 function fromScratch(given: Given, preset: PresetName | undefined): ResolvedOptions {
   return complete(resolve(trainFields, preset === undefined ? {} : presets[preset].options, given));
@@ -63,7 +64,13 @@ function complete(options: TrainOptions): ResolvedOptions {
 }
 
 function runDescription(options: TrainOptions, bank: ImageBank): string {
-  const parts = [bank.name, "uncond", options.arch, options.precond, options.stf ? `stf${options.rbatch}` : "dsm"];
+  const parts = [
+    bank.name,
+    options.cond ? "cond" : "uncond",
+    options.arch,
+    options.precond,
+    options.stf ? `stf${options.rbatch}` : "dsm",
+  ];
   return [...parts, `batch${options.batch}`, options.precision, ...(options.desc === null ? [] : [options.desc])].join(
     "-",
   );
@@ -74,14 +81,17 @@ function describe(options: ResolvedOptions, bank: ImageBank, state: TrainingStat
   const engine = engineReport();
   const references =
     options.rbatch === "all" || options.rbatch === bank.count ? `all ${bank.count}` : String(options.rbatch);
+  const ofClass = options.cond && options.stfRef === "class" ? " of its class" : "";
+  const classes = state.network.labelDim;
   const parameters = state.network.parameterCount;
   return [
     `data        ${bank.count} images of ${width}x${height}x${channels} from ${options.data}`,
-    `objective   ${options.stf ? `stable target field, ${references} references per sample` : "denoising score matching"}`,
-    `network     ${options.arch}, ${(parameters / 1e6).toFixed(2)} million parameters, ${options.precision}`,
+    `objective   ${options.stf ? `stable target field, ${references} references${ofClass} per sample` : "denoising score matching"}`,
+    `network     ${options.arch}, ${(parameters / 1e6).toFixed(2)} million parameters, ${options.precision}${classes > 0 ? `, ${classes} classes` : ""}`,
     `training    ${options.duration} million images in batches of ${options.batch}, seed ${options.seed}` +
       (options.timeLimit === null ? "" : `, at most ${formatDuration(60 * options.timeLimit)}`),
-    `engine      libtorch ${engine.version}, ${engine.cpuCapability}, ${engine.threads} threads`,
+    `engine      libtorch ${engine.version}, ` +
+      (options.device === "cpu" ? `${engine.cpuCapability}, ${engine.threads} threads` : options.device),
   ];
 }
 
@@ -91,15 +101,19 @@ function stateBytes(state: TrainingState): number {
 }
 
 function drawSamples(state: TrainingState, bank: ImageBank, path: string, status: StatusLine): void {
-  const seeds = Array.from({ length: 64 }, (_, i) => i);
+  const { labelDim } = state.averaged;
+  const columns = 8;
+  const rows = labelDim > 0 ? Math.min(labelDim, 16) : 8;
+  const seeds = Array.from({ length: rows * columns }, (_, i) => i);
   const start = performance.now();
   const images = generateImages(state.averaged, bank.shape, seeds, {
-    onStep: ({ step, steps }) => status.update(`drawing 64 pictures: step ${step + 1} of ${steps}`),
+    classes: seeds.map((seed) => Math.floor(seed / columns)),
+    onStep: ({ step, steps }) => status.update(`drawing ${seeds.length} pictures: step ${step + 1} of ${steps}`),
   });
-  writeGrid(path, imagesOf(images), bank.shape);
+  writeGrid(path, imagesOf(images), bank.shape, columns);
   images.dispose();
   status.print(
-    `drew 64 pictures with the averaged weights in ${formatDuration((performance.now() - start) / 1000)}: ${path}`,
+    `drew ${seeds.length} pictures with the averaged weights${labelDim > 0 ? ", a row per class," : ""} in ${formatDuration((performance.now() - start) / 1000)}: ${path}`,
   );
 }
 
@@ -108,18 +122,22 @@ function newFolder(options: ResolvedOptions, bank: ImageBank): string {
   return makeNewFolder(join(options.outdir, options.name));
 }
 
-/** Reads the data set, with progress where it takes long. Labels are not asked for: training is unconditional. */
-async function readImages({ data: path, xflip }: ResolvedOptions): Promise<ImageBank> {
+/** Reads the data set, with progress where it takes long. */
+async function readImages({ data: path, xflip, cond, device }: ResolvedOptions): Promise<ImageBank> {
   const status = new StatusLine();
-  const bank = await openDataset(path, {
-    labels: false,
+  const images = await openDataset(path, {
+    labels: cond,
     onProgress: (done, total) => status.update(`reading ${path}: ${done} of ${total} images`),
   });
   status.clear();
-  if (!xflip) return bank;
-  const doubled = withMirrorImages(bank);
+  const doubled = xflip ? replaced(images, withMirrorImages) : images;
+  return device === "cpu" ? doubled : replaced(doubled, (bank) => bank.to(device));
+}
+
+function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): ImageBank {
+  const changed = change(bank);
   bank.dispose();
-  return doubled;
+  return changed;
 }
 
 /** Runs the command. Returns the exit code. */
@@ -130,10 +148,11 @@ export async function train(given: Given, flags: TrainFlags): Promise<number> {
   const stateFile = flags.resume === undefined ? undefined : findState(flags.resume);
   const saved = stateFile === undefined ? undefined : loadState(stateFile);
   const options = saved ? fromState(given, saved) : fromScratch(given, flags.preset);
+  checkDevice(options.device);
   const bank = await readImages(options);
   checkAgainstData(options, bank);
   const network = networkConfig(options, bank);
-  const state = initialState(network, options.seed, options.precision);
+  const state = initialState(network, options.seed, options.precision, options.device);
   saved?.restore(state);
 
   if (flags.dryRun) {
@@ -158,7 +177,7 @@ export async function train(given: Given, flags: TrainFlags): Promise<number> {
   if (saved) status.print(`resumed     at ${state.images} images from ${stateFile}`);
 
   catchInterrupts(true);
-  const result = await trainingLoop(state, trainingData(bank, options.seed), trainingSettings(options), loop, {
+  const result = await trainingLoop(state, trainingData(bank, options), trainingSettings(options), loop, {
     onStep: (progress) => status.update(formatProgress(progress)),
     onTick: (progress) => status.print(formatProgress(progress)),
     shouldStop: () => interruptCount() > 0,

@@ -1,5 +1,6 @@
 /** Options as data: each field knows how to read itself from text, its default, and its line of help. */
 
+import type { Device } from "@stf/torch";
 import { UsageError } from "../run/errors.js";
 
 export interface Field<T> {
@@ -126,6 +127,16 @@ export function text<T extends string | null = string>(
     placeholder: "TEXT",
     ...description,
     parse: (value, name) => (value === "" ? fail(name, "given a value", value) : value),
+  };
+}
+
+/** A device's name: cpu, cuda (the first), or cuda:1. */
+export function device(description: Description<Device>): Field<Device> {
+  return {
+    placeholder: "cpu|cuda[:N]",
+    ...description,
+    parse: (value, name) =>
+      /^(cpu|cuda(:\d+)?)$/.test(value) ? (value as Device) : fail(name, "cpu, cuda, or cuda:N", value),
   };
 }
 

@@ -1,6 +1,6 @@
 /** The options of `stf generate`, with the published names and defaults. */
 
-import { choice, integer, integers, number, text, type Values } from "./fields.js";
+import { choice, device, integer, integers, number, text, type Values } from "./fields.js";
 
 export const generateFields = {
   network: text<string | null>({ default: null, help: "network snapshot to draw from", placeholder: "FILE" }),
@@ -10,6 +10,11 @@ export const generateFields = {
     default: Array.from({ length: 64 }, (_, i) => i),
     min: 0,
     help: "one image per seed (default 0-63)",
+  }),
+  class: integer<number | null>({
+    default: null,
+    min: 0,
+    help: "class of all images, for a class-conditional network; drawn from the seeds when left out",
   }),
   batch: integer({ default: 64, min: 1, help: "images drawn at once" }),
   steps: integer({ default: 18, min: 2, help: "sampler steps; the network is evaluated 2 N - 1 times" }),
@@ -21,6 +26,7 @@ export const generateFields = {
   S_max: number({ default: Number.POSITIVE_INFINITY, min: 0, help: "highest noise level at which noise is added" }),
   S_noise: number({ default: 1, min: 0, help: "standard deviation of the added noise" }),
   precision: choice(["fp32", "bf16"], { default: "fp32", help: "precision of the activations" }),
+  device: device({ default: "cpu", help: "where to compute" }),
 } as const;
 
 export type GenerateCommandOptions = Values<typeof generateFields>;

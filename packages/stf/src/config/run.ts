@@ -2,11 +2,13 @@
 
 import { Generator } from "@stf/torch";
 import type { ImageBank } from "../data/image-bank.js";
+import { classCount } from "../data/labels.js";
 import { DataOrder } from "../data/order.js";
 import type { NetworkConfig } from "../networks/build.js";
 import { logNormalLevels } from "../processes/noise-levels.js";
 import { UsageError } from "../run/errors.js";
 import { denoisingTarget } from "../targets/denoising.js";
+import { classMembers } from "../targets/references.js";
 import { stableFieldTarget } from "../targets/stable-field.js";
 import type { LoopOptions } from "../training/loop.js";
 import type { TrainingData, TrainingSettings } from "../training/step.js";
@@ -25,11 +27,23 @@ export function networkConfig(options: TrainOptions, bank: ImageBank): NetworkCo
     numBlocks: options.numBlocks,
     attnResolutions: options.attn,
     dropout: options.dropout,
+    labelDim: options.cond ? classCount(bank) : 0,
   };
 }
 
-/** @throws UsageError when batch or references ask for more images than there are. */
-export function checkAgainstData({ batch, stf, rbatch }: TrainOptions, bank: ImageBank): void {
+/** @throws UsageError when the options ask for more images than there are, or for classes where there are none. */
+export function checkAgainstData({ batch, stf, rbatch, cond }: TrainOptions, bank: ImageBank): void {
+  const classes = classCount(bank);
+  if (cond && classes === 0) {
+    throw new UsageError(
+      `--cond needs class labels, and ${bank.name} has none; add a dataset.json, put each class in a folder of its own, or train without --cond`,
+    );
+  }
+  if (cond && classes > bank.count) {
+    throw new UsageError(
+      `--cond needs classes numbered 0, 1, 2, ...; the ${bank.count} images have labels up to ${classes - 1}`,
+    );
+  }
   if (batch > bank.count) {
     throw new UsageError(`--batch must be at most the ${bank.count} images of the data set, found ${batch}`);
   }
@@ -56,8 +70,13 @@ export function trainingSettings(options: ResolvedOptions): TrainingSettings {
   };
 }
 
-export function trainingData(bank: ImageBank, seed: number): TrainingData {
-  return { bank, order: new DataOrder(bank.count, seed), generator: new Generator(0, bank.device) };
+export function trainingData(bank: ImageBank, { seed, cond, stfRef }: ResolvedOptions): TrainingData {
+  return {
+    bank,
+    order: new DataOrder(bank.count, seed),
+    classes: cond && stfRef === "class" && bank.labels ? classMembers(bank.labels) : undefined,
+    generator: new Generator(0, bank.device),
+  };
 }
 
 export function loopOptions(options: ResolvedOptions, network: NetworkConfig, folder: string): LoopOptions {

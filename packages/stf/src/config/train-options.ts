@@ -1,7 +1,7 @@
 /** The options of `stf train`. Where the published tools have an option, ours has the same name and default. */
 
 import { architectures } from "../networks/architectures.js";
-import { choice, flag, folderName, integer, integerOr, integers, number, text, type Values } from "./fields.js";
+import { choice, device, flag, folderName, integer, integerOr, integers, number, text, type Values } from "./fields.js";
 
 export const trainFields = {
   outdir: text({ default: "runs", help: "folder that gets a numbered folder for this run", placeholder: "DIR" }),
@@ -20,6 +20,11 @@ export const trainFields = {
     default: 4096,
     min: 1,
     help: "references of a stable target, its own source included; all: the whole data set",
+  }),
+  cond: flag({ default: false, help: "condition the network on class labels, which the data must have" }),
+  stfRef: choice(["class", "any"], {
+    default: "class",
+    help: "with --cond, references share the sample's class; any: the published behavior, which is biased",
   }),
   arch: choice(architectures, { default: "ddpmpp", help: "network family" }),
   precond: choice(["edm"], { default: "edm", help: "preconditioning and loss" }),
@@ -44,6 +49,7 @@ export const trainFields = {
     default: "fp32",
     help: "precision of the activations; weights and targets are fp32",
   }),
+  device: device({ default: "cpu", help: "where to compute" }),
   ls: number({ default: 1, above: 0, help: "constant factor on the loss" }),
   tick: number({ default: 50, above: 0, help: "thousands of images between two lines of statistics" }),
   snap: integer({ default: 50, min: 1, help: "ticks between network snapshots" }),

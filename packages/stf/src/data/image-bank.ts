@@ -59,6 +59,11 @@ export class ImageBank implements Bank {
     return this.pixels.device;
   }
 
+  /** The same images on another device. The new bank holds a copy; this one may be disposed. */
+  to(device: Device): ImageBank {
+    return new ImageBank(this.name, this.shape, this.pixels.to({ device, copy: true }), this.labels);
+  }
+
   /** The images of the given indices as bytes, `[indices.length, D]`. */
   gather(indices: Int32Array): Tensor {
     return scope(() => this.pixels.indexSelect(0, tensor(indices, { device: this.device })));

@@ -37,18 +37,28 @@ export class DataOrder {
  * A pool of at least `size` different images that holds every source: the sources first, in their order, then others drawn
  * without replacement. Given any one source, the rest of the pool is a uniform draw without replacement, so the pool is
  * exchangeable, which is what makes the stable target unbiased.
+ *
+ * @param items - what there is to draw from, the sources included: a list of indices, or a number for all below it
+ * @returns `size` items, or all when there are fewer; more when there are more sources
  */
-export function drawPool(sources: Int32Array, size: number, count: number, random: KeyedRandom): Int32Array {
+export function drawPool(
+  sources: Int32Array,
+  size: number,
+  items: number | Int32Array,
+  random: KeyedRandom,
+): Int32Array {
+  const count = typeof items === "number" ? items : items.length;
+  const itemAt = (position: number): number => (typeof items === "number" ? position : (items[position] as number));
   const pool = new Set(sources);
   const wanted = Math.min(Math.max(size, pool.size), count);
   if (wanted > count / 2) {
     // Rejection would slow down towards the end; a shuffled list of everything does not.
-    for (const index of random.permutation(count)) {
+    for (const position of random.permutation(count)) {
       if (pool.size >= wanted) break;
-      pool.add(index);
+      pool.add(itemAt(position));
     }
   } else {
-    while (pool.size < wanted) pool.add(random.integer(count));
+    while (pool.size < wanted) pool.add(itemAt(random.integer(count)));
   }
   return Int32Array.from(pool);
 }

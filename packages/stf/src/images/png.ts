@@ -43,8 +43,13 @@ export function tile(
   return { planes, shape: whole };
 }
 
-/** Writes images as one picture, as square as their number allows. */
-export function writeGrid(path: string, images: readonly Uint8Array[], shape: ImageShape): void {
-  const grid = tile(images, shape, Math.ceil(Math.sqrt(images.length)));
+/** Writes images as one picture, by default as square as their number allows. */
+export function writeGrid(
+  path: string,
+  images: readonly Uint8Array[],
+  shape: ImageShape,
+  columns = Math.ceil(Math.sqrt(images.length)),
+): void {
+  const grid = tile(images, shape, columns);
   writePng(path, grid.planes, grid.shape);
 }

@@ -17,6 +17,8 @@ export interface NetworkConfig {
   readonly numBlocks: number;
   readonly attnResolutions: readonly number[];
   readonly dropout: number;
+  /** Number of classes; 0, the default, for an unconditional network. */
+  readonly labelDim?: number;
 }
 
 /** What the names stand for (Karras et al. 2022, table 1 and appendix F). */
@@ -56,7 +58,7 @@ function checkResolution({ height, width }: ImageShape, levels: number): void {
  * @throws UsageError when the configuration does not fit the images.
  */
 export function buildDenoiser(config: NetworkConfig, { precision = "fp32" }: { precision?: Precision } = {}): Denoiser {
-  const { arch, shape, modelChannels, channelMult, numBlocks, attnResolutions, dropout } = config;
+  const { arch, shape, modelChannels, channelMult, numBlocks, attnResolutions, dropout, labelDim = 0 } = config;
   checkResolution(shape, channelMult.length);
   if (modelChannels % 4 !== 0) throw new UsageError(`--cbase must be a multiple of 4, found ${modelChannels}`);
   const network = new SongUNet({
@@ -68,6 +70,7 @@ export function buildDenoiser(config: NetworkConfig, { precision = "fp32" }: { p
     numBlocks,
     attnResolutions,
     dropout,
+    labelDim,
     ...architectureOptions[arch],
   });
   return new Denoiser(network, edmPreconditioning(), { precision });

@@ -1,4 +1,4 @@
-import { type DType, Module, scope, type Tensor, tensor } from "@stf/torch";
+import { type Device, type DType, Module, scope, type Tensor, tensor } from "@stf/torch";
 import type { Coefficients, Preconditioning } from "./precondition.js";
 import type { Conditions, SongUNet } from "./song-unet.js";
 
@@ -6,6 +6,27 @@ import type { Conditions, SongUNet } from "./song-unet.js";
 export type Precision = "fp32" | "bf16";
 
 const activationDtypes = { fp32: "float32", bf16: "bfloat16" } as const satisfies Record<Precision, DType>;
+
+/**
+ * Classes as rows that are 1 in one place, `[B, labelDim]`: what a class-conditional network takes. A negative class gives a
+ * row of zeros, no class in particular.
+ *
+ * @param like - gives the dtype and the device
+ * @throws RangeError for a class of `labelDim` or above
+ */
+export function oneHot(
+  classes: ArrayLike<number>,
+  labelDim: number,
+  { dtype, device }: { readonly dtype: DType; readonly device: Device },
+): Tensor {
+  const values = new Float64Array(classes.length * labelDim);
+  for (let row = 0; row < classes.length; row++) {
+    const label = classes[row] as number;
+    if (label >= labelDim) throw new RangeError(`a class must be below ${labelDim}, found ${label}`);
+    if (label >= 0) values[row * labelDim + label] = 1;
+  }
+  return tensor(values, { shape: [classes.length, labelDim], dtype, device });
+}
 
 /**
  * The denoiser D(x; sigma): a network with its preconditioning. An estimate of the clean image behind x = y + sigma eps.
@@ -26,6 +47,11 @@ export class Denoiser extends Module {
     this.network = this.registerModule("model", network);
     this.preconditioning = preconditioning;
     this.precision = precision;
+  }
+
+  /** Number of classes that the network tells apart; 0 for an unconditional one. */
+  get labelDim(): number {
+    return this.network.labelDim;
   }
 
   /**

@@ -92,7 +92,8 @@ function zerosLikeDrawn(drawn: Initializer): Initializer {
  * the published networks.
  */
 export class SongUNet extends Module {
-  private readonly labelDim: number;
+  /** Number of classes; 0 for an unconditional network. */
+  readonly labelDim: number;
   private readonly mapNoise: PositionalEmbedding | FourierEmbedding;
   private readonly mapLabel: Linear | undefined;
   private readonly mapAugment: Linear | undefined;

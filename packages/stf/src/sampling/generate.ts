@@ -1,6 +1,7 @@
 import { noGrad, scope, type Tensor } from "@stf/torch";
 import type { ImageShape } from "../data/bank.js";
-import type { Denoiser } from "../networks/denoiser.js";
+import { type Denoiser, oneHot } from "../networks/denoiser.js";
+import type { Conditions } from "../networks/song-unet.js";
 import { type Churn, heun } from "./heun.js";
 import { SeededNoise } from "./noise.js";
 import type { Denoise, StepReport } from "./sampler.js";
@@ -10,16 +11,19 @@ export interface GenerateOptions extends KarrasOptions {
   /** Number of steps; the network is evaluated 2 steps - 1 times. */
   readonly steps?: number;
   readonly churn?: Churn;
+  /** Class of each image, for a class-conditional network. Left out, each seed decides the class of its image. */
+  readonly classes?: readonly number[] | undefined;
   readonly onStep?: (report: StepReport) => void;
 }
 
-/** The network as samplers call it: float32 inside, float64 outside. */
-export function denoiseWith(denoiser: Denoiser): Denoise {
-  return (x, sigma) => scope(() => denoiser.forward(x.float(), new Float64Array(x.size(0)).fill(sigma)).double());
+/** The network under fixed conditions as samplers call it: float32 inside, float64 outside. */
+export function denoiseWith(denoiser: Denoiser, conditions: Conditions = {}): Denoise {
+  return (x, sigma) =>
+    scope(() => denoiser.forward(x.float(), new Float64Array(x.size(0)).fill(sigma), conditions).double());
 }
 
 /**
- * Draws one image per seed.
+ * Draws one image per seed. An image depends on its seed alone, not on the others that are drawn with it.
  *
  * @returns uint8 `[seeds.length, C, H, W]`
  */
@@ -27,7 +31,7 @@ export function generateImages(
   denoiser: Denoiser,
   shape: ImageShape,
   seeds: readonly number[],
-  { steps = 18, sigmaMin = 0.002, sigmaMax = 80, rho = 7, churn, onStep }: GenerateOptions = {},
+  { steps = 18, sigmaMin = 0.002, sigmaMax = 80, rho = 7, churn, classes, onStep }: GenerateOptions = {},
 ): Tensor {
   const { preconditioning } = denoiser;
   const levels = karrasSteps(steps, {
@@ -35,7 +39,8 @@ export function generateImages(
     sigmaMax: Math.min(sigmaMax, preconditioning.sigmaMax),
     rho,
   });
-  const noise = new SeededNoise(seeds);
+  const { device } = denoiser;
+  const noise = new SeededNoise(seeds, device);
   const size = [shape.channels, shape.height, shape.width];
   try {
     return noGrad(() =>
@@ -44,7 +49,13 @@ export function generateImages(
           .draw(size, "float32")
           .double()
           .mul_(levels[0] as number);
-        const x = heun.sample(denoiseWith(denoiser), start, levels, {
+        // From the same streams as the noise, after it: a seed then means the picture that the published tools draw for it.
+        const { labelDim } = denoiser;
+        const labels =
+          labelDim > 0
+            ? oneHot(classes ?? noise.integers(labelDim), labelDim, { dtype: "float32", device })
+            : undefined;
+        const x = heun.sample(denoiseWith(denoiser, { labels }), start, levels, {
           noise: (like) => noise.draw(size, like.dtype),
           ...(churn && { churn }),
           ...(onStep && { onStep }),

@@ -1,6 +1,6 @@
 /** Noise that ties image k to its seed: not to the batch it is drawn in, nor to its neighbours. */
 
-import { type Device, type DType, Generator, randn, scope, stack, type Tensor } from "@stf/torch";
+import { type Device, type DType, Generator, randint, randn, scope, stack, type Tensor } from "@stf/torch";
 
 /** One generator per image, seeded with the image's own seed (its low 32 bits). */
 export class SeededNoise {
@@ -16,6 +16,13 @@ export class SeededNoise {
   draw(shape: readonly number[], dtype: DType): Tensor {
     return scope(() =>
       stack(this.#generators.map((generator) => randn(shape, { generator, dtype, device: this.#device }))),
+    );
+  }
+
+  /** Whole numbers from 0 to bound - 1: the next one of every image's stream. */
+  integers(bound: number): number[] {
+    return this.#generators.map((generator) =>
+      scope(() => randint(0, bound, [1], { generator, device: this.#device }).item()),
     );
   }
 

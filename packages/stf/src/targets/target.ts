@@ -1,6 +1,6 @@
 /** What a network is trained on: one interface, so that training and analysis swap targets freely. */
 
-import type { Tensor } from "@stf/torch";
+import { scope, type Tensor, tensor } from "@stf/torch";
 import type { Bank } from "../data/bank.js";
 
 /** Noisy samples and how they were made. B samples of shape `[C, H, W]`. */
@@ -15,6 +15,25 @@ export interface PerturbedBatch {
   readonly sigma: Float64Array;
   /** y + sigma eps, float32 `[B, C, H, W]`: the unscaled noisy image. */
   readonly perturbed: Tensor;
+  /** Class of each sample, `[B]`; undefined where the data have none. */
+  readonly classes?: Int32Array | undefined;
+}
+
+/** Some samples of a batch, by row. */
+export function selectSamples(batch: PerturbedBatch, rows: readonly number[]): PerturbedBatch {
+  const { indices, source, noise, sigma, perturbed, classes } = batch;
+  return scope(() => {
+    const chosen = tensor(Int32Array.from(rows), { device: source.device });
+    const at = <T>(values: ArrayLike<T>): T[] => rows.map((row) => values[row] as T);
+    return {
+      indices: Int32Array.from(at(indices)),
+      source: source.indexSelect(0, chosen),
+      noise: noise.indexSelect(0, chosen),
+      sigma: Float64Array.from(at(sigma)),
+      perturbed: perturbed.indexSelect(0, chosen),
+      classes: classes && Int32Array.from(at(classes)),
+    };
+  });
 }
 
 /** The images that may have been the source: a set of indices into the bank. */

@@ -5,6 +5,7 @@
 
 import { existsSync } from "node:fs";
 import {
+  type Device,
   FileFormatError,
   FlatParameters,
   loadSafetensors,
@@ -96,11 +97,14 @@ export interface Snapshot {
  *
  * @throws InputError or FileFormatError naming the file.
  */
-export function loadSnapshot(path: string, options: { precision?: Precision } = {}): Snapshot {
+export function loadSnapshot(
+  path: string,
+  { precision = "fp32", device = "cpu" }: { precision?: Precision; device?: Device } = {},
+): Snapshot {
   const { tensors, metadata } = open(path, NETWORK_FORMAT, "network snapshot");
   try {
     const config = metadataField(path, metadata, "network") as NetworkConfig;
-    const denoiser = buildDenoiser(config, options).eval();
+    const denoiser = buildDenoiser(config, { precision }).eval();
     try {
       denoiser.loadStateDict(tensors);
     } catch (cause) {
@@ -108,7 +112,7 @@ export function loadSnapshot(path: string, options: { precision?: Precision } = 
       throw new FileFormatError(`${path} cannot be used: ${(cause as Error).message}`, { cause });
     }
     // The layout of training, so that sampling is as fast as there and rounds alike. The parameters keep the storage.
-    new FlatParameters(denoiser, { trainable: false }).dispose();
+    new FlatParameters(denoiser.to(device), { trainable: false }).dispose();
     return { denoiser, config };
   } finally {
     for (const tensor of tensors.values()) tensor.dispose();

@@ -15,7 +15,7 @@ export interface TrainingState {
   images: number;
 }
 
-/** Fresh weights, which depend on the seed alone. */
+/** Fresh weights, which depend on the seed alone, whatever the device. */
 export function initialState(
   config: NetworkConfig,
   seed: number,
@@ -26,8 +26,8 @@ export function initialState(
   const network = buildDenoiser(config, { precision });
   const averaged = buildDenoiser(config, { precision }).eval();
   averaged.loadStateDict(network.stateDict());
-  const parameters = new FlatParameters(network, { device });
-  const average = new FlatParameters(averaged, { device, trainable: false });
+  const parameters = new FlatParameters(network.to(device));
+  const average = new FlatParameters(averaged.to(device), { trainable: false });
   const ema = new ExponentialMovingAverage(parameters, average);
   return { network, parameters, optimizer: new Adam(parameters), ema, averaged, images: 0 };
 }

@@ -2,10 +2,12 @@
 
 import { type Generator, gradientNorm, manualSeed, randn, scope, stack, type Tensor, tensor } from "@stf/torch";
 import type { Bank } from "../data/bank.js";
-import { type DataOrder, drawPool } from "../data/order.js";
+import type { DataOrder } from "../data/order.js";
+import { oneHot } from "../networks/denoiser.js";
 import type { NoiseLevels } from "../processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
-import type { PerturbedBatch, ReferenceSet, Target } from "../targets/target.js";
+import { type ClassMembers, drawReferences, targetFrom } from "../targets/references.js";
+import type { PerturbedBatch, Target } from "../targets/target.js";
 import { emaDecay, learningRate } from "./schedules.js";
 import type { TrainingState } from "./state.js";
 
@@ -27,6 +29,8 @@ export interface TrainingSettings {
 export interface TrainingData {
   readonly bank: Bank;
   readonly order: DataOrder;
+  /** Given, references share the class of their sample; otherwise they come from the whole bank. */
+  readonly classes?: ClassMembers | undefined;
   /** Reseeded for every sample. */
   readonly generator: Generator;
 }
@@ -64,7 +68,8 @@ export function perturb(
       ),
     );
     const levels = tensor(sigma, { shape: [samples.length, 1, 1, 1], dtype: "float32", device });
-    return { indices, source, noise, sigma, perturbed: source.addcmul(noise, levels) };
+    const classes = bank.labels && indices.map((index) => bank.labels?.[index] ?? 0);
+    return { indices, source, noise, sigma, perturbed: source.addcmul(noise, levels), classes };
   });
 }
 
@@ -76,21 +81,9 @@ export function weightedError(state: TrainingState, batch: PerturbedBatch, targe
       Float64Array.from(batch.sigma, (sigma) => network.preconditioning.lossWeight(sigma)),
       { shape: [batch.sigma.length, 1, 1, 1], dtype: "float32", device: target.device },
     );
-    return network.forward(batch.perturbed, batch.sigma).sub(target).square().mul(weights);
+    const labels = batch.classes && network.labelDim > 0 ? oneHot(batch.classes, network.labelDim, target) : undefined;
+    return network.forward(batch.perturbed, batch.sigma, { labels }).sub(target).square().mul(weights);
   });
-}
-
-/** The references that the samples of one step share. */
-function referencesFor(
-  indices: Int32Array,
-  images: number,
-  { bank }: TrainingData,
-  settings: TrainingSettings,
-): ReferenceSet {
-  const { references, batch, seed } = settings;
-  if (references === "all") return { bank, pool: "all", size: bank.count };
-  const random = new KeyedRandom(randomKey(seed, "references", images));
-  return { bank, pool: drawPool(indices, Math.max(references, batch), bank.count, random), size: references };
 }
 
 /** Adds the gradient of one step's loss, sum over pixels and mean over samples, to the flat gradients. */
@@ -98,7 +91,12 @@ function accumulateGradients(state: TrainingState, data: TrainingData, settings:
   const { batch, microBatch, lossScaling } = settings;
   const first = state.images;
   const indices = data.order.range(first, batch);
-  const references = referencesFor(indices, first, data, settings);
+  const references = drawReferences(
+    data.bank,
+    indices,
+    { count: settings.references, classes: data.classes },
+    new KeyedRandom(randomKey(settings.seed, "references", first)),
+  );
   let sum = 0;
   let squares = 0;
   for (let begin = 0; begin < batch; begin += microBatch) {
@@ -106,7 +104,7 @@ function accumulateGradients(state: TrainingState, data: TrainingData, settings:
     scope(() => {
       const samples = Array.from({ length: end - begin }, (_, i) => first + begin + i);
       const part = perturb(samples, indices.subarray(begin, end), data, settings);
-      const error = weightedError(state, part, settings.target(part, references));
+      const error = weightedError(state, part, targetFrom(settings.target, part, references));
       error
         .sum()
         .mul(lossScaling / batch)

@@ -4,7 +4,6 @@
  */
 
 import { noGrad } from "../autograd.js";
-import type { Device } from "../dtype.js";
 import { zeros } from "../operators.generated.js";
 import { keep, scope } from "../scope.js";
 import { elementCount } from "../shape.js";
@@ -37,7 +36,8 @@ export class FlatParameters {
   readonly #entries: readonly Entry[];
 
   /** @param options.trainable - false frees the parameters from autograd, and saves the room for gradients */
-  constructor(module: Module, { device = "cpu", trainable = true }: { device?: Device; trainable?: boolean } = {}) {
+  constructor(module: Module, { trainable = true }: { trainable?: boolean } = {}) {
+    const { device } = module;
     const entries: Entry[] = [];
     let length = 0;
     for (const [name, parameter] of module.namedParameters()) {

@@ -63,6 +63,12 @@ export abstract class Module {
     return Array.from(this.namedParameters(), ([, parameter]) => parameter);
   }
 
+  /** Where the parameters are; "cpu" for a module without any. */
+  get device(): Device {
+    for (const [, parameter] of this.namedParameters()) return parameter.device;
+    return "cpu";
+  }
+
   /** All buffers with their full names. */
   *namedBuffers(prefix = ""): Generator<[name: string, buffer: Tensor]> {
     for (const [name, buffer] of this.#buffers) yield [prefix + name, buffer];

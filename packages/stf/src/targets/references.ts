@@ -1,0 +1,86 @@
+/** Which images each sample of a step is compared with: one pool for all of them, or one for each class. */
+
+import { cat, scope, type Tensor, tensor } from "@stf/torch";
+import type { Bank } from "../data/bank.js";
+import { drawPool } from "../data/order.js";
+import type { KeyedRandom } from "../random/keyed.js";
+import { type PerturbedBatch, type ReferenceSet, selectSamples, type Target } from "./target.js";
+
+/** The references of the sample that is made from a source. Samples that share a set get the same object. */
+export type References = (source: number) => ReferenceSet;
+
+/** The items of each class, ascending. */
+export type ClassMembers = ReadonlyMap<number, Int32Array>;
+
+/** Sorts items by class. `labels` holds the class of each item. */
+export function classMembers(labels: Int32Array): ClassMembers {
+  const members = new Map<number, number[]>();
+  labels.forEach((label, item) => {
+    const list = members.get(label);
+    if (list) list.push(item);
+    else members.set(label, [item]);
+  });
+  return new Map([...members].sort(([a], [b]) => a - b).map(([label, items]) => [label, Int32Array.from(items)]));
+}
+
+export interface ReferenceOptions {
+  /** References of a sample, itself included, or everything there is. A class with fewer items uses what it has. */
+  readonly count: number | "all";
+  /** Given, a sample's references share its class; a class-conditional denoiser is biased otherwise. */
+  readonly classes?: ClassMembers | undefined;
+}
+
+/**
+ * Draws the references of one step. All samples of the step must be among `sources`, for the draw depends on them.
+ *
+ * @param sources - indices into the bank, which must have labels when `classes` are given
+ */
+export function drawReferences(
+  bank: Bank,
+  sources: Int32Array,
+  { count, classes }: ReferenceOptions,
+  random: KeyedRandom,
+): References {
+  if (!classes) {
+    const shared: ReferenceSet =
+      count === "all"
+        ? { bank, pool: "all", size: bank.count }
+        : { bank, pool: drawPool(sources, Math.max(count, sources.length), bank.count, random), size: count };
+    return () => shared;
+  }
+  const classOf = (source: number): number => bank.labels?.[source] ?? 0;
+  const sets = new Map<number, ReferenceSet>();
+  for (const [label, members] of classes) {
+    const own = sources.filter((source) => classOf(source) === label);
+    if (own.length === 0) continue;
+    const size = count === "all" ? members.length : Math.min(count, members.length);
+    const pool = size === members.length ? members : drawPool(own, Math.max(size, own.length), members, random);
+    sets.set(label, { bank, pool, size });
+  }
+  return (source) => {
+    const found = sets.get(classOf(source));
+    if (found) return found;
+    throw new RangeError(`references were drawn for other sources; item ${source} is not among them`);
+  };
+}
+
+/** The target of every sample against its own references, float32 `[B, C, H, W]`. */
+export function targetFrom(target: Target, batch: PerturbedBatch, references: References): Tensor {
+  const groups = new Map<ReferenceSet, number[]>();
+  batch.indices.forEach((source, row) => {
+    const set = references(source);
+    const rows = groups.get(set);
+    if (rows) rows.push(row);
+    else groups.set(set, [row]);
+  });
+  const [first] = groups.keys();
+  if (groups.size === 1 && first) return target(batch, first);
+  return scope(() => {
+    const targets = [...groups].map(([set, rows]) => target(selectSamples(batch, rows), set));
+    const places = new Int32Array(batch.indices.length);
+    [...groups.values()].flat().forEach((row, position) => {
+      places[row] = position;
+    });
+    return cat(targets).indexSelect(0, tensor(places, { device: batch.source.device }));
+  });
+}
