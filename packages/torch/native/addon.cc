@@ -8,10 +8,11 @@ namespace {
 
 napi_ref torchErrorClass = nullptr;
 
-// initialize(TorchError): the class that failures are thrown as
+// initialize(TorchError, numbers): the class that failures are thrown as, and memory for callNumbers()
 napi_value initialize(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
-    const auto [errorClass] = arguments<1>(env, info);
+    const auto [errorClass, numbers] = arguments<2>(env, info);
+    shareNumbers(env, numbers);
     check(env, napi_create_reference(env, errorClass, 1, &torchErrorClass), "expected a class");
     return undefinedValue(env);
   });
@@ -43,6 +44,7 @@ NAPI_MODULE_INIT() {
       {"hasOperator", hasOperator},
       {"schemas", listSchemas},
       {"call", call},
+      {"callNumbers", callNumbers},
       {"repeat", repeatCall},
       {"release", release},
       {"releaseAll", releaseAll},

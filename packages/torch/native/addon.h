@@ -22,7 +22,9 @@ std::array<napi_value, N> arguments(napi_env env, napi_callback_info info) {
 napi_value findOperator(napi_env, napi_callback_info);
 napi_value hasOperator(napi_env, napi_callback_info);
 napi_value listSchemas(napi_env, napi_callback_info);
+void shareNumbers(napi_env, napi_value array);
 napi_value call(napi_env, napi_callback_info);
+napi_value callNumbers(napi_env, napi_callback_info);
 napi_value repeatCall(napi_env, napi_callback_info);
 // tensors.cc
 napi_value release(napi_env, napi_callback_info);

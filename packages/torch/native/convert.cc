@@ -36,16 +36,26 @@ void forEachElement(napi_env env, napi_value array, const char* what, Visit&& vi
   }
 }
 
+bool isWhole(double number) { return std::trunc(number) == number && std::abs(number) <= kLargestSafeInteger; }
+
+int64_t wholeNumber(double number, const char* what) {
+  if (isWhole(number)) return static_cast<int64_t>(number);
+  std::ostringstream message;
+  message << "expected " << what << ", found " << number;
+  throw UsageError(message.str());
+}
+
+// Whole numbers become integers, as in Python, so that an integer tensor plus 1 stays an integer tensor.
+// Minus zero has to stay a float.
+c10::Scalar toScalar(double number) {
+  if (isWhole(number) && !(number == 0 && std::signbit(number))) return c10::Scalar(static_cast<int64_t>(number));
+  return c10::Scalar(number);
+}
+
 c10::Scalar toScalar(napi_env env, napi_value value) {
   switch (typeOf(env, value)) {
-    case napi_number: {
-      const double number = toDouble(env, value, "a number");
-      // Whole numbers become integers, as in Python, so that an integer tensor plus 1 stays an integer tensor.
-      // Minus zero has to stay a float.
-      const bool whole = std::trunc(number) == number && std::abs(number) <= kLargestSafeInteger;
-      if (whole && !(number == 0 && std::signbit(number))) return c10::Scalar(static_cast<int64_t>(number));
-      return c10::Scalar(number);
-    }
+    case napi_number:
+      return toScalar(toDouble(env, value, "a number"));
     case napi_boolean:
       return c10::Scalar(toBool(env, value, "a boolean"));
     case napi_bigint:
@@ -110,13 +120,7 @@ int64_t toInteger(napi_env env, napi_value value, const char* what) {
     if (!lossless) throw UsageError(std::string("expected ") + what + " that fits 64 bits");
     return integer;
   }
-  const double number = toDouble(env, value, what);
-  if (!(std::trunc(number) == number && std::abs(number) <= kLargestSafeInteger)) {
-    std::ostringstream message;
-    message << "expected " << what << ", found " << number;
-    throw UsageError(message.str());
-  }
-  return static_cast<int64_t>(number);
+  return wholeNumber(toDouble(env, value, what), what);
 }
 
 bool toBool(napi_env env, napi_value value, const char* what) {
@@ -161,16 +165,37 @@ Parameter describe(const c10::Argument& argument) {
   return parameter;
 }
 
+// What numbers can stand for: tensors and generators by their handles, numbers, and lists of one number repeated.
+c10::IValue toIValue(double number, const Parameter& parameter) {
+  switch (parameter.kind) {
+    case Kind::Tensor:
+      return tensorAt(wholeNumber(number, "a tensor"));
+    case Kind::Scalar:
+      return toScalar(number);
+    case Kind::Int:
+      return wholeNumber(number, "an integer");
+    case Kind::Float:
+      return number;
+    case Kind::Generator:
+      return generatorAt(wholeNumber(number, "a generator"));
+    case Kind::IntList:
+      if (parameter.broadcastLength == 0) throw UsageError("expected an array of integers");
+      return c10::List<int64_t>(std::vector<int64_t>(parameter.broadcastLength, wholeNumber(number, "an integer")));
+    case Kind::Unsupported:
+      throw UsageError("arguments of type " + parameter.type + " cannot be passed from JavaScript");
+    default:
+      throw UsageError("expected " + parameter.type + ", found a number");
+  }
+}
+
 c10::IValue toIValue(napi_env env, napi_value value, const Parameter& parameter) {
-  // Nearly every argument of nearly every call is a tensor that is there: one question to N-API instead of three.
-  int64_t handle = 0;
-  if (parameter.kind == Kind::Tensor && napi_get_value_int64(env, value, &handle) == napi_ok) return tensorAt(handle);
+  double number = 0;
+  if (napi_get_value_double(env, value, &number) == napi_ok) return toIValue(number, parameter);
   if (isNothing(env, value)) {
     if (typeOf(env, value) == napi_undefined && parameter.fallback) return *parameter.fallback;
     if (parameter.optional) return c10::IValue();
     throw UsageError("it is missing");
   }
-  const bool single = parameter.broadcastLength > 0 && typeOf(env, value) == napi_number;
   switch (parameter.kind) {
     case Kind::Tensor:
       throw UsageError("expected a tensor");
@@ -195,11 +220,7 @@ c10::IValue toIValue(napi_env env, napi_value value, const Parameter& parameter)
       return toInteger(env, value, "an integer");
     case Kind::IntList: {
       c10::List<int64_t> list;
-      if (single) {
-        list.resize(parameter.broadcastLength, toInteger(env, value, "an integer"));
-      } else {
-        forEachElement(env, value, "expected an array of integers", [&](napi_value element) { list.push_back(toInteger(env, element, "an integer")); });
-      }
+      forEachElement(env, value, "expected an array of integers", [&](napi_value element) { list.push_back(toInteger(env, element, "an integer")); });
       return list;
     }
     case Kind::Float:
@@ -221,7 +242,7 @@ c10::IValue toIValue(napi_env env, napi_value value, const Parameter& parameter)
     case Kind::Device:
       return c10::Device(toString(env, value));
     case Kind::Generator:
-      return generatorAt(toInteger(env, value, "a generator"));
+      throw UsageError("expected a generator");
     case Kind::Unsupported:
       break;
   }
@@ -308,15 +329,37 @@ napi_value fromIValue(napi_env env, const c10::IValue& value) {
   throw UsageError("results of type " + value.tagKind() + " cannot be passed to JavaScript");
 }
 
+namespace {
+
+void describeTensor(std::ostream& out, double number) {
+  const auto handle = isWhole(number) ? static_cast<Handle>(number) : -1;
+  if (!isLive(handle)) {
+    out << "disposed";
+    return;
+  }
+  const at::Tensor& tensor = tensorAt(handle);
+  out << c10::toString(tensor.scalar_type()) << tensor.sizes();
+}
+
+}  // namespace
+
+std::string describeArguments(const std::vector<Parameter>& parameters, const double* numbers, size_t count) {
+  std::ostringstream out;
+  const char* separator = "";
+  for (size_t i = 0; i < parameters.size() && i < count; ++i) {
+    if (parameters[i].kind != Kind::Tensor) continue;
+    out << separator << parameters[i].name << " ";
+    separator = ", ";
+    describeTensor(out, numbers[i]);
+  }
+  return out.str();
+}
+
 std::string describeArguments(napi_env env, const std::vector<Parameter>& parameters, const napi_value* values, size_t count) {
-  const auto describeTensor = [&](std::ostringstream& out, napi_value value) {
-    int64_t handle = -1;
-    if (napi_get_value_int64(env, value, &handle) != napi_ok || !isLive(handle)) {
-      out << "disposed";
-      return;
-    }
-    const at::Tensor& tensor = tensorAt(handle);
-    out << c10::toString(tensor.scalar_type()) << tensor.sizes();
+  const auto describe = [&](std::ostream& out, napi_value value) {
+    double handle = -1;
+    napi_get_value_double(env, value, &handle);
+    describeTensor(out, handle);
   };
   std::ostringstream out;
   try {
@@ -328,7 +371,7 @@ std::string describeArguments(napi_env env, const std::vector<Parameter>& parame
       out << separator << parameters[i].name << " ";
       separator = ", ";
       if (kind == Kind::Tensor) {
-        describeTensor(out, values[i]);
+        describe(out, values[i]);
         continue;
       }
       out << "{";
@@ -336,7 +379,7 @@ std::string describeArguments(napi_env env, const std::vector<Parameter>& parame
       forEachElement(env, values[i], "a list", [&](napi_value element) {
         out << inner;
         inner = ", ";
-        describeTensor(out, element);
+        describe(out, element);
       });
       out << "}";
     }

@@ -42,10 +42,12 @@ struct Parameter {
 
 Parameter describe(const c10::Argument& argument);
 c10::IValue toIValue(napi_env env, napi_value value, const Parameter& parameter);
+c10::IValue toIValue(double number, const Parameter& parameter);
 napi_value fromIValue(napi_env env, const c10::IValue& value);
 
 // The shapes and dtypes of the tensors among the arguments, for error messages; never throws.
 std::string describeArguments(napi_env env, const std::vector<Parameter>& parameters, const napi_value* values, size_t count);
+std::string describeArguments(const std::vector<Parameter>& parameters, const double* numbers, size_t count);
 
 Handle toHandle(napi_env env, napi_value value);
 int64_t toInteger(napi_env env, napi_value value, const char* what);

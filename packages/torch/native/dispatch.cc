@@ -4,6 +4,7 @@
 #include <torch/csrc/api/include/torch/version.h>
 
 #include <chrono>
+#include <limits>
 #include <sstream>
 
 #include "addon.h"
@@ -88,70 +89,128 @@ napi_value listSchemas(napi_env env, napi_callback_info) {
   });
 }
 
-// call(index, ...arguments) -> the results: none, one, or an array
-napi_value call(napi_env env, napi_callback_info info) {
-  napi_value values[kMostArguments + 1];
-  size_t count = kMostArguments + 1;
-  const Operator* op = nullptr;
+// numbers[0] is the operator, numbers[1] how many arguments follow. JavaScript writes to the same memory: a call with
+// tensors and numbers alone, as nearly all are, then asks N-API for nothing.
+double* sharedNumbers = nullptr;
+
+void shareNumbers(napi_env env, napi_value array) {
+  static napi_ref reference;  // keeps the memory
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  check(env, napi_get_typedarray_info(env, array, &type, &length, &data, nullptr, nullptr), "expected a Float64Array");
+  if (type != napi_float64_array || length < kMostArguments + 2) throw UsageError("expected a Float64Array of 34 numbers");
+  check(env, napi_create_reference(env, array, 1, &reference), "expected a Float64Array");
+  sharedNumbers = static_cast<double*>(data);
+}
+
+namespace {
+
+const Operator& operatorAt(int64_t index) {
+  if (index < 0 || index >= static_cast<int64_t>(operators().size())) throw UsageError("expected the index of an operator");
+  return operators()[index];
+}
+
+// Converts `count` arguments by convert(i, parameter), calls, and gives finish(stack) what came of it. What fails is
+// reported with the shapes that describe() tells.
+template <class Convert, class Describe, class Finish>
+napi_value invoke(napi_env env, const Operator& op, size_t count, Convert&& convert, Describe&& describe, Finish&& finish) {
   thread_local torch::jit::Stack stack;
   const auto explain = [&](const std::string& reason) {
     stack.clear();  // what a failed call was given must not live until the next one
-    const std::string shapes = op ? describeArguments(env, op->parameters, values + 1, count - 1) : "";
-    throwTorchError(env, (op ? op->name : "call") + (shapes.empty() ? "" : " (" + shapes + ")") + ": " + reason);
+    const std::string shapes = describe();
+    throwTorchError(env, op.name + (shapes.empty() ? "" : " (" + shapes + ")") + ": " + reason);
     return nullptr;
   };
-  return guarded(env, [&]() -> napi_value {
-    try {
-      check(env, napi_get_cb_info(env, info, &count, values, nullptr, nullptr), "the arguments must be readable");
-      if (count == 0 || count > kMostArguments + 1) throw UsageError("expected an operator and at most 32 arguments");
-      const int64_t index = toInteger(env, values[0], "an operator");
-      if (index < 0 || index >= static_cast<int64_t>(operators().size())) throw UsageError("expected the index of an operator");
-      op = &operators()[index];
-      if (!op->handle) throw UsageError("this libtorch (" TORCH_VERSION ") has no such operator");
-      const auto& parameters = op->parameters;
-      if (count - 1 > parameters.size()) throw UsageError("it takes at most " + std::to_string(parameters.size()) + " arguments, found " + std::to_string(count - 1));
-
-      stack.clear();
-      for (size_t i = 0; i < parameters.size(); ++i) {
-        try {
-          if (i < count - 1) {
-            stack.push_back(toIValue(env, values[i + 1], parameters[i]));
-          } else if (parameters[i].fallback) {
-            stack.push_back(*parameters[i].fallback);
-          } else if (parameters[i].optional) {
-            stack.emplace_back();
-          } else {
-            throw UsageError("it is missing");
-          }
-        } catch (const UsageError& error) {
-          throw UsageError("argument '" + parameters[i].name + "': " + error.what());
+  try {
+    if (!op.handle) throw UsageError("this libtorch (" TORCH_VERSION ") has no such operator");
+    const auto& parameters = op.parameters;
+    if (count > parameters.size()) throw UsageError("it takes at most " + std::to_string(parameters.size()) + " arguments, found " + std::to_string(count));
+    stack.clear();
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      try {
+        if (i < count) {
+          stack.push_back(convert(i, parameters[i]));
+        } else if (parameters[i].fallback) {
+          stack.push_back(*parameters[i].fallback);
+        } else if (parameters[i].optional) {
+          stack.emplace_back();
+        } else {
+          throw UsageError("it is missing");
         }
+      } catch (const UsageError& error) {
+        throw UsageError("argument '" + parameters[i].name + "': " + error.what());
       }
-      op->handle->callBoxed(stack);
-
-      napi_value results[8];
-      size_t kept = 0;
-      for (size_t i = 0; i < stack.size(); ++i) {
-        if (!op->handsBack[i]) continue;
-        if (kept == 8) throw UsageError("operators with more than 8 results cannot be called");
-        results[kept++] = fromIValue(env, stack[i]);
-      }
-      stack.clear();
-      if (kept == 0) return nullptr;
-      if (kept == 1) return results[0];
-      napi_value array;
-      check(env, napi_create_array_with_length(env, kept, &array), "an array");
-      for (size_t i = 0; i < kept; ++i) check(env, napi_set_element(env, array, static_cast<uint32_t>(i), results[i]), "an element");
-      return array;
-    } catch (const c10::Error& error) {
-      return explain(error.what_without_backtrace());
-    } catch (const UsageError& error) {
-      return explain(error.what());
-    } catch (const std::bad_alloc&) {
-      return explain("out of memory");
-    } catch (const std::exception& error) {
-      return explain(error.what());
     }
+    op.handle->callBoxed(stack);
+    const napi_value result = finish(stack);
+    stack.clear();
+    return result;
+  } catch (const c10::Error& error) {
+    return explain(error.what_without_backtrace());
+  } catch (const UsageError& error) {
+    return explain(error.what());
+  } catch (const std::bad_alloc&) {
+    return explain("out of memory");
+  } catch (const PendingException&) {
+    stack.clear();
+    throw;
+  } catch (const std::exception& error) {
+    return explain(error.what());
+  }
+}
+
+// The results that are handed back: none, one, or an array.
+napi_value toResults(napi_env env, const Operator& op, const torch::jit::Stack& stack) {
+  napi_value results[8];
+  size_t kept = 0;
+  for (size_t i = 0; i < stack.size(); ++i) {
+    if (!op.handsBack[i]) continue;
+    if (kept == 8) throw UsageError("operators with more than 8 results cannot be called");
+    results[kept++] = fromIValue(env, stack[i]);
+  }
+  if (kept == 0) return nullptr;
+  if (kept == 1) return results[0];
+  napi_value array;
+  check(env, napi_create_array_with_length(env, kept, &array), "an array");
+  for (size_t i = 0; i < kept; ++i) check(env, napi_set_element(env, array, static_cast<uint32_t>(i), results[i]), "an element");
+  return array;
+}
+
+}  // namespace
+
+// call(index, ...arguments) -> the results
+napi_value call(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    napi_value values[kMostArguments + 1];
+    size_t count = kMostArguments + 1;
+    check(env, napi_get_cb_info(env, info, &count, values, nullptr, nullptr), "the arguments must be readable");
+    if (count == 0 || count > kMostArguments + 1) throw UsageError("expected an operator and at most 32 arguments");
+    const Operator& op = operatorAt(toInteger(env, values[0], "an operator"));
+    return invoke(
+        env, op, count - 1, [&](size_t i, const Parameter& parameter) { return toIValue(env, values[i + 1], parameter); },
+        [&] { return describeArguments(env, op.parameters, values + 1, count - 1); },
+        [&](const torch::jit::Stack& stack) { return toResults(env, op, stack); });
+  });
+}
+
+// callNumbers(): the operator and the arguments are in the shared numbers. A single tensor comes back as numbers[0], other
+// results as by call(), with numbers[0] not a number.
+napi_value callNumbers(napi_env env, napi_callback_info) {
+  return guarded(env, [&] {
+    const Operator& op = operatorAt(static_cast<int64_t>(sharedNumbers[0]));
+    const auto count = static_cast<size_t>(sharedNumbers[1]);
+    const double* numbers = sharedNumbers + 2;
+    return invoke(
+        env, op, count, [&](size_t i, const Parameter& parameter) { return toIValue(numbers[i], parameter); },
+        [&] { return describeArguments(op.parameters, numbers, count); },
+        [&](torch::jit::Stack& stack) -> napi_value {
+          sharedNumbers[0] = std::numeric_limits<double>::quiet_NaN();
+          const bool single = stack.size() == 1 && op.handsBack[0] && stack[0].isTensor() && stack[0].toTensor().defined();
+          if (!single) return toResults(env, op, stack);
+          sharedNumbers[0] = static_cast<double>(insertTensor(std::move(stack[0]).toTensor()));
+          return nullptr;
+        });
   });
 }
 
@@ -162,10 +221,9 @@ napi_value repeatCall(napi_env env, napi_callback_info info) {
     size_t count = kMostArguments + 2;
     check(env, napi_get_cb_info(env, info, &count, values, nullptr, nullptr), "the arguments must be readable");
     if (count < 2 || count > kMostArguments + 2) throw UsageError("expected an operator, a count and at most 32 arguments");
-    const int64_t index = toInteger(env, values[0], "an operator");
+    const Operator& op = operatorAt(toInteger(env, values[0], "an operator"));
     const int64_t repetitions = toInteger(env, values[1], "a count");
-    if (index < 0 || index >= static_cast<int64_t>(operators().size()) || !operators()[index].handle) throw UsageError("expected the index of an operator");
-    const Operator& op = operators()[index];
+    if (!op.handle) throw UsageError("expected the index of an operator");
     torch::jit::Stack arguments;
     for (size_t i = 0; i < op.parameters.size(); ++i) {
       arguments.push_back(toIValue(env, i + 2 < count ? values[i + 2] : undefinedValue(env), op.parameters[i]));

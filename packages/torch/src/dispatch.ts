@@ -1,6 +1,6 @@
 /** What the generated wrappers stand on: operators by name, and handles turned into tensors. */
 
-import { type Handle, native } from "./native.js";
+import { type Handle, native, sharedNumbers } from "./native.js";
 import type { Tensor } from "./tensor.js";
 
 let TensorClass: new (handle: Handle) => Tensor;
@@ -15,7 +15,27 @@ export function operator(name: string): number {
   return native.operator(name);
 }
 
-export const call = native.call;
+/**
+ * Calls an operator with handles, numbers and lists, in the order of its schema; undefined stands for a default.
+ *
+ * Numbers alone, as nearly all calls have, go through shared memory: asking N-API for each takes longer than the rest.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: the schema decides the types; the generated wrappers state them
+export function call(index: number, ...values: unknown[]): any {
+  let count = values.length;
+  while (count > 0 && values[count - 1] === undefined) count--;
+  if (count > sharedNumbers.length - 2) return native.call(index, ...values);
+  for (let i = 0; i < count; i++) {
+    const value = values[i];
+    if (typeof value !== "number") return native.call(index, ...values);
+    sharedNumbers[i + 2] = value;
+  }
+  sharedNumbers[0] = index;
+  sharedNumbers[1] = count;
+  const result: unknown = native.callNumbers();
+  const handle = sharedNumbers[0] as Handle;
+  return Number.isNaN(handle) ? result : handle;
+}
 
 export function wrap(handle: Handle): Tensor {
   return new TensorClass(handle);

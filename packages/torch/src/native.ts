@@ -25,12 +25,14 @@ export interface EngineEnvironment {
 }
 
 export interface Native {
-  initialize(errorClass: typeof TorchError): void;
+  initialize(errorClass: typeof TorchError, numbers: Float64Array): void;
   operator(name: string): number;
   hasOperator(name: string): boolean;
   schemas(): string[];
   // biome-ignore lint/suspicious/noExplicitAny: the schema decides the types; the generated wrappers state them
   call(operator: number, ...values: unknown[]): any;
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  callNumbers(): any;
   repeat(operator: number, count: number, ...values: unknown[]): number;
   release(handle: Handle): void;
   releaseAll(handles: Float64Array, count: number): void;
@@ -71,6 +73,9 @@ export interface Native {
   interrupts(): number;
 }
 
+/** The operator, the number of arguments, and the arguments of `callNumbers`; then its result. */
+export const sharedNumbers = new Float64Array(34);
+
 /**
  * Settings that libtorch and its libraries read once, when they are loaded. What the user has set stays.
  * Debian's libtorch picks AVX2 kernels even where the processor has AVX-512, which is up to 1.8 times slower, and it takes
@@ -107,7 +112,7 @@ function load(): Native {
       { cause },
     );
   }
-  native.initialize(TorchError);
+  native.initialize(TorchError, sharedNumbers);
   native.setThreads(threads);
   return native;
 }
