@@ -1,12 +1,18 @@
 // Lists the exported functions, and nothing else but the hand-over of the error class.
 #include "addon.h"
 
+#include <atomic>
+
 #include "convert.h"
 
 namespace addon {
 namespace {
 
 napi_ref torchErrorClass = nullptr;
+
+// The tables of tensors and operators are one for the process, and not locked: operators run on many threads by
+// themselves, so one thread that calls them is enough.
+std::atomic<bool> inUse{false};
 
 // initialize(TorchError, numbers): the class that failures are thrown as, and memory for callNumbers()
 napi_value initialize(napi_env env, napi_callback_info info) {
@@ -35,6 +41,11 @@ void throwTorchError(napi_env env, const std::string& message) {
 
 NAPI_MODULE_INIT() {
   using namespace addon;
+  if (inUse.exchange(true)) {
+    napi_throw_error(env, nullptr, "another thread of this process has loaded it, and only one can; use a process of its own");
+    return nullptr;
+  }
+  napi_add_env_cleanup_hook(env, [](void*) { inUse = false; }, nullptr);
   const struct {
     const char* name;
     napi_callback function;

@@ -1,5 +1,17 @@
+import { once } from "node:events";
 import { setTimeout } from "node:timers/promises";
-import { catchInterrupts, engineReport, hasOperator, interruptCount, operatorSchemas, setThreads } from "@stf/torch";
+import { Worker } from "node:worker_threads";
+import {
+  catchInterrupts,
+  engineReport,
+  hasOperator,
+  interruptCount,
+  ones,
+  operatorSchemas,
+  scope,
+  setThreads,
+} from "@stf/torch";
+import { addonPath } from "@stf/torch/installation";
 import { expect, test } from "vitest";
 
 test("the report describes this libtorch", () => {
@@ -49,4 +61,11 @@ test("interrupts are counted while caught, and then go where they went before", 
     catchInterrupts(false);
     process.off("SIGINT", listener);
   }
+});
+
+test("a second thread is refused: the tables of tensors are not locked", async () => {
+  const worker = new Worker(`require(${JSON.stringify(addonPath)})`, { eval: true });
+  const [error] = (await once(worker, "error")) as [Error];
+  expect(error.message).toMatch(/another thread/);
+  expect(scope(() => ones([3]).sum().item())).toBe(3);
 });
