@@ -13,14 +13,40 @@ export { withMirrorImages } from "./data/mirror.js";
 export { type DatasetOptions, openDataset } from "./data/open.js";
 export { DataOrder, drawPool } from "./data/order.js";
 export { VectorBank } from "./data/vector-bank.js";
-export type { Architecture } from "./networks/architectures.js";
+export {
+  type Architecture,
+  defaultSizes,
+  type NetworkSize,
+  type PreconditioningName,
+} from "./networks/architectures.js";
 export { buildDenoiser, type NetworkConfig } from "./networks/build.js";
-export { Denoiser, oneHot, type Precision } from "./networks/denoiser.js";
+export { Denoiser, type Precision } from "./networks/denoiser.js";
+export { DhariwalUNet, type DhariwalUNetOptions } from "./networks/dhariwal-unet.js";
 export { FourierEmbedding, PositionalEmbedding } from "./networks/embedding.js";
-export { type Coefficients, edmPreconditioning, type Preconditioning } from "./networks/precondition.js";
-export { type Conditions, SongUNet, type SongUNetOptions } from "./networks/song-unet.js";
-export { logNormalLevels, type NoiseLevels } from "./processes/noise-levels.js";
-export { edmProcess, type Process } from "./processes/process.js";
+export { Mlp, type MlpOptions } from "./networks/mlp.js";
+export { type Conditions, type Network, oneHot } from "./networks/network.js";
+export {
+  type Coefficients,
+  edmPreconditioning,
+  flowPreconditioning,
+  iddpmPreconditioning,
+  type Preconditioning,
+  subVpPreconditioning,
+  vePreconditioning,
+  vpPreconditioning,
+} from "./networks/precondition.js";
+export { SongUNet, type SongUNetOptions } from "./networks/song-unet.js";
+export { logNormalLevels, type NoiseLevels, oneOfLevels, uniformTimes } from "./processes/noise-levels.js";
+export { convertOutput, type Output } from "./processes/outputs.js";
+export {
+  type BetaOptions,
+  edmProcess,
+  flowProcess,
+  type Process,
+  subVpProcess,
+  veProcess,
+  vpProcess,
+} from "./processes/process.js";
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
 export { InputError, UsageError } from "./run/errors.js";
 export type { Statistic, StatsLine } from "./run/format.js";

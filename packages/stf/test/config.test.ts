@@ -73,7 +73,7 @@ describe("refused, in one line that names the option, what it takes, and what wa
     ["duration", "0", /above 0/],
     ["timeLimit", "0", /above 0/],
     ["arch", "vgg", /ddpmpp, ncsnpp/],
-    ["precond", "vp", /edm/],
+    ["precond", "ddpm", /edm/],
     ["stf", "maybe", /1 or 0/],
     ["cres", "1,x", /list of whole numbers/],
     ["cres", "0", /at least 1/],

@@ -4,8 +4,11 @@ import { arange, grad, type Module, manualSeed, memory, noGrad, rand, scope, typ
 import { afterAll, describe, expect, test } from "vitest";
 import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
 import { Denoiser } from "../src/networks/denoiser.js";
+import { DhariwalUNet } from "../src/networks/dhariwal-unet.js";
 import { PositionalEmbedding } from "../src/networks/embedding.js";
-import { edmPreconditioning, type Preconditioning } from "../src/networks/precondition.js";
+import { Mlp } from "../src/networks/mlp.js";
+import { oneHot } from "../src/networks/network.js";
+import { edmPreconditioning, vePreconditioning } from "../src/networks/precondition.js";
 import { Resample, ResamplingConv2d } from "../src/networks/resample.js";
 import { SongUNet } from "../src/networks/song-unet.js";
 import { type BlockStyle, groupsFor, UNetBlock } from "../src/networks/unet-block.js";
@@ -132,14 +135,9 @@ describe("a DDPM++ network gives the published numbers", () => {
 
 test("an NCSN++ network gives the published numbers", () => {
   const file = golden("ve-ncsnpp");
-  // The preconditioning of the file: D = x + sigma F(x; ln(sigma / 2)).
-  const varianceExploding: Preconditioning = {
-    ...edmPreconditioning(),
-    coefficients: (sigma) => ({ skip: 1, out: sigma, in: 1, noise: Math.log(sigma / 2) }),
-  };
   const options = { modelChannels: 16, channelMult: [1, 1], numBlocks: 1, attnResolutions: [4], ...ncsnpp };
   const network = new SongUNet({ resolution: 8, inChannels: 3, outChannels: 3, ...options });
-  const denoiser = new Denoiser(network, varianceExploding).eval();
+  const denoiser = new Denoiser(network, vePreconditioning()).eval();
   const state = new Map([...file.tensors].filter(([name]) => name.startsWith("model.")));
   expect([...denoiser.stateDict().keys()].sort()).toEqual([...state.keys()].sort());
   denoiser.loadStateDict(state);
@@ -319,6 +317,102 @@ describe("gradients agree with finite differences", () => {
     for (const leaf of [x, noise, labels, augmentLabels]) leaf.dispose();
     network.dispose();
   });
+});
+
+test.each(["adm", "mlp"] as const)("gradients of %s agree with finite differences", (arch) => {
+  const shared = { labelDim: 3, augmentDim: 4 };
+  const network =
+    arch === "mlp"
+      ? new Mlp({ inputs: 8, outputs: 8, width: 12, hiddenLayers: 2, ...shared })
+      : new DhariwalUNet({
+          resolution: 4,
+          inChannels: 2,
+          outChannels: 2,
+          modelChannels: 8,
+          channelMult: [1, 8],
+          numBlocks: 1,
+          attnResolutions: [2],
+          dropout: 0,
+          ...shared,
+        });
+  randomizeInFloat64(network, 170);
+  const size = arch === "mlp" ? 2 : 4;
+  const x = normals([2, 2, size, size], 3).requiresGrad_();
+  const noise = normals([2], 4).requiresGrad_();
+  const labels = normals([2, 3], 5).requiresGrad_();
+  const augmentLabels = normals([2, 4], 6).requiresGrad_();
+  const inputs = { x: [x], noise: [noise], labels: [labels], augmentLabels: [augmentLabels] };
+  checkDirections(
+    () => network.forward(x, noise, { labels, augmentLabels }),
+    new Map([...Object.entries(inputs), ...parameterGroups(network, 2)]),
+  );
+  for (const leaf of [x, noise, labels, augmentLabels]) leaf.dispose();
+  network.dispose();
+});
+
+describe("adm", () => {
+  const config: NetworkConfig = {
+    arch: "adm",
+    precond: "edm",
+    shape: { channels: 3, height: 16, width: 16 },
+    modelChannels: 16,
+    channelMult: [1, 4],
+    numBlocks: 1,
+    attnResolutions: [32, 16, 8],
+    dropout: 0.1,
+    labelDim: 10,
+  };
+
+  test("has the published names and sizes; a head of attention for every 64 channels", () => {
+    const denoiser = buildDenoiser(config);
+    expect(denoiser.stateDict().size).toBe(149);
+    expect(denoiser.parameterCount).toBe(642_131);
+    const names = [...denoiser.stateDict().keys()];
+    expect(names).toContain("model.enc.8x8_block0.qkv.weight");
+    expect(names).toContain("model.dec.8x8_block1.qkv.weight");
+    expect(names.filter((name) => name.includes("16x16") && name.includes("qkv"))).toEqual([]);
+    expect(names).toContain("model.map_label.weight");
+    expect(names).not.toContain("model.map_label.bias");
+    denoiser.dispose();
+  });
+
+  test("starts with an output of nothing but its skip, and labels of unit variance", () => {
+    manualSeed(4);
+    const denoiser = buildDenoiser(config);
+    scope(() => {
+      const x = normals([2, 3, 16, 16], 1, "float32");
+      const sigma = Float64Array.of(0.3, 4);
+      const found = denoiser.forward(x, sigma, { labels: oneHot([1, 7], 10, x) });
+      const skip = tensor(
+        Float64Array.from(sigma, (level) => 0.25 / (level ** 2 + 0.25)),
+        { shape: [2, 1, 1, 1], dtype: "float32" },
+      );
+      expect(maxDeviation(found, x.mul(skip))).toBeLessThan(1e-6);
+      const weights = denoiser.stateDict().get("model.map_label.weight")!;
+      expect(Math.abs(weights.square().mean().item() - 1)).toBeLessThan(0.25);
+    });
+    denoiser.dispose();
+  });
+});
+
+test("iDDPM doubles the channels of the output and stores its levels", () => {
+  const denoiser = buildDenoiser({
+    arch: "ddpmpp",
+    precond: "iddpm",
+    shape: { channels: 1, height: 8, width: 8 },
+    modelChannels: 8,
+    channelMult: [1],
+    numBlocks: 1,
+    attnResolutions: [],
+    dropout: 0,
+  });
+  const state = denoiser.stateDict();
+  expect(state.get("u")!.shape).toEqual([1001]);
+  expect(state.get("model.dec.8x8_aux_conv.weight")!.shape).toEqual([2, 8, 3, 3]);
+  scope(() => {
+    expect(denoiser.forward(normals([2, 1, 8, 8], 1, "float32"), Float64Array.of(0.1, 3)).shape).toEqual([2, 1, 8, 8]);
+  });
+  denoiser.dispose();
 });
 
 describe("sizes that do not fit", () => {

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ImageBank } from "../src/data/image-bank.js";
 import { DataOrder } from "../src/data/order.js";
 import type { NetworkConfig } from "../src/networks/build.js";
-import { oneHot } from "../src/networks/denoiser.js";
+import { oneHot } from "../src/networks/network.js";
 import { logNormalLevels } from "../src/processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
 import type { StatsLine } from "../src/run/format.js";

@@ -151,7 +151,9 @@ export function folderName(description: Description<string | null>): Field<strin
 }
 
 /** Whole numbers and inclusive ranges: "1,2,5-10". */
-export function integers(description: Description<readonly number[]> & { min: number }): Field<readonly number[]> {
+export function integers<T extends readonly number[] | null = readonly number[]>(
+  description: Description<T> & { min: number },
+): Field<T | readonly number[]> {
   return {
     placeholder: "N,N-N,...",
     ...description,

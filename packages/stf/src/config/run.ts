@@ -4,13 +4,14 @@ import { Generator } from "@stf/torch";
 import type { ImageBank } from "../data/image-bank.js";
 import { classCount } from "../data/labels.js";
 import { DataOrder } from "../data/order.js";
+import { defaultSizes } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
-import { logNormalLevels } from "../processes/noise-levels.js";
 import { UsageError } from "../run/errors.js";
 import { denoisingTarget } from "../targets/denoising.js";
 import { classMembers } from "../targets/references.js";
 import { stableFieldTarget } from "../targets/stable-field.js";
 import type { LoopOptions } from "../training/loop.js";
+import { trainingLevels } from "../training/noise-levels.js";
 import type { TrainingData, TrainingSettings } from "../training/step.js";
 import type { TrainOptions } from "./train-options.js";
 
@@ -18,14 +19,15 @@ import type { TrainOptions } from "./train-options.js";
 export type ResolvedOptions = TrainOptions & { readonly seed: number; readonly data: string };
 
 export function networkConfig(options: TrainOptions, bank: ImageBank): NetworkConfig {
+  const size = defaultSizes[options.arch];
   return {
     arch: options.arch,
     precond: options.precond,
     shape: bank.shape,
-    modelChannels: options.cbase,
-    channelMult: options.cres,
-    numBlocks: options.numBlocks,
-    attnResolutions: options.attn,
+    modelChannels: options.cbase ?? size.modelChannels,
+    channelMult: options.cres ?? size.channelMult,
+    numBlocks: options.numBlocks ?? size.numBlocks,
+    attnResolutions: options.attn ?? size.attnResolutions,
     dropout: options.dropout,
     labelDim: options.cond ? classCount(bank) : 0,
   };
@@ -64,7 +66,8 @@ export function trainingSettings(options: ResolvedOptions): TrainingSettings {
     learningRate: { peak: options.lr, rampup: millions(options.lrRampup) },
     ema: { halflife: millions(options.ema), rampupRatio: 0.05 },
     lossScaling: options.ls,
-    noiseLevels: logNormalLevels(-1.2, 1.2),
+    noiseLevels: trainingLevels[options.precond](),
+    labelDropout: options.cond ? options.labelDropout : 0,
     target: options.stf ? stableFieldTarget() : denoisingTarget,
     references: options.stf ? options.rbatch : 1,
   };

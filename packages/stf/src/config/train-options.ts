@@ -1,6 +1,6 @@
 /** The options of `stf train`. Where the published tools have an option, ours has the same name and default. */
 
-import { architectures } from "../networks/architectures.js";
+import { architectures, preconditionings } from "../networks/architectures.js";
 import { choice, device, flag, folderName, integer, integerOr, integers, number, text, type Values } from "./fields.js";
 
 export const trainFields = {
@@ -26,8 +26,17 @@ export const trainFields = {
     default: "class",
     help: "with --cond, references share the sample's class; any: the published behavior, which is biased",
   }),
+  labelDropout: number({
+    default: 0,
+    min: 0,
+    max: 1,
+    help: "with --cond, share of samples whose label is withheld, as guidance needs it",
+  }),
   arch: choice(architectures, { default: "ddpmpp", help: "network family" }),
-  precond: choice(["edm"], { default: "edm", help: "preconditioning and loss" }),
+  precond: choice(preconditionings, {
+    default: "edm",
+    help: "process, preconditioning and loss that belong together",
+  }),
   duration: number({ default: 200, above: 0, help: "length of the training, in millions of images" }),
   timeLimit: number<number | null>({ default: null, above: 0, help: "stop training after this many minutes" }),
   batch: integer({ default: 512, min: 1, help: "images per step" }),
@@ -36,10 +45,26 @@ export const trainFields = {
     min: 1,
     help: "images that go through the network at once; the gradient stays that of the whole batch",
   }),
-  cbase: integer({ default: 128, min: 4, help: "channels of the network at full resolution" }),
-  cres: integers({ default: [2, 2, 2], min: 1, help: "multiples of the channels at each resolution" }),
-  numBlocks: integer({ default: 4, min: 1, help: "residual blocks at each resolution" }),
-  attn: integers({ default: [16], min: 0, help: "resolutions with self-attention; 0 for none" }),
+  cbase: integer<number | null>({
+    default: null,
+    min: 4,
+    help: "channels at full resolution; 128 for ddpmpp, ncsnpp and mlp, 192 for adm when left out",
+  }),
+  cres: integers<readonly number[] | null>({
+    default: null,
+    min: 1,
+    help: "multiples of the channels at each resolution; 2,2,2, for adm 1,2,3,4 when left out",
+  }),
+  numBlocks: integer<number | null>({
+    default: null,
+    min: 1,
+    help: "residual blocks at each resolution, hidden layers of an mlp; 4, for adm and mlp 3 when left out",
+  }),
+  attn: integers<readonly number[] | null>({
+    default: null,
+    min: 0,
+    help: "resolutions with self-attention; 0 for none; 16, for adm 32,16,8 when left out",
+  }),
   lr: number({ default: 1e-3, above: 0, help: "peak learning rate of Adam" }),
   lrRampup: number({ default: 10, min: 0, help: "length of the learning rate's linear rise, in millions of images" }),
   ema: number({ default: 0.5, min: 0, help: "halflife of the averaged weights, in millions of images" }),

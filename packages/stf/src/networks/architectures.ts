@@ -1,5 +1,31 @@
-/** Network families by name. Apart from the networks themselves, so that asking for help does not load libtorch. */
+/** Networks by name. Apart from the networks themselves, so that asking for help does not load libtorch. */
 
-export const architectures = ["ddpmpp", "ncsnpp"] as const;
+export const architectures = ["ddpmpp", "ncsnpp", "adm", "mlp"] as const;
 
 export type Architecture = (typeof architectures)[number];
+
+export const preconditionings = ["edm", "vp", "ve", "subvp", "flow", "iddpm"] as const;
+
+export type PreconditioningName = (typeof preconditionings)[number];
+
+/** What makes a network larger or smaller. */
+export interface NetworkSize {
+  /** Channels at full resolution; the width of a hidden layer of an mlp. */
+  readonly modelChannels: number;
+  /** Width of each resolution as a multiple of that. */
+  readonly channelMult: readonly number[];
+  /** Residual blocks at each resolution; hidden layers of an mlp. */
+  readonly numBlocks: number;
+  /** Resolutions with self-attention. */
+  readonly attnResolutions: readonly number[];
+}
+
+const songSize: NetworkSize = { modelChannels: 128, channelMult: [2, 2, 2], numBlocks: 4, attnResolutions: [16] };
+
+/** The published sizes, for CIFAR-10 (ddpmpp, ncsnpp) and ImageNet 64 (adm). */
+export const defaultSizes: Readonly<Record<Architecture, NetworkSize>> = {
+  ddpmpp: songSize,
+  ncsnpp: songSize,
+  adm: { modelChannels: 192, channelMult: [1, 2, 3, 4], numBlocks: 3, attnResolutions: [32, 16, 8] },
+  mlp: { modelChannels: 128, channelMult: [1], numBlocks: 3, attnResolutions: [] },
+};

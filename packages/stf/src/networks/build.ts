@@ -2,27 +2,36 @@
 
 import type { ImageShape } from "../data/bank.js";
 import { UsageError } from "../run/errors.js";
-import type { Architecture } from "./architectures.js";
+import type { Architecture, NetworkSize, PreconditioningName } from "./architectures.js";
 import { Denoiser, type Precision } from "./denoiser.js";
-import { edmPreconditioning } from "./precondition.js";
+import { DhariwalUNet } from "./dhariwal-unet.js";
+import { Mlp } from "./mlp.js";
+import type { Network } from "./network.js";
+import {
+  edmPreconditioning,
+  flowPreconditioning,
+  iddpmPreconditioning,
+  type Preconditioning,
+  subVpPreconditioning,
+  vePreconditioning,
+  vpPreconditioning,
+} from "./precondition.js";
 import { SongUNet, type SongUNetOptions } from "./song-unet.js";
 
 /** A network's shape, as stored in its checkpoint. */
-export interface NetworkConfig {
+export interface NetworkConfig extends NetworkSize {
   readonly arch: Architecture;
-  readonly precond: "edm";
+  readonly precond: PreconditioningName;
   readonly shape: ImageShape;
-  readonly modelChannels: number;
-  readonly channelMult: readonly number[];
-  readonly numBlocks: number;
-  readonly attnResolutions: readonly number[];
   readonly dropout: number;
   /** Number of classes; 0, the default, for an unconditional network. */
   readonly labelDim?: number;
+  /** Width of the augmentation labels; 0, the default, for none. */
+  readonly augmentDim?: number;
 }
 
 /** What the names stand for (Karras et al. 2022, table 1 and appendix F). */
-const architectureOptions = {
+const songOptions = {
   ddpmpp: {
     embeddingType: "positional",
     encoderType: "standard",
@@ -37,7 +46,16 @@ const architectureOptions = {
     channelMultNoise: 2,
     resampleFilter: [1, 3, 3, 1],
   },
-} as const satisfies Record<Architecture, Partial<SongUNetOptions>>;
+} as const satisfies Partial<Record<Architecture, Partial<SongUNetOptions>>>;
+
+const preconditioningOf: Readonly<Record<PreconditioningName, () => Preconditioning>> = {
+  edm: edmPreconditioning,
+  vp: vpPreconditioning,
+  ve: vePreconditioning,
+  subvp: subVpPreconditioning,
+  flow: flowPreconditioning,
+  iddpm: iddpmPreconditioning,
+};
 
 /** @throws UsageError when the images cannot be halved as often as the network wants. */
 function checkResolution({ height, width }: ImageShape, levels: number): void {
@@ -52,26 +70,43 @@ function checkResolution({ height, width }: ImageShape, levels: number): void {
   }
 }
 
+function buildNetwork(config: NetworkConfig): Network {
+  const { arch, shape, precond, modelChannels, numBlocks, labelDim = 0, augmentDim = 0 } = config;
+  // An improved DDPM estimates a variance for every channel too.
+  const outChannels = precond === "iddpm" ? 2 * shape.channels : shape.channels;
+  if (arch === "mlp") {
+    const area = shape.height * shape.width;
+    return new Mlp({
+      inputs: shape.channels * area,
+      outputs: outChannels * area,
+      width: modelChannels,
+      hiddenLayers: numBlocks,
+      labelDim,
+      augmentDim,
+    });
+  }
+  checkResolution(shape, config.channelMult.length);
+  if (modelChannels % 4 !== 0) throw new UsageError(`--cbase must be a multiple of 4, found ${modelChannels}`);
+  const options = {
+    resolution: shape.height,
+    inChannels: shape.channels,
+    outChannels,
+    labelDim,
+    augmentDim,
+    modelChannels,
+    channelMult: config.channelMult,
+    numBlocks,
+    attnResolutions: config.attnResolutions,
+    dropout: config.dropout,
+  };
+  return arch === "adm" ? new DhariwalUNet(options) : new SongUNet({ ...options, ...songOptions[arch] });
+}
+
 /**
  * A network with fresh weights from the global random generator.
  *
  * @throws UsageError when the configuration does not fit the images.
  */
 export function buildDenoiser(config: NetworkConfig, { precision = "fp32" }: { precision?: Precision } = {}): Denoiser {
-  const { arch, shape, modelChannels, channelMult, numBlocks, attnResolutions, dropout, labelDim = 0 } = config;
-  checkResolution(shape, channelMult.length);
-  if (modelChannels % 4 !== 0) throw new UsageError(`--cbase must be a multiple of 4, found ${modelChannels}`);
-  const network = new SongUNet({
-    resolution: shape.height,
-    inChannels: shape.channels,
-    outChannels: shape.channels,
-    modelChannels,
-    channelMult,
-    numBlocks,
-    attnResolutions,
-    dropout,
-    labelDim,
-    ...architectureOptions[arch],
-  });
-  return new Denoiser(network, edmPreconditioning(), { precision });
+  return new Denoiser(buildNetwork(config), preconditioningOf[config.precond](), { precision });
 }

@@ -1,32 +1,11 @@
-import { type Device, type DType, Module, scope, type Tensor, tensor } from "@stf/torch";
+import { type DType, Module, scope, type Tensor, tensor } from "@stf/torch";
+import type { Conditions, Network } from "./network.js";
 import type { Coefficients, Preconditioning } from "./precondition.js";
-import type { Conditions, SongUNet } from "./song-unet.js";
 
 /** The dtype of activations; parameters, losses and targets are float32 in any case. */
 export type Precision = "fp32" | "bf16";
 
 const activationDtypes = { fp32: "float32", bf16: "bfloat16" } as const satisfies Record<Precision, DType>;
-
-/**
- * Classes as rows that are 1 in one place, `[B, labelDim]`: what a class-conditional network takes. A negative class gives a
- * row of zeros, no class in particular.
- *
- * @param like - gives the dtype and the device
- * @throws RangeError for a class of `labelDim` or above
- */
-export function oneHot(
-  classes: ArrayLike<number>,
-  labelDim: number,
-  { dtype, device }: { readonly dtype: DType; readonly device: Device },
-): Tensor {
-  const values = new Float64Array(classes.length * labelDim);
-  for (let row = 0; row < classes.length; row++) {
-    const label = classes[row] as number;
-    if (label >= labelDim) throw new RangeError(`a class must be below ${labelDim}, found ${label}`);
-    if (label >= 0) values[row * labelDim + label] = 1;
-  }
-  return tensor(values, { shape: [classes.length, labelDim], dtype, device });
-}
 
 /**
  * The denoiser D(x; sigma): a network with its preconditioning. An estimate of the clean image behind x = y + sigma eps.
@@ -36,10 +15,10 @@ export function oneHot(
 export class Denoiser extends Module {
   readonly preconditioning: Preconditioning;
   readonly precision: Precision;
-  private readonly network: SongUNet;
+  private readonly network: Network;
 
   constructor(
-    network: SongUNet,
+    network: Network,
     preconditioning: Preconditioning,
     { precision = "fp32" }: { precision?: Precision } = {},
   ) {
@@ -47,6 +26,9 @@ export class Denoiser extends Module {
     this.network = this.registerModule("model", network);
     this.preconditioning = preconditioning;
     this.precision = precision;
+    // Stored by the published networks, so a part of the state dict.
+    const { levels } = preconditioning;
+    if (levels) this.registerBuffer("u", tensor(levels, { dtype: "float32" }));
   }
 
   /** Number of classes that the network tells apart; 0 for an unconditional one. */
@@ -70,7 +52,9 @@ export class Denoiser extends Module {
         );
       const activations = dtype === "float64" ? dtype : activationDtypes[this.precision];
       const input = x.mul(column("in")).to({ dtype: activations, memoryFormat: "channelsLast" });
-      const raw = this.network.forward(input, column("noise").flatten(), conditions);
+      const output = this.network.forward(input, column("noise").flatten(), conditions);
+      // Some networks estimate a variance in further channels, which nothing here asks for.
+      const raw = output.narrow(1, 0, x.size(1));
       return x.mul(column("skip")).add_(raw.to({ dtype }).mul(column("out")));
     });
   }

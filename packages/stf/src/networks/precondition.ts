@@ -1,6 +1,9 @@
 /** Preconditioning: what the raw network F sees, and how its output becomes the denoiser D. */
 
-/** D(x; sigma) = skip x + out F(in x; noise), and the loss weight that goes with it. */
+import { arange, scope } from "@stf/torch";
+import { flowProcess, subVpProcess, vpProcess } from "../processes/process.js";
+
+/** D(x; sigma) = skip x + out F(in x; noise), with x = y + sigma eps, the unscaled noisy image. */
 export interface Coefficients {
   readonly skip: number;
   readonly out: number;
@@ -17,6 +20,8 @@ export interface Preconditioning {
   coefficients(sigma: number): Coefficients;
   /** lambda(sigma): the weight of the squared error of D at this noise level. */
   lossWeight(sigma: number): number;
+  /** The only noise levels that the network knows, descending to 0; absent when it knows all. */
+  readonly levels?: Float64Array;
 }
 
 /** EDM's preconditioning (Karras et al. 2022, table 1). `sigmaData` is the standard deviation of the data. */
@@ -34,4 +39,126 @@ export function edmPreconditioning({ sigmaData = 0.5 }: { sigmaData?: number } =
     }),
     lossWeight: (sigma) => total(sigma) / (sigma * sigmaData) ** 2,
   };
+}
+
+/** Every network whose output estimates the noise is trained with equal weight on its errors. */
+const noiseWeight = (sigma: number): number => 1 / sigma ** 2;
+
+/** The variance-preserving one (Song et al. 2021, in the form of Karras et al. 2022, table 1): F estimates the noise. */
+export function vpPreconditioning({ timeSteps = 1000, epsilon = 1e-5 } = {}): Preconditioning {
+  const process = vpProcess();
+  return {
+    name: "vp",
+    sigmaMin: process.sigma(epsilon),
+    sigmaMax: process.sigma(1),
+    coefficients: (sigma) => ({
+      skip: 1,
+      out: -sigma,
+      in: 1 / Math.sqrt(sigma ** 2 + 1),
+      noise: (timeSteps - 1) * process.sigmaInverse(sigma),
+    }),
+    lossWeight: noiseWeight,
+  };
+}
+
+/** The variance-exploding one (Song et al. 2021, in the form of Karras et al. 2022, table 1): -F estimates the noise. */
+export function vePreconditioning({ sigmaMin = 0.02, sigmaMax = 100 } = {}): Preconditioning {
+  return {
+    name: "ve",
+    sigmaMin,
+    sigmaMax,
+    coefficients: (sigma) => ({ skip: 1, out: sigma, in: 1, noise: Math.log(sigma / 2) }),
+    lossWeight: noiseWeight,
+  };
+}
+
+/** The sub-variance-preserving one (Song et al. 2021): F sees x_t and 999 t, and estimates the noise. */
+export function subVpPreconditioning({ epsilon = 1e-5 } = {}): Preconditioning {
+  const process = subVpProcess();
+  return {
+    name: "subvp",
+    sigmaMin: process.sigma(epsilon),
+    sigmaMax: process.sigma(1),
+    coefficients: (sigma) => {
+      const t = process.sigmaInverse(sigma);
+      return { skip: 1, out: -sigma, in: process.scale(t), noise: 999 * t };
+    },
+    lossWeight: noiseWeight,
+  };
+}
+
+/**
+ * Flow matching: F sees x_t = (1 - t) y + t eps and 999 t, and estimates the velocity eps - y, all errors of which weigh
+ * the same. D = x_t - t F.
+ */
+export function flowPreconditioning({ epsilon = 1e-4 } = {}): Preconditioning {
+  return {
+    name: "flow",
+    sigmaMin: flowProcess.sigma(epsilon),
+    sigmaMax: flowProcess.sigma(1 - epsilon),
+    coefficients: (sigma) => {
+      const t = flowProcess.sigmaInverse(sigma);
+      return { skip: 1 - t, out: -t, in: 1 - t, noise: 999 * t };
+    },
+    lossWeight: (sigma) => 1 / flowProcess.sigmaInverse(sigma) ** 2,
+  };
+}
+
+/**
+ * The improved DDPM of Nichol and Dhariwal (2021, in the form of Karras et al. 2022, table 1): F knows `timeSteps` noise
+ * levels of the cosine schedule, is told their number, and its first half of channels estimates the noise.
+ */
+export function iddpmPreconditioning({ timeSteps = 1000 } = {}): Preconditioning {
+  const levels = iddpmLevels(timeSteps);
+  return {
+    name: "iddpm",
+    sigmaMin: levels[timeSteps - 1] as number,
+    sigmaMax: levels[0] as number,
+    coefficients: (sigma) => ({
+      skip: 1,
+      out: -sigma,
+      in: 1 / Math.sqrt(sigma ** 2 + 1),
+      noise: timeSteps - 1 - nearestLevel(levels, sigma),
+    }),
+    lossWeight: noiseWeight,
+    levels,
+  };
+}
+
+/**
+ * u_M = 0 and u_(j-1) = sqrt((u_j² + 1) / max(abar_(j-1) / abar_j, 0.001) - 1) with abar_j = sin²(pi/2 j / M / 1.008), the
+ * `timeSteps + 1` levels. Every operation is rounded to float32, as it was where the published networks were made: the
+ * recursion is so sensitive at its small end that exact arithmetic gives levels that are off by 5e-4.
+ */
+function iddpmLevels(timeSteps: number): Float64Array {
+  const { fround } = Math;
+  const alphaBar = scope(() => {
+    const steps = arange(0, timeSteps + 1, 1, { dtype: "float32" });
+    const angles = steps
+      .mul_(0.5 * Math.PI)
+      .div_(timeSteps)
+      .div_(1.008);
+    return angles.sin_().square_().toFloat64Array();
+  });
+  const levels = new Float64Array(timeSteps + 1);
+  for (let j = timeSteps; j > 0; j--) {
+    const ratio = Math.max(fround((alphaBar[j - 1] as number) / (alphaBar[j] as number)), fround(0.001));
+    const total = fround(fround((levels[j] as number) ** 2) + 1);
+    levels[j - 1] = fround(Math.sqrt(fround(fround(total / ratio) - 1)));
+  }
+  return levels;
+}
+
+/** Index of the level closest to sigma, which is taken as a float32 number as networks take it; the first of two. */
+export function nearestLevel(levels: Float64Array, sigma: number): number {
+  const wanted = Math.fround(sigma);
+  let low = 0;
+  let high = levels.length - 1;
+  // levels[low] >= wanted >= levels[high], where that is possible
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if ((levels[middle] as number) >= wanted) low = middle;
+    else high = middle;
+  }
+  return (levels[low] as number) - wanted <= wanted - (levels[high] as number) ? low : high;
 }

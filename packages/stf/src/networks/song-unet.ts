@@ -15,6 +15,7 @@ import {
   xavierUniform,
 } from "@stf/torch";
 import { FourierEmbedding, PositionalEmbedding } from "./embedding.js";
+import type { Conditions, Network } from "./network.js";
 import { Resample, ResamplingConv2d } from "./resample.js";
 import { type BlockStyle, groupsFor, type Initializers, UNetBlock } from "./unet-block.js";
 
@@ -45,14 +46,6 @@ export interface SongUNetOptions {
   /** Whether the decoder sums an image over its levels. */
   readonly decoderType?: "standard" | "skip";
   readonly resampleFilter?: readonly number[];
-}
-
-/** Conditions of one forward pass beside the noise. */
-export interface Conditions {
-  /** One-hot or real-valued class labels, `[B, labelDim]`. */
-  labels?: Tensor | undefined;
-  /** Augmentation labels, `[B, augmentDim]`; absent means unaugmented. */
-  augmentLabels?: Tensor | undefined;
 }
 
 /** A part of the encoder; every output but the pyramid's own is kept as a skip for the decoder. */
@@ -91,8 +84,7 @@ function zerosLikeDrawn(drawn: Initializer): Initializer {
  * Shapes: input `[B, inChannels, R, R]`, noise labels `[B]`, output `[B, outChannels, R, R]`. State-dict keys are those of
  * the published networks.
  */
-export class SongUNet extends Module {
-  /** Number of classes; 0 for an unconditional network. */
+export class SongUNet extends Module implements Network {
   readonly labelDim: number;
   private readonly mapNoise: PositionalEmbedding | FourierEmbedding;
   private readonly mapLabel: Linear | undefined;

@@ -1,6 +1,7 @@
 /** The law of the noise level in training. */
 
 import type { KeyedRandom } from "../random/keyed.js";
+import type { Process } from "./process.js";
 
 /** Draws one noise level. */
 export type NoiseLevels = (random: KeyedRandom) => number;
@@ -10,3 +11,15 @@ export const logNormalLevels =
   (mean: number, deviation: number): NoiseLevels =>
   (random) =>
     Math.exp(mean + deviation * random.normal());
+
+/** The noise level at a time that is uniform between `first` and `last`. */
+export const uniformTimes =
+  ({ sigma }: Process, first: number, last: number): NoiseLevels =>
+  (random) =>
+    sigma(first + (last - first) * random.uniform());
+
+/** One of a few levels, all equally likely. */
+export const oneOfLevels =
+  (levels: ArrayLike<number>): NoiseLevels =>
+  (random) =>
+    levels[random.integer(levels.length)] as number;

@@ -1,21 +1,119 @@
 /**
  * A noise process: how images turn into noise. x_t = s(t) (y + sigma(t) eps), with y the clean image and eps standard
- * normal (Karras et al. 2022, equation 1). Networks and targets see the unscaled x_t / s(t) = y + sigma eps.
+ * normal (Karras et al. 2022, equation 1). Networks and targets see the unscaled x_t / s(t) = y + sigma eps. In the
+ * notation N(x_t; alpha y, std²) of Song et al. (2021), alpha = s and std = s sigma.
  */
 export interface Process {
   readonly name: string;
-  /** Noise level at time t. */
+  /** The largest time; the smallest is 0, where there is no noise. */
+  readonly end: number;
+  /** Noise level at time t; it rises with t. */
   sigma(t: number): number;
+  /** d sigma / d t */
+  sigmaDerivative(t: number): number;
   /** The time at which the noise level is sigma. */
   sigmaInverse(sigma: number): number;
   /** Signal scale s(t). */
   scale(t: number): number;
+  /** d s / d t */
+  scaleDerivative(t: number): number;
 }
 
-/** The process of EDM: the time is the noise level, and the signal keeps its scale. */
+/** The process of EDM (Karras et al. 2022): the time is the noise level, and the signal keeps its scale. */
 export const edmProcess: Process = {
   name: "edm",
+  end: Number.POSITIVE_INFINITY,
   sigma: (t) => t,
+  sigmaDerivative: () => 1,
   sigmaInverse: (sigma) => sigma,
   scale: () => 1,
+  scaleDerivative: () => 0,
+};
+
+/**
+ * The variance-exploding process (Song et al. 2021, section 3.4): sigma grows geometrically from sigmaMin to sigmaMax on
+ * [0, 1]. At t = 0 the noise is sigmaMin, not none.
+ */
+export function veProcess({ sigmaMin = 0.02, sigmaMax = 100 }: { sigmaMin?: number; sigmaMax?: number } = {}): Process {
+  const growth = Math.log(sigmaMax / sigmaMin);
+  const sigma = (t: number): number => sigmaMin * Math.exp(growth * t);
+  return {
+    name: "ve",
+    end: 1,
+    sigma,
+    sigmaDerivative: (t) => growth * sigma(t),
+    sigmaInverse: (level) => Math.log(level / sigmaMin) / growth,
+    scale: () => 1,
+    scaleDerivative: () => 0,
+  };
+}
+
+/** Drift beta(t) = betaMin + (betaMax - betaMin) t, and its integral B(t), with the time at which the integral is B. */
+interface LinearBeta {
+  beta(t: number): number;
+  integral(t: number): number;
+  inverse(integral: number): number;
+}
+
+export interface BetaOptions {
+  readonly betaMin?: number;
+  readonly betaMax?: number;
+}
+
+function linearBeta({ betaMin = 0.1, betaMax = 20 }: BetaOptions): LinearBeta {
+  const slope = betaMax - betaMin;
+  return {
+    beta: (t) => betaMin + slope * t,
+    integral: (t) => t * (betaMin + 0.5 * slope * t),
+    // The root of a quadratic, in the form that does not cancel when B is small.
+    inverse: (integral) => (2 * integral) / (Math.sqrt(betaMin ** 2 + 2 * slope * integral) + betaMin),
+  };
+}
+
+/** The variance-preserving process (Song et al. 2021, section 3.4): alpha = exp(-B/2), std² = 1 - alpha². */
+export function vpProcess(options: BetaOptions = {}): Process {
+  const { beta, integral, inverse } = linearBeta(options);
+  const scale = (t: number): number => Math.exp(-0.5 * integral(t));
+  const sigma = (t: number): number => Math.sqrt(Math.expm1(integral(t)));
+  return {
+    name: "vp",
+    end: 1,
+    sigma,
+    sigmaDerivative: (t) => (0.5 * beta(t) * Math.exp(integral(t))) / sigma(t),
+    sigmaInverse: (level) => inverse(Math.log1p(level ** 2)),
+    scale,
+    scaleDerivative: (t) => -0.5 * beta(t) * scale(t),
+  };
+}
+
+/**
+ * The sub-variance-preserving process (Song et al. 2021, section 3.4): alpha = exp(-B/2), std = 1 - alpha². So
+ * sigma = std / alpha = 2 sinh(B/2).
+ */
+export function subVpProcess(options: BetaOptions = {}): Process {
+  const { beta, integral, inverse } = linearBeta(options);
+  const scale = (t: number): number => Math.exp(-0.5 * integral(t));
+  return {
+    name: "subvp",
+    end: 1,
+    sigma: (t) => 2 * Math.sinh(0.5 * integral(t)),
+    sigmaDerivative: (t) => beta(t) * Math.cosh(0.5 * integral(t)),
+    sigmaInverse: (level) => inverse(2 * Math.asinh(0.5 * level)),
+    scale,
+    scaleDerivative: (t) => -0.5 * beta(t) * scale(t),
+  };
+}
+
+/**
+ * Linear interpolation from the image to noise, x_t = (1 - t) y + t eps, as in flow matching (Lipman et al. 2023; Liu et
+ * al. 2023).
+ */
+export const flowProcess: Process = {
+  name: "flow",
+  end: 1,
+  sigma: (t) => t / (1 - t),
+  sigmaDerivative: (t) => 1 / (1 - t) ** 2,
+  sigmaInverse: (sigma) => sigma / (1 + sigma),
+  scale: (t) => 1 - t,
+  scaleDerivative: () => -1,
 };

@@ -7,7 +7,16 @@
 const MASK = (1n << 64n) - 1n;
 
 /** What a random number is for. Equal seeds and indices give unrelated numbers for different purposes. */
-const purposes = { weights: 1, order: 2, noiseLevel: 3, noise: 4, references: 5, dropout: 6, augmentation: 7 } as const;
+const purposes = {
+  weights: 1,
+  order: 2,
+  noiseLevel: 3,
+  noise: 4,
+  references: 5,
+  dropout: 6,
+  augmentation: 7,
+  labelDropout: 8,
+} as const;
 
 export type Purpose = keyof typeof purposes;
 

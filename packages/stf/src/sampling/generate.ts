@@ -1,7 +1,8 @@
 import { noGrad, scope, type Tensor } from "@stf/torch";
 import type { ImageShape } from "../data/bank.js";
-import { type Denoiser, oneHot } from "../networks/denoiser.js";
-import type { Conditions } from "../networks/song-unet.js";
+import type { Denoiser } from "../networks/denoiser.js";
+import { type Conditions, oneHot } from "../networks/network.js";
+import { nearestLevel } from "../networks/precondition.js";
 import { type Churn, heun } from "./heun.js";
 import { SeededNoise } from "./noise.js";
 import type { Denoise, StepReport } from "./sampler.js";
@@ -22,6 +23,21 @@ export function denoiseWith(denoiser: Denoiser, conditions: Conditions = {}): De
     scope(() => denoiser.forward(x.float(), new Float64Array(x.size(0)).fill(sigma), conditions).double());
 }
 
+/** EDM's schedule inside the range of the network, on the levels that it knows when it knows only some. */
+function noiseLevels(
+  { preconditioning }: Denoiser,
+  steps: number,
+  { sigmaMin, sigmaMax, rho }: Required<KarrasOptions>,
+): number[] {
+  const { levels } = preconditioning;
+  const schedule = karrasSteps(steps, {
+    sigmaMin: Math.max(sigmaMin, preconditioning.sigmaMin),
+    sigmaMax: Math.min(sigmaMax, preconditioning.sigmaMax),
+    rho,
+  });
+  return levels ? schedule.map((sigma) => levels[nearestLevel(levels, sigma)] as number) : schedule;
+}
+
 /**
  * Draws one image per seed. An image depends on its seed alone, not on the others that are drawn with it.
  *
@@ -33,12 +49,7 @@ export function generateImages(
   seeds: readonly number[],
   { steps = 18, sigmaMin = 0.002, sigmaMax = 80, rho = 7, churn, classes, onStep }: GenerateOptions = {},
 ): Tensor {
-  const { preconditioning } = denoiser;
-  const levels = karrasSteps(steps, {
-    sigmaMin: Math.max(sigmaMin, preconditioning.sigmaMin),
-    sigmaMax: Math.min(sigmaMax, preconditioning.sigmaMax),
-    rho,
-  });
+  const levels = noiseLevels(denoiser, steps, { sigmaMin, sigmaMax, rho });
   const { device } = denoiser;
   const noise = new SeededNoise(seeds, device);
   const size = [shape.channels, shape.height, shape.width];

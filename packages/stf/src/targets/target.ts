@@ -15,7 +15,7 @@ export interface PerturbedBatch {
   readonly sigma: Float64Array;
   /** y + sigma eps, float32 `[B, C, H, W]`: the unscaled noisy image. */
   readonly perturbed: Tensor;
-  /** Class of each sample, `[B]`; undefined where the data have none. */
+  /** Class of each sample, `[B]`, negative where the network is not told; undefined where the data have none. */
   readonly classes?: Int32Array | undefined;
 }
 

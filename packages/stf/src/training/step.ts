@@ -3,7 +3,7 @@
 import { type Generator, gradientNorm, manualSeed, randn, scope, stack, type Tensor, tensor } from "@stf/torch";
 import type { Bank } from "../data/bank.js";
 import type { DataOrder } from "../data/order.js";
-import { oneHot } from "../networks/denoiser.js";
+import { oneHot } from "../networks/network.js";
 import type { NoiseLevels } from "../processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
 import { type ClassMembers, drawReferences, targetFrom } from "../targets/references.js";
@@ -21,6 +21,8 @@ export interface TrainingSettings {
   readonly ema: { readonly halflife: number; readonly rampupRatio: number | null };
   readonly lossScaling: number;
   readonly noiseLevels: NoiseLevels;
+  /** Share of samples whose class the network is not told. Their references stay those of the class. */
+  readonly labelDropout?: number;
   readonly target: Target;
   /** References of a sample, itself included, or the whole data set. */
   readonly references: number | "all";
@@ -47,12 +49,15 @@ export class DivergenceError extends Error {
   override readonly name = "DivergenceError";
 }
 
+/** Stands for the class of a sample whose label is withheld. */
+const NO_CLASS = -1;
+
 /** Makes the noisy samples of the given global numbers. Every sample depends on the seed and its own number only. */
 export function perturb(
   samples: readonly number[],
   indices: Int32Array,
   { bank, generator }: TrainingData,
-  { seed, noiseLevels }: TrainingSettings,
+  { seed, noiseLevels, labelDropout = 0 }: TrainingSettings,
 ): PerturbedBatch {
   const { channels, height, width } = bank.shape;
   const shape = [channels, height, width];
@@ -69,6 +74,10 @@ export function perturb(
     );
     const levels = tensor(sigma, { shape: [samples.length, 1, 1, 1], dtype: "float32", device });
     const classes = bank.labels && indices.map((index) => bank.labels?.[index] ?? 0);
+    samples.forEach((sample, i) => {
+      const random = new KeyedRandom(randomKey(seed, "labelDropout", sample));
+      if (classes && random.uniform() < labelDropout) classes[i] = NO_CLASS;
+    });
     return { indices, source, noise, sigma, perturbed: source.addcmul(noise, levels), classes };
   });
 }

@@ -1,0 +1,196 @@
+/** The U-Net of Dhariwal and Nichol (2021), "ADM", in the form of Karras et al. (2022, appendix C and table 7). */
+
+import {
+  cat,
+  GroupNorm,
+  kaimingNormal,
+  kaimingUniform,
+  Linear,
+  Module,
+  ModuleDict,
+  scope,
+  type Tensor,
+  torchDefault,
+} from "@stf/torch";
+import { PositionalEmbedding } from "./embedding.js";
+import type { Conditions, Network } from "./network.js";
+import { ResamplingConv2d } from "./resample.js";
+import { type BlockStyle, groupsFor, type Initializers, UNetBlock } from "./unet-block.js";
+
+export interface DhariwalUNetOptions {
+  /** Height and width of the images; halved once per level after the first. */
+  readonly resolution: number;
+  readonly inChannels: number;
+  readonly outChannels: number;
+  /** Number of classes; 0 for an unconditional network. */
+  readonly labelDim?: number;
+  /** Width of the augmentation labels; 0 for none. */
+  readonly augmentDim?: number;
+  readonly modelChannels?: number;
+  /** Width of each level, as a multiple of `modelChannels`. */
+  readonly channelMult?: readonly number[];
+  /** Width of the embedding, as a multiple of `modelChannels`. */
+  readonly channelMultEmb?: number;
+  /** Residual blocks per level in the encoder; the decoder has one more. */
+  readonly numBlocks?: number;
+  /** Resolutions with self-attention. */
+  readonly attnResolutions?: readonly number[];
+  readonly dropout?: number;
+}
+
+const CHANNELS_PER_HEAD = 64;
+
+/** Zeros for which random numbers are drawn all the same, so that a seed gives the published initial weights. */
+const drawnZeros = kaimingUniform(0);
+
+const initializers: Initializers = {
+  main: torchDefault,
+  mainBias: torchDefault,
+  branchEnd: drawnZeros,
+  branchEndBias: drawnZeros,
+  attention: torchDefault,
+};
+
+/** A block of the decoder, and whether it is given a skip of the encoder beside its input. */
+interface DecoderStep {
+  readonly block: UNetBlock;
+  readonly takesSkip: boolean;
+}
+
+/**
+ * Shapes: input `[B, inChannels, R, R]`, noise labels `[B]`, output `[B, outChannels, R, R]`. State-dict keys are those of
+ * the published networks. Attention has a head for every 64 channels, so none in blocks with fewer.
+ */
+export class DhariwalUNet extends Module implements Network {
+  readonly labelDim: number;
+  private readonly mapNoise: PositionalEmbedding;
+  private readonly mapAugment: Linear | undefined;
+  private readonly mapLayer0: Linear;
+  private readonly mapLayer1: Linear;
+  private readonly mapLabel: Linear | undefined;
+  private readonly stem: ResamplingConv2d;
+  private readonly encoder: readonly UNetBlock[];
+  private readonly decoder: readonly DecoderStep[];
+  private readonly outNorm: GroupNorm;
+  private readonly outConv: ResamplingConv2d;
+
+  constructor({
+    resolution,
+    inChannels,
+    outChannels,
+    labelDim = 0,
+    augmentDim = 0,
+    modelChannels = 192,
+    channelMult = [1, 2, 3, 4],
+    channelMultEmb = 4,
+    numBlocks = 3,
+    attnResolutions = [32, 16, 8],
+    dropout = 0.1,
+  }: DhariwalUNetOptions) {
+    super();
+    this.labelDim = labelDim;
+    const embeddingChannels = modelChannels * channelMultEmb;
+    const style: BlockStyle = {
+      embeddingChannels,
+      dropout,
+      skipScale: 1,
+      eps: 1e-5,
+      filter: [1, 1],
+      projectResampledSkip: false,
+      adaptiveScale: true,
+      init: initializers,
+    };
+
+    this.mapNoise = this.registerModule("map_noise", new PositionalEmbedding(modelChannels));
+    if (augmentDim > 0) {
+      const map = new Linear(augmentDim, modelChannels, { init: drawnZeros, bias: false });
+      this.mapAugment = this.registerModule("map_augment", map);
+    }
+    this.mapLayer0 = this.registerModule("map_layer0", new Linear(modelChannels, embeddingChannels));
+    this.mapLayer1 = this.registerModule("map_layer1", new Linear(embeddingChannels, embeddingChannels));
+    if (labelDim > 0) {
+      const map = new Linear(labelDim, embeddingChannels, { init: kaimingNormal(Math.sqrt(labelDim)), bias: false });
+      this.mapLabel = this.registerModule("map_label", map);
+    }
+
+    const levels = channelMult.map((multiple, level) => ({
+      level,
+      channels: modelChannels * multiple,
+      size: `${resolution >> level}x${resolution >> level}`,
+      attends: attnResolutions.includes(resolution >> level),
+    }));
+    const headsOf = (channels: number, attends: boolean): number =>
+      attends ? Math.floor(channels / CHANNELS_PER_HEAD) : 0;
+
+    const enc = this.registerModule("enc", new ModuleDict());
+    const encoder: UNetBlock[] = [];
+    let channels = modelChannels * (channelMult[0] ?? 1);
+    this.stem = enc.add(`${levels[0]?.size}_conv`, new ResamplingConv2d(inChannels, channels, 3));
+    const skips = [channels];
+    const addToEncoder = (name: string, block: UNetBlock): void => {
+      encoder.push(enc.add(name, block));
+      channels = block.outChannels;
+      skips.push(channels);
+    };
+    for (const { level, channels: width, size, attends } of levels) {
+      if (level > 0) addToEncoder(`${size}_down`, new UNetBlock(channels, channels, style, { resampling: "down" }));
+      for (let i = 0; i < numBlocks; i++) {
+        const block = new UNetBlock(channels, width, style, { heads: headsOf(width, attends) });
+        addToEncoder(`${size}_block${i}`, block);
+      }
+    }
+    this.encoder = encoder;
+
+    const dec = this.registerModule("dec", new ModuleDict());
+    const decoder: DecoderStep[] = [];
+    const addToDecoder = (name: string, block: UNetBlock, takesSkip: boolean): void => {
+      decoder.push({ block: dec.add(name, block), takesSkip });
+      channels = block.outChannels;
+    };
+    for (const { level, channels: width, size, attends } of [...levels].reverse()) {
+      if (level === levels.length - 1) {
+        const attending = new UNetBlock(channels, channels, style, { heads: headsOf(channels, true) });
+        addToDecoder(`${size}_in0`, attending, false);
+        addToDecoder(`${size}_in1`, new UNetBlock(channels, channels, style), false);
+      } else {
+        addToDecoder(`${size}_up`, new UNetBlock(channels, channels, style, { resampling: "up" }), false);
+      }
+      for (let i = 0; i <= numBlocks; i++) {
+        const inputs = channels + (skips.pop() ?? 0);
+        const block = new UNetBlock(inputs, width, style, { heads: headsOf(width, attends) });
+        addToDecoder(`${size}_block${i}`, block, true);
+      }
+    }
+    this.decoder = decoder;
+    this.outNorm = this.registerModule("out_norm", new GroupNorm(groupsFor(channels), channels, { silu: true }));
+    const last = new ResamplingConv2d(channels, outChannels, 3, { init: drawnZeros });
+    this.outConv = this.registerModule("out_conv", last);
+  }
+
+  forward(x: Tensor, noiseLabels: Tensor, conditions: Conditions = {}): Tensor {
+    return scope(() => {
+      const embedding = this.embed(noiseLabels, conditions);
+      let h = this.stem.forward(x);
+      const skips = [h];
+      for (const block of this.encoder) {
+        h = block.forward(h, embedding);
+        skips.push(h);
+      }
+      for (const { block, takesSkip } of this.decoder) {
+        h = block.forward(takesSkip ? cat([h, skips.pop() as Tensor], 1) : h, embedding);
+      }
+      return this.outConv.forward(this.outNorm.forward(h));
+    });
+  }
+
+  /** What the blocks see of the noise level and the conditions, `[B, embeddingChannels]`. */
+  private embed(noiseLabels: Tensor, { labels, augmentLabels }: Conditions): Tensor {
+    return scope(() => {
+      let embedding = this.mapNoise.forward(noiseLabels);
+      if (this.mapAugment && augmentLabels) embedding = embedding.add(this.mapAugment.forward(augmentLabels));
+      embedding = this.mapLayer1.forward(this.mapLayer0.forward(embedding).silu());
+      if (this.mapLabel && labels) embedding = embedding.add(this.mapLabel.forward(labels));
+      return embedding.silu();
+    });
+  }
+}

@@ -1,0 +1,64 @@
+import { cat, Linear, Module, scope, type Tensor, zeros } from "@stf/torch";
+import { PositionalEmbedding } from "./embedding.js";
+import type { Conditions, Network } from "./network.js";
+
+export interface MlpOptions {
+  /** Number of values in an item, C * H * W. */
+  readonly inputs: number;
+  /** Number of values in the output. */
+  readonly outputs: number;
+  /** Width of the hidden layers. */
+  readonly width?: number;
+  readonly hiddenLayers?: number;
+  readonly labelDim?: number;
+  readonly augmentDim?: number;
+}
+
+/** Frequencies of a noise label: enough to tell levels apart that matter for the plane. */
+const NOISE_CHANNELS = 16;
+
+/**
+ * A multi-layer perceptron with SiLU, on the values, an embedding of the noise level, and the labels side by side. For
+ * vectors and very small images.
+ *
+ * Shapes: input `[B, C, H, W]`, noise labels `[B]`, output `[B, C', H, W]` with C' = outputs / (H W).
+ */
+export class Mlp extends Module implements Network {
+  readonly labelDim: number;
+  private readonly augmentDim: number;
+  private readonly mapNoise: PositionalEmbedding;
+  private readonly layers: readonly Linear[];
+
+  constructor({ inputs, outputs, width = 128, hiddenLayers = 3, labelDim = 0, augmentDim = 0 }: MlpOptions) {
+    super();
+    this.labelDim = labelDim;
+    this.augmentDim = augmentDim;
+    this.mapNoise = this.registerModule("map_noise", new PositionalEmbedding(NOISE_CHANNELS, { maxPositions: 100 }));
+    const widths = [
+      inputs + 1 + NOISE_CHANNELS + labelDim + augmentDim,
+      ...new Array<number>(hiddenLayers).fill(width),
+    ];
+    this.layers = [...widths, outputs]
+      .slice(1)
+      .map((size, i) => this.registerModule(`layer${i}`, new Linear(widths[i] as number, size)));
+  }
+
+  forward(x: Tensor, noiseLabels: Tensor, { labels, augmentLabels }: Conditions = {}): Tensor {
+    return scope(() => {
+      const [batch = 0, , height = 1, width = 1] = x.shape;
+      const { dtype } = x;
+      const parts = [x.contiguous().view([batch, -1]), noiseLabels.unsqueeze(1), this.mapNoise.forward(noiseLabels)];
+      const condition = (given: Tensor | undefined, size: number): Tensor[] =>
+        size > 0 ? [given ?? zeros([batch, size], { dtype, device: x.device })] : [];
+      const inputs = [...parts, ...condition(labels, this.labelDim), ...condition(augmentLabels, this.augmentDim)];
+      let hidden = cat(
+        inputs.map((part) => part.to({ dtype })),
+        1,
+      );
+      this.layers.forEach((layer, i) => {
+        hidden = layer.forward(i === 0 ? hidden : hidden.silu());
+      });
+      return hidden.view([batch, -1, height, width]);
+    });
+  }
+}

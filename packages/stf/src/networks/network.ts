@@ -1,0 +1,41 @@
+import { type Device, type DType, type Module, type Tensor, tensor } from "@stf/torch";
+
+/** Conditions of one forward pass beside the noise. */
+export interface Conditions {
+  /** One-hot or real-valued class labels, `[B, labelDim]`; absent means no class in particular. */
+  labels?: Tensor | undefined;
+  /** Augmentation labels, `[B, augmentDim]`; absent means unaugmented. */
+  augmentLabels?: Tensor | undefined;
+}
+
+/** The raw network F inside a denoiser. */
+export interface Network extends Module {
+  /** Number of classes; 0 for an unconditional network. */
+  readonly labelDim: number;
+  /**
+   * @param x - scaled noisy images, `[B, C, H, W]`, in the dtype of the activations
+   * @param noiseLabels - the noise level as the preconditioning tells it, `[B]`, float32 or float64
+   */
+  forward(x: Tensor, noiseLabels: Tensor, conditions?: Conditions): Tensor;
+}
+
+/**
+ * Classes as rows that are 1 in one place, `[B, labelDim]`: what a class-conditional network takes. A negative class gives a
+ * row of zeros, no class in particular.
+ *
+ * @param like - gives the dtype and the device
+ * @throws RangeError for a class of `labelDim` or above
+ */
+export function oneHot(
+  classes: ArrayLike<number>,
+  labelDim: number,
+  { dtype, device }: { readonly dtype: DType; readonly device: Device },
+): Tensor {
+  const values = new Float64Array(classes.length * labelDim);
+  for (let row = 0; row < classes.length; row++) {
+    const label = classes[row] as number;
+    if (label >= labelDim) throw new RangeError(`a class must be below ${labelDim}, found ${label}`);
+    if (label >= 0) values[row * labelDim + label] = 1;
+  }
+  return tensor(values, { shape: [classes.length, labelDim], dtype, device });
+}
