@@ -1,7 +1,8 @@
 /**
- * Train, sample and explain diffusion models with the Stable Target Field objective.
+ * Train, sample and explain diffusion models with the Stable Target Field objective. The letters in shapes are those of
+ * [docs/notation.md](../../../docs/notation.md).
  *
- * @packageDocumentation
+ * @module stf
  */
 
 export type { Bank, ImageShape } from "./data/bank.js";
@@ -13,7 +14,7 @@ export { withMirrorImages } from "./data/mirror.js";
 export { type DatasetOptions, openDataset } from "./data/open.js";
 export { DataOrder, drawPool } from "./data/order.js";
 export { VectorBank } from "./data/vector-bank.js";
-export type { Architecture } from "./networks/architectures.js";
+export { type Architecture, architectures } from "./networks/architectures.js";
 export { buildDenoiser, type NetworkConfig } from "./networks/build.js";
 export { Denoiser, oneHot, type Precision } from "./networks/denoiser.js";
 export { FourierEmbedding, PositionalEmbedding } from "./networks/embedding.js";

@@ -9,13 +9,21 @@ import { SongUNet, type SongUNetOptions } from "./song-unet.js";
 
 /** A network's shape, as stored in its checkpoint. */
 export interface NetworkConfig {
+  /** The family. */
   readonly arch: Architecture;
+  /** The preconditioning around the network. */
   readonly precond: "edm";
+  /** Of the images, in and out. */
   readonly shape: ImageShape;
+  /** Channels that the widths are multiples of; itself a multiple of 4. */
   readonly modelChannels: number;
+  /** Width of each resolution, as a multiple of `modelChannels`; the sizes of the images halve from one to the next. */
   readonly channelMult: readonly number[];
+  /** Residual blocks per resolution in the encoder; the decoder has one more. */
   readonly numBlocks: number;
+  /** Resolutions with self-attention, in pixels. */
   readonly attnResolutions: readonly number[];
+  /** Probability of dropping an activation in training, in [0, 1). */
   readonly dropout: number;
   /** Number of classes; 0, the default, for an unconditional network. */
   readonly labelDim?: number;
@@ -53,7 +61,7 @@ function checkResolution({ height, width }: ImageShape, levels: number): void {
 }
 
 /**
- * A network with fresh weights from the global random generator.
+ * A network with fresh weights from the global random generator, in EDM's preconditioning, in training mode.
  *
  * @throws UsageError when the configuration does not fit the images.
  */

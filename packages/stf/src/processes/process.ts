@@ -3,6 +3,7 @@
  * normal (Karras et al. 2022, equation 1). Networks and targets see the unscaled x_t / s(t) = y + sigma eps.
  */
 export interface Process {
+  /** Short name, such as "edm". */
   readonly name: string;
   /** Noise level at time t. */
   sigma(t: number): number;
