@@ -1,7 +1,8 @@
 /**
- * Train, sample and explain diffusion models with the Stable Target Field objective.
+ * Train, sample and explain diffusion models with the Stable Target Field objective. The letters in shapes are those of
+ * [docs/notation.md](../../../docs/notation.md).
  *
- * @packageDocumentation
+ * @module stf
  */
 
 export type { Bank, ImageShape } from "./data/bank.js";
@@ -15,9 +16,11 @@ export { DataOrder, drawPool } from "./data/order.js";
 export { VectorBank } from "./data/vector-bank.js";
 export {
   type Architecture,
+  architectures,
   defaultSizes,
   type NetworkSize,
   type PreconditioningName,
+  preconditionings,
 } from "./networks/architectures.js";
 export { buildDenoiser, type NetworkConfig } from "./networks/build.js";
 export { Denoiser, type Precision } from "./networks/denoiser.js";

@@ -16,27 +16,39 @@ function withGradientMode<T>(name: string, enabled: boolean, body: () => Synchro
   }
 }
 
-/** Runs `body` without recording operations for the backward pass. `body` must be synchronous. */
+/**
+ * Runs `body` without recording operations for the backward pass, and returns its result.
+ *
+ * @throws TypeError when `body` returns a promise.
+ */
 export function noGrad<T>(body: () => Synchronous<T>): T {
   return withGradientMode("noGrad", false, body);
 }
 
-/** Runs `body` with recording switched on, also inside `noGrad`. */
+/**
+ * Runs `body` with recording switched on, also inside {@link noGrad}, and returns its result.
+ *
+ * @throws TypeError when `body` returns a promise.
+ */
 export function enableGrad<T>(body: () => Synchronous<T>): T {
   return withGradientMode("enableGrad", true, body);
 }
 
+/** How {@link grad} differentiates. */
 export interface GradOptions {
   /** Gradients with respect to the outputs; needed unless each output has one element. */
   gradOutputs?: readonly Tensor[];
+  /** Keep the graph for another pass. As `createGraph` when left out. */
   retainGraph?: boolean;
+  /** Record the backward pass itself, for derivatives of higher order. */
   createGraph?: boolean;
 }
 
 /**
  * The gradients of the sum of `outputs` with respect to each of `inputs`, without touching anyone's `grad`.
  *
- * @throws TorchError when an input took no part in the outputs.
+ * @returns one tensor per input, of its shape and dtype
+ * @throws TorchError when an input took no part in the outputs, or an output has several elements and no `gradOutputs`.
  */
 export function grad(outputs: readonly Tensor[], inputs: readonly Tensor[], options: GradOptions = {}): Tensor[] {
   const { gradOutputs, createGraph = false, retainGraph = createGraph } = options;

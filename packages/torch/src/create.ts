@@ -15,8 +15,11 @@ import { arange as arangeRange, full as fullWithInferredDtype } from "./operator
 import { elementCount, formatShape } from "./shape.js";
 import { type NestedArray, Tensor } from "./tensor.js";
 
+/** What a new tensor is made of, and where. */
 export interface TensorOptions {
+  /** Element type; each function says what it is when left out. */
   dtype?: DType;
+  /** The CPU when left out. */
   device?: Device;
 }
 
@@ -69,7 +72,9 @@ function fromTypedArray(data: TypedArray, shape: readonly number[], { dtype, dev
  * A tensor that holds a copy of `data`: a number, nested arrays of numbers, or a typed array with a `shape`.
  * Plain numbers become float32 unless `dtype` says otherwise; a typed array keeps its own element type.
  *
- * @throws ShapeError when nested arrays are ragged or a typed array does not fill the shape.
+ * @param options.shape - sizes of the axes; those of the nested arrays, or one axis for a typed array, when left out
+ * @throws ShapeError when nested arrays are ragged or the data do not fill the shape; TypeError for a Uint16Array
+ * without a `dtype`, as it may hold either half precision.
  */
 export function tensor(
   data: NestedArray | TypedArray,
@@ -93,7 +98,12 @@ export function full(
   return fullWithInferredDtype(shape, value, { dtype, device });
 }
 
-/** The numbers from `start` (0 when left out) up to, not including, `end`; int64 when all are whole, as in PyTorch. */
+/**
+ * The numbers from `start` (0 when left out) up to, not including, `end`, in steps of `step`; int64 when all are whole,
+ * as in PyTorch.
+ *
+ * @throws TorchError when `step` is zero or leads away from `end`.
+ */
 export function arange(end: number): Tensor;
 export function arange(start: number, end: number, step?: number, options?: TensorOptions): Tensor;
 export function arange(start: number, end?: number, step = 1, options: TensorOptions = {}): Tensor {

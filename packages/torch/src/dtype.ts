@@ -1,5 +1,20 @@
 /** Element types, devices and memory formats, under PyTorch's names, and their codes inside libtorch. */
 
+/** Element types, under PyTorch's names. */
+export type DType =
+  | "uint8"
+  | "int8"
+  | "int16"
+  | "int32"
+  | "int64"
+  | "float16"
+  | "float32"
+  | "float64"
+  | "complex64"
+  | "complex128"
+  | "bool"
+  | "bfloat16";
+
 const codes = {
   uint8: 0,
   int8: 1,
@@ -13,19 +28,26 @@ const codes = {
   complex128: 10,
   bool: 11,
   bfloat16: 15,
-} as const;
+} as const satisfies Record<DType, number>;
 
-export type DType = keyof typeof codes;
-
-/** "cpu", "cuda" or "cuda:1". */
+/** Where a tensor lies: "cpu", "cuda" or "cuda:1". */
 export type Device = "cpu" | "cuda" | `cuda:${number}`;
 
 /** A plain number, or a bigint where 64 bits are needed. Whole numbers are passed as integers, as in Python. */
 export type Scalar = number | bigint | boolean;
 
-const memoryFormatCodes = { contiguous: 0, preserve: 1, channelsLast: 2, channelsLast3d: 3 } as const;
+/**
+ * The order of the elements in memory. "channelsLast" keeps the channels of a pixel of `[B, C, H, W]` side by side, and
+ * "channelsLast3d" those of a voxel of `[B, C, D, H, W]`; "preserve" means the order of the input.
+ */
+export type MemoryFormat = "contiguous" | "preserve" | "channelsLast" | "channelsLast3d";
 
-export type MemoryFormat = keyof typeof memoryFormatCodes;
+const memoryFormatCodes = {
+  contiguous: 0,
+  preserve: 1,
+  channelsLast: 2,
+  channelsLast3d: 3,
+} as const satisfies Record<MemoryFormat, number>;
 
 const names = new Map<number, DType>(Object.entries(codes).map(([name, code]) => [code, name as DType]));
 
@@ -47,20 +69,33 @@ export function dtypeOfCode(code: number): DType {
 
 /** Typed arrays as they hold the elements of each dtype; half precision arrives as raw 16-bit patterns. */
 export interface TypedArrays {
+  /** Whole numbers from 0 to 255. */
   uint8: Uint8Array;
+  /** Whole numbers from -128 to 127. */
   int8: Int8Array;
+  /** Whole numbers of 16 bits. */
   int16: Int16Array;
+  /** Whole numbers of 32 bits. */
   int32: Int32Array;
+  /** Whole numbers of 64 bits; indices have this type. */
   int64: BigInt64Array;
+  /** IEEE half precision, as bit patterns. */
   float16: Uint16Array;
+  /** IEEE single precision. */
   float32: Float32Array;
+  /** IEEE double precision: JavaScript's numbers. */
   float64: Float64Array;
+  /** Pairs of a real and an imaginary part in single precision. */
   complex64: Float32Array;
+  /** Pairs of a real and an imaginary part in double precision. */
   complex128: Float64Array;
+  /** 0 or 1. */
   bool: Uint8Array;
+  /** The upper half of float32, as bit patterns. */
   bfloat16: Uint16Array;
 }
 
+/** An array that holds the elements of some dtype. */
 export type TypedArray = TypedArrays[DType];
 
 const views: { [D in DType]: new (buffer: ArrayBuffer) => TypedArrays[D] } = {
@@ -83,7 +118,11 @@ export function viewAs<D extends DType>(dtype: D, buffer: ArrayBuffer): TypedArr
   return new views[dtype](buffer);
 }
 
-/** The dtype that a typed array holds when nothing else is said. */
+/**
+ * The dtype that a typed array holds when nothing else is said.
+ *
+ * @throws TypeError for a Uint16Array, which may hold float16 or bfloat16.
+ */
 export function dtypeOfArray(array: TypedArray): DType {
   if (array instanceof Float32Array) return "float32";
   if (array instanceof Float64Array) return "float64";

@@ -7,6 +7,7 @@ import { Tensor } from "./tensor.js";
 
 export type { EngineEnvironment } from "./native.js";
 
+/** {@link engineReport}'s result. */
 export interface EngineReport extends EngineEnvironment {
   /** The instruction set that libtorch's own kernels use, such as "AVX2". */
   readonly cpuCapability: string;
@@ -21,12 +22,17 @@ export function engineReport(): EngineReport {
   };
 }
 
-/** Sets how many threads one operator may use. */
+/**
+ * Sets how many threads one operator may use, at least 1. At first it is `OMP_NUM_THREADS`, else the number of
+ * processors.
+ *
+ * @throws TorchError when `count` is no positive whole number.
+ */
 export function setThreads(count: number): void {
   native.setThreads(count);
 }
 
-/** The text of every operator's schema in this libtorch. */
+/** The text of every operator's schema in this libtorch, such as "aten::relu(Tensor self) -> Tensor". */
 export function operatorSchemas(): string[] {
   return native.schemas();
 }
@@ -91,6 +97,8 @@ export function callOperator(name: string, ...args: OperatorValue[]): unknown {
 /**
  * Seconds that `count` calls of an operator on tensors take from inside C++, arguments at the ready: what a binding is
  * measured against.
+ *
+ * @throws TorchError when this libtorch has no such operator, or the operator fails.
  */
 export function timeOperator(name: string, count: number, ...args: Tensor[]): number {
   const handles = args.map((tensor) => tensor.handle);

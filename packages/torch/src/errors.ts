@@ -18,8 +18,10 @@ export class FileFormatError extends Error {
 /** The native addon or libtorch cannot be loaded. `attempts` lists what was tried, with the loader's own words. */
 export class EngineUnavailableError extends Error {
   override readonly name = "EngineUnavailableError";
+  /** One line for each file that was tried: its path, and why it did not do. */
   readonly attempts: readonly string[];
 
+  /** @param attempts - one line for each file that was tried */
   constructor(message: string, attempts: readonly string[], options?: ErrorOptions) {
     super(message, options);
     this.attempts = attempts;

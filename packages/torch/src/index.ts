@@ -1,7 +1,9 @@
 /**
- * Tensors, automatic differentiation, networks and optimizers: libtorch from TypeScript.
+ * Tensors, automatic differentiation, networks and optimizers: libtorch from TypeScript. Names are PyTorch's in
+ * camelCase. Functions and methods whose description is a schema are operators of libtorch: PyTorch's documentation
+ * describes them.
  *
- * @packageDocumentation
+ * @module @stf/torch
  */
 
 export { enableGrad, type GradOptions, grad, noGrad } from "./autograd.js";
@@ -24,7 +26,7 @@ export { Adam, type AdamOptions } from "./optim/adam.js";
 export { clipGradientNorm, gradientNorm } from "./optim/clip.js";
 export { ExponentialMovingAverage } from "./optim/ema.js";
 export { Generator, manualSeed, rngState, setRngState } from "./random.js";
-export { keep, type MemoryUse, memory, scope } from "./scope.js";
+export { type Frame, keep, type MemoryUse, memory, type Synchronous, scope, type Tracked } from "./scope.js";
 export { writeAll, writeFileAtomically } from "./serialization/atomic-file.js";
 export {
   loadSafetensors,

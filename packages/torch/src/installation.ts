@@ -1,4 +1,8 @@
-/** What was built, against which libtorch, on which processor. Reads files only: usable where libtorch cannot be loaded. */
+/**
+ * What was built, against which libtorch, on which processor. Reads files only: usable where libtorch cannot be loaded.
+ *
+ * @module @stf/torch/installation
+ */
 
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -7,10 +11,13 @@ import { EngineUnavailableError } from "./errors.js";
 
 /** The libtorch that the addon was built against, as the build recorded it. */
 export interface BuiltAgainst {
+  /** Such as "1.13.0". */
   readonly version: string;
   /** How it was found, in words. */
   readonly how: string;
+  /** The folder with libtorch's libraries. */
   readonly libraryDir: string;
+  /** The folders with its headers. */
   readonly includeDirs: readonly string[];
 }
 

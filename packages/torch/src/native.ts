@@ -12,13 +12,21 @@ import { addonPath, processorFlags } from "./installation.js";
 /** An integer that stands for a tensor in the addon's table; never reused. */
 export type Handle = number;
 
+/**
+ * What the loaded libtorch says of itself.
+ *
+ * @category engine
+ */
 export interface EngineEnvironment {
   /** Version of libtorch, such as "1.13.0". */
   readonly version: string;
   /** Threads that one operator may use. */
   readonly threads: number;
+  /** Whether this libtorch was built with CUDA. */
   readonly cudaBuilt: boolean;
+  /** Number of CUDA devices that it can use. */
   readonly cudaDevices: number;
+  /** Whether it was built with oneDNN, whose convolutions are the fast ones on CPUs. */
   readonly oneDnn: boolean;
   /** libtorch's own description of its build. */
   readonly build: string;

@@ -1,4 +1,4 @@
-/** The generated functions that are public as they are; `arange` and `full` have friendlier defaults in create.ts. */
+// The generated functions that are public as they are; `arange` and `full` have friendlier defaults in create.ts.
 
 export {
   affineGridGenerator,

@@ -19,6 +19,11 @@ export function rngState(): Tensor {
   return wrap(native.generatorState(DEFAULT_GENERATOR));
 }
 
+/**
+ * Sets the state of the CPU's default generator to one that {@link rngState} returned.
+ *
+ * @throws TorchError when `state` is no such state.
+ */
 export function setRngState(state: Tensor): void {
   native.setGeneratorState(DEFAULT_GENERATOR, state.handle);
 }
@@ -28,8 +33,13 @@ export function setRngState(state: Tensor): void {
  * low 32 bits.
  */
 export class Generator {
+  /** The number by which operators know the generator. */
   readonly id: number;
 
+  /**
+   * @param seed - a whole number of at most 64 bits
+   * @throws TorchError when this libtorch has no such device.
+   */
   constructor(seed: number | bigint = 0, device: Device = "cpu") {
     this.id = native.createGenerator(device, seed);
     net.register(this, this.id, this);
@@ -46,16 +56,23 @@ export class Generator {
     return wrap(native.generatorState(this.id));
   }
 
+  /**
+   * Continues from where {@link state} was called. Returns this generator.
+   *
+   * @throws TorchError when `state` is no such state.
+   */
   setState(state: Tensor): this {
     native.setGeneratorState(this.id, state.handle);
     return this;
   }
 
+  /** Frees the generator; doing it again has no effect. */
   dispose(): void {
     net.unregister(this);
     native.releaseGenerator(this.id);
   }
 
+  /** What `using` calls: {@link dispose}. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -13,6 +13,7 @@ import { type Handle, native } from "./native.js";
 
 /** What a scope needs to know of a tensor. */
 export interface Tracked {
+  /** The addon's number for the tensor. */
   readonly handle: Handle;
   /** The scope that frees this tensor; undefined outside all scopes. */
   frame: Frame | undefined;
@@ -20,9 +21,12 @@ export interface Tracked {
 
 /** The tensors made since a scope began. */
 export class Frame {
+  /** Also those that have moved out since; their own `frame` decides. */
   readonly tensors: Tracked[] = [];
+  /** The scope around; undefined for the outermost. */
   readonly parent: Frame | undefined;
 
+  /** @param parent - the scope around, if any */
   constructor(parent: Frame | undefined) {
     this.parent = parent;
   }
@@ -163,6 +167,7 @@ export function scope<T>(body: () => Synchronous<T>): T {
   }
 }
 
+/** {@link memory}'s result. */
 export interface MemoryUse {
   /** Live tensors that JavaScript holds. What autograd saved is not counted. */
   readonly tensors: number;

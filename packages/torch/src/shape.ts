@@ -5,12 +5,17 @@ import { ShapeError } from "./errors.js";
 /** One entry per axis: a size, or null for any. */
 export type ShapePattern = readonly (number | null)[];
 
-/** "[64, 3, 32, 32]". */
+/** A shape in words, such as "[64, 3, 32, 32]". */
 export function formatShape(shape: ShapePattern): string {
   return `[${shape.map((size) => size ?? "any").join(", ")}]`;
 }
 
-/** @throws ShapeError naming `what`, the expected and the found shape. */
+/**
+ * Checks that a shape fits a pattern.
+ *
+ * @param what - what has the shape, as the error names it
+ * @throws ShapeError naming `what`, the expected and the found shape.
+ */
 export function checkShape(what: string, found: readonly number[], expected: ShapePattern): void {
   const fits =
     found.length === expected.length && expected.every((size, axis) => size === null || size === found[axis]);

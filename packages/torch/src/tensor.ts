@@ -26,6 +26,7 @@ const ITEM = operator("aten::item");
 /** Numbers nested as deep as the tensor has axes. */
 export type NestedArray = number | NestedArray[];
 
+/** How {@link Tensor.backward} differentiates. */
 export interface BackwardOptions {
   /** The gradient of what is differentiated with respect to this tensor; needed unless this tensor has one element. */
   gradient?: Tensor;
@@ -39,9 +40,12 @@ export interface BackwardOptions {
  * An array of numbers of one element type on one device.
  *
  * Methods carry PyTorch's names in camelCase; a trailing underscore works in place. A tensor made inside `scope()` ends
- * with it; see scope.ts for the rules.
+ * with it; [docs/memory.md](../../../docs/memory.md) has the rules. Methods whose description is a schema, such as
+ * `aten::relu(Tensor self) -> Tensor`, do what `torch.relu` does, and throw a {@link TorchError} that names the
+ * operator and the shapes.
  */
 export class Tensor extends Operators {
+  /** The addon's number for the tensor; never used for another. */
   readonly handle: Handle;
   /** The scope that frees this tensor; kept by scope.ts. */
   frame: Frame | undefined;
@@ -74,15 +78,21 @@ export class Tensor extends Operators {
     return elementCount(this.shape);
   }
 
+  /** Element type. */
   get dtype(): DType {
     return dtypeOfCode(native.scalarType(this.handle));
   }
 
+  /** Where the elements lie. */
   get device(): Device {
     return native.device(this.handle) as Device;
   }
 
-  /** Size of axis `axis`; negative axes count from the end. */
+  /**
+   * Size of axis `axis`; negative axes count from the end.
+   *
+   * @throws ShapeError when there is no such axis.
+   */
   size(axis: number): number {
     const { shape } = this;
     const size = shape.at(axis);
@@ -100,16 +110,24 @@ export class Tensor extends Operators {
     disposeTracked(this);
   }
 
+  /** What `using` calls: {@link dispose}. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  /** The same elements with another dtype, device or memory format; this tensor itself when nothing changes. */
+  /**
+   * The same elements with another dtype, device or memory format: another tensor, on the same storage when nothing
+   * changes.
+   *
+   * @throws TorchError when this libtorch has no such device.
+   */
   to(options: {
     dtype?: DType;
     device?: Device;
     memoryFormat?: MemoryFormat;
+    /** Whether the elements are copied even where nothing changes. */
     copy?: boolean;
+    /** Whether a copy between CPU and CUDA may go on while the program does. */
     nonBlocking?: boolean;
   }): Tensor {
     const { dtype, device, memoryFormat, copy = false, nonBlocking = false } = options;
@@ -138,7 +156,11 @@ export class Tensor extends Operators {
     return this.to({ dtype: "float64" });
   }
 
-  /** The only element of a tensor that has one. */
+  /**
+   * The only element of a tensor that has one.
+   *
+   * @throws TorchError when it has more, or none.
+   */
   item(): number {
     return Number(call(ITEM, this.handle) as Scalar);
   }
@@ -180,7 +202,11 @@ export class Tensor extends Operators {
     return native.requiresGradient(this.handle);
   }
 
-  /** Sets `requiresGrad` and returns this tensor. Only leaves can be set. */
+  /**
+   * Sets `requiresGrad` and returns this tensor.
+   *
+   * @throws TorchError when it is no leaf, or its dtype is neither floating point nor complex.
+   */
   requiresGrad_(flag = true): this {
     native.setRequiresGradient(this.handle, flag);
     return this;
@@ -197,11 +223,16 @@ export class Tensor extends Operators {
     return handle === null ? null : wrap(handle);
   }
 
+  /** @throws TorchError when the gradient has another shape or dtype than this tensor. */
   set grad(gradient: Tensor | null) {
     native.setGradient(this.handle, gradient?.handle ?? null);
   }
 
-  /** Adds the gradient of this tensor to `grad` of every leaf it was computed from. */
+  /**
+   * Adds the gradient of this tensor to `grad` of every leaf it was computed from.
+   *
+   * @throws TorchError when this tensor has several elements and no `gradient` is given, or the graph was freed.
+   */
   backward({ gradient, retainGraph = false, createGraph = false }: BackwardOptions = {}): void {
     native.backward([this.handle], gradient && [gradient.handle], retainGraph || createGraph, createGraph);
   }

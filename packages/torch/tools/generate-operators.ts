@@ -135,6 +135,8 @@ function constant(schema: Schema): string {
 
 interface Wrapper {
   readonly name: string;
+  /** The heading of the list that it stands under. */
+  readonly category: string;
   readonly overloads: readonly Schema[];
 }
 
@@ -174,7 +176,7 @@ function passedValues(schema: Schema, argumentNames: ReadonlyMap<string, string>
   return values;
 }
 
-function emit({ name, overloads }: Wrapper): string {
+function emit({ name, category, overloads }: Wrapper): string {
   const [main] = overloads;
   if (!main) throw new Error(`${name} has no overload`);
   const method = isMethod(main);
@@ -239,7 +241,7 @@ function emit({ name, overloads }: Wrapper): string {
   } else {
     body = `    ${result.wrap(callOf(main))};`;
   }
-  const doc = `  /** ${overloads.map((schema) => `\`${schema.text}\``).join(" or ")} */`;
+  const doc = `  /** ${overloads.map((schema) => `\`${schema.text}\``).join(" or ")} @category ${category} */`;
   const type = result.type;
   const functionType = type === "this" ? "void" : type;
   if (method) return `${doc}\n  ${name}(${parameters.join(", ")}): ${type} {\n${body}\n  }\n`;
@@ -258,7 +260,9 @@ export function generate(schemaTexts: readonly string[]): string {
   };
   constantOf.clear();
   const wrappers: Wrapper[] = [];
+  let category = "";
   for (const line of operatorList.split("\n").map((text) => text.trim())) {
+    if (line.startsWith("#")) category = line.slice(1).trim();
     if (!line || line.startsWith("#")) continue;
     const [left = "", right] = line.split(/\s*=\s*/);
     const names = (right ?? left).split(/\s+/);
@@ -271,9 +275,9 @@ export function generate(schemaTexts: readonly string[]): string {
     }
     // Some operators are useful only in place, and exist only so, or are listed so (`fill_`).
     if (overloads.every((schema) => schema !== undefined))
-      wrappers.push({ name: wrapper, overloads: overloads.filter((schema) => schema !== undefined) });
+      wrappers.push({ name: wrapper, category, overloads: overloads.filter((schema) => schema !== undefined) });
     if (inPlace.every((schema) => schema !== undefined))
-      wrappers.push({ name: `${wrapper}_`, overloads: inPlace.filter((schema) => schema !== undefined) });
+      wrappers.push({ name: `${wrapper}_`, category, overloads: inPlace.filter((schema) => schema !== undefined) });
   }
   const methods: string[] = [];
   const functions: string[] = [];
@@ -294,6 +298,7 @@ ${constants.join("\n")}
 
 /** The operators whose first argument is a tensor. The doc line of each is libtorch's schema. */
 export abstract class Operators {
+  /** The addon's number for the tensor. */
   abstract readonly handle: Handle;
 
 ${methods.join("\n")}}

@@ -4,8 +4,11 @@ import type { Device, Tensor } from "@stf/torch";
 
 /** Channels, height and width. */
 export interface ImageShape {
+  /** C: 1 for grey images, 3 for RGB. */
   readonly channels: number;
+  /** H, in pixels. */
   readonly height: number;
+  /** W, in pixels. */
   readonly width: number;
 }
 
@@ -14,12 +17,15 @@ export interface ImageShape {
  * exactly: distances between items must not suffer from rounding when the noise is small (see targets/stable-field.ts).
  */
 export interface Bank {
+  /** What the data set is called in file names and checkpoints. */
   readonly name: string;
+  /** Of one item; D = channels * height * width. */
   readonly shape: ImageShape;
   /** N */
   readonly count: number;
   /** D */
   readonly dimension: number;
+  /** Where the items lie. */
   readonly device: Device;
   /** Class of each item, or undefined. */
   readonly labels: Int32Array | undefined;

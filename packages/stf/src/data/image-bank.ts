@@ -15,7 +15,9 @@ const ROWS_AT_ONCE = 4096;
 
 /** Images of one shape, one byte per value, with optional class labels. */
 export class ImageBank implements Bank {
+  /** What the data set is called. */
   readonly name: string;
+  /** Of one image. */
   readonly shape: ImageShape;
   /** Number of images. */
   readonly count: number;
@@ -25,7 +27,11 @@ export class ImageBank implements Bank {
   readonly labels: Int32Array | undefined;
   #squaredNorms: Tensor | undefined;
 
-  /** @param pixels - uint8 `[count, D]`; the bank owns it from now on */
+  /**
+   * @param pixels - uint8 `[count, D]`; the bank owns it from now on
+   * @param labels - class of each image, from 0 on, `[count]`
+   * @throws ShapeError when the pixels do not have the width of such images.
+   */
   constructor(name: string, shape: ImageShape, pixels: Tensor, labels?: Int32Array) {
     const [count = 0] = pixels.shape;
     checkShape("the pixels of an image bank", pixels.shape, [null, elementCount(Object.values(shape))]);
@@ -36,7 +42,11 @@ export class ImageBank implements Bank {
     this.labels = labels;
   }
 
-  /** A bank over bytes in memory, image after image. */
+  /**
+   * A bank with a copy of bytes in memory, image after image, each in the order C, H, W.
+   *
+   * @throws TorchError when they are no whole number of images.
+   */
   static fromBytes(
     name: string,
     shape: ImageShape,
@@ -55,6 +65,7 @@ export class ImageBank implements Bank {
     return elementCount([this.shape.channels, this.shape.height, this.shape.width]);
   }
 
+  /** Where the pixels lie. */
   get device(): Device {
     return this.pixels.device;
   }
@@ -64,21 +75,25 @@ export class ImageBank implements Bank {
     return new ImageBank(this.name, this.shape, this.pixels.to({ device, copy: true }), this.labels);
   }
 
-  /** The images of the given indices as bytes, `[indices.length, D]`. */
+  /** The images of the given indices as bytes, uint8 `[indices.length, D]`. */
   gather(indices: Int32Array): Tensor {
     return scope(() => this.pixels.indexSelect(0, tensor(indices, { device: this.device })));
   }
 
-  /** The images of the given indices as centred bytes, float32. */
+  /** The images of the given indices as centred bytes, byte - 128, float32 `[indices.length, D]`. */
   rows(indices: Int32Array): Tensor {
     return scope(() => centred(this.gather(indices)));
   }
 
+  /** Images `first` to `first + length - 1` as centred bytes, float32 `[length, D]`. */
   rowRange(first: number, length: number): Tensor {
     return scope(() => centred(this.pixels.narrow(0, first, length)));
   }
 
-  /** Summed over so few columns at a time that float32 counts the products of whole numbers without error. */
+  /**
+   * Inner products of rows, float64 `[left rows, right rows]`. Summed over so few columns at a time that float32 counts
+   * the products of whole numbers without error.
+   */
   products(left: Tensor, right: Tensor): Tensor {
     return scope(() => {
       const products = zeros([left.size(0), right.size(0)], { dtype: "float64", device: left.device });
@@ -121,6 +136,7 @@ export class ImageBank implements Bank {
     return this.#squaredNorms;
   }
 
+  /** Frees the pixels and what was computed from them. */
   dispose(): void {
     this.pixels.dispose();
     this.#squaredNorms?.dispose();
@@ -131,7 +147,7 @@ function centred(pixels: Tensor): Tensor {
   return scope(() => pixels.to({ dtype: "float32" }).sub_(CENTRE));
 }
 
-/** Bytes to the range that networks see: byte / 127.5 - 1, float32. */
+/** Bytes to the range that networks see, [-1, 1]: byte / 127.5 - 1, float32, of the same shape. */
 export function normalize(pixels: Tensor): Tensor {
   return scope(() => pixels.to({ dtype: "float32" }).div(UNIT).sub_(1));
 }

@@ -9,6 +9,7 @@ import { imagePaths, type OnProgress, readImages } from "./images.js";
 import { readLabels } from "./labels.js";
 import { openZip } from "./zip.js";
 
+/** How {@link openDataset} reads. */
 export interface DatasetOptions {
   /** Whether class labels are read, where there are any. Default: true. Without them a damaged label file does not matter. */
   labels?: boolean;

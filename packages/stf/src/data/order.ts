@@ -12,6 +12,10 @@ export class DataOrder {
   #epoch = -1;
   #permutation: Int32Array = new Int32Array();
 
+  /**
+   * @param count - number of images, at least 1
+   * @param seed - of the run
+   */
   constructor(count: number, seed: number) {
     this.#count = count;
     this.#seed = seed;
@@ -38,6 +42,7 @@ export class DataOrder {
  * without replacement. Given any one source, the rest of the pool is a uniform draw without replacement, so the pool is
  * exchangeable, which is what makes the stable target unbiased.
  *
+ * @param sources - indices of the images of a step; one that occurs twice counts once
  * @param items - what there is to draw from, the sources included: a list of indices, or a number for all below it
  * @returns `size` items, or all when there are fewer; more when there are more sources
  */

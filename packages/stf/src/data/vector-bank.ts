@@ -3,7 +3,9 @@ import type { Bank, ImageShape } from "./bank.js";
 
 /** Vectors of real numbers, for toy distributions: float64 throughout, so meant for few dimensions. */
 export class VectorBank implements Bank {
+  /** What the distribution is called. */
   readonly name: string;
+  /** A vector is an image of one pixel with D channels. */
   readonly shape: ImageShape;
   readonly count: number;
   readonly dimension: number;
@@ -13,7 +15,11 @@ export class VectorBank implements Bank {
   readonly values: Tensor;
   readonly squaredNorms: Tensor;
 
-  /** @param values - float64 `[count, D]`; the bank owns it from now on */
+  /**
+   * @param values - float64 `[count, D]`; the bank owns it from now on
+   * @param labels - class of each vector, from 0 on, `[count]`
+   * @throws ShapeError when the values have not two axes.
+   */
   constructor(name: string, values: Tensor, labels?: Int32Array) {
     checkShape("the values of a vector bank", values.shape, [null, null]);
     this.name = name;
@@ -25,6 +31,7 @@ export class VectorBank implements Bank {
     this.squaredNorms = keep(scope(() => values.square().sum(1)));
   }
 
+  /** Where the values lie. */
   get device(): Device {
     return this.values.device;
   }
@@ -45,6 +52,7 @@ export class VectorBank implements Bank {
     return rows.float();
   }
 
+  /** Frees the values and what was computed from them. */
   dispose(): void {
     this.values.dispose();
     this.squaredNorms.dispose();

@@ -1,11 +1,15 @@
 /** Networks by name. Apart from the networks themselves, so that asking for help does not load libtorch. */
 
+/** The names of the networks: DDPM++ and NCSN++ (Song et al. 2021), ADM (Dhariwal and Nichol 2021), a perceptron. */
 export const architectures = ["ddpmpp", "ncsnpp", "adm", "mlp"] as const;
 
+/** The name of a network family. */
 export type Architecture = (typeof architectures)[number];
 
+/** The names of the preconditionings, each with its process, its law of noise levels and its loss weights. */
 export const preconditionings = ["edm", "vp", "ve", "subvp", "flow", "iddpm"] as const;
 
+/** The name of a preconditioning. */
 export type PreconditioningName = (typeof preconditionings)[number];
 
 /** What makes a network larger or smaller. */

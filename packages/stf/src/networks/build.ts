@@ -20,9 +20,13 @@ import { SongUNet, type SongUNetOptions } from "./song-unet.js";
 
 /** A network's shape, as stored in its checkpoint. */
 export interface NetworkConfig extends NetworkSize {
+  /** The family. */
   readonly arch: Architecture;
+  /** The preconditioning around the network. */
   readonly precond: PreconditioningName;
+  /** Of the images, in and out. */
   readonly shape: ImageShape;
+  /** Probability of dropping an activation in training, in [0, 1). */
   readonly dropout: number;
   /** Number of classes; 0, the default, for an unconditional network. */
   readonly labelDim?: number;
@@ -103,7 +107,7 @@ function buildNetwork(config: NetworkConfig): Network {
 }
 
 /**
- * A network with fresh weights from the global random generator.
+ * A network with fresh weights from the global random generator, in training mode.
  *
  * @throws UsageError when the configuration does not fit the images.
  */

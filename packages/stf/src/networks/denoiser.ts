@@ -13,10 +13,13 @@ const activationDtypes = { fp32: "float32", bf16: "bfloat16" } as const satisfie
  * Keys of the state dict start with `model.`, as in the published checkpoints.
  */
 export class Denoiser extends Module {
+  /** What turns the network into a denoiser. */
   readonly preconditioning: Preconditioning;
+  /** The dtype of the network's activations; float64 images are computed in float64 in any case. */
   readonly precision: Precision;
   private readonly network: Network;
 
+  /** @param network - becomes a part, and is owned from now on */
   constructor(
     network: Network,
     preconditioning: Preconditioning,
@@ -37,8 +40,10 @@ export class Denoiser extends Module {
   }
 
   /**
+   * D(x; sigma) = c_skip x + c_out F(c_in x; c_noise) (Karras et al. 2022, equation 7).
+   *
    * @param x - unscaled noisy images, `[B, C, H, W]`, float32 or float64
-   * @param sigma - noise level of each image, `[B]`
+   * @param sigma - noise level of each image, `[B]`, positive
    * @returns D, `[B, C, H, W]`, in the dtype of x
    */
   forward(x: Tensor, sigma: Float64Array, conditions: Conditions = {}): Tensor {

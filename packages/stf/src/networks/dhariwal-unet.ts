@@ -17,15 +17,19 @@ import type { Conditions, Network } from "./network.js";
 import { ResamplingConv2d } from "./resample.js";
 import { type BlockStyle, groupsFor, type Initializers, UNetBlock } from "./unet-block.js";
 
+/** What makes one U-Net of this family. */
 export interface DhariwalUNetOptions {
   /** Height and width of the images; halved once per level after the first. */
   readonly resolution: number;
+  /** Channels of the input. */
   readonly inChannels: number;
+  /** Channels of the output. */
   readonly outChannels: number;
   /** Number of classes; 0 for an unconditional network. */
   readonly labelDim?: number;
   /** Width of the augmentation labels; 0 for none. */
   readonly augmentDim?: number;
+  /** Channels that the widths are multiples of; a multiple of 4. */
   readonly modelChannels?: number;
   /** Width of each level, as a multiple of `modelChannels`. */
   readonly channelMult?: readonly number[];
@@ -35,6 +39,7 @@ export interface DhariwalUNetOptions {
   readonly numBlocks?: number;
   /** Resolutions with self-attention. */
   readonly attnResolutions?: readonly number[];
+  /** Probability of dropping an activation in training, in [0, 1). */
   readonly dropout?: number;
 }
 
@@ -167,6 +172,12 @@ export class DhariwalUNet extends Module implements Network {
     this.outConv = this.registerModule("out_conv", last);
   }
 
+  /**
+   * The raw output F, `[B, outChannels, R, R]`, in the dtype of `x`.
+   *
+   * @param x - scaled noisy images, `[B, inChannels, R, R]`
+   * @param noiseLabels - c_noise of each image, `[B]`, float32 or float64
+   */
   forward(x: Tensor, noiseLabels: Tensor, conditions: Conditions = {}): Tensor {
     return scope(() => {
       const embedding = this.embed(noiseLabels, conditions);

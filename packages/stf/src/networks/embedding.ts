@@ -8,11 +8,17 @@ import { arange, cat, Module, randn, scope, type Tensor } from "@stf/torch";
  * Shapes: input `[B]`, output `[B, channels]`.
  */
 export class PositionalEmbedding extends Module {
+  /** Width of the embedding, even. */
   readonly channels: number;
+  /** Whether the last frequency is exactly 1 / maxPositions. */
   readonly endpoint: boolean;
+  /** The ratio of the first frequency to the last, without `endpoint` to the one that would follow. */
   readonly maxPositions: number;
 
-  /** @param options.endpoint - whether the last frequency is exactly 1 / maxPositions */
+  /**
+   * @param channels - width of the embedding, even
+   * @param options.endpoint - whether the last frequency is exactly 1 / maxPositions
+   */
   constructor(
     channels: number,
     { endpoint = false, maxPositions = 10_000 }: { endpoint?: boolean; maxPositions?: number } = {},
@@ -23,6 +29,7 @@ export class PositionalEmbedding extends Module {
     this.maxPositions = maxPositions;
   }
 
+  /** `[B]` to `[B, channels]`. */
   forward(x: Tensor): Tensor {
     return scope(() => {
       const half = this.channels / 2;
@@ -42,8 +49,13 @@ export class PositionalEmbedding extends Module {
  * Shapes: input `[B]`, output `[B, channels]`. Buffer: `freqs` `[channels / 2]`.
  */
 export class FourierEmbedding extends Module {
+  /** f, `[channels / 2]` */
   readonly frequencies: Tensor;
 
+  /**
+   * @param channels - width of the embedding, even
+   * @param options.scale - standard deviation of the frequencies
+   */
   constructor(channels: number, { scale = 16 }: { scale?: number } = {}) {
     super();
     this.frequencies = this.registerBuffer(
@@ -52,6 +64,7 @@ export class FourierEmbedding extends Module {
     );
   }
 
+  /** `[B]` to `[B, channels]`. */
   forward(x: Tensor): Tensor {
     return scope(() => {
       const angles = x.outer(this.frequencies.to({ dtype: x.dtype }).mul(2 * Math.PI));

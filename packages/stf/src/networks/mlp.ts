@@ -2,6 +2,7 @@ import { cat, Linear, Module, scope, type Tensor, zeros } from "@stf/torch";
 import { PositionalEmbedding } from "./embedding.js";
 import type { Conditions, Network } from "./network.js";
 
+/** What makes one perceptron. */
 export interface MlpOptions {
   /** Number of values in an item, C * H * W. */
   readonly inputs: number;
@@ -9,8 +10,11 @@ export interface MlpOptions {
   readonly outputs: number;
   /** Width of the hidden layers. */
   readonly width?: number;
+  /** Number of hidden layers. */
   readonly hiddenLayers?: number;
+  /** Number of classes; 0 for an unconditional network. */
   readonly labelDim?: number;
+  /** Width of the augmentation labels; 0 for none. */
   readonly augmentDim?: number;
 }
 
@@ -43,6 +47,12 @@ export class Mlp extends Module implements Network {
       .map((size, i) => this.registerModule(`layer${i}`, new Linear(widths[i] as number, size)));
   }
 
+  /**
+   * The raw output F, `[B, C', H, W]`, in the dtype of `x`.
+   *
+   * @param x - scaled noisy items, `[B, C, H, W]`
+   * @param noiseLabels - c_noise of each item, `[B]`, float32 or float64
+   */
   forward(x: Tensor, noiseLabels: Tensor, { labels, augmentLabels }: Conditions = {}): Tensor {
     return scope(() => {
       const [batch = 0, , height = 1, width = 1] = x.shape;

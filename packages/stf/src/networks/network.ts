@@ -13,6 +13,8 @@ export interface Network extends Module {
   /** Number of classes; 0 for an unconditional network. */
   readonly labelDim: number;
   /**
+   * The raw output F, `[B, C', H, W]`, in the dtype of `x`.
+   *
    * @param x - scaled noisy images, `[B, C, H, W]`, in the dtype of the activations
    * @param noiseLabels - the noise level as the preconditioning tells it, `[B]`, float32 or float64
    */

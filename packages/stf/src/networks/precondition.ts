@@ -3,18 +3,28 @@
 import { arange, scope } from "@stf/torch";
 import { flowProcess, subVpProcess, vpProcess } from "../processes/process.js";
 
-/** D(x; sigma) = skip x + out F(in x; noise), with x = y + sigma eps, the unscaled noisy image. */
+/**
+ * D(x; sigma) = skip x + out F(in x; noise), with F the raw network and x = y + sigma eps, the unscaled noisy image (Karras
+ * et al. 2022, equation 7).
+ */
 export interface Coefficients {
+  /** c_skip: the part of the noisy image that goes around the network. */
   readonly skip: number;
+  /** c_out: the factor on the network's output. */
   readonly out: number;
+  /** c_in: the factor on the network's input. */
   readonly in: number;
+  /** c_noise: what the network is told of the noise level. */
   readonly noise: number;
 }
 
+/** How a raw network becomes a denoiser, and how its error is weighted in training. */
 export interface Preconditioning {
+  /** Short name, such as "edm". */
   readonly name: string;
-  /** The range of noise levels that the network is meant for. */
+  /** The smallest noise level that the network is meant for. */
   readonly sigmaMin: number;
+  /** The largest noise level that the network is meant for. */
   readonly sigmaMax: number;
   /** The four coefficients at a noise level, used by loss and sampler alike. */
   coefficients(sigma: number): Coefficients;

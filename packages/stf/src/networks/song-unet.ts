@@ -19,15 +19,19 @@ import type { Conditions, Network } from "./network.js";
 import { Resample, ResamplingConv2d } from "./resample.js";
 import { type BlockStyle, groupsFor, type Initializers, UNetBlock } from "./unet-block.js";
 
+/** The shape of a {@link SongUNet}. */
 export interface SongUNetOptions {
   /** Height and width of the images; halved once per level after the first. */
   readonly resolution: number;
+  /** Channels of the input. */
   readonly inChannels: number;
+  /** Channels of the output. */
   readonly outChannels: number;
   /** Number of classes; 0 for an unconditional network. */
   readonly labelDim?: number;
   /** Width of the augmentation labels; 0 for none. */
   readonly augmentDim?: number;
+  /** Channels that the widths are multiples of; a multiple of 4. */
   readonly modelChannels?: number;
   /** Width of each level, as a multiple of `modelChannels`. */
   readonly channelMult?: readonly number[];
@@ -35,9 +39,11 @@ export interface SongUNetOptions {
   readonly channelMultEmb?: number;
   /** Residual blocks per level in the encoder; the decoder has one more. */
   readonly numBlocks?: number;
-  /** Resolutions with self-attention. */
+  /** Resolutions with self-attention, in pixels. */
   readonly attnResolutions?: readonly number[];
+  /** Probability of dropping an activation in training, in [0, 1). */
   readonly dropout?: number;
+  /** How the noise level is embedded: {@link PositionalEmbedding} or {@link FourierEmbedding}. */
   readonly embeddingType?: "positional" | "fourier";
   /** Width of the noise embedding, as a multiple of `modelChannels`. */
   readonly channelMultNoise?: number;
@@ -45,6 +51,7 @@ export interface SongUNetOptions {
   readonly encoderType?: "standard" | "skip" | "residual";
   /** Whether the decoder sums an image over its levels. */
   readonly decoderType?: "standard" | "skip";
+  /** Taps of the filter with which images are made smaller and larger, along each axis; their scale does not matter. */
   readonly resampleFilter?: readonly number[];
 }
 
@@ -81,6 +88,8 @@ function zerosLikeDrawn(drawn: Initializer): Initializer {
 }
 
 /**
+ * The U-Net of Song et al. (2021) in the form of Karras et al. (2022, appendix C and table 7), as DDPM++ or NCSN++.
+ *
  * Shapes: input `[B, inChannels, R, R]`, noise labels `[B]`, output `[B, outChannels, R, R]`. State-dict keys are those of
  * the published networks.
  */
@@ -94,6 +103,7 @@ export class SongUNet extends Module implements Network {
   private readonly encoder: readonly EncoderStep[];
   private readonly decoder: readonly DecoderStep[];
 
+  /** Draws the initial weights from the global random generator. */
   constructor({
     resolution,
     inChannels,
@@ -228,6 +238,13 @@ export class SongUNet extends Module implements Network {
     this.decoder = decoder;
   }
 
+  /**
+   * The raw network F.
+   *
+   * @param x - scaled noisy images, `[B, inChannels, R, R]`
+   * @param noiseLabels - what stands for the noise levels, `[B]`
+   * @returns `[B, outChannels, R, R]`, in the dtype of x
+   */
   forward(x: Tensor, noiseLabels: Tensor, conditions: Conditions = {}): Tensor {
     return scope(() => {
       const embedding = this.embed(noiseLabels, conditions);

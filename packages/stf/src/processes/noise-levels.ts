@@ -3,10 +3,10 @@
 import type { KeyedRandom } from "../random/keyed.js";
 import type { Process } from "./process.js";
 
-/** Draws one noise level. */
+/** Draws one noise level, positive. */
 export type NoiseLevels = (random: KeyedRandom) => number;
 
-/** ln sigma ~ N(mean, deviation²): EDM's law, with mean -1.2 and deviation 1.2 (Karras et al. 2022, table 1). */
+/** ln sigma ~ N(mean, deviation²): EDM's law with mean -1.2 and deviation 1.2 (Karras et al. 2022, table 1). */
 export const logNormalLevels =
   (mean: number, deviation: number): NoiseLevels =>
   (random) =>

@@ -4,6 +4,7 @@
  * notation N(x_t; alpha y, std²) of Song et al. (2021), alpha = s and std = s sigma.
  */
 export interface Process {
+  /** Short name, such as "edm". */
   readonly name: string;
   /** The largest time; the smallest is 0, where there is no noise. */
   readonly end: number;
@@ -55,8 +56,11 @@ interface LinearBeta {
   inverse(integral: number): number;
 }
 
+/** A rate of decay beta(t) that rises linearly on [0, 1]. */
 export interface BetaOptions {
+  /** beta(0) */
   readonly betaMin?: number;
+  /** beta(1) */
   readonly betaMax?: number;
 }
 

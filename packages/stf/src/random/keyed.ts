@@ -7,6 +7,16 @@
 const MASK = (1n << 64n) - 1n;
 
 /** What a random number is for. Equal seeds and indices give unrelated numbers for different purposes. */
+export type Purpose =
+  | "weights"
+  | "order"
+  | "noiseLevel"
+  | "noise"
+  | "references"
+  | "dropout"
+  | "augmentation"
+  | "labelDropout";
+
 const purposes = {
   weights: 1,
   order: 2,
@@ -16,9 +26,7 @@ const purposes = {
   dropout: 6,
   augmentation: 7,
   labelDropout: 8,
-} as const;
-
-export type Purpose = keyof typeof purposes;
+} as const satisfies Record<Purpose, number>;
 
 /** The finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection of 64-bit numbers without visible structure. */
 function mix(value: bigint): bigint {
@@ -28,7 +36,11 @@ function mix(value: bigint): bigint {
   return z ^ (z >> 31n);
 }
 
-/** A 64-bit key for (seed, purpose, index). */
+/**
+ * A 64-bit key for (seed, purpose, index), from 0 to 2^64 - 1. `seed` and `index` are whole numbers.
+ *
+ * @throws RangeError when one of them is not.
+ */
 export function randomKey(seed: number, purpose: Purpose, index = 0): bigint {
   const stream = mix(BigInt(seed) + (BigInt(purposes[purpose]) << 56n));
   return mix(stream + BigInt(index) * 0x9e3779b97f4a7c15n);
@@ -41,6 +53,7 @@ export class KeyedRandom {
   #c: number;
   #d: number;
 
+  /** @param key - a number from {@link randomKey} */
   constructor(key: bigint) {
     const low = mix(key);
     const high = mix(low + 0x9e3779b97f4a7c15n);
@@ -77,7 +90,7 @@ export class KeyedRandom {
     return radius * Math.cos(2 * Math.PI * this.uniform());
   }
 
-  /** A whole number from 0 to bound - 1, all equally likely. `bound` is at most 2^32. */
+  /** A whole number from 0 to bound - 1, all equally likely. `bound` is from 1 to 2^32. */
   integer(bound: number): number {
     // Values above the largest multiple of the bound would favour small remainders.
     const limit = 2 ** 32 - (2 ** 32 % bound);

@@ -6,13 +6,17 @@ import { join } from "node:path";
 export interface Statistic {
   /** How many values it is made of. */
   readonly num: number;
+  /** Their mean. */
   readonly mean: number;
+  /** Their standard deviation, divided by `num`; 0 for one value. */
   readonly std: number;
 }
 
-/** One line of stats.jsonl: statistics by name, and when it was written, in seconds since 1970. */
+/** One line of stats.jsonl: statistics by name, and when it was written. */
 export interface StatsLine {
+  /** Seconds since 1970. */
   readonly timestamp: number;
+  /** By name, such as "Loss/loss". */
   readonly [name: string]: Statistic | number;
 }
 

@@ -8,12 +8,15 @@ import { SeededNoise } from "./noise.js";
 import type { Denoise, StepReport } from "./sampler.js";
 import { type KarrasOptions, karrasSteps } from "./steps.js";
 
+/** How {@link generateImages} samples. */
 export interface GenerateOptions extends KarrasOptions {
   /** Number of steps; the network is evaluated 2 steps - 1 times. */
   readonly steps?: number;
+  /** Noise that is added back on the way; none when left out. */
   readonly churn?: Churn;
   /** Class of each image, for a class-conditional network. Left out, each seed decides the class of its image. */
   readonly classes?: readonly number[] | undefined;
+  /** Called after every step. */
   readonly onStep?: (report: StepReport) => void;
 }
 
@@ -39,9 +42,14 @@ function noiseLevels(
 }
 
 /**
- * Draws one image per seed. An image depends on its seed alone, not on the others that are drawn with it.
+ * Draws one image per seed with EDM's sampler and schedule ({@link heun}, {@link karrasSteps}). An image depends on its
+ * seed alone, not on the others that are drawn with it.
  *
+ * @param shape - of one image, as the network was built for
+ * @param seeds - whole numbers, of which the low 32 bits count
  * @returns uint8 `[seeds.length, C, H, W]`
+ * @throws UsageError unless steps >= 2 and 0 < sigmaMin < sigmaMax, within the network's range; RangeError for a class
+ * that the network does not know.
  */
 export function generateImages(
   denoiser: Denoiser,
@@ -79,7 +87,7 @@ export function generateImages(
   }
 }
 
-/** [-1, 1] to bytes: x 127.5 + 128, clipped and truncated, as the published tools do. */
+/** [-1, 1] to bytes: x 127.5 + 128, clipped and truncated, as the published tools do; uint8 of the same shape. */
 export function toBytes(images: Tensor): Tensor {
   return scope(() => images.mul(127.5).add_(128).clamp_(0, 255).to({ dtype: "uint8" }).contiguous());
 }

@@ -7,6 +7,7 @@ export interface Churn {
   readonly amount: number;
   /** Noise is added only while sMin <= sigma <= sMax. */
   readonly sMin: number;
+  /** The other end of that range. */
   readonly sMax: number;
   /** Standard deviation of the added noise. */
   readonly sNoise: number;
@@ -14,7 +15,9 @@ export interface Churn {
 
 const NO_CHURN: Churn = { amount: 0, sMin: 0, sMax: Number.POSITIVE_INFINITY, sNoise: 1 };
 
+/** What {@link heun} takes besides the steps. */
 export interface HeunOptions extends SamplerOptions {
+  /** Needs `noise` too; none when left out. */
   readonly churn?: Churn;
 }
 

@@ -7,6 +7,7 @@ export class SeededNoise {
   readonly #generators: readonly Generator[];
   readonly #device: Device;
 
+  /** @param seeds - whole numbers from 0 on, one per image */
   constructor(seeds: readonly number[], device: Device = "cpu") {
     this.#device = device;
     this.#generators = seeds.map((seed) => new Generator(seed % 2 ** 32, device));
@@ -26,6 +27,7 @@ export class SeededNoise {
     );
   }
 
+  /** Frees the generators. */
   dispose(): void {
     for (const generator of this.#generators) generator.dispose();
   }

@@ -2,8 +2,11 @@
 
 import { UsageError } from "../run/errors.js";
 
+/** The shape of {@link karrasSteps}. */
 export interface KarrasOptions {
+  /** The last noise level but the final 0. */
   readonly sigmaMin?: number;
+  /** The first noise level. */
   readonly sigmaMax?: number;
   /** How much shorter the steps get towards sigmaMin. */
   readonly rho?: number;
@@ -12,6 +15,8 @@ export interface KarrasOptions {
 /**
  * EDM's schedule (Karras et al. 2022, equation 5): `count` levels from sigmaMax to sigmaMin, evenly spaced in
  * sigma^(1/rho), and a final 0.
+ *
+ * @returns `count + 1` noise levels, descending
  *
  * @throws UsageError unless count >= 2 and 0 < sigmaMin < sigmaMax.
  */

@@ -23,6 +23,7 @@ export function classMembers(labels: Int32Array): ClassMembers {
   return new Map([...members].sort(([a], [b]) => a - b).map(([label, items]) => [label, Int32Array.from(items)]));
 }
 
+/** How {@link drawReferences} chooses. */
 export interface ReferenceOptions {
   /** References of a sample, itself included, or everything there is. A class with fewer items uses what it has. */
   readonly count: number | "all";

@@ -15,6 +15,7 @@ import { cat, full, noGrad, scope, type Tensor, tensor, zeros } from "@stf/torch
 import type { Bank } from "../data/bank.js";
 import type { PerturbedBatch, Target } from "./target.js";
 
+/** How {@link stableFieldTarget} computes. */
 export interface StableFieldOptions {
   /** References that are held as floats at one time. */
   chunk?: number;
@@ -106,7 +107,9 @@ function windowMask(indices: Int32Array, pool: Int32Array, size: number): Float6
 }
 
 /**
- * The stable target. With one reference per sample, the source itself, it is the denoising target, to the last bit.
+ * The stable target (Xu, Tong and Jaakkola 2023, equation 8): sum_k w_k r_k, the mean of the references r_k, each
+ * weighted by how likely it was the source of x, w = softmax_k(-||x - r_k||² / (2 sigma²)). With one reference per
+ * sample, the source itself, it is the denoising target, to the last bit.
  *
  * @param options.chunk - references held as floats at one time; it changes the memory, not the result
  */

@@ -38,6 +38,7 @@ export function selectSamples(batch: PerturbedBatch, rows: readonly number[]): P
 
 /** The images that may have been the source: a set of indices into the bank. */
 export interface ReferenceSet {
+  /** Where the images are. */
   readonly bank: Bank;
   /** Different indices among which every source occurs, or "all" for the whole bank. */
   readonly pool: Int32Array | "all";

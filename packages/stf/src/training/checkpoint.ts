@@ -30,7 +30,12 @@ const flatParts = (state: TrainingState): Record<string, Tensor> => ({
   exp_avg_sq: state.optimizer.expAvgSq,
 });
 
-/** Writes the averaged network, with what is needed to build it again. */
+/**
+ * Writes the averaged network, with what is needed to build it again, as a safetensors file.
+ *
+ * @param about - anything else about the training that can be written as JSON
+ * @throws what the file system reports, such as a full disk.
+ */
 export function saveSnapshot(
   path: string,
   state: TrainingState,
@@ -44,7 +49,12 @@ export function saveSnapshot(
   });
 }
 
-/** Writes everything needed to go on from here. `options` are the options of the run. */
+/**
+ * Writes everything needed to go on from here, as a safetensors file.
+ *
+ * @param options - the options of the run, as JSON can hold them
+ * @throws what the file system reports, such as a full disk.
+ */
 export function saveState(
   path: string,
   state: TrainingState,
@@ -87,15 +97,19 @@ function open(path: string, format: string, what: string): ReturnType<typeof loa
   return content;
 }
 
+/** What {@link loadSnapshot} reads. */
 export interface Snapshot {
+  /** The network with averaged weights, in evaluation mode. */
   readonly denoiser: Denoiser;
+  /** What it was built from. */
   readonly config: NetworkConfig;
 }
 
 /**
  * Builds the network of a snapshot, in evaluation mode.
  *
- * @throws InputError or FileFormatError naming the file.
+ * @throws InputError when there is no such file, or it is another one of this program's; FileFormatError when it is
+ * damaged or no safetensors file. Both name it.
  */
 export function loadSnapshot(
   path: string,
@@ -119,14 +133,26 @@ export function loadSnapshot(
   }
 }
 
+/** What {@link loadState} reads. */
 export interface SavedState {
+  /** What the network was built from. */
   readonly config: NetworkConfig;
+  /** The options of the run. */
   readonly options: Record<string, unknown>;
-  /** Copies everything into a state of the same configuration. Frees the copy in memory. */
+  /**
+   * Copies everything into a state of the same configuration, once. Frees the copy in memory.
+   *
+   * @throws FileFormatError when a tensor is missing; nothing is copied then.
+   */
   restore(state: TrainingState): void;
 }
 
-/** Reads a training state. */
+/**
+ * Reads a training state into memory, where it stays until `restore` is called.
+ *
+ * @throws InputError when there is no such file, or it is another one of this program's; FileFormatError when it is
+ * damaged or no safetensors file. Both name it.
+ */
 export function loadState(path: string): SavedState {
   const { tensors, metadata } = open(path, STATE_FORMAT, "training state");
   const release = (): void => {

@@ -11,6 +11,7 @@ import type { TrainingState } from "./state.js";
 import { Statistics } from "./statistics.js";
 import { type TrainingData, type TrainingSettings, trainingStep } from "./step.js";
 
+/** How long {@link trainingLoop} trains, and what it writes where. */
 export interface LoopOptions {
   /** The run folder; it must exist. */
   readonly folder: string;
@@ -20,19 +21,25 @@ export interface LoopOptions {
   readonly timeLimit: number;
   /** Images between two lines of statistics. */
   readonly imagesPerTick: number;
-  /** Ticks between snapshots, and between states. Both are written at the end in any case. */
+  /** Ticks between snapshots; one is written at the end in any case. */
   readonly snapshotTicks: number;
+  /** Ticks between states; one is written at the end in any case. */
   readonly stateTicks: number;
+  /** What the network was built from, stored with its checkpoints. */
   readonly network: NetworkConfig;
   /** The run's options, stored with its checkpoints. */
   readonly options: Record<string, unknown>;
 }
 
+/** How far training is. */
 export interface Progress {
+  /** Images trained on so far, those of earlier runs included. */
   readonly images: number;
+  /** Images at which training stops. */
   readonly totalImages: number;
   /** Mean loss per value since the last tick. */
   readonly loss: number;
+  /** In this process; time spent on checkpoints does not count. */
   readonly imagesPerSecond: number;
   /** Seconds of training in this process. */
   readonly elapsed: number;
@@ -40,6 +47,7 @@ export interface Progress {
   readonly remaining: number;
 }
 
+/** What {@link trainingLoop} tells and asks on the way. */
 export interface LoopHooks {
   /** After every step. */
   onStep?(progress: Progress): void;
@@ -49,16 +57,27 @@ export interface LoopHooks {
   shouldStop?(): boolean;
 }
 
+/** How {@link trainingLoop} ended. */
 export interface LoopResult {
+  /** "stopped" is `shouldStop`'s doing. */
   readonly reason: "finished" | "time limit" | "stopped";
+  /** Path of the last snapshot. */
   readonly snapshot: string;
+  /** Path of the last training state. */
   readonly state: string;
+  /** As of the last step. */
   readonly progress: Progress;
 }
 
 const seconds = (): number => performance.now() / 1000;
 
-/** Trains until the images, the time, or `shouldStop` says so; then saves. */
+/**
+ * Trains until the images, the time, or `shouldStop` says so; then saves. A line of statistics goes to `stats.jsonl` at
+ * every tick.
+ *
+ * @param state - changed in place
+ * @throws DivergenceError when the loss or a gradient is not finite; what the file system reports, such as a full disk.
+ */
 export async function trainingLoop(
   state: TrainingState,
   data: TrainingData,

@@ -5,9 +5,13 @@ import { randomKey } from "../random/keyed.js";
 
 /** Everything that training changes. */
 export interface TrainingState {
+  /** The network that is trained. */
   readonly network: Denoiser;
+  /** Its parameters and their gradients. */
   readonly parameters: FlatParameters;
+  /** With the moments, flat. */
   readonly optimizer: Adam;
+  /** From the trained parameters to those of `averaged`. */
   readonly ema: ExponentialMovingAverage;
   /** The network that holds the averaged weights, in evaluation mode. */
   readonly averaged: Denoiser;
@@ -15,7 +19,11 @@ export interface TrainingState {
   images: number;
 }
 
-/** Fresh weights, which depend on the seed alone, whatever the device. */
+/**
+ * The state before the first step. Its weights depend on the seed alone, whatever the device.
+ *
+ * @throws UsageError when the configuration does not fit the images.
+ */
 export function initialState(
   config: NetworkConfig,
   seed: number,
@@ -32,6 +40,7 @@ export function initialState(
   return { network, parameters, optimizer: new Adam(parameters), ema, averaged, images: 0 };
 }
 
+/** Frees both networks and everything that belongs to them. */
 export function disposeState({ network, parameters, optimizer, ema, averaged }: TrainingState): void {
   network.dispose();
   averaged.dispose();

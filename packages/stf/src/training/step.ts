@@ -13,23 +13,43 @@ import type { TrainingState } from "./state.js";
 
 /** What training keeps fixed. Amounts are in images. */
 export interface TrainingSettings {
+  /** Of every random number of the run. */
   readonly seed: number;
+  /** Images in a step. */
   readonly batch: number;
   /** Largest number of samples that go through the network at once. */
   readonly microBatch: number;
-  readonly learningRate: { readonly peak: number; readonly rampup: number };
-  readonly ema: { readonly halflife: number; readonly rampupRatio: number | null };
+  /** As {@link learningRate} takes it. */
+  readonly learningRate: {
+    /** The rate after the ramp. */
+    readonly peak: number;
+    /** Images over which it rises from 0; 0 for no ramp. */
+    readonly rampup: number;
+  };
+  /** As {@link emaDecay} takes it. */
+  readonly ema: {
+    /** Images after which an old value counts half. */
+    readonly halflife: number;
+    /** Cuts the halflife to this multiple of the images seen; null leaves it. */
+    readonly rampupRatio: number | null;
+  };
+  /** Factor on the loss, and so on its gradients. */
   readonly lossScaling: number;
+  /** The law of the noise levels. */
   readonly noiseLevels: NoiseLevels;
   /** Share of samples whose class the network is not told. Their references stay those of the class. */
   readonly labelDropout?: number;
+  /** What the denoiser should return. */
   readonly target: Target;
   /** References of a sample, itself included, or the whole data set. */
   readonly references: number | "all";
 }
 
+/** What training draws samples from. */
 export interface TrainingData {
+  /** The data set. */
   readonly bank: Bank;
+  /** Which item each sample is made from. */
   readonly order: DataOrder;
   /** Given, references share the class of their sample; otherwise they come from the whole bank. */
   readonly classes?: ClassMembers | undefined;
@@ -37,10 +57,13 @@ export interface TrainingData {
   readonly generator: Generator;
 }
 
-/** Moments of the weighted squared error over all values of a batch. */
+/** Moments of the weighted squared error, lambda(sigma) (D(x; sigma) - target)², over all values of a batch. */
 export interface StepLoss {
+  /** Its mean. */
   readonly mean: number;
+  /** The mean of its square. */
   readonly meanSquare: number;
+  /** Number of values: images times D. */
   readonly count: number;
 }
 
@@ -52,7 +75,12 @@ export class DivergenceError extends Error {
 /** Stands for the class of a sample whose label is withheld. */
 const NO_CLASS = -1;
 
-/** Makes the noisy samples of the given global numbers. Every sample depends on the seed and its own number only. */
+/**
+ * Makes the noisy samples of the given global numbers. Every sample depends on the seed and its own number only.
+ *
+ * @param samples - numbers of the samples since the start of training, B of them
+ * @param indices - their items in the bank, `[B]`
+ */
 export function perturb(
   samples: readonly number[],
   indices: Int32Array,
@@ -128,7 +156,8 @@ function accumulateGradients(state: TrainingState, data: TrainingData, settings:
 }
 
 /**
- * Takes one step and advances the clock.
+ * Takes one step and advances the clock: the gradient of lambda(sigma) ||D(x; sigma) - target||², the mean over the
+ * batch, through Adam, and then the average.
  *
  * @throws DivergenceError when the loss or a gradient is not finite; the weights and the clock are as before then.
  */

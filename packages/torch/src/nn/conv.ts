@@ -4,11 +4,17 @@ import { likeInput } from "./cast.js";
 import { type Initializer, torchDefault } from "./init.js";
 import { Module } from "./module.js";
 
+/** What a {@link Conv2d} has besides its sizes. */
 export interface Conv2dOptions {
+  /** Pixels from one position of the kernel to the next. */
   stride?: number;
+  /** Zeros on each side of both axes. */
   padding?: number;
+  /** Groups of channels that do not see each other; a divisor of both numbers of channels. */
   groups?: number;
+  /** Whether there is a bias. */
   bias?: boolean;
+  /** Initial values of the weight. */
   init?: Initializer;
   /** Initial values of the bias; those of the weight when left out. */
   biasInit?: Initializer;
@@ -22,12 +28,15 @@ export interface Conv2dOptions {
  * is computed in that dtype.
  */
 export class Conv2d extends Module {
+  /** `[outChannels, inChannels / groups, kernel, kernel]` */
   readonly weight: Tensor;
+  /** `[outChannels]`, or null */
   readonly bias: Tensor | null;
   private readonly stride: number;
   private readonly padding: number;
   private readonly groups: number;
 
+  /** @param kernel - height and width of the kernel */
   constructor(
     inChannels: number,
     outChannels: number,
@@ -44,6 +53,11 @@ export class Conv2d extends Module {
     this.bias = bias ? this.registerParameter("bias", biasInit([outChannels], fans)) : null;
   }
 
+  /**
+   * `[B, inChannels, H, W]` to `[B, outChannels, H', W']`.
+   *
+   * @throws TorchError when `x` does not fit.
+   */
   forward(x: Tensor): Tensor {
     const { weight, bias, stride, padding, groups } = this;
     return conv2d(x, likeInput(weight, x), bias && likeInput(bias, x), stride, padding, 1, groups);

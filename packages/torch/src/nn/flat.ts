@@ -79,6 +79,7 @@ export class FlatParameters {
     this.gradients.zero_();
   }
 
+  /** Frees the flat tensors. The module's parameters are views, and keep the storage. */
   dispose(): void {
     this.values.dispose();
     this.gradients.dispose();

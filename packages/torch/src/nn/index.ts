@@ -14,4 +14,4 @@ export {
 } from "./init.js";
 export { Linear, type LinearOptions } from "./linear.js";
 export { Module, type StateDict } from "./module.js";
-export { GroupNorm } from "./normalization.js";
+export { GroupNorm, type GroupNormOptions } from "./normalization.js";

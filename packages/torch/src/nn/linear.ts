@@ -4,8 +4,11 @@ import { likeInput } from "./cast.js";
 import { type Initializer, torchDefault } from "./init.js";
 import { Module } from "./module.js";
 
+/** What a {@link Linear} has besides its sizes. */
 export interface LinearOptions {
+  /** Whether there is a bias. */
   bias?: boolean;
+  /** Initial values of the weight. */
   init?: Initializer;
   /** Initial values of the bias; those of the weight when left out. */
   biasInit?: Initializer;
@@ -18,7 +21,9 @@ export interface LinearOptions {
  * `bias` `[outFeatures]` are float32; an input of another dtype is computed in that dtype.
  */
 export class Linear extends Module {
+  /** W, `[outFeatures, inFeatures]` */
   readonly weight: Tensor;
+  /** b, `[outFeatures]`, or null */
   readonly bias: Tensor | null;
 
   constructor(
@@ -32,6 +37,11 @@ export class Linear extends Module {
     this.bias = bias ? this.registerParameter("bias", biasInit([outFeatures], fans)) : null;
   }
 
+  /**
+   * `[..., inFeatures]` to `[..., outFeatures]`.
+   *
+   * @throws TorchError when `x` does not fit.
+   */
   forward(x: Tensor): Tensor {
     return linear(x, likeInput(this.weight, x), this.bias && likeInput(this.bias, x));
   }

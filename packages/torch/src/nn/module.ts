@@ -21,21 +21,33 @@ export abstract class Module {
   readonly #buffers = new Map<string, Tensor>();
   readonly #modules = new Map<string, Module>();
 
-  /** Registers a trainable tensor. */
+  /**
+   * Registers a trainable tensor and returns it.
+   *
+   * @throws TypeError when the name is empty or taken.
+   */
   protected registerParameter(name: string, value: Tensor): Tensor {
     this.checkFree(name);
     this.#parameters.set(name, keep(value).requiresGrad_());
     return value;
   }
 
-  /** Registers a tensor that belongs to the state but is not trained. */
+  /**
+   * Registers a tensor that belongs to the state but is not trained, and returns it.
+   *
+   * @throws TypeError when the name is empty or taken.
+   */
   protected registerBuffer(name: string, value: Tensor): Tensor {
     this.checkFree(name);
     this.#buffers.set(name, keep(value));
     return value;
   }
 
-  /** Registers a part; its keys get `name` and a dot in front. */
+  /**
+   * Registers a part and returns it; its keys get `name` and a dot in front.
+   *
+   * @throws TypeError when the name is empty or taken.
+   */
   protected registerModule<M extends Module>(name: string, module: M): M {
     this.checkFree(name);
     this.#modules.set(name, module);
@@ -59,6 +71,7 @@ export abstract class Module {
     for (const [name, module] of this.#modules) yield* module.namedParameters(`${prefix}${name}.`);
   }
 
+  /** All parameters, those of parts included, in registration order. */
   parameters(): Tensor[] {
     return Array.from(this.namedParameters(), ([, parameter]) => parameter);
   }

@@ -8,6 +8,7 @@ import type { FlatParameters } from "../nn/flat.js";
 import { scope } from "../scope.js";
 import type { Tensor } from "../tensor.js";
 
+/** What an {@link Adam} has besides its parameters. */
 export interface AdamOptions {
   /** Decay rates of the first and second moment. */
   betas?: readonly [number, number];
@@ -17,10 +18,18 @@ export interface AdamOptions {
   weightDecay?: number;
 }
 
+/**
+ * Adam (Kingma and Ba 2015, algorithm 1), and with `weightDecay` AdamW (Loshchilov and Hutter 2019, algorithm 2), in
+ * PyTorch's formulation. The moments are flat, as the parameters are.
+ */
 export class Adam {
+  /** What is optimised. */
   readonly parameters: FlatParameters;
+  /** Decay rates of the first and second moment. */
   readonly betas: readonly [number, number];
+  /** Added to the root of the second moment. */
   readonly eps: number;
+  /** Share of every parameter that goes at each step, as a multiple of the learning rate. */
   readonly weightDecay: number;
   /** First moment, flat. */
   readonly expAvg: Tensor;
@@ -29,6 +38,7 @@ export class Adam {
   /** Steps taken so far. */
   stepCount = 0;
 
+  /** Starts with moments of zero. The betas lie in [0, 1), `eps` and `weightDecay` are not negative. */
   constructor(parameters: FlatParameters, { betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0 }: AdamOptions = {}) {
     this.parameters = parameters;
     this.betas = betas;
@@ -55,6 +65,7 @@ export class Adam {
     );
   }
 
+  /** Frees the moments; the parameters stay. */
   dispose(): void {
     this.expAvg.dispose();
     this.expAvgSq.dispose();

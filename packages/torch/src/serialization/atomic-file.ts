@@ -10,7 +10,7 @@ function syncFolder(folder: string): void {
   }
 }
 
-/** Writes all of `bytes`, however many calls that takes. */
+/** Writes all of `bytes` to an open file, however many calls that takes. Throws what the file system reports. */
 export function writeAll(descriptor: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) done += writeSync(descriptor, bytes, done);
 }
@@ -18,6 +18,9 @@ export function writeAll(descriptor: number, bytes: Uint8Array): void {
 /**
  * Writes a file so that its name always stands for a complete one: under a temporary name, flushed to the disk, renamed.
  * When `write` fails the temporary file is removed, and whatever had the name before is untouched.
+ *
+ * @param write - writes the content to the file that is open under the descriptor
+ * @throws what `write` throws or the file system reports, such as a full disk.
  */
 export function writeFileAtomically(path: string, write: (descriptor: number) => void): void {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);

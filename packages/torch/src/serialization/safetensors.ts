@@ -33,8 +33,11 @@ interface Entry {
   readonly end: number;
 }
 
+/** What a safetensors file holds. */
 export interface SafetensorsContent {
+  /** Tensors by name, in the order of the header, on the CPU. */
   readonly tensors: Map<string, Tensor>;
+  /** Strings by name, for any purpose. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -132,7 +135,11 @@ function openHeader(descriptor: number): {
   return { ...parseHeader(readExactly(descriptor, headerLength, 8), fileLength - dataStart), dataStart };
 }
 
-/** The metadata of a file, without reading its tensors. */
+/**
+ * The metadata of a file, without reading its tensors.
+ *
+ * @throws FileFormatError when the header is truncated, damaged or of another kind; what the file system reports.
+ */
 export function readSafetensorsMetadata(path: string): Readonly<Record<string, string>> {
   return withFile(path, (descriptor) => openHeader(descriptor).metadata);
 }
@@ -140,7 +147,7 @@ export function readSafetensorsMetadata(path: string): Readonly<Record<string, s
 /**
  * Reads tensors (all, or those that `select` accepts) and the metadata of a safetensors file, one tensor at a time.
  *
- * @throws FileFormatError when the file is truncated, damaged or of another kind.
+ * @throws FileFormatError when the file is truncated, damaged or of another kind; what the file system reports.
  */
 export function loadSafetensors(path: string, select: (name: string) => boolean = () => true): SafetensorsContent {
   return withFile(path, (descriptor) => {
@@ -158,7 +165,8 @@ export function loadSafetensors(path: string, select: (name: string) => boolean 
 /**
  * Writes tensors and metadata as a safetensors file: complete under its name, or not there at all.
  *
- * @throws TypeError for a dtype that the format lacks, or a name that it keeps for itself; whatever the file system reports, such as a full disk.
+ * @throws TypeError for a dtype that the format lacks, or a name that it keeps for itself; what the file system
+ * reports, such as a full disk.
  */
 export function saveSafetensors(
   path: string,

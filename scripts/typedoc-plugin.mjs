@@ -1,0 +1,88 @@
+// @ts-check
+/** What typedoc cannot know of this project: the rooms that its parts belong to, and what destructured parameters are. */
+
+import { Application, CommentTag, Converter, ReflectionKind } from "typedoc";
+import ts from "typescript";
+
+/** @param {Application} app */
+export function load(app) {
+  app.converter.on(Converter.EVENT_RESOLVE_BEGIN, (context) => {
+    for (const module of context.project.getChildrenByKind(ReflectionKind.Module)) {
+      for (const child of module.children ?? []) {
+        categorize(child);
+        hideErrorName(child);
+      }
+    }
+    for (const reflection of context.project.getReflectionsByKind(ReflectionKind.Parameter)) {
+      const parameter = /** @type {import("typedoc").ParameterReflection} */ (reflection);
+      if (parameter.name === "__namedParameters") describeDestructured(parameter, context);
+    }
+  });
+  app.on(Application.EVENT_VALIDATE_PROJECT, (project) => validatePackages(app, project));
+}
+
+const PACKAGES = ["@stf/torch", "stf"];
+
+/**
+ * Typedoc asks for documentation and exports only of the package at the root, which has no code: it is asked again in the
+ * name of each package.
+ * @param {Application} app
+ * @param {import("typedoc").ProjectReflection} project
+ */
+function validatePackages(app, project) {
+  const { packageName = "" } = project;
+  if (PACKAGES.includes(packageName)) return;
+  for (const name of PACKAGES) {
+    project.packageName = name;
+    app.validate(project);
+  }
+  project.packageName = packageName;
+}
+
+/**
+ * The room of ARCHITECTURE.md that a declaration lies in, its file or folder below src, is its category. The generated
+ * operators state theirs.
+ * @param {import("typedoc").DeclarationReflection} declaration
+ */
+function categorize(declaration) {
+  const room = /\/packages\/[\w-]+\/src\/([\w-]+)/.exec(declaration.sources?.[0]?.fullFileName ?? "")?.[1];
+  const comment = declaration.comment ?? declaration.signatures?.[0]?.comment;
+  if (!room || !comment || comment.getTag("@category")) return;
+  comment.blockTags.push(new CommentTag("@category", [{ kind: "text", text: room }]));
+}
+
+/**
+ * The `name` of an error repeats that of its class.
+ * @param {import("typedoc").DeclarationReflection} declaration
+ */
+function hideErrorName(declaration) {
+  const isError = declaration.extendedTypes?.some((type) => type.type === "reference" && type.name === "Error");
+  const name = isError && declaration.getChildByName(["name"]);
+  if (name) declaration.project.removeReflection(name);
+}
+
+/**
+ * A parameter such as `{ betas = [0.9, 0.999] }: AdamOptions` has no name of its own: unless the comment has one for it,
+ * the last word of its type becomes one, "options". Its defaults are shown where the type declares the fields.
+ * @param {import("typedoc").ParameterReflection} parameter
+ * @param {import("typedoc").Context} context
+ */
+function describeDestructured(parameter, context) {
+  const { type, parent } = parameter;
+  const known = parent?.parameters?.map(({ name }) => name);
+  const isNamed = parent?.comment
+    ?.getTags("@param")
+    .some(({ name }) => name && !name.includes(".") && !known?.includes(name));
+  if (!isNamed) {
+    const typeName = type?.type === "reference" ? type.name : "Options";
+    parameter.name = (/[A-Z][a-z]*$/.exec(typeName)?.[0] ?? "options").toLowerCase();
+  }
+
+  const node = context.getSymbolFromReflection(parameter)?.valueDeclaration;
+  const fields = type?.type === "reference" ? type.reflection : undefined;
+  if (!node || !ts.isParameter(node) || !ts.isObjectBindingPattern(node.name)) return;
+  for (const { initializer, propertyName, name } of node.name.elements) {
+    const field = fields?.getChildByName([(propertyName ?? name).getText()]);
+    if (initializer && field?.isDeclaration()) field.defaultValue ??= initializer.getText();
+  }
+}
