@@ -12,7 +12,7 @@ const stfLayers = [
   ["cli"],
   ["config"],
   ["training", "sampling", "images"],
-  ["networks", "targets"],
+  ["networks", "targets", "augmentation"],
   ["data", "processes"],
   ["random"],
 ] as const;

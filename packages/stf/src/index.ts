@@ -5,6 +5,24 @@
  * @module stf
  */
 
+export {
+  applyAugmentation,
+  flipsOf,
+  isFlipOnly,
+  isIdentity,
+  transformWith,
+} from "./augmentation/apply.js";
+export { augmentationLabels, augmentDim } from "./augmentation/labels.js";
+export { type AugmentationParameters, drawAugmentation } from "./augmentation/parameters.js";
+export type { Flips } from "./augmentation/permutation.js";
+export {
+  type Augmentation,
+  type AugmentationOptions,
+  type AugmentationSettings,
+  type AugmentationStrengths,
+  augmentationSettings,
+  trainingMultipliers,
+} from "./augmentation/settings.js";
 export type { Bank, ImageShape } from "./data/bank.js";
 export { readIdxImages } from "./data/idx.js";
 export { ImageBank, normalize } from "./data/image-bank.js";

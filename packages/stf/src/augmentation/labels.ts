@@ -1,0 +1,46 @@
+/** What the network is told about the transform of its input. */
+
+import { type Device, type Tensor, tensor } from "@stf/torch";
+import type { ImageShape } from "../data/bank.js";
+import { type AugmentationParameters, type Transform, transformOf, transformValues } from "./parameters.js";
+import { type Augmentation, type AugmentationSettings, augmentations } from "./settings.js";
+
+type Entries = (transform: Transform, settings: AugmentationSettings, shape: ImageShape) => readonly number[];
+
+/** Zero where nothing happens, and smooth in the angles (Karras et al. 2022, table 6). */
+const entries: Readonly<Record<Augmentation, Entries>> = {
+  xflip: ({ xflip }) => [xflip],
+  yflip: ({ yflip }) => [yflip],
+  rotateInt: ({ rotateInt: turns }) => [Number(turns === 1 || turns === 2), Number(turns === 2 || turns === 3)],
+  translateInt: ({ translateIntX, translateIntY }, { strengths: { translateIntMax } }, { width, height }) => [
+    translateIntX / (width * translateIntMax),
+    translateIntY / (height * translateIntMax),
+  ],
+  scale: ({ scale }) => [scale],
+  rotateFrac: ({ rotateFrac }) => [Math.cos(rotateFrac) - 1, Math.sin(rotateFrac)],
+  aniso: ({ aniso, anisoDirection }) => [aniso * Math.cos(anisoDirection), aniso * Math.sin(anisoDirection)],
+  translateFrac: ({ translateFracX, translateFracY }) => [translateFracX, translateFracY],
+  brightness: ({ brightness }) => [brightness],
+  contrast: ({ contrast }) => [contrast],
+  lumaflip: ({ lumaflip }) => [lumaflip],
+  hue: ({ hue }) => [Math.cos(hue) - 1, Math.sin(hue)],
+  saturation: ({ saturation }) => [saturation],
+};
+
+function labelsOf(transform: Transform, settings: AugmentationSettings, shape: ImageShape): number[] {
+  const used = augmentations.filter((name) => settings.multipliers[name] > 0);
+  return used.flatMap((name) => entries[name](transform, settings, shape));
+}
+
+/** How many label entries the transforms in use have: 9 in the published training. */
+export function augmentDim(settings: AugmentationSettings): number {
+  const identity = Object.fromEntries(transformValues.map((name) => [name, 0])) as unknown as Transform;
+  return labelsOf(identity, settings, { channels: 1, height: 1, width: 1 }).length;
+}
+
+/** The labels of each image, float32 `[B, augmentDim]`: the transforms in use, in the order of the published pipe. */
+export function augmentationLabels(parameters: AugmentationParameters, device: Device = "cpu"): Tensor {
+  const { count, settings, shape } = parameters;
+  const rows = Array.from({ length: count }, (_, row) => labelsOf(transformOf(parameters, row), settings, shape));
+  return tensor(Float32Array.from(rows.flat()), { shape: [count, augmentDim(settings)], device });
+}

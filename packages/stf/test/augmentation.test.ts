@@ -1,0 +1,312 @@
+/** The augmentation pipe: the published numbers, the law of its draws, its labels, and what it must not touch. */
+
+import { memory, scope, type Tensor } from "@stf/torch";
+import { describe, expect, test } from "vitest";
+import { applyAugmentation, flipsOf, isFlipOnly, isIdentity, transformWith } from "../src/augmentation/apply.js";
+import { augmentationLabels, augmentDim } from "../src/augmentation/labels.js";
+import {
+  type AugmentationParameters,
+  drawAugmentation,
+  drawTransform,
+  parametersOf,
+  type Transform,
+  transformOf,
+} from "../src/augmentation/parameters.js";
+import {
+  type Augmentation,
+  type AugmentationStrengths,
+  augmentationSettings,
+  augmentations,
+} from "../src/augmentation/settings.js";
+import {
+  golden,
+  goldenNumbers,
+  maxDeviation,
+  meanAndError,
+  normals,
+  noTransform,
+  sameBits,
+  tensorsLeft,
+} from "./support.js";
+
+const shape = { channels: 3, height: 32, width: 32 };
+const published = augmentationSettings({ probability: 0.12 });
+const everything = augmentationSettings({
+  probability: 0.3,
+  multipliers: Object.fromEntries(augmentations.map((name) => [name, 1])),
+});
+const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+const rowOf = (images: Tensor, row: number): Tensor => images.narrow(0, row, 1);
+
+describe("the published numbers", () => {
+  const file = golden("augmentation");
+  const configs = JSON.parse(file.metadata["configs"]!) as Record<string, Record<string, number>>;
+
+  /** How many numbers each draw of a transform has per image, in order; the last are gates. */
+  const draws: Record<Augmentation, readonly number[]> = {
+    xflip: [1, 1],
+    yflip: [1, 1],
+    rotateInt: [1, 1],
+    translateInt: [2, 1],
+    scale: [1, 1],
+    rotateFrac: [1, 1],
+    aniso: [1, 1, 1, 1],
+    translateFrac: [2, 1],
+    brightness: [1, 1],
+    contrast: [1, 1],
+    lumaflip: [1, 1],
+    hue: [1, 1],
+    saturation: [1, 1],
+  };
+
+  /** The parameters that follow from the stored draws. */
+  function parametersFrom(name: string, [count, channels, height, width]: readonly number[]): AugmentationParameters {
+    const { p = 0, ...rest } = configs[name]!;
+    const camelCase = (text: string): string => text.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+    const named = Object.entries(rest).map(([key, value]) => [camelCase(key), value] as const);
+    const isTransform = ([key]: readonly [string, number]): boolean =>
+      (augmentations as readonly string[]).includes(key);
+    const settings = augmentationSettings({
+      probability: p,
+      multipliers: Object.fromEntries(named.filter(isTransform)),
+      strengths: Object.fromEntries(named.filter((entry) => !isTransform(entry))) as Partial<AugmentationStrengths>,
+    });
+    const queues = range(count!).map((): number[] => []);
+    let drawn = 0;
+    for (const transform of augmentations) {
+      for (const numbers of draws[transform]) {
+        // The published pipe draws nothing for transforms that are not in use.
+        const used = settings.multipliers[transform] > 0;
+        const stored = used ? goldenNumbers(file, `${name}.draw_${String(drawn++).padStart(3, "0")}`) : undefined;
+        queues.forEach((queue, b) => {
+          for (let i = 0; i < numbers; i++) queue.push(stored?.[i * count! + b] ?? 0);
+        });
+      }
+    }
+    const imageShape = { channels: channels!, height: height!, width: width! };
+    const transforms = queues.map((queue) => {
+      const next = (): number => queue.shift()!;
+      return drawTransform({ uniform: next, normal: next, integer: next }, settings, imageShape);
+    });
+    expect(queues.flat()).toEqual([]);
+    return parametersOf(transforms, settings, imageShape);
+  }
+
+  test.each(Object.keys(configs))("%s", (name) => {
+    const images = file.tensors.get(
+      name === "cifar" ? "cifar.images" : name.startsWith("gray") ? "images_gray" : "images",
+    )!;
+    const parameters = parametersFrom(name, images.shape);
+    const expected = goldenNumbers(file, `${name}.out`);
+    expect(maxDeviation(applyAugmentation(images, parameters), expected)).toBeLessThan(1e-5);
+    expect(maxDeviation(applyAugmentation(images.double(), parameters), expected)).toBeLessThan(1e-5);
+    expect(maxDeviation(augmentationLabels(parameters), goldenNumbers(file, `${name}.labels`))).toBeLessThan(1e-6);
+  });
+});
+
+describe("drawAugmentation", () => {
+  const COUNT = 20_000;
+  const drawn = drawAugmentation(published, shape, 11, range(COUNT));
+  const indicator = (values: Float64Array): number[] => Array.from(values, (value) => Number(value !== 0));
+  const near = (values: ArrayLike<number>, expected: number): void => {
+    const { mean, error } = meanAndError(values);
+    expect(Math.abs(mean - expected)).toBeLessThan(4 * error);
+  };
+
+  test("gates open with their probabilities", () => {
+    near(drawn.xflip, 0.5);
+    near(drawn.yflip, 0.12 / 2);
+    for (const name of ["scale", "rotateFrac", "aniso", "translateFracX", "translateFracY"] as const) {
+      near(indicator(drawn[name]), 0.12);
+    }
+    near(indicator(drawn.anisoDirection), 0.5);
+    for (const name of ["rotateInt", "translateIntX", "hue", "brightness", "saturation"] as const) {
+      expect(drawn[name].every((value) => value === 0)).toBe(true);
+    }
+  });
+
+  test("gates are independent of each other, but one moves both axes", () => {
+    const both = (left: Float64Array, right: Float64Array): number[] =>
+      Array.from(left, (value, i) => Number(value !== 0 && right[i] !== 0));
+    near(both(drawn.scale, drawn.rotateFrac), 0.12 ** 2);
+    near(both(drawn.aniso, drawn.scale), 0.12 ** 2);
+    near(both(drawn.translateFracX, drawn.translateFracY), 0.12);
+    near(
+      range(COUNT).map((row) => Number(isFlipOnly(drawn, row) && drawn.yflip[row] === 0)),
+      0.94 * 0.88 ** 4,
+    );
+  });
+
+  test("open gates let through normal numbers and uniform angles", () => {
+    const open = (values: Float64Array): Float64Array => values.filter((value) => value !== 0);
+    for (const name of ["scale", "aniso", "translateFracX", "translateFracY"] as const) {
+      near(open(drawn[name]), 0);
+      near(
+        open(drawn[name]).map((value) => value ** 2),
+        1,
+      );
+    }
+    for (const name of ["rotateFrac", "anisoDirection"] as const) {
+      near(open(drawn[name]), 0);
+      near(
+        open(drawn[name]).map((value) => value ** 2),
+        Math.PI ** 2 / 3,
+      );
+    }
+    const turns = drawAugmentation(everything, shape, 12, range(COUNT));
+    near(
+      open(turns.rotateInt).map((value) => Number(value === 2)),
+      1 / 3,
+    );
+    expect(Math.max(...turns.translateIntX)).toBe(4);
+    expect(Math.min(...turns.translateIntY)).toBe(-4);
+  });
+
+  test("a sample's transform depends on the seed and its number alone", () => {
+    const some = drawAugmentation(published, shape, 11, [900, 7]);
+    expect(transformOf(some, 1)).toEqual(transformOf(drawn, 7));
+    expect(transformOf(some, 0)).toEqual(transformOf(drawn, 900));
+    const other = drawAugmentation(published, shape, 12, range(COUNT));
+    near(
+      range(COUNT).map((row) => Number(other.xflip[row] === drawn.xflip[row])),
+      0.5,
+    );
+  });
+
+  test("switching a transform on leaves the others as they are", () => {
+    const multipliers = { ...published.multipliers, rotateInt: 1, hue: 1 };
+    const more = drawAugmentation({ ...published, multipliers }, shape, 11, range(50));
+    for (const name of ["yflip", "scale", "aniso", "translateFracY"] as const) {
+      expect(more[name]).toEqual(drawn[name].subarray(0, 50));
+    }
+    expect(more.hue.some((value) => value !== 0)).toBe(true);
+  });
+});
+
+describe("augmentationLabels", () => {
+  test("follow the formulas, in the order of the pipe", () => {
+    const transform: Transform = {
+      ...noTransform,
+      ...{ xflip: 1, rotateInt: 2, translateIntX: 3, translateIntY: -1, scale: 0.3, rotateFrac: 2, aniso: -0.8 },
+      ...{ anisoDirection: 0.4, translateFracX: 1.5, translateFracY: -0.5, brightness: 0.1, contrast: 0.2 },
+      ...{ lumaflip: 1, hue: -1, saturation: 0.7 },
+    };
+    const labels = augmentationLabels(parametersOf([transform], everything, { ...shape, height: 16 }));
+    expect(labels.shape).toEqual([1, augmentDim(everything)]);
+    const geometry = [1, 0, 1, 1, 3 / 4, -1 / 2, 0.3, Math.cos(2) - 1, Math.sin(2)];
+    const aniso = [-0.8 * Math.cos(0.4), -0.8 * Math.sin(0.4)];
+    const rest = [1.5, -0.5, 0.1, 0.2, 1, Math.cos(1) - 1, -Math.sin(1), 0.7];
+    expect(maxDeviation(labels, [...geometry, ...aniso, ...rest])).toBeLessThan(1e-6);
+    const turns = [0, 1, 2, 3].map((rotateInt) => ({ ...noTransform, rotateInt }));
+    const settings = augmentationSettings({ probability: 1, multipliers: { rotateInt: 1 } });
+    expect(augmentationLabels(parametersOf(turns, settings, shape)).toArray()).toEqual([
+      [0, 0],
+      [1, 0],
+      [1, 1],
+      [0, 1],
+    ]);
+  });
+
+  test("are nine in the published training, and zero for an image that stays as it is", () => {
+    expect(augmentDim(published)).toBe(9);
+    const labels = augmentationLabels(parametersOf([noTransform], published, shape));
+    expect(labels.toArray()).toEqual([[0, 0, 0, 0, 0, 0, 0, 0, 0]]);
+  });
+});
+
+describe("applyAugmentation", () => {
+  const COUNT = 48;
+  const images = normals([COUNT, 3, 32, 32], 8, "float32").clamp(-1, 1);
+  const parameters = drawAugmentation(published, shape, 5, range(COUNT));
+  const result = applyAugmentation(images, parameters);
+  const rows = range(COUNT);
+
+  test("keeps every bit where there are flips or nothing", () => {
+    const kept = rows.filter((row) => isFlipOnly(parameters, row));
+    const untouched = rows.filter((row) => isIdentity(parameters, row));
+    expect(kept.length).toBeGreaterThan(untouched.length);
+    expect(untouched.length).toBeGreaterThan(5);
+    for (const row of kept) {
+      const { horizontal, vertical } = flipsOf(parameters, row);
+      const axes = [...(vertical ? [2] : []), ...(horizontal ? [3] : [])];
+      expect(axes.length === 0).toBe(isIdentity(parameters, row));
+      expect(sameBits(rowOf(result, row), rowOf(images, row).flip(axes))).toBe(true);
+    }
+    for (const row of rows.filter((row) => !kept.includes(row))) {
+      expect(maxDeviation(rowOf(result, row), rowOf(images, row))).toBeGreaterThan(0.1);
+    }
+  });
+
+  test("counts half a turn as two flips, and a quarter turn, a shift or a colour as more than flips", () => {
+    const of = (values: Partial<Transform>) => parametersOf([{ ...noTransform, ...values }], everything, shape);
+    const half = of({ rotateInt: 2, xflip: 1 });
+    expect(isFlipOnly(half, 0)).toBe(true);
+    expect(flipsOf(half, 0)).toEqual({ horizontal: false, vertical: true });
+    expect(isIdentity(of({ rotateInt: 2, xflip: 1, yflip: 1 }), 0)).toBe(true);
+    const beyond: Partial<Transform>[] = [
+      { rotateInt: 1 },
+      { translateIntX: 1 },
+      { translateIntY: -1 },
+      { scale: 0.1 },
+      { translateFracY: 1 },
+      { saturation: 1 },
+    ];
+    for (const values of beyond) expect(isFlipOnly(of(values), 0)).toBe(false);
+    expect(() => isIdentity(half, 1)).toThrow(/row must be one of 0 to 0, found 1/);
+  });
+
+  test.each([
+    ["published", published, 1e-5],
+    // Contrast and saturation magnify what the warp has rounded.
+    ["everything", everything, 5e-5],
+  ] as const)(
+    "an image's result does not depend on the others, in any layout or dtype: %s",
+    (_, settings, rounding) => {
+      const drawn = drawAugmentation(settings, shape, 6, rows);
+      const exact = applyAugmentation(images.double(), drawn);
+      const single = applyAugmentation(images, drawn);
+      expect(maxDeviation(single, exact)).toBeLessThan(rounding);
+      const last = applyAugmentation(images.to({ memoryFormat: "channelsLast" }), drawn);
+      expect(last.strides[1]).toBe(1);
+      expect(sameBits(last, single)).toBe(true);
+      for (const row of rows) {
+        const alone = drawAugmentation(settings, shape, 6, [row]);
+        const image = rowOf(images, row);
+        expect(maxDeviation(applyAugmentation(image.double(), alone), rowOf(exact, row))).toBeLessThan(1e-12);
+        expect(maxDeviation(applyAugmentation(image, alone), rowOf(exact, row))).toBeLessThan(rounding);
+        expect(maxDeviation(transformWith(image.double(), drawn, row), rowOf(exact, row))).toBeLessThan(1e-12);
+      }
+    },
+  );
+
+  test("transformWith takes several images through one transform", () => {
+    const drawn = drawAugmentation(everything, shape, 6, rows);
+    const references = normals([5, 3, 32, 32], 9);
+    const row = rows.find((r) => drawn.hue[r] !== 0 && drawn.rotateInt[r] === 1 && drawn.rotateFrac[r] !== 0)!;
+    const same = parametersOf(Array(5).fill(transformOf(drawn, row)), everything, shape);
+    const transformed = transformWith(references, drawn, row);
+    expect(maxDeviation(transformed, applyAugmentation(references, same))).toBeLessThan(1e-12);
+  });
+
+  test("leaves its input alone and no tensors behind", () => {
+    const before = images.clone();
+    scope(() => {
+      const live = memory().tensors;
+      applyAugmentation(images, parameters);
+      expect(memory().tensors - live).toBe(1);
+      transformWith(images, parameters, 0);
+      augmentationLabels(parameters);
+      expect(memory().tensors - live).toBe(3);
+    });
+    expect(tensorsLeft(() => void applyAugmentation(images, parameters))).toBe(0);
+    expect(sameBits(images, before)).toBe(true);
+    before.dispose();
+  });
+
+  test("images of another shape are refused", () => {
+    expect(() => applyAugmentation(images.narrow(0, 0, 3), parameters)).toThrow(
+      /images must have shape \[48, 3, 32, 32\]/,
+    );
+    expect(() => transformWith(images.narrow(2, 0, 30), parameters, 0)).toThrow(/\[any, 3, 32, 32\]/);
+  });
+});
