@@ -13,7 +13,13 @@ export {
   transformWith,
 } from "./augmentation/apply.js";
 export { augmentationLabels, augmentDim } from "./augmentation/labels.js";
-export { type AugmentationParameters, drawAugmentation } from "./augmentation/parameters.js";
+export {
+  type AugmentationParameters,
+  drawAugmentation,
+  noTransform,
+  type Transform,
+  transformOf,
+} from "./augmentation/parameters.js";
 export type { Flips } from "./augmentation/permutation.js";
 export {
   type Augmentation,
@@ -21,6 +27,7 @@ export {
   type AugmentationSettings,
   type AugmentationStrengths,
   augmentationSettings,
+  augmentations,
   trainingMultipliers,
 } from "./augmentation/settings.js";
 export type { Bank, ImageShape } from "./data/bank.js";

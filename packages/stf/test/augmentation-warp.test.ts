@@ -4,11 +4,11 @@ import { type Tensor, tensor } from "@stf/torch";
 import { describe, expect, test } from "vitest";
 import { changeColours } from "../src/augmentation/colour.js";
 import { type AffineMap, affineMapOf } from "../src/augmentation/geometry.js";
-import { parametersOf, type Transform } from "../src/augmentation/parameters.js";
+import { noTransform, type Transform } from "../src/augmentation/parameters.js";
 import { movePixels } from "../src/augmentation/permutation.js";
 import { augmentationSettings } from "../src/augmentation/settings.js";
 import { warp } from "../src/augmentation/warp.js";
-import { maxDeviation, normals, noTransform, uniforms } from "./support.js";
+import { maxDeviation, normals, uniforms } from "./support.js";
 
 const SIZE = 64;
 const shape = { channels: 1, height: SIZE, width: SIZE };
@@ -173,7 +173,7 @@ describe("movePixels", () => {
 
 describe("changeColours", () => {
   const changed = (images: Tensor, values: Partial<Transform>): Tensor =>
-    changeColours(images, [transform(values)], parametersOf([], settings, shape));
+    changeColours(images, [transform(values)], { transforms: [], settings, shape });
   const pixel = (...channels: number[]): Tensor => tensor(channels, { dtype: "float64" }).view([1, -1, 1, 1]);
   const colour = pixel(0.5, -0.25, 0.125);
   const luminance = 0.125;

@@ -8,7 +8,7 @@ import {
   type AugmentationParameters,
   drawAugmentation,
   drawTransform,
-  parametersOf,
+  noTransform,
   type Transform,
   transformOf,
 } from "../src/augmentation/parameters.js";
@@ -18,16 +18,7 @@ import {
   augmentationSettings,
   augmentations,
 } from "../src/augmentation/settings.js";
-import {
-  golden,
-  goldenNumbers,
-  maxDeviation,
-  meanAndError,
-  normals,
-  noTransform,
-  sameBits,
-  tensorsLeft,
-} from "./support.js";
+import { golden, goldenNumbers, maxDeviation, meanAndError, normals, sameBits, tensorsLeft } from "./support.js";
 
 const shape = { channels: 3, height: 32, width: 32 };
 const published = augmentationSettings({ probability: 0.12 });
@@ -35,6 +26,10 @@ const everything = augmentationSettings({
   probability: 0.3,
   multipliers: Object.fromEntries(augmentations.map((name) => [name, 1])),
 });
+/** One value of every transform. */
+const column = ({ transforms }: AugmentationParameters, name: keyof Transform): Float64Array =>
+  Float64Array.from(transforms, (transform) => transform[name]);
+
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 const rowOf = (images: Tensor, row: number): Tensor => images.narrow(0, row, 1);
 
@@ -89,7 +84,7 @@ describe("the published numbers", () => {
       return drawTransform({ uniform: next, normal: next, integer: next }, settings, imageShape);
     });
     expect(queues.flat()).toEqual([]);
-    return parametersOf(transforms, settings, imageShape);
+    return { transforms, settings, shape: imageShape };
   }
 
   test.each(Object.keys(configs))("%s", (name) => {
@@ -114,25 +109,25 @@ describe("drawAugmentation", () => {
   };
 
   test("gates open with their probabilities", () => {
-    near(drawn.xflip, 0.5);
-    near(drawn.yflip, 0.12 / 2);
+    near(column(drawn, "xflip"), 0.5);
+    near(column(drawn, "yflip"), 0.12 / 2);
     for (const name of ["scale", "rotateFrac", "aniso", "translateFracX", "translateFracY"] as const) {
-      near(indicator(drawn[name]), 0.12);
+      near(indicator(column(drawn, name)), 0.12);
     }
-    near(indicator(drawn.anisoDirection), 0.5);
+    near(indicator(column(drawn, "anisoDirection")), 0.5);
     for (const name of ["rotateInt", "translateIntX", "hue", "brightness", "saturation"] as const) {
-      expect(drawn[name].every((value) => value === 0)).toBe(true);
+      expect(column(drawn, name).every((value) => value === 0)).toBe(true);
     }
   });
 
   test("gates are independent of each other, but one moves both axes", () => {
     const both = (left: Float64Array, right: Float64Array): number[] =>
       Array.from(left, (value, i) => Number(value !== 0 && right[i] !== 0));
-    near(both(drawn.scale, drawn.rotateFrac), 0.12 ** 2);
-    near(both(drawn.aniso, drawn.scale), 0.12 ** 2);
-    near(both(drawn.translateFracX, drawn.translateFracY), 0.12);
+    near(both(column(drawn, "scale"), column(drawn, "rotateFrac")), 0.12 ** 2);
+    near(both(column(drawn, "aniso"), column(drawn, "scale")), 0.12 ** 2);
+    near(both(column(drawn, "translateFracX"), column(drawn, "translateFracY")), 0.12);
     near(
-      range(COUNT).map((row) => Number(isFlipOnly(drawn, row) && drawn.yflip[row] === 0)),
+      range(COUNT).map((row) => Number(isFlipOnly(drawn, row) && transformOf(drawn, row).yflip === 0)),
       0.94 * 0.88 ** 4,
     );
   });
@@ -140,26 +135,26 @@ describe("drawAugmentation", () => {
   test("open gates let through normal numbers and uniform angles", () => {
     const open = (values: Float64Array): Float64Array => values.filter((value) => value !== 0);
     for (const name of ["scale", "aniso", "translateFracX", "translateFracY"] as const) {
-      near(open(drawn[name]), 0);
+      near(open(column(drawn, name)), 0);
       near(
-        open(drawn[name]).map((value) => value ** 2),
+        open(column(drawn, name)).map((value) => value ** 2),
         1,
       );
     }
     for (const name of ["rotateFrac", "anisoDirection"] as const) {
-      near(open(drawn[name]), 0);
+      near(open(column(drawn, name)), 0);
       near(
-        open(drawn[name]).map((value) => value ** 2),
+        open(column(drawn, name)).map((value) => value ** 2),
         Math.PI ** 2 / 3,
       );
     }
     const turns = drawAugmentation(everything, shape, 12, range(COUNT));
     near(
-      open(turns.rotateInt).map((value) => Number(value === 2)),
+      open(column(turns, "rotateInt")).map((value) => Number(value === 2)),
       1 / 3,
     );
-    expect(Math.max(...turns.translateIntX)).toBe(4);
-    expect(Math.min(...turns.translateIntY)).toBe(-4);
+    expect(Math.max(...column(turns, "translateIntX"))).toBe(4);
+    expect(Math.min(...column(turns, "translateIntY"))).toBe(-4);
   });
 
   test("a sample's transform depends on the seed and its number alone", () => {
@@ -168,7 +163,7 @@ describe("drawAugmentation", () => {
     expect(transformOf(some, 0)).toEqual(transformOf(drawn, 900));
     const other = drawAugmentation(published, shape, 12, range(COUNT));
     near(
-      range(COUNT).map((row) => Number(other.xflip[row] === drawn.xflip[row])),
+      range(COUNT).map((row) => Number(transformOf(other, row).xflip === transformOf(drawn, row).xflip)),
       0.5,
     );
   });
@@ -177,9 +172,9 @@ describe("drawAugmentation", () => {
     const multipliers = { ...published.multipliers, rotateInt: 1, hue: 1 };
     const more = drawAugmentation({ ...published, multipliers }, shape, 11, range(50));
     for (const name of ["yflip", "scale", "aniso", "translateFracY"] as const) {
-      expect(more[name]).toEqual(drawn[name].subarray(0, 50));
+      expect(column(more, name)).toEqual(column(drawn, name).subarray(0, 50));
     }
-    expect(more.hue.some((value) => value !== 0)).toBe(true);
+    expect(column(more, "hue").some((value) => value !== 0)).toBe(true);
   });
 });
 
@@ -191,7 +186,11 @@ describe("augmentationLabels", () => {
       ...{ anisoDirection: 0.4, translateFracX: 1.5, translateFracY: -0.5, brightness: 0.1, contrast: 0.2 },
       ...{ lumaflip: 1, hue: -1, saturation: 0.7 },
     };
-    const labels = augmentationLabels(parametersOf([transform], everything, { ...shape, height: 16 }));
+    const labels = augmentationLabels({
+      transforms: [transform],
+      settings: everything,
+      shape: { ...shape, height: 16 },
+    });
     expect(labels.shape).toEqual([1, augmentDim(everything)]);
     const geometry = [1, 0, 1, 1, 3 / 4, -1 / 2, 0.3, Math.cos(2) - 1, Math.sin(2)];
     const aniso = [-0.8 * Math.cos(0.4), -0.8 * Math.sin(0.4)];
@@ -199,7 +198,7 @@ describe("augmentationLabels", () => {
     expect(maxDeviation(labels, [...geometry, ...aniso, ...rest])).toBeLessThan(1e-6);
     const turns = [0, 1, 2, 3].map((rotateInt) => ({ ...noTransform, rotateInt }));
     const settings = augmentationSettings({ probability: 1, multipliers: { rotateInt: 1 } });
-    expect(augmentationLabels(parametersOf(turns, settings, shape)).toArray()).toEqual([
+    expect(augmentationLabels({ transforms: turns, settings, shape }).toArray()).toEqual([
       [0, 0],
       [1, 0],
       [1, 1],
@@ -209,7 +208,7 @@ describe("augmentationLabels", () => {
 
   test("are nine in the published training, and zero for an image that stays as it is", () => {
     expect(augmentDim(published)).toBe(9);
-    const labels = augmentationLabels(parametersOf([noTransform], published, shape));
+    const labels = augmentationLabels({ transforms: [noTransform], settings: published, shape });
     expect(labels.toArray()).toEqual([[0, 0, 0, 0, 0, 0, 0, 0, 0]]);
   });
 });
@@ -238,7 +237,11 @@ describe("applyAugmentation", () => {
   });
 
   test("counts half a turn as two flips, and a quarter turn, a shift or a colour as more than flips", () => {
-    const of = (values: Partial<Transform>) => parametersOf([{ ...noTransform, ...values }], everything, shape);
+    const of = (values: Partial<Transform>) => ({
+      transforms: [{ ...noTransform, ...values }],
+      settings: everything,
+      shape,
+    });
     const half = of({ rotateInt: 2, xflip: 1 });
     expect(isFlipOnly(half, 0)).toBe(true);
     expect(flipsOf(half, 0)).toEqual({ horizontal: false, vertical: true });
@@ -282,8 +285,13 @@ describe("applyAugmentation", () => {
   test("transformWith takes several images through one transform", () => {
     const drawn = drawAugmentation(everything, shape, 6, rows);
     const references = normals([5, 3, 32, 32], 9);
-    const row = rows.find((r) => drawn.hue[r] !== 0 && drawn.rotateInt[r] === 1 && drawn.rotateFrac[r] !== 0)!;
-    const same = parametersOf(Array(5).fill(transformOf(drawn, row)), everything, shape);
+    const row = rows.find(
+      (r) =>
+        transformOf(drawn, r).hue !== 0 &&
+        transformOf(drawn, r).rotateInt === 1 &&
+        transformOf(drawn, r).rotateFrac !== 0,
+    )!;
+    const same = { transforms: Array(5).fill(transformOf(drawn, row)), settings: everything, shape };
     const transformed = transformWith(references, drawn, row);
     expect(maxDeviation(transformed, applyAugmentation(references, same))).toBeLessThan(1e-12);
   });

@@ -14,7 +14,6 @@ import {
   type TypedArray,
   tensor,
 } from "@stf/torch";
-import { type Transform, transformValues } from "../src/augmentation/parameters.js";
 import type { ImageShape } from "../src/data/bank.js";
 import { ImageBank, normalize } from "../src/data/image-bank.js";
 import type { PerturbedBatch } from "../src/targets/target.js";
@@ -205,9 +204,6 @@ export function blobs(count: number, size: number): ImageBank {
   }
   return ImageBank.fromBytes("blobs", { channels: 1, height: size, width: size }, bytes);
 }
-
-/** The augmentation that changes nothing. */
-export const noTransform = Object.fromEntries(transformValues.map((name) => [name, 0])) as unknown as Transform;
 
 /** What tells the two published networks apart, written out again from the reference. */
 export const ddpmpp = {

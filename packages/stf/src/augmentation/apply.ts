@@ -53,10 +53,9 @@ export function flipsOf(parameters: AugmentationParameters, row: number): Flips 
  * @returns a new tensor of the same shape, dtype and memory format; values may leave [-1, 1] a little
  */
 export function applyAugmentation(images: Tensor, parameters: AugmentationParameters): Tensor {
-  const { count, shape } = parameters;
-  checkShape("images", images.shape, [count, shape.channels, shape.height, shape.width]);
+  const { transforms, shape } = parameters;
+  checkShape("images", images.shape, [transforms.length, shape.channels, shape.height, shape.width]);
   return scope(() => {
-    const transforms = Array.from({ length: count }, (_, row) => transformOf(parameters, row));
     const result = images.clone();
     for (const { changes, apply } of parts) {
       const rows = transforms.flatMap((transform, row) => (changes(transform) ? [row] : []));

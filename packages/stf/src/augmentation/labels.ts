@@ -2,7 +2,7 @@
 
 import { type Device, type Tensor, tensor } from "@stf/torch";
 import type { ImageShape } from "../data/bank.js";
-import { type AugmentationParameters, type Transform, transformOf, transformValues } from "./parameters.js";
+import { type AugmentationParameters, noTransform, type Transform } from "./parameters.js";
 import { type Augmentation, type AugmentationSettings, augmentations } from "./settings.js";
 
 type Entries = (transform: Transform, settings: AugmentationSettings, shape: ImageShape) => readonly number[];
@@ -34,13 +34,12 @@ function labelsOf(transform: Transform, settings: AugmentationSettings, shape: I
 
 /** How many label entries the transforms in use have: 9 in the published training. */
 export function augmentDim(settings: AugmentationSettings): number {
-  const identity = Object.fromEntries(transformValues.map((name) => [name, 0])) as unknown as Transform;
-  return labelsOf(identity, settings, { channels: 1, height: 1, width: 1 }).length;
+  return labelsOf(noTransform, settings, { channels: 1, height: 1, width: 1 }).length;
 }
 
 /** The labels of each image, float32 `[B, augmentDim]`: the transforms in use, in the order of the published pipe. */
 export function augmentationLabels(parameters: AugmentationParameters, device: Device = "cpu"): Tensor {
-  const { count, settings, shape } = parameters;
-  const rows = Array.from({ length: count }, (_, row) => labelsOf(transformOf(parameters, row), settings, shape));
-  return tensor(Float32Array.from(rows.flat()), { shape: [count, augmentDim(settings)], device });
+  const { transforms, settings, shape } = parameters;
+  const rows = transforms.map((transform) => labelsOf(transform, settings, shape));
+  return tensor(Float32Array.from(rows.flat()), { shape: [transforms.length, augmentDim(settings)], device });
 }

@@ -4,46 +4,69 @@ import type { ImageShape } from "../data/bank.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
 import type { Augmentation, AugmentationSettings } from "./settings.js";
 
-/** The numbers that describe the transform of one image. All zero: the image stays as it is. */
-export const transformValues = [
+/** The transform of one image in numbers. All zero: the image stays as it is. */
+export interface Transform {
   /** 1: left and right are exchanged. */
-  "xflip",
+  readonly xflip: number;
   /** 1: top and bottom are exchanged. */
-  "yflip",
+  readonly yflip: number;
   /** Quarter turns, 0 to 3. */
-  "rotateInt",
-  /** Whole pixels to the right and upwards; what leaves the image comes back mirrored. */
-  "translateIntX",
-  "translateIntY",
+  readonly rotateInt: number;
+  /** Whole pixels to the right; what leaves the image comes back mirrored. */
+  readonly translateIntX: number;
+  /** Whole pixels upwards. */
+  readonly translateIntY: number;
   /** Logarithm of the magnification, in standard deviations. */
-  "scale",
+  readonly scale: number;
   /** Angle of rotation. */
-  "rotateFrac",
-  /** Logarithm of the stretch, in standard deviations, and its direction. */
-  "aniso",
-  "anisoDirection",
-  /** Shift in standard deviations. */
-  "translateFracX",
-  "translateFracY",
+  readonly rotateFrac: number;
+  /** Logarithm of the stretch, in standard deviations. */
+  readonly aniso: number;
+  /** Direction of the stretch, as an angle. */
+  readonly anisoDirection: number;
+  /** Horizontal shift in standard deviations. */
+  readonly translateFracX: number;
+  /** Vertical shift in standard deviations. */
+  readonly translateFracY: number;
   /** In standard deviations. */
-  "brightness",
-  "contrast",
+  readonly brightness: number;
+  /** Logarithm of the factor, in standard deviations. */
+  readonly contrast: number;
   /** 1: luminance is inverted. */
-  "lumaflip",
+  readonly lumaflip: number;
   /** Angle of rotation around the grey axis. */
-  "hue",
-  /** In standard deviations. */
-  "saturation",
-] as const;
+  readonly hue: number;
+  /** Logarithm of the factor, in standard deviations. */
+  readonly saturation: number;
+}
 
-/** The transform of one image. */
-export type Transform = Readonly<Record<(typeof transformValues)[number], number>>;
+/** Changes nothing. */
+export const noTransform: Transform = {
+  xflip: 0,
+  yflip: 0,
+  rotateInt: 0,
+  translateIntX: 0,
+  translateIntY: 0,
+  scale: 0,
+  rotateFrac: 0,
+  aniso: 0,
+  anisoDirection: 0,
+  translateFracX: 0,
+  translateFracY: 0,
+  brightness: 0,
+  contrast: 0,
+  lumaflip: 0,
+  hue: 0,
+  saturation: 0,
+};
 
-/** The transforms of B images: one array of B numbers for every value of a transform, and what they were drawn for. */
-export interface AugmentationParameters extends Readonly<Record<keyof Transform, Float64Array>> {
-  /** B */
-  readonly count: number;
+/** The transforms of B images, and what they were drawn for. */
+export interface AugmentationParameters {
+  /** One for each image. */
+  readonly transforms: readonly Transform[];
+  /** What they were drawn from. */
   readonly settings: AugmentationSettings;
+  /** Of the images. */
   readonly shape: ImageShape;
 }
 
@@ -84,18 +107,6 @@ export function drawTransform(random: RandomSource, settings: AugmentationSettin
   return { xflip, yflip, rotateInt, translateIntX, translateIntY, ...geometry, ...colour };
 }
 
-/** Gathers the transforms of several images. */
-export function parametersOf(
-  transforms: readonly Transform[],
-  settings: AugmentationSettings,
-  shape: ImageShape,
-): AugmentationParameters {
-  const values = Object.fromEntries(
-    transformValues.map((name) => [name, Float64Array.from(transforms, (transform) => transform[name])]),
-  ) as Record<keyof Transform, Float64Array>;
-  return { count: transforms.length, settings, shape, ...values };
-}
-
 /**
  * Draws the transforms of training samples. Each depends on the seed and its sample's global number alone.
  *
@@ -111,13 +122,12 @@ export function drawAugmentation(
   const transforms = samples.map((sample) =>
     drawTransform(new KeyedRandom(randomKey(seed, "augmentation", sample)), settings, shape),
   );
-  return parametersOf(transforms, settings, shape);
+  return { transforms, settings, shape };
 }
 
-/** The transform of one row. */
-export function transformOf(parameters: AugmentationParameters, row: number): Transform {
-  if (!(row >= 0 && row < parameters.count)) {
-    throw new RangeError(`a row must be one of 0 to ${parameters.count - 1}, found ${row}`);
-  }
-  return Object.fromEntries(transformValues.map((name) => [name, parameters[name][row]])) as Transform;
+/** The transform of one row. @throws RangeError when there is no such row. */
+export function transformOf({ transforms }: AugmentationParameters, row: number): Transform {
+  const transform = transforms[row];
+  if (transform) return transform;
+  throw new RangeError(`a row must be one of 0 to ${transforms.length - 1}, found ${row}`);
 }

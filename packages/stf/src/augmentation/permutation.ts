@@ -4,6 +4,7 @@ import { ShapeError, scope, type Tensor, tensor } from "@stf/torch";
 import type { Transform } from "./parameters.js";
 import { reflect } from "./reflect.js";
 
+/** Which axes of an image are reversed. */
 export interface Flips {
   /** Left and right are exchanged. */
   readonly horizontal: boolean;

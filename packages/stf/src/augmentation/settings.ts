@@ -17,16 +17,38 @@ export const augmentations = [
   "saturation",
 ] as const;
 
+/** The name of a transform. */
 export type Augmentation = (typeof augmentations)[number];
 
 /** How far each transform goes. Shifts are in units of the image's size, spreads of scales in powers of two. */
-const defaultStrengths = {
+export interface AugmentationStrengths {
+  /** Largest shift by whole pixels. */
+  readonly translateIntMax: number;
+  /** Standard deviation of the magnification. */
+  readonly scaleStd: number;
+  /** Largest angle of rotation, in units of pi. */
+  readonly rotateFracMax: number;
+  /** Standard deviation of the stretch. */
+  readonly anisoStd: number;
+  /** Probability that a stretched image is stretched along a random direction, not along its width. */
+  readonly anisoRotateProb: number;
+  /** Standard deviation of the shift by fractions of a pixel. */
+  readonly translateFracStd: number;
+  /** Standard deviation of what is added to all channels. */
+  readonly brightnessStd: number;
+  /** Standard deviation of the factor on all channels. */
+  readonly contrastStd: number;
+  /** Largest rotation of the hue, in units of pi. */
+  readonly hueMax: number;
+  /** Standard deviation of the factor on the distance from grey. */
+  readonly saturationStd: number;
+}
+
+const defaultStrengths: AugmentationStrengths = {
   translateIntMax: 0.125,
   scaleStd: 0.2,
-  /** In units of pi, like `hueMax`. */
   rotateFracMax: 1,
   anisoStd: 0.2,
-  /** Probability that a stretched image is stretched along a random direction, not along its width. */
   anisoRotateProb: 0.5,
   translateFracStd: 0.125,
   brightnessStd: 0.2,
@@ -35,32 +57,35 @@ const defaultStrengths = {
   saturationStd: 1,
 };
 
-export type AugmentationStrengths = Readonly<typeof defaultStrengths>;
-
+/** Everything that decides how transforms are drawn. */
 export interface AugmentationSettings {
   /** Probability of a transform whose multiplier is 1. */
   readonly probability: number;
   /** A transform acts with probability `probability * multiplier`, and always where that exceeds 1; 0 leaves it out. */
   readonly multipliers: Readonly<Record<Augmentation, number>>;
+  /** How far each goes. */
   readonly strengths: AugmentationStrengths;
 }
 
+/** What differs from the published setting. */
 export interface AugmentationOptions {
+  /** Probability of a transform whose multiplier is 1. */
   probability: number;
   /** Transforms in use; those left out have multiplier 0. Given or not, the whole set: nothing is merged. */
   multipliers?: Readonly<Partial<Record<Augmentation, number>>>;
+  /** How far each goes, where that is not the published distance. */
   strengths?: Partial<AugmentationStrengths>;
 }
 
 /** The transforms that the published training uses: half of all images are mirrored, whatever the probability. */
-export const trainingMultipliers = {
+export const trainingMultipliers: Readonly<Partial<Record<Augmentation, number>>> = {
   xflip: 1e8,
   yflip: 1,
   scale: 1,
   rotateFrac: 1,
   aniso: 1,
   translateFrac: 1,
-} as const satisfies AugmentationOptions["multipliers"];
+};
 
 /** Completes options: `{ probability: 0.12 }` is the published setting for CIFAR-10. */
 export function augmentationSettings({
