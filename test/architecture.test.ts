@@ -12,7 +12,8 @@ const stfLayers = [
   ["cli"],
   ["config"],
   ["training", "sampling", "images"],
-  ["networks", "targets", "augmentation"],
+  ["networks", "targets"],
+  ["augmentation"],
   ["data", "processes"],
   ["random"],
 ] as const;

@@ -36,6 +36,7 @@ export { ImageBank, normalize } from "./data/image-bank.js";
 export type { OnProgress } from "./data/images.js";
 export { classCount } from "./data/labels.js";
 export { withMirrorImages } from "./data/mirror.js";
+export { nearestDistances } from "./data/neighbours.js";
 export { type DatasetOptions, openDataset } from "./data/open.js";
 export { DataOrder, drawPool } from "./data/order.js";
 export { VectorBank } from "./data/vector-bank.js";
@@ -83,6 +84,7 @@ export { type Churn, type HeunOptions, heun } from "./sampling/heun.js";
 export { SeededNoise } from "./sampling/noise.js";
 export type { Denoise, Sampler, SamplerOptions, StepReport } from "./sampling/sampler.js";
 export { type KarrasOptions, karrasSteps } from "./sampling/steps.js";
+export { augmentedTarget, type IsNeeded, type StepReferences } from "./targets/augmented.js";
 export { denoisingTarget } from "./targets/denoising.js";
 export {
   type ClassMembers,
@@ -94,6 +96,7 @@ export {
 } from "./targets/references.js";
 export { type StableFieldOptions, stableFieldTarget } from "./targets/stable-field.js";
 export { type PerturbedBatch, type ReferenceSet, selectSamples, type Target } from "./targets/target.js";
+export { posteriorWindow, sigmaRange } from "./targets/window.js";
 export {
   loadSnapshot,
   loadState,
@@ -119,3 +122,4 @@ export {
   type TrainingSettings,
   trainingStep,
 } from "./training/step.js";
+export { type ReferenceData, type StepTargets, stepTargets, type TargetSettings } from "./training/targets.js";

@@ -12,10 +12,12 @@ import {
   type ResolvedOptions,
   trainingData,
   trainingSettings,
+  usesDistances,
 } from "../config/run.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "../config/train-options.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { withMirrorImages } from "../data/mirror.js";
+import { nearestDistances } from "../data/neighbours.js";
 import { openDataset } from "../data/open.js";
 import { writeGrid } from "../images/png.js";
 import { UsageError } from "../run/errors.js";
@@ -134,6 +136,14 @@ async function readImages({ data: path, xflip, cond, device }: ResolvedOptions):
   return device === "cpu" ? doubled : replaced(doubled, (bank) => bank.to(device));
 }
 
+/** How far apart the images are, where that saves work in every step. */
+function distancesOf(bank: ImageBank, options: TrainOptions, status: StatusLine): Float64Array | undefined {
+  if (!usesDistances(options)) return undefined;
+  const distances = nearestDistances(bank, (done, total) => status.update(`comparing images: ${done} of ${total}`));
+  status.clear();
+  return distances;
+}
+
 function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): ImageBank {
   const changed = change(bank);
   bank.dispose();
@@ -177,7 +187,8 @@ export async function train(given: Given, flags: TrainFlags): Promise<number> {
   if (saved) status.print(`resumed     at ${state.images} images from ${stateFile}`);
 
   catchInterrupts(true);
-  const result = await trainingLoop(state, trainingData(bank, options), trainingSettings(options), loop, {
+  const settings = trainingSettings(options, distancesOf(bank, options, status));
+  const result = await trainingLoop(state, trainingData(bank, options), settings, loop, {
     onStep: (progress) => status.update(formatProgress(progress)),
     onTick: (progress) => status.print(formatProgress(progress)),
     shouldStop: () => interruptCount() > 0,

@@ -140,6 +140,25 @@ export function device(description: Description<Device>): Field<Device> {
   };
 }
 
+/** A range of numbers, "MIN,MAX", or one word. */
+export function rangeOr<W extends string>(
+  word: W,
+  description: Description<readonly [number, number] | W>,
+): Field<readonly [number, number] | W> {
+  return {
+    placeholder: `${word}|MIN,MAX`,
+    ...description,
+    parse(text, flag) {
+      if (text === word) return word;
+      const [first, last, ...more] = text.split(",").map(toNumber);
+      if (first === undefined || last === undefined || more.length > 0 || !(first >= 0 && last >= first)) {
+        fail(flag, `two numbers with 0 <= MIN <= MAX, such as 0.5,80, or "${word}"`, text);
+      }
+      return [first, last];
+    },
+  };
+}
+
 /** A name for a folder: no path. */
 export function folderName(description: Description<string | null>): Field<string | null> {
   return {

@@ -1,15 +1,19 @@
 /** From options to the objects of a training run. */
 
 import { Generator } from "@stf/torch";
+import { augmentDim } from "../augmentation/labels.js";
+import { augmentationSettings } from "../augmentation/settings.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { classCount } from "../data/labels.js";
 import { DataOrder } from "../data/order.js";
 import { defaultSizes } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
 import { UsageError } from "../run/errors.js";
+import type { IsNeeded } from "../targets/augmented.js";
 import { denoisingTarget } from "../targets/denoising.js";
 import { classMembers } from "../targets/references.js";
 import { stableFieldTarget } from "../targets/stable-field.js";
+import { posteriorWindow, sigmaRange } from "../targets/window.js";
 import type { LoopOptions } from "../training/loop.js";
 import { trainingLevels } from "../training/noise-levels.js";
 import type { TrainingData, TrainingSettings } from "../training/step.js";
@@ -30,6 +34,7 @@ export function networkConfig(options: TrainOptions, bank: ImageBank): NetworkCo
     attnResolutions: options.attn ?? size.attnResolutions,
     dropout: options.dropout,
     labelDim: options.cond ? classCount(bank) : 0,
+    augmentDim: options.augment > 0 ? augmentDim(augmentationSettings({ probability: options.augment })) : 0,
   };
 }
 
@@ -58,7 +63,14 @@ export function checkAgainstData({ batch, stf, rbatch, cond }: TrainOptions, ban
 
 const millions = (value: number): number => Math.round(value * 1e6);
 
-export function trainingSettings(options: ResolvedOptions): TrainingSettings {
+/** Whether the distances between images decide where targets are computed, so that they are worth finding out. */
+export function usesDistances({ stf, stfSigma, stfAugment, rbatch, augment }: TrainOptions): boolean {
+  const isCostly = rbatch === "all" || augment > 0;
+  return stf && stfSigma === "auto" && stfAugment === "consistent" && isCostly;
+}
+
+/** @param distances - those of `nearestDistances`, where `usesDistances` asks for them */
+export function trainingSettings(options: ResolvedOptions, distances?: Float64Array): TrainingSettings {
   return {
     seed: options.seed,
     batch: options.batch,
@@ -70,7 +82,16 @@ export function trainingSettings(options: ResolvedOptions): TrainingSettings {
     labelDropout: options.cond ? options.labelDropout : 0,
     target: options.stf ? stableFieldTarget() : denoisingTarget,
     references: options.stf ? options.rbatch : 1,
+    isNeeded: targetWindow(options, distances),
+    augmentation: options.augment > 0 ? augmentationSettings({ probability: options.augment }) : undefined,
+    referenceAugmentation: options.stfAugment,
+    warpedReferences: options.rbatchAugment,
   };
+}
+
+function targetWindow({ stfSigma }: TrainOptions, distances: Float64Array | undefined): IsNeeded | undefined {
+  if (stfSigma !== "auto") return sigmaRange(...stfSigma);
+  return distances && posteriorWindow(distances);
 }
 
 export function trainingData(bank: ImageBank, { seed, cond, stfRef }: ResolvedOptions): TrainingData {

@@ -1,7 +1,19 @@
 /** The options of `stf train`. Where the published tools have an option, ours has the same name and default. */
 
 import { architectures, preconditionings } from "../networks/architectures.js";
-import { choice, device, flag, folderName, integer, integerOr, integers, number, text, type Values } from "./fields.js";
+import {
+  choice,
+  device,
+  flag,
+  folderName,
+  integer,
+  integerOr,
+  integers,
+  number,
+  rangeOr,
+  text,
+  type Values,
+} from "./fields.js";
 
 export const trainFields = {
   outdir: text({ default: "runs", help: "folder that gets a numbered folder for this run", placeholder: "DIR" }),
@@ -20,6 +32,19 @@ export const trainFields = {
     default: 4096,
     min: 1,
     help: "references of a stable target, its own source included; all: the whole data set",
+  }),
+  stfSigma: rangeOr("auto", {
+    default: "auto",
+    help: "noise levels with stable targets; auto: all at which they may differ from the image by 1e-4",
+  }),
+  stfAugment: choice(["consistent", "independent"], {
+    default: "consistent",
+    help: "references are transformed as their sample; independent: the published behavior, which is biased",
+  }),
+  rbatchAugment: integer({
+    default: 128,
+    min: 1,
+    help: "references of a sample that is warped, its own source included",
   }),
   cond: flag({ default: false, help: "condition the network on class labels, which the data must have" }),
   stfRef: choice(["class", "any"], {
@@ -70,6 +95,12 @@ export const trainFields = {
   ema: number({ default: 0.5, min: 0, help: "halflife of the averaged weights, in millions of images" }),
   xflip: flag({ default: false, help: "double the data set with mirror images" }),
   dropout: number({ default: 0.13, min: 0, max: 1, help: "probability of dropping an activation" }),
+  augment: number({
+    default: 0.12,
+    min: 0,
+    max: 1,
+    help: "probability of each transform of the training images; 0 for none",
+  }),
   precision: choice(["fp32", "bf16"], {
     default: "fp32",
     help: "precision of the activations; weights and targets are fp32",
@@ -88,6 +119,11 @@ export interface Preset {
   readonly help: string;
   readonly options: Partial<TrainOptions>;
 }
+
+/** Karras et al. (2022) and Xu et al. (2023) on CIFAR-10, unconditional, for eight GPUs; give the images with --data. */
+const cifar10 = { stf: true, rbatch: 1024, batch: 512, duration: 200, lr: 1e-3, lrRampup: 10, ema: 0.5, dropout: 0.13 };
+/** What the published code does where ours does otherwise. */
+const published = { stfAugment: "independent", stfRef: "any", stfSigma: [0, Number.MAX_VALUE] } as const;
 
 const fashionMnist = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz";
 
@@ -108,11 +144,28 @@ export const presets = {
       lrRampup: 0.002,
       ema: 0.01,
       dropout: 0,
+      augment: 0,
       duration: 0.2,
       timeLimit: 5.25,
       tick: 2,
       seed: 0,
     },
+  },
+  "cifar10-ddpmpp": {
+    help: "CIFAR-10 as published, DDPM++, with targets that agree with labels and augmentation",
+    options: { ...cifar10, arch: "ddpmpp" },
+  },
+  "cifar10-ncsnpp": {
+    help: "the same with NCSN++",
+    options: { ...cifar10, arch: "ncsnpp" },
+  },
+  "cifar10-ddpmpp-published": {
+    help: "CIFAR-10 as published, DDPM++, with the published targets",
+    options: { ...cifar10, ...published, arch: "ddpmpp" },
+  },
+  "cifar10-ncsnpp-published": {
+    help: "the same with NCSN++",
+    options: { ...cifar10, ...published, arch: "ncsnpp" },
   },
 } as const satisfies Record<string, Preset>;
 

@@ -5,7 +5,7 @@ import type { Bank, ImageShape } from "./bank.js";
 export class VectorBank implements Bank {
   /** What the distribution is called. */
   readonly name: string;
-  /** A vector is an image of one pixel with D channels. */
+  /** What a vector stands for. */
   readonly shape: ImageShape;
   readonly count: number;
   readonly dimension: number;
@@ -17,15 +17,16 @@ export class VectorBank implements Bank {
 
   /**
    * @param values - float64 `[count, D]`; the bank owns it from now on
-   * @param labels - class of each vector, from 0 on, `[count]`
+   * @param options.labels - class of each vector, from 0 on, `[count]`
+   * @param options.shape - of the images that the vectors are; pixels with D channels when left out
    * @throws ShapeError when the values have not two axes.
    */
-  constructor(name: string, values: Tensor, labels?: Int32Array) {
+  constructor(name: string, values: Tensor, { labels, shape }: { labels?: Int32Array; shape?: ImageShape } = {}) {
     checkShape("the values of a vector bank", values.shape, [null, null]);
     this.name = name;
     this.count = values.size(0);
     this.dimension = values.size(1);
-    this.shape = { channels: this.dimension, height: 1, width: 1 };
+    this.shape = shape ?? { channels: this.dimension, height: 1, width: 1 };
     this.labels = labels;
     this.values = keep(values);
     this.squaredNorms = keep(scope(() => values.square().sum(1)));

@@ -74,14 +74,42 @@ export function targetFrom(target: Target, batch: PerturbedBatch, references: Re
     if (rows) rows.push(row);
     else groups.set(set, [row]);
   });
-  const [first] = groups.keys();
-  if (groups.size === 1 && first) return target(batch, first);
+  return bySamples(
+    batch,
+    [...groups].map(([set, rows]) => ({ rows, target: (part) => target(part, set) })),
+  );
+}
+
+/** Some samples of a batch, by row, and how their targets are computed. */
+export interface SampleGroup {
+  readonly rows: readonly number[];
+  readonly target: (part: PerturbedBatch) => Tensor;
+}
+
+/** Puts together the targets of groups that share out the rows of a batch. */
+export function bySamples(batch: PerturbedBatch, groups: readonly SampleGroup[]): Tensor {
+  const filled = groups.filter(({ rows }) => rows.length > 0);
+  const [first] = filled;
+  if (filled.length === 1 && first) return first.target(batch);
   return scope(() => {
-    const targets = [...groups].map(([set, rows]) => target(selectSamples(batch, rows), set));
+    const targets = filled.map(({ rows, target }) => target(selectSamples(batch, rows)));
     const places = new Int32Array(batch.indices.length);
-    [...groups.values()].flat().forEach((row, position) => {
-      places[row] = position;
-    });
+    filled
+      .flatMap(({ rows }) => rows)
+      .forEach((row, position) => {
+        places[row] = position;
+      });
     return cat(targets).indexSelect(0, tensor(places, { device: batch.source.device }));
   });
+}
+
+/** The references of one sample as a list of items, its own source first. */
+export function membersFor(source: number, { bank, pool, size }: ReferenceSet): Int32Array {
+  if (pool === "all") {
+    const all = Int32Array.from({ length: bank.count }, (_, item) => item);
+    [all[0], all[source]] = [source, 0];
+    return all;
+  }
+  const own = pool.indexOf(source);
+  return Int32Array.from({ length: Math.min(size, pool.length) }, (_, k) => pool[(own + k) % pool.length] as number);
 }

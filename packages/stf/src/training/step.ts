@@ -1,20 +1,20 @@
 /** One training step: everything between the clock's two readings. */
 
 import { type Generator, gradientNorm, manualSeed, randn, scope, stack, type Tensor, tensor } from "@stf/torch";
-import type { Bank } from "../data/bank.js";
+import { applyAugmentation } from "../augmentation/apply.js";
+import { augmentationLabels } from "../augmentation/labels.js";
+import { drawAugmentation } from "../augmentation/parameters.js";
 import type { DataOrder } from "../data/order.js";
 import { oneHot } from "../networks/network.js";
 import type { NoiseLevels } from "../processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
-import { type ClassMembers, drawReferences, targetFrom } from "../targets/references.js";
-import type { PerturbedBatch, Target } from "../targets/target.js";
+import type { PerturbedBatch } from "../targets/target.js";
 import { emaDecay, learningRate } from "./schedules.js";
 import type { TrainingState } from "./state.js";
+import { type ReferenceData, stepTargets, type TargetSettings } from "./targets.js";
 
 /** What training keeps fixed. Amounts are in images. */
-export interface TrainingSettings {
-  /** Of every random number of the run. */
-  readonly seed: number;
+export interface TrainingSettings extends TargetSettings {
   /** Images in a step. */
   readonly batch: number;
   /** Largest number of samples that go through the network at once. */
@@ -39,20 +39,12 @@ export interface TrainingSettings {
   readonly noiseLevels: NoiseLevels;
   /** Share of samples whose class the network is not told. Their references stay those of the class. */
   readonly labelDropout?: number;
-  /** What the denoiser should return. */
-  readonly target: Target;
-  /** References of a sample, itself included, or the whole data set. */
-  readonly references: number | "all";
 }
 
 /** What training draws samples from. */
-export interface TrainingData {
-  /** The data set. */
-  readonly bank: Bank;
+export interface TrainingData extends ReferenceData {
   /** Which item each sample is made from. */
   readonly order: DataOrder;
-  /** Given, references share the class of their sample; otherwise they come from the whole bank. */
-  readonly classes?: ClassMembers | undefined;
   /** Reseeded for every sample. */
   readonly generator: Generator;
 }
@@ -85,7 +77,7 @@ export function perturb(
   samples: readonly number[],
   indices: Int32Array,
   { bank, generator }: TrainingData,
-  { seed, noiseLevels, labelDropout = 0 }: TrainingSettings,
+  { seed, noiseLevels, labelDropout = 0, augmentation: settings }: TrainingSettings,
 ): PerturbedBatch {
   const { channels, height, width } = bank.shape;
   const shape = [channels, height, width];
@@ -94,7 +86,9 @@ export function perturb(
     noiseLevels(new KeyedRandom(randomKey(seed, "noiseLevel", sample))),
   );
   return scope(() => {
-    const source = bank.toValues(bank.rows(indices)).view([samples.length, ...shape]);
+    const images = bank.toValues(bank.rows(indices)).view([samples.length, ...shape]);
+    const augmentation = settings && drawAugmentation(settings, bank.shape, seed, samples);
+    const source = augmentation ? applyAugmentation(images, augmentation) : images;
     const noise = stack(
       samples.map((sample) =>
         randn(shape, { generator: generator.manualSeed(randomKey(seed, "noise", sample)), device }),
@@ -106,7 +100,7 @@ export function perturb(
       const random = new KeyedRandom(randomKey(seed, "labelDropout", sample));
       if (classes && random.uniform() < labelDropout) classes[i] = NO_CLASS;
     });
-    return { indices, source, noise, sigma, perturbed: source.addcmul(noise, levels), classes };
+    return { indices, source, noise, sigma, perturbed: source.addcmul(noise, levels), classes, augmentation };
   });
 }
 
@@ -119,7 +113,8 @@ export function weightedError(state: TrainingState, batch: PerturbedBatch, targe
       { shape: [batch.sigma.length, 1, 1, 1], dtype: "float32", device: target.device },
     );
     const labels = batch.classes && network.labelDim > 0 ? oneHot(batch.classes, network.labelDim, target) : undefined;
-    return network.forward(batch.perturbed, batch.sigma, { labels }).sub(target).square().mul(weights);
+    const augmentLabels = batch.augmentation && augmentationLabels(batch.augmentation, target.device);
+    return network.forward(batch.perturbed, batch.sigma, { labels, augmentLabels }).sub(target).square().mul(weights);
   });
 }
 
@@ -128,12 +123,7 @@ function accumulateGradients(state: TrainingState, data: TrainingData, settings:
   const { batch, microBatch, lossScaling } = settings;
   const first = state.images;
   const indices = data.order.range(first, batch);
-  const references = drawReferences(
-    data.bank,
-    indices,
-    { count: settings.references, classes: data.classes },
-    new KeyedRandom(randomKey(settings.seed, "references", first)),
-  );
+  using targets = stepTargets(data, settings, first, indices);
   let sum = 0;
   let squares = 0;
   for (let begin = 0; begin < batch; begin += microBatch) {
@@ -141,7 +131,7 @@ function accumulateGradients(state: TrainingState, data: TrainingData, settings:
     scope(() => {
       const samples = Array.from({ length: end - begin }, (_, i) => first + begin + i);
       const part = perturb(samples, indices.subarray(begin, end), data, settings);
-      const error = weightedError(state, part, targetFrom(settings.target, part, references));
+      const error = weightedError(state, part, targets.targetsOf(part, begin));
       error
         .sum()
         .mul(lossScaling / batch)

@@ -1,0 +1,76 @@
+/** How far every item of a bank is from the nearest other one, at least. */
+
+import { scope, type Tensor, zeros } from "@stf/torch";
+import type { Bank } from "./bank.js";
+
+/** Items compared at one time: a block of that many squared distances is held as float32. */
+const ITEMS_AT_ONCE = 2048;
+/** Values that an item is reduced to, at most, before it is compared. */
+const MOST_VALUES = 256;
+/** Float32 products of a few hundred values are off by less than this share of the squared norms. */
+const ROUNDING = 1e-5;
+
+/** The side of the squares whose means stand for an item: as small as the number of values allows. */
+function squareSide({ channels, height, width }: Bank["shape"]): number {
+  for (let side = 1; side < Math.min(height, width); side *= 2) {
+    if (channels * Math.ceil(height / side) * Math.ceil(width / side) <= MOST_VALUES) return side;
+  }
+  return 1;
+}
+
+/** sum / side of every square of every item, `[N, d]`: an orthonormal projection, which makes no distance larger. */
+function projected(bank: Bank, side: number): Tensor {
+  const { channels, height, width } = bank.shape;
+  return scope(() => {
+    const [down, across] = [Math.ceil(height / side), Math.ceil(width / side)];
+    const result = zeros([bank.count, channels * down * across], { device: bank.device });
+    for (let first = 0; first < bank.count; first += ITEMS_AT_ONCE) {
+      const length = Math.min(ITEMS_AT_ONCE, bank.count - first);
+      scope(() => {
+        const images = bank.toValues(bank.rowRange(first, length)).view([length, channels, height, width]);
+        const padded = images.pad([0, across * side - width, 0, down * side - height]);
+        const sums = side === 1 ? padded : padded.avgPool2d(side).mul_(side);
+        result.narrow(0, first, length).copy_(sums.reshape([length, -1]));
+      });
+    }
+    return result;
+  });
+}
+
+/**
+ * For every item a lower bound of the distance to the nearest other one, in the values that networks see, float64 `[N]`.
+ * Items are compared by the means of small squares, so the bound is that of their coarse structure; for vectors and very
+ * small images it is the distance itself, but for rounding. It takes N² d products.
+ *
+ * @param onProgress - called with the items done so far
+ */
+export function nearestDistances(bank: Bank, onProgress?: (done: number, total: number) => void): Float64Array {
+  const bounds = new Float64Array(bank.count);
+  scope(() => {
+    const items = projected(bank, squareSide(bank.shape));
+    const norms = items.square().sum(1);
+    for (let first = 0; first < bank.count; first += ITEMS_AT_ONCE) {
+      const length = Math.min(ITEMS_AT_ONCE, bank.count - first);
+      const rows = items.narrow(0, first, length);
+      const rowNorms = norms.narrow(0, first, length).unsqueeze(1);
+      const nearest = scope(() => {
+        const least = zeros([length], { device: bank.device }).fill_(Number.POSITIVE_INFINITY);
+        for (let other = 0; other < bank.count; other += ITEMS_AT_ONCE) {
+          scope(() => {
+            const width = Math.min(ITEMS_AT_ONCE, bank.count - other);
+            const otherNorms = norms.narrow(0, other, width);
+            const total = rowNorms.add(otherNorms);
+            const distances = total.addmm(rows, items.narrow(0, other, width).t(), { alpha: -2 });
+            distances.sub_(total, { alpha: ROUNDING });
+            if (other === first) distances.diagonal().fill_(Number.POSITIVE_INFINITY);
+            least.copy_(least.minimum(distances.amin([1])));
+          });
+        }
+        return least.clamp_(0).sqrt_().toFloat64Array();
+      });
+      bounds.set(nearest, first);
+      onProgress?.(first + length, bank.count);
+    }
+  });
+  return bounds;
+}

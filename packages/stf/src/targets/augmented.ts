@@ -1,0 +1,124 @@
+/**
+ * The stable target of augmented samples. A network that is told how its input was transformed must regress on the posterior
+ * mean over references that went through the same transform, or it is biased: the weights would ignore what it knows.
+ *
+ * Flips are orthogonal, so ||T y + sigma eps - T r|| = ||y + sigma T eps - r||: flipping the noise instead of the references
+ * gives the same weights, and the flipped mean is the target, to the last bit of every reference. For other transforms a
+ * smaller number of references is put through the sample's own transform.
+ */
+
+import { cat, type Device, noGrad, scope, type Tensor, tensor, zeros } from "@stf/torch";
+import { flipsOf, isFlipOnly, transformWith } from "../augmentation/apply.js";
+import { bySamples, membersFor, type References, targetFrom } from "./references.js";
+import { type PerturbedBatch, type ReferenceSet, selectSamples, type Target } from "./target.js";
+
+/** The references of a step, for the two kinds of samples. */
+export interface StepReferences {
+  /** For samples whose transform is a flip, or nothing. */
+  readonly plain: References;
+  /** For samples with any other transform; listed sets, not "all". */
+  readonly warped: References;
+}
+
+/** Whether a sample's posterior may hold more than its source. It must not look at the noise. */
+export type IsNeeded = (source: number, sigma: number, warped: boolean) => boolean;
+
+/**
+ * The stable target of every sample, against references that share its transform, float32 `[B, C, H, W]`. Samples for which
+ * `isNeeded` is false get their source.
+ *
+ * @param target - computes the targets of samples without a transform
+ */
+export function augmentedTarget(
+  target: Target,
+  batch: PerturbedBatch,
+  { plain, warped }: StepReferences,
+  isNeeded: IsNeeded = () => true,
+): Tensor {
+  const { augmentation } = batch;
+  const rows = Array.from(batch.indices, (source, row) => {
+    const isWarped = augmentation !== undefined && !isFlipOnly(augmentation, row);
+    if (!isNeeded(source, batch.sigma[row] as number, isWarped)) return "source";
+    return isWarped ? "warped" : "flipped";
+  });
+  const rowsOf = (kind: string): number[] => rows.flatMap((found, row) => (found === kind ? [row] : []));
+  return bySamples(batch, [
+    { rows: rowsOf("source"), target: (part) => part.source.detach() },
+    { rows: rowsOf("flipped"), target: (part) => flippedTarget(target, part, plain) },
+    { rows: rowsOf("warped"), target: (part) => warpedTarget(part, warped) },
+  ]);
+}
+
+/** For each row, the row of `count` x 4 flipped copies that it is to be taken from: which of the four flips it wants. */
+function flipChoices({ augmentation, indices }: PerturbedBatch): Int32Array {
+  return Int32Array.from(indices, (_, row) => {
+    const { horizontal, vertical } = augmentation ? flipsOf(augmentation, row) : { horizontal: false, vertical: false };
+    return 2 * Number(vertical) + Number(horizontal);
+  });
+}
+
+/** Flips each image as its choice says; doing it twice gives the images back. */
+function flipEach(images: Tensor, choices: Int32Array, device: Device): Tensor {
+  return scope(() => {
+    const axes = [[], [3], [2], [2, 3]];
+    const rows = Array.from(choices, (_, row) => row);
+    const groups = axes.map((_, choice) => rows.filter((row) => choices[row] === choice));
+    const parts = groups.map((group, choice) => {
+      const chosen = images.indexSelect(0, tensor(Int32Array.from(group), { device }));
+      return choice === 0 ? chosen : chosen.flip(axes[choice] as number[]);
+    });
+    const places = new Int32Array(choices.length);
+    groups.flat().forEach((row, position) => {
+      places[row] = position;
+    });
+    return cat(parts).indexSelect(0, tensor(places, { device }));
+  });
+}
+
+function flippedTarget(target: Target, batch: PerturbedBatch, references: References): Tensor {
+  const choices = flipChoices(batch);
+  if (choices.every((choice) => choice === 0)) return targetFrom(target, batch, references);
+  return scope(() => {
+    const flip = (images: Tensor): Tensor => flipEach(images, choices, images.device);
+    const unflipped: PerturbedBatch = {
+      ...batch,
+      source: flip(batch.source),
+      noise: flip(batch.noise),
+      perturbed: flip(batch.perturbed),
+      augmentation: undefined,
+    };
+    return flip(targetFrom(target, unflipped, references));
+  });
+}
+
+function warpedTarget(batch: PerturbedBatch, references: References): Tensor {
+  return noGrad(() =>
+    scope(() =>
+      cat(
+        Array.from(batch.indices, (source, row) =>
+          scope(() => meanOfTransformed(selectSamples(batch, [row]), references(source))),
+        ),
+      ),
+    ),
+  );
+}
+
+/** The posterior mean of one sample over references that go through its own transform, `[1, C, H, W]`. */
+function meanOfTransformed({ indices, source, noise, sigma, augmentation }: PerturbedBatch, set: ReferenceSet): Tensor {
+  // The source itself is known: its log-weight is 0, and it adds nothing to the difference.
+  const others = membersFor(indices[0] as number, set).subarray(1);
+  if (others.length === 0 || !augmentation) return source.detach();
+  const { bank } = set;
+  const level = sigma[0] as number;
+  const images = bank.toValues(bank.rows(others)).view([others.length, ...source.shape.slice(1)]);
+  // In float64: transformed images are on no grid on which float32 products would be exact.
+  const differences = transformWith(images, augmentation, 0).double().sub(source.double()).view([others.length, -1]);
+  const squares = differences.square().sum(1);
+  const alongNoise = differences.mv(noise.double().flatten());
+  const logits = alongNoise.mul(1 / level).sub(squares.mul(0.5 / level ** 2));
+  const weights = cat([logits, zeros([1], { dtype: "float64", device: logits.device })])
+    .softmax(0)
+    .narrow(0, 0, others.length);
+  const shift = weights.unsqueeze(0).mm(differences).view(source.shape);
+  return source.double().add(shift).float();
+}

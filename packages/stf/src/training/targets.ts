@@ -1,0 +1,142 @@
+/** The targets of one step: which references its samples share, and how augmentation enters. */
+
+import { cat, keep, noGrad, scope, type Tensor } from "@stf/torch";
+import { applyAugmentation } from "../augmentation/apply.js";
+import { drawAugmentation, drawTransform } from "../augmentation/parameters.js";
+import type { AugmentationSettings } from "../augmentation/settings.js";
+import type { Bank } from "../data/bank.js";
+import { VectorBank } from "../data/vector-bank.js";
+import { KeyedRandom, randomKey } from "../random/keyed.js";
+import { augmentedTarget, type IsNeeded } from "../targets/augmented.js";
+import { type ClassMembers, classMembers, drawReferences, type References } from "../targets/references.js";
+import type { PerturbedBatch, ReferenceSet, Target } from "../targets/target.js";
+
+/** What decides the targets of a run. */
+export interface TargetSettings {
+  /** Of every random number of the run. */
+  readonly seed: number;
+  /** What the denoiser should return for a sample without a transform. */
+  readonly target: Target;
+  /** References of a sample, itself included, or the whole data set. With 1 the target is the sample's own source. */
+  readonly references: number | "all";
+  /** Where targets are computed; elsewhere the source is the target. Everywhere when left out. */
+  readonly isNeeded?: IsNeeded | undefined;
+  /** How sources are transformed; not at all when left out. */
+  readonly augmentation?: AugmentationSettings | undefined;
+  /**
+   * How references are transformed: as their sample, or, as published and biased, each in a way of its own. "consistent" when
+   * left out.
+   */
+  readonly referenceAugmentation?: "consistent" | "independent";
+  /** References of a sample with a transform that is no flip, itself included. 128 when left out. */
+  readonly warpedReferences?: number;
+}
+
+/** The bank, and the items of each class where references share the class of their sample. */
+export interface ReferenceData {
+  /** The data set. */
+  readonly bank: Bank;
+  /** Given, references share the class of their sample; otherwise they come from the whole bank. */
+  readonly classes?: ClassMembers | undefined;
+}
+
+/** The targets of one step. */
+export interface StepTargets extends Disposable {
+  /** The targets of some of its samples, which begin at number `offset` of the step. */
+  targetsOf(part: PerturbedBatch, offset: number): Tensor;
+  /** Frees what the samples of the step shared. */
+  [Symbol.dispose](): void;
+}
+
+const DEFAULT_WARPED_REFERENCES = 128;
+
+const nothing = (): void => {};
+
+/**
+ * Draws the references of a step.
+ *
+ * @param first - number of the step's first sample since the start of training
+ * @param indices - items of the step's samples, `[B]`
+ */
+export function stepTargets(
+  data: ReferenceData,
+  settings: TargetSettings,
+  first: number,
+  indices: Int32Array,
+): StepTargets {
+  const { augmentation, references, referenceAugmentation = "consistent" } = settings;
+  if (references === 1) return { targetsOf: ({ source }) => source.detach(), [Symbol.dispose]: nothing };
+  if (augmentation && referenceAugmentation === "independent") {
+    return independentTargets(data, settings, augmentation, first, indices);
+  }
+  const random = new KeyedRandom(randomKey(settings.seed, "references", first));
+  const { bank, classes } = data;
+  const plain = drawReferences(bank, indices, { count: references, classes }, random);
+  const most = settings.warpedReferences ?? DEFAULT_WARPED_REFERENCES;
+  const count = references === "all" ? most : Math.min(references, most);
+  const warped = augmentation ? drawReferences(bank, indices, { count, classes }, random) : plain;
+  const { target, isNeeded } = settings;
+  return { targetsOf: (part) => augmentedTarget(target, part, { plain, warped }, isNeeded), [Symbol.dispose]: nothing };
+}
+
+/**
+ * The published behaviour: the transformed sources of the whole step and other images, each transformed in its own way, are
+ * the references of every sample, whatever its transform.
+ */
+function independentTargets(
+  { bank, classes }: ReferenceData,
+  { seed, target, references, isNeeded = () => true }: TargetSettings,
+  augmentation: AugmentationSettings,
+  first: number,
+  indices: Int32Array,
+): StepTargets {
+  const random = new KeyedRandom(randomKey(seed, "references", first));
+  const count = references === "all" ? bank.count : Math.max(references, indices.length);
+  const others = othersThan(indices, count - indices.length, bank.count, random);
+  const { shape } = bank;
+  const samples = Array.from(indices, (_, i) => first + i);
+  const sources = drawAugmentation(augmentation, shape, seed, samples);
+  const transforms = Array.from(others, () => drawTransform(random, augmentation, shape));
+  const transformed = (items: Int32Array, parameters: typeof sources): Tensor =>
+    applyAugmentation(
+      bank.toValues(bank.rows(items)).view([items.length, shape.channels, shape.height, shape.width]),
+      parameters,
+    );
+  const pool = noGrad(() =>
+    keep(
+      scope(() => {
+        const parts = [transformed(indices, sources), transformed(others, { ...sources, transforms })];
+        return cat(parts)
+          .double()
+          .view([indices.length + others.length, bank.dimension]);
+      }),
+    ),
+  );
+  const shared = new VectorBank(bank.name, pool, { shape });
+  // Items of the shared bank are known by their positions in it.
+  const labels = Int32Array.from([...indices, ...others], (item) => (classes && bank.labels?.[item]) ?? 0);
+  const sets = new Map(
+    Array.from(classMembers(labels), ([label, members]) => {
+      const size = references === "all" ? members.length : Math.min(references, members.length);
+      return [label, { bank: shared, pool: members, size }] as const;
+    }),
+  );
+  const setOf: References = (position) => sets.get(labels[position] as number) as ReferenceSet;
+  return {
+    targetsOf(part, offset) {
+      // The references are sources, as they are, of the samples with the same positions.
+      const indices = part.indices.map((_, i) => offset + i);
+      const moved = { ...part, indices, augmentation: undefined };
+      const needed: IsNeeded = (position, sigma) => isNeeded(part.indices[position - offset] as number, sigma, false);
+      return augmentedTarget(target, moved, { plain: setOf, warped: setOf }, needed);
+    },
+    [Symbol.dispose]: () => shared.dispose(),
+  };
+}
+
+/** `count` different items that are no sources, in random order; fewer when there are not so many. */
+function othersThan(sources: Int32Array, count: number, total: number, random: KeyedRandom): Int32Array {
+  const taken = new Set(sources);
+  const left = random.permutation(total).filter((item) => !taken.has(item));
+  return left.subarray(0, Math.max(count, 0));
+}
