@@ -18,6 +18,8 @@ export default defineConfig({
     // Two processes with two threads each on two cores would wait for each other in every small operator.
     env: { OMP_NUM_THREADS: "1" },
     include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
+    // They take minutes: vitest.full.config.ts runs them.
+    exclude: ["**/*.full.test.ts"],
     testTimeout: 120_000,
   },
 });

@@ -221,6 +221,21 @@ describe("files that cannot be used", () => {
     expect(failure(() => loadSnapshot(path), path)).toContain('"network"');
   });
 
+  test.each(["null", "{}", "[1]", '{"arch":"ncsnpp","shape":{"channels":-3}}'])("metadata of %s", (text) => {
+    const network = changed(
+      snapshot,
+      "metadata.safetensors",
+      (_, metadata) => void Object.assign(metadata, { network: text }),
+    );
+    expect(failure(() => loadSnapshot(network), network)).toContain('"network"');
+    const clock = changed(
+      saved,
+      "metadata.safetensors",
+      (_, metadata) => void Object.assign(metadata, { clock: text }),
+    );
+    expect(failure(() => loadState(clock), clock)).toContain('"clock"');
+  });
+
   test("a snapshot without one of its weights", () => {
     const path = changed(
       snapshot,

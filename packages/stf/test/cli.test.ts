@@ -304,10 +304,13 @@ describe.sequential("a run, from its first image to its pictures", () => {
   });
 
   test("resume gives the weights of a run without a break, to the last bit", async () => {
+    const leftover = join(folder, first, ".training-state-000001.safetensors.123.partial");
+    writeFileSync(leftover, "of a killed process");
     const resumed = await stf(["train", `--resume=${first}`, "--duration=0.0015"]);
     expect(resumed.stderr).toBe("");
     expect(resumed.code).toBe(0);
     expect(resumed.stdout).toMatch(/resumed\s+at 1024 images/);
+    expect(existsSync(leftover)).toBe(false);
     expect(readdirSync(join(folder, "runs"))).toHaveLength(1);
     expect(statsOf(join(folder, first)).map(kimg)).toEqual([0.512, 1.024, 1.504]);
 

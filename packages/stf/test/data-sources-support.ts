@@ -113,12 +113,17 @@ function tarHeader(path: string, size: number): Buffer {
   return header;
 }
 
-export function tarGz(files: Files): Buffer {
+/** A tar archive, not compressed. */
+export function tarFile(files: Files): Buffer {
   const blocks = Object.entries(files).flatMap(([path, content]) => {
     const bytes = Buffer.from(content);
     return [tarHeader(path, bytes.length), bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512)];
   });
-  return gzipSync(Buffer.concat([...blocks, Buffer.alloc(1024)]));
+  return Buffer.concat([...blocks, Buffer.alloc(1024)]);
+}
+
+export function tarGz(files: Files): Buffer {
+  return gzipSync(tarFile(files));
 }
 
 function shortString(text: string): Buffer {

@@ -182,6 +182,13 @@ function declaring(width: number, height: number): Uint8Array {
 }
 
 describe("decoding", () => {
+  test("a file name of several lines does not make the message so", async () => {
+    const files = { "a\n\u001b[2Jb.png": "no image" };
+    for (const path of [makeFolder(files), await makeZip(files)]) {
+      expect(await failure(openDataset(path))).toMatch(/a\\x0a\\x1b\[2Jb\.png.* is no PNG or JPEG image/);
+    }
+  });
+
   test("a damaged image is named, the first one by path, and no tensor stays behind", async () => {
     const whole = await plainJpeg([10, 200, 30]);
     const files = Object.fromEntries(

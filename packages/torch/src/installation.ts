@@ -32,7 +32,10 @@ function packageRoot(): string {
   return folder;
 }
 
-const buildFolder = join(packageRoot(), "native", "build");
+/** With TORCH_SANITIZE=1 the addon is the one that `build-native.mjs --sanitize` makes, which reports its own mistakes. */
+const isSanitized = process.env["TORCH_SANITIZE"] === "1";
+
+const buildFolder = join(packageRoot(), "native", isSanitized ? "build-sanitize" : "build");
 
 /** Where the addon is, or would be after a build. */
 export const addonPath = join(buildFolder, "torch.node");

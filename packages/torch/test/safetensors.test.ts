@@ -202,6 +202,7 @@ describe("damaged files are refused in one line", () => {
     ["a header that is null", file("null"), "no table of tensors"],
     ["metadata that are no strings", file({ __metadata__: { step: 1 } }), "metadata are not a table of strings"],
     ["a tensor without description", file({ a: 1 }), 'tensor "a" has no description'],
+    ["a name of two lines", file({ "a\nb": 1 }), 'tensor "a\\nb" has no description'],
     ["an unknown dtype", file({ a: { ...f32(0, 4), dtype: "F4" } }, bytes(4)), 'element type "F4"'],
     ["a missing dtype", file({ a: { shape: [1], data_offsets: [0, 4] } }, bytes(4)), "element type undefined"],
     ["a negative size", file({ a: f32(0, 4, [-1]) }, bytes(4)), "no list of sizes"],
@@ -215,7 +216,12 @@ describe("damaged files are refused in one line", () => {
     [
       "a shape that overflows",
       file({ a: f32(0, 4, [2 ** 31, 2 ** 31]) }, bytes(4)),
-      "offsets that do not fit its shape",
+      'tensor "a" has a shape of too many elements',
+    ],
+    [
+      "a shape that overflows before its zero",
+      file({ a: f32(0, 4), b: f32(4, 4, [2 ** 52, 2 ** 52, 0]) }, bytes(4)),
+      'tensor "b" has a shape of too many elements',
     ],
     ["offsets beyond the end", file({ a: f32(4, 8) }, bytes(4)), 'tensor "a" ends at byte 8'],
     [

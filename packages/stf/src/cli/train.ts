@@ -21,7 +21,7 @@ import { nearestDistances } from "../data/neighbours.js";
 import { openDataset } from "../data/open.js";
 import { writeGrid } from "../images/png.js";
 import { UsageError } from "../run/errors.js";
-import { findState, makeNewFolder, makeNumberedFolder } from "../run/folder.js";
+import { findState, makeNewFolder, makeNumberedFolder, removePartialFiles } from "../run/folder.js";
 import { formatDuration, LOG_FILE, OPTIONS_FILE, STATS_FILE, samplesPath } from "../run/format.js";
 import { generateImages } from "../sampling/generate.js";
 import { loadState, type SavedState } from "../training/checkpoint.js";
@@ -180,6 +180,7 @@ export async function train(given: Given, flags: TrainFlags): Promise<number> {
     console.log(`nothing left to do: ${folder} has seen ${state.images} images; give a longer --duration`);
     return 0;
   }
+  removePartialFiles(folder);
   writeFileSync(join(folder, OPTIONS_FILE), `${JSON.stringify(options, undefined, 2)}\n`);
   const status = new StatusLine(join(folder, LOG_FILE));
   for (const line of describe(options, bank, state)) status.print(line);

@@ -5,7 +5,17 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** Input that cannot be used: a missing or damaged file, a folder that cannot be written. Exit code 1. */
+/**
+ * Input that cannot be used: a missing or damaged file, a folder that cannot be written. Exit code 1. The message is one
+ * line: file names, which may hold line breaks and codes that move the cursor, are part of many.
+ */
 export class InputError extends Error {
   override readonly name = "InputError";
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(
+      message.replace(/\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`),
+      options,
+    );
+  }
 }

@@ -1,6 +1,6 @@
 /** Making and finding run folders. */
 
-import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { InputError } from "./errors.js";
 import { stateNames } from "./format.js";
@@ -53,6 +53,13 @@ export function makeNumberedFolder(parent: string, description: string): string 
   const numbers = readdirSync(parent).map((name) => Number(/^(\d+)/.exec(name)?.[1] ?? -1));
   const next = Math.max(-1, ...numbers) + 1;
   return makeFolder(join(parent, `${String(next).padStart(5, "0")}-${description}`));
+}
+
+/** Removes what a process that was killed in the middle of a write has left in a run folder, as large as a checkpoint. */
+export function removePartialFiles(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    if (/^\..+\.\d+\.partial$/.test(name)) rmSync(join(folder, name), { force: true });
+  }
 }
 
 /**

@@ -97,6 +97,17 @@ function open(path: string, format: string, what: string): ReturnType<typeof loa
   return content;
 }
 
+/** Builds the network that a file describes. A damaged description can fail in any way, far from here. */
+function buildNetwork(path: string, config: NetworkConfig, precision: Precision): Denoiser {
+  try {
+    return buildDenoiser(config, { precision }).eval();
+  } catch (cause) {
+    throw new FileFormatError(`${path} cannot be used: no network can be built from its "network"; it is damaged`, {
+      cause,
+    });
+  }
+}
+
 /** What {@link loadSnapshot} reads. */
 export interface Snapshot {
   /** The network with averaged weights, in evaluation mode. */
@@ -118,7 +129,7 @@ export function loadSnapshot(
   const { tensors, metadata } = open(path, NETWORK_FORMAT, "network snapshot");
   try {
     const config = metadataField(path, metadata, "network") as NetworkConfig;
-    const denoiser = buildDenoiser(config, { precision }).eval();
+    const denoiser = buildNetwork(path, config, precision);
     try {
       denoiser.loadStateDict(tensors);
     } catch (cause) {
@@ -147,6 +158,13 @@ export interface SavedState {
   restore(state: TrainingState): void;
 }
 
+interface Clock {
+  readonly images: number;
+  readonly optimizerSteps: number;
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
 /**
  * Reads a training state into memory, where it stays until `restore` is called.
  *
@@ -166,7 +184,10 @@ export function loadState(path: string): SavedState {
   try {
     const config = metadataField(path, metadata, "network") as NetworkConfig;
     const options = metadataField(path, metadata, "options") as Record<string, unknown>;
-    const clock = metadataField(path, metadata, "clock") as { images: number; optimizerSteps: number };
+    const clock = metadataField(path, metadata, "clock") as Clock | null;
+    if (!isCount(clock?.images) || !isCount(clock.optimizerSteps)) {
+      throw new FileFormatError(`${path} cannot be used: its "clock" must count images and steps; it is damaged`);
+    }
     return {
       config,
       options,

@@ -4,7 +4,7 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type DType, dtypeCode, elementSize } from "../dtype.js";
 import { FileFormatError } from "../errors.js";
 import { native } from "../native.js";
-import { elementCount } from "../shape.js";
+import { elementCount, formatShape } from "../shape.js";
 import { Tensor } from "../tensor.js";
 import { writeAll, writeFileAtomically } from "./atomic-file.js";
 
@@ -49,13 +49,17 @@ const isSize = (value: unknown): value is number => Number.isSafeInteger(value) 
 
 function parseEntry(name: string, value: unknown, dataLength: number): Entry {
   const fail = (problem: string): never => {
-    throw new FileFormatError(`tensor "${name}" ${problem}`);
+    throw new FileFormatError(`tensor ${JSON.stringify(name)} ${problem}`);
   };
   if (!isRecord(value)) return fail("has no description");
   const { dtype: dtypeName, shape, data_offsets: offsets } = value;
   const dtype = typeof dtypeName === "string" ? dtypes.get(dtypeName) : undefined;
   if (!dtype) return fail(`has the element type ${JSON.stringify(dtypeName)}, which is not supported`);
   if (!Array.isArray(shape) || !shape.every(isSize)) return fail("has a shape that is no list of sizes");
+  // Beside a zero, sizes may be so large that libtorch cannot count with them.
+  if (!Number.isSafeInteger(elementCount(shape.filter((size) => size > 0)))) {
+    return fail(`has a shape of too many elements, ${formatShape(shape)}`);
+  }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)) return fail("has no valid offsets");
   const [begin, end] = offsets as [number, number];
   if (end > dataLength)
@@ -69,7 +73,8 @@ function checkLayout(entries: ReadonlyMap<string, Entry>, dataLength: number): v
   let filled = 0;
   const inOrder = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   for (const [name, { begin, end }] of inOrder) {
-    if (begin !== filled) throw new FileFormatError(`tensor "${name}" begins at byte ${begin}, not at ${filled}`);
+    if (begin !== filled)
+      throw new FileFormatError(`tensor ${JSON.stringify(name)} begins at byte ${begin}, not at ${filled}`);
     filled = end;
   }
   if (filled !== dataLength) throw new FileFormatError(`its tensors fill ${filled} of ${dataLength} bytes of data`);
@@ -153,10 +158,15 @@ export function loadSafetensors(path: string, select: (name: string) => boolean 
   return withFile(path, (descriptor) => {
     const { entries, metadata, dataStart } = openHeader(descriptor);
     const tensors = new Map<string, Tensor>();
-    for (const [name, { dtype, shape, begin, end }] of entries) {
-      if (!select(name)) continue;
-      const bytes = readExactly(descriptor, end - begin, dataStart + begin);
-      tensors.set(name, new Tensor(native.fromBytes(bytes, dtypeCode(dtype), shape)));
+    try {
+      for (const [name, { dtype, shape, begin, end }] of entries) {
+        if (!select(name)) continue;
+        const bytes = readExactly(descriptor, end - begin, dataStart + begin);
+        tensors.set(name, new Tensor(native.fromBytes(bytes, dtypeCode(dtype), shape)));
+      }
+    } catch (error) {
+      for (const tensor of tensors.values()) tensor.dispose();
+      throw error;
     }
     return { tensors, metadata };
   });
