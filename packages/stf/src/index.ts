@@ -16,7 +16,9 @@ export { augmentationLabels, augmentDim } from "./augmentation/labels.js";
 export {
   type AugmentationParameters,
   drawAugmentation,
+  drawTransform,
   noTransform,
+  type RandomSource,
   type Transform,
   transformOf,
 } from "./augmentation/parameters.js";
@@ -59,12 +61,15 @@ export {
   edmPreconditioning,
   flowPreconditioning,
   iddpmPreconditioning,
+  nearestLevel,
   type Preconditioning,
   subVpPreconditioning,
   vePreconditioning,
   vpPreconditioning,
 } from "./networks/precondition.js";
+export type { Resampling } from "./networks/resample.js";
 export { SongUNet, type SongUNetOptions } from "./networks/song-unet.js";
+export { type BlockOptions, type BlockStyle, type Initializers, UNetBlock } from "./networks/unet-block.js";
 export { logNormalLevels, type NoiseLevels, oneOfLevels, uniformTimes } from "./processes/noise-levels.js";
 export { convertOutput, type Output } from "./processes/outputs.js";
 export {

@@ -2,22 +2,17 @@
 
 import { memory, scope, type Tensor } from "@stf/torch";
 import { describe, expect, test } from "vitest";
+import { parametersFromDraws } from "../../../golden/augmentation.js";
 import { applyAugmentation, flipsOf, isFlipOnly, isIdentity, transformWith } from "../src/augmentation/apply.js";
 import { augmentationLabels, augmentDim } from "../src/augmentation/labels.js";
 import {
   type AugmentationParameters,
   drawAugmentation,
-  drawTransform,
   noTransform,
   type Transform,
   transformOf,
 } from "../src/augmentation/parameters.js";
-import {
-  type Augmentation,
-  type AugmentationStrengths,
-  augmentationSettings,
-  augmentations,
-} from "../src/augmentation/settings.js";
+import { augmentationSettings, augmentations } from "../src/augmentation/settings.js";
 import { golden, goldenNumbers, maxDeviation, meanAndError, normals, sameBits, tensorsLeft } from "./support.js";
 
 const shape = { channels: 3, height: 32, width: 32 };
@@ -37,54 +32,11 @@ describe("the published numbers", () => {
   const file = golden("augmentation");
   const configs = JSON.parse(file.metadata["configs"]!) as Record<string, Record<string, number>>;
 
-  /** How many numbers each draw of a transform has per image, in order; the last are gates. */
-  const draws: Record<Augmentation, readonly number[]> = {
-    xflip: [1, 1],
-    yflip: [1, 1],
-    rotateInt: [1, 1],
-    translateInt: [2, 1],
-    scale: [1, 1],
-    rotateFrac: [1, 1],
-    aniso: [1, 1, 1, 1],
-    translateFrac: [2, 1],
-    brightness: [1, 1],
-    contrast: [1, 1],
-    lumaflip: [1, 1],
-    hue: [1, 1],
-    saturation: [1, 1],
-  };
-
-  /** The parameters that follow from the stored draws. */
   function parametersFrom(name: string, [count, channels, height, width]: readonly number[]): AugmentationParameters {
-    const { p = 0, ...rest } = configs[name]!;
-    const camelCase = (text: string): string => text.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
-    const named = Object.entries(rest).map(([key, value]) => [camelCase(key), value] as const);
-    const isTransform = ([key]: readonly [string, number]): boolean =>
-      (augmentations as readonly string[]).includes(key);
-    const settings = augmentationSettings({
-      probability: p,
-      multipliers: Object.fromEntries(named.filter(isTransform)),
-      strengths: Object.fromEntries(named.filter((entry) => !isTransform(entry))) as Partial<AugmentationStrengths>,
-    });
-    const queues = range(count!).map((): number[] => []);
-    let drawn = 0;
-    for (const transform of augmentations) {
-      for (const numbers of draws[transform]) {
-        // The published pipe draws nothing for transforms that are not in use.
-        const used = settings.multipliers[transform] > 0;
-        const stored = used ? goldenNumbers(file, `${name}.draw_${String(drawn++).padStart(3, "0")}`) : undefined;
-        queues.forEach((queue, b) => {
-          for (let i = 0; i < numbers; i++) queue.push(stored?.[i * count! + b] ?? 0);
-        });
-      }
-    }
     const imageShape = { channels: channels!, height: height!, width: width! };
-    const transforms = queues.map((queue) => {
-      const next = (): number => queue.shift()!;
-      return drawTransform({ uniform: next, normal: next, integer: next }, settings, imageShape);
-    });
-    expect(queues.flat()).toEqual([]);
-    return { transforms, settings, shape: imageShape };
+    return parametersFromDraws(configs[name]!, count!, imageShape, (index) =>
+      goldenNumbers(file, `${name}.draw_${String(index).padStart(3, "0")}`),
+    );
   }
 
   test.each(Object.keys(configs))("%s", (name) => {

@@ -2,6 +2,7 @@
 
 import { Conv2d, conv2d, convTranspose2d, type Initializer, Module, scope, type Tensor, tensor } from "@stf/torch";
 
+/** Twice or half the height and width. */
 export type Resampling = "up" | "down";
 
 /** outer(f, f) / (sum f)², `[1, 1, L, L]`. */

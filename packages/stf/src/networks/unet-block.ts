@@ -27,15 +27,19 @@ export interface BlockStyle {
   readonly skipScale: number;
   /** Added to the variance in the normalisations. */
   readonly eps: number;
+  /** The taps of the filter that goes with resampling, in one direction. */
   readonly filter: readonly number[];
   /** Whether a resampling skip has weights even where the channels stay. */
   readonly projectResampledSkip: boolean;
   /** Whether the embedding scales and shifts the normalised activations, or is added before the normalisation. */
   readonly adaptiveScale: boolean;
+  /** Initial values by role. */
   readonly init: Initializers;
 }
 
+/** What differs from block to block. */
 export interface BlockOptions {
+  /** Whether the block changes the resolution. */
   resampling?: Resampling | undefined;
   /** Number of attention heads; 0 for no attention. */
   heads?: number;
@@ -56,7 +60,9 @@ type Skip = ResamplingConv2d | Resample | undefined;
  * Shapes: input `[B, inChannels, H, W]`, embedding `[B, embeddingChannels]`, output `[B, outChannels, H', W']`.
  */
 export class UNetBlock extends Module {
+  /** Channels of the input. */
   readonly inChannels: number;
+  /** Channels of the output. */
   readonly outChannels: number;
   private readonly style: BlockStyle;
   private readonly norm0: GroupNorm;
@@ -108,6 +114,7 @@ export class UNetBlock extends Module {
     }
   }
 
+  /** The output `[B, outChannels, H', W']`, in the dtype of `x`. */
   forward(x: Tensor, embedding: Tensor): Tensor {
     return scope(() => {
       const { skipScale } = this.style;

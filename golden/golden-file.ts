@@ -1,0 +1,102 @@
+/** A file of published numbers, which remembers what was read from it. */
+
+import { basename } from "node:path";
+import { loadSafetensors, type SafetensorsContent, type Tensor } from "@stf/torch";
+
+/** A largest deviation beside the largest that is fair. */
+export interface Comparison {
+  readonly what: string;
+  readonly deviation: number;
+  readonly tolerance: number;
+}
+
+type Numbers = Tensor | ArrayLike<number>;
+
+const flat = (numbers: Numbers): ArrayLike<number> =>
+  "toFloat64Array" in numbers ? numbers.toFloat64Array() : numbers;
+
+export class GoldenFile {
+  readonly path: string;
+  readonly name: string;
+  readonly comparisons: Comparison[] = [];
+  readonly #content: SafetensorsContent;
+  readonly #read = new Set<string>();
+
+  constructor(path: string) {
+    this.path = path;
+    this.name = basename(path);
+    this.#content = loadSafetensors(path);
+  }
+
+  /** JSON under a name of the file's metadata. @throws Error when it is missing. */
+  metadata<T>(name: string): T {
+    const text = this.#content.metadata[name];
+    if (text === undefined) throw new Error(`its metadata have no "${name}"`);
+    return JSON.parse(text) as T;
+  }
+
+  hasMetadata(name: string): boolean {
+    return name in this.#content.metadata;
+  }
+
+  get names(): string[] {
+    return [...this.#content.tensors.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.#content.tensors.has(name);
+  }
+
+  /** @throws Error when the file has no such tensor. */
+  tensor(name: string): Tensor {
+    const found = this.#content.tensors.get(name);
+    if (!found) throw new Error(`it has no tensor "${name}"`);
+    this.#read.add(name);
+    return found;
+  }
+
+  numbers(name: string): Float64Array {
+    return this.tensor(name).toFloat64Array();
+  }
+
+  /** The tensors whose names begin so, without the beginning. */
+  under(prefix: string): Map<string, Tensor> {
+    const names = this.names.filter((name) => name.startsWith(prefix));
+    return new Map(names.map((name) => [name.slice(prefix.length), this.tensor(name)]));
+  }
+
+  /** What nobody has asked for. */
+  get unread(): string[] {
+    return this.names.filter((name) => !this.#read.has(name));
+  }
+
+  /** Notes the largest absolute difference. */
+  compareAbsolute(what: string, found: Numbers, expected: Numbers, tolerance: number): void {
+    this.comparisons.push({ what, deviation: largestDifference(flat(found), flat(expected)), tolerance });
+  }
+
+  /** Notes the largest difference relative to the largest expected magnitude. */
+  compare(what: string, found: Numbers, expected: Numbers, tolerance: number): void {
+    const wanted = flat(expected);
+    const scale = Array.from(wanted).reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+    const deviation = largestDifference(flat(found), wanted) / (scale || 1);
+    this.comparisons.push({ what, deviation, tolerance });
+  }
+
+  dispose(): void {
+    for (const tensor of this.#content.tensors.values()) tensor.dispose();
+  }
+}
+
+/** NaN when there is a NaN on either side. */
+function largestDifference(found: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (found.length !== expected.length) {
+    throw new Error(`there are ${found.length} numbers where ${expected.length} are expected`);
+  }
+  let largest = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const difference = Math.abs((found[i] as number) - (expected[i] as number));
+    if (!(difference <= largest)) largest = difference;
+  }
+  return largest;
+}
