@@ -41,6 +41,16 @@ export { withMirrorImages } from "./data/mirror.js";
 export { nearestDistances } from "./data/neighbours.js";
 export { type DatasetOptions, openDataset } from "./data/open.js";
 export { DataOrder, drawPool } from "./data/order.js";
+export {
+  checkerboard,
+  type GaussianComponent,
+  gaussianMixture,
+  ringOfGaussians,
+  swissRoll,
+  type ToyDistribution,
+  toyBank,
+  twoGaussians,
+} from "./data/toy.js";
 export { VectorBank } from "./data/vector-bank.js";
 export {
   type Architecture,
@@ -91,6 +101,7 @@ export type { Denoise, Sampler, SamplerOptions, StepReport } from "./sampling/sa
 export { type KarrasOptions, karrasSteps } from "./sampling/steps.js";
 export { augmentedTarget, type IsNeeded, type StepReferences } from "./targets/augmented.js";
 export { denoisingTarget } from "./targets/denoising.js";
+export { exactTarget } from "./targets/exact.js";
 export {
   type ClassMembers,
   classMembers,

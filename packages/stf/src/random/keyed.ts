@@ -15,7 +15,8 @@ export type Purpose =
   | "references"
   | "dropout"
   | "augmentation"
-  | "labelDropout";
+  | "labelDropout"
+  | "data";
 
 const purposes = {
   weights: 1,
@@ -26,6 +27,7 @@ const purposes = {
   dropout: 6,
   augmentation: 7,
   labelDropout: 8,
+  data: 9,
 } as const satisfies Record<Purpose, number>;
 
 /** The finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection of 64-bit numbers without visible structure. */
