@@ -208,8 +208,8 @@ describe("files made to break or to deceive", () => {
     withTorchFile(makeFile(calls), ({ value }) => expect(value).toBeInstanceOf(InertObject));
   });
 
-  /** A view of a storage inside the pickle: its number of elements, then offset, shape and stride. */
-  function view(offset: string, shape: string, stride: string): Buffer {
+  /** A view of a storage of four elements inside the pickle; `tuple` makes one of what shape and stride put down. */
+  function view(offset: string, shape: string, stride: string, tuple = "\x85"): Buffer {
     const inner = readFileSync(golden("tensors-pickle.pkl"));
     const begin = inner.indexOf("\x80\x02\x8a", 2, "latin1");
     // The first storage, of four bytes: from its magic number to its last element.
@@ -220,7 +220,7 @@ describe("files made to break or to deceive", () => {
       latin1("\x80\x03ctorch._utils\n_rebuild_tensor_v2\n(ctorch.storage\n_load_from_bytes\nB"),
       length,
       storage,
-      latin1(`\x85R${offset}${shape}\x85${stride}\x85\x89Nt R.`.replace(" ", "")),
+      latin1(`\x85R${offset}${shape}${tuple}${stride}${tuple}\x89NtR.`),
     ]);
   }
   const huge = "\x8a\x07\x00\x80\xc6\xa4\x7e\x8d\x03";
@@ -237,6 +237,7 @@ describe("files made to break or to deceive", () => {
     expect(refusal(view("K\x00", huge, "K\x01"))).toMatch(message);
     expect(refusal(view("K\x00", huge, "K\x00"))).toMatch(message);
     expect(refusal(view(huge, "K\x01", "K\x01"))).toMatch(message);
+    expect(refusal(view("K\x00", `${huge}${huge}K\x00\x87`, "K\x01K\x01K\x01\x87", ""))).toMatch(message);
     expect(refusal(view("K\x00", "J\xff\xff\xff\xff", "K\x01"))).toMatch(/no view of a storage/);
   });
 

@@ -1,37 +1,46 @@
 /** From what a file says about its network to a configuration that can be built here. */
 
 import type { PickleValue } from "@stf/torch";
-import { type Architecture, architectures } from "../networks/architectures.js";
+import { type Architecture, type PreconditioningName, preconditionings } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
 import { InputError, UsageError } from "../run/errors.js";
 import type { NetworkFacts } from "./shapes.js";
 import { type Construction, describe } from "./stored-network.js";
 
+/** The architectures of the published networks. */
+const published = ["ddpmpp", "ncsnpp", "adm"] as const satisfies readonly Architecture[];
+
+/** What is said about a network by other means than its file. */
 export interface ConfigOverrides {
+  /** The family, where the file is not to be believed. */
   readonly arch?: Architecture | undefined;
-  readonly precond?: NetworkConfig["precond"] | undefined;
+  /** The preconditioning, which a plain dictionary of tensors does not tell. */
+  readonly precond?: PreconditioningName | undefined;
 }
 
-/** The preconditionings of the published wrapper classes. */
-const wrappers: Readonly<Record<string, string>> = {
-  EDMPrecond: "edm",
-  VPPrecond: "vp",
-  VEPrecond: "ve",
-  iDDPMPrecond: "iddpm",
+/** The published wrapper classes: their preconditioning, and their own arguments with the values that are used here. */
+const wrappers: Readonly<
+  Record<string, { readonly precond: PreconditioningName; readonly constants: Readonly<Record<string, number>> }>
+> = {
+  EDMPrecond: {
+    precond: "edm",
+    constants: { sigma_min: 0, sigma_max: Number.POSITIVE_INFINITY, sigma_data: 0.5 },
+  },
+  VPPrecond: { precond: "vp", constants: { beta_d: 19.9, beta_min: 0.1, M: 1000, epsilon_t: 1e-5 } },
+  VEPrecond: { precond: "ve", constants: { sigma_min: 0.02, sigma_max: 100 } },
+  iDDPMPrecond: { precond: "iddpm", constants: { C_1: 0.001, C_2: 0.008, M: 1000 } },
 };
 
-export const preconditionings = ["edm"] as const satisfies readonly NetworkConfig["precond"][];
-
 /** The published architectures by what tells them apart (Karras et al. 2022, table 1 and appendix F). */
-const families: readonly (Partial<NetworkFacts> & { readonly name: string })[] = [
+const families: readonly (Partial<NetworkFacts> & { readonly name: (typeof published)[number] })[] = [
   { name: "ddpmpp", family: "SongUNet", embeddingType: "positional", encoderType: "standard", channelMultNoise: 1 },
   { name: "ncsnpp", family: "SongUNet", embeddingType: "fourier", encoderType: "residual", channelMultNoise: 2 },
   { name: "adm", family: "DhariwalUNet", embeddingType: "positional", channelMultNoise: 1 },
 ];
 
-const filterLengths: Readonly<Record<string, number>> = { ddpmpp: 2, ncsnpp: 4, adm: 2 };
+const filterLengths: Readonly<Record<(typeof published)[number], number>> = { ddpmpp: 2, ncsnpp: 4, adm: 2 };
 
-function recognised(facts: NetworkFacts): string {
+function recognised(facts: NetworkFacts): Architecture {
   const found = families.find(
     ({ name, ...wanted }) =>
       Object.entries(wanted).every(([key, value]) => facts[key as keyof NetworkFacts] === value) &&
@@ -50,12 +59,6 @@ function recognised(facts: NetworkFacts): string {
     ...(facts.filterLength === undefined ? [] : [`filter of ${facts.filterLength}`]),
   ];
   throw new InputError(`its network is none of ${families.map(({ name }) => name).join(", ")}: ${traits.join(", ")}`);
-}
-
-function oneOf<T extends string>(known: readonly T[], found: string, what: string): T {
-  const match = known.find((name) => name === found);
-  if (match) return match;
-  throw new InputError(`its ${what} is ${found}, and networks can be built here with ${known.join(", ")}`);
 }
 
 /** An argument of the constructor: by name, or by its place. */
@@ -91,23 +94,22 @@ function checkAgreement(construction: Construction, facts: NetworkFacts): void {
   }
 }
 
-/** @throws InputError when a snapshot of this program describes another network than its tensors make up */
-export function checkDescription(config: NetworkConfig, facts: NetworkFacts): void {
-  const described = [
-    config.shape?.height,
-    config.shape?.channels,
-    config.modelChannels,
-    config.channelMult,
-    config.numBlocks,
-  ];
-  const found = [facts.resolution, facts.inChannels, facts.modelChannels, facts.channelMult, facts.numBlocks];
-  if (JSON.stringify(described) !== JSON.stringify(found)) {
-    throw new InputError("its description of the network does not fit its tensors; the file is damaged");
+/** @throws InputError for a wrapper with other constants than those that are used here */
+function checkConstants(construction: Construction): void {
+  const constants = Object.entries(wrappers[construction.className]?.constants ?? {});
+  for (const [name, value] of constants) {
+    const given = argument(construction, name);
+    if (given !== undefined && given !== value) {
+      throw new InputError(`its ${name} is ${asText(given)}, and networks are built here with ${value}`);
+    }
   }
 }
 
-function preconditioningOf(construction: Construction | undefined, facts: NetworkFacts): string | undefined {
-  const named = construction && wrappers[construction.className];
+function preconditioningOf(
+  construction: Construction | undefined,
+  facts: NetworkFacts,
+): PreconditioningName | undefined {
+  const named = construction && wrappers[construction.className]?.precond;
   if (named) return named;
   return facts.outChannels === 2 * facts.inChannels ? "iddpm" : undefined;
 }
@@ -128,23 +130,20 @@ export function configOf(
 ): NetworkConfig {
   if (construction) checkAgreement(construction, facts);
   const foundPrecond = precond ?? preconditioningOf(construction, facts);
-  const foundArch = oneOf(architectures, arch ?? recognised(facts), "architecture");
+  const foundArch = arch ?? recognised(facts);
   if (foundPrecond === undefined) {
     throw new UsageError(
       `--precond must say how the network was preconditioned (${preconditionings.join(", ")}): the file does not, and with a wrong one its pictures are noise`,
     );
   }
-  const sigmaData = construction && argument(construction, "sigma_data");
-  if (sigmaData !== undefined && sigmaData !== 0.5) {
-    throw new InputError(`its sigma_data is ${asText(sigmaData)}, and networks are built here with 0.5`);
-  }
+  if (construction) checkConstants(construction);
   const dropout = construction && argument(construction, "dropout");
   // The published constructors' own default; a dictionary of tensors says nothing, and drawing needs none.
   const defaultDropout = construction ? 0.1 : 0;
   const attention = construction && argument(construction, "attn_resolutions");
   return {
     arch: foundArch,
-    precond: oneOf(preconditionings, foundPrecond, "preconditioning"),
+    precond: foundPrecond,
     shape: { channels: facts.inChannels, height: facts.resolution, width: facts.resolution },
     modelChannels: facts.modelChannels,
     channelMult: facts.channelMult,
@@ -152,5 +151,6 @@ export function configOf(
     attnResolutions: isResolutions(attention) ? attention : facts.attnResolutions,
     dropout: typeof dropout === "number" && dropout >= 0 && dropout <= 1 ? dropout : defaultDropout,
     labelDim: facts.labelDim,
+    augmentDim: facts.augmentDim,
   };
 }

@@ -4,22 +4,20 @@ import { ShapeError, type Tensor } from "@stf/torch";
 import { buildDenoiser, type NetworkConfig } from "../networks/build.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { InputError } from "../run/errors.js";
-import { type ConfigOverrides, checkDescription, configOf } from "./config.js";
+import { type ConfigOverrides, configOf } from "./config.js";
 import { type Checkpoint, readCheckpoint, type Which } from "./read.js";
 import { factsOf, withPublishedNames } from "./shapes.js";
+import type { Construction } from "./stored-network.js";
 
+/** A network out of a checkpoint, and what there is to say about that. */
 export interface ImportedNetwork {
   /** In evaluation mode. */
   readonly denoiser: Denoiser;
+  /** What it was built from. */
   readonly config: NetworkConfig;
   /** What kind of file it was, the network's name in it, and what else it held. */
   readonly source: Pick<Checkpoint, "format" | "part" | "skipped">;
-  /** Tensors of the network that have no place here. */
-  readonly leftOut: readonly string[];
 }
-
-/** Used in training alone: without augmentation labels, as in drawing, a network computes the same without it. */
-const AUGMENTATION = "model.map_augment.weight";
 
 /** @throws InputError for tensors that can be no weights */
 export function checkWeights(tensors: ReadonlyMap<string, Tensor>): void {
@@ -28,34 +26,34 @@ export function checkWeights(tensors: ReadonlyMap<string, Tensor>): void {
   }
 }
 
-/** @throws InputError when the network was made with another filter than the one of its length that is used here */
-function checkFilters(denoiser: Denoiser, tensors: ReadonlyMap<string, Tensor>): void {
+/** @throws InputError when buffers that follow from the configuration have other values in the file */
+function checkBuffers(denoiser: Denoiser, tensors: ReadonlyMap<string, Tensor>): void {
   for (const [name, buffer] of denoiser.namedBuffers()) {
-    const given = name.endsWith("resample_filter") ? tensors.get(name)?.toFloat64Array() : undefined;
+    const given = /(^|\.)(resample_filter|u)$/.test(name) ? tensors.get(name)?.toFloat64Array() : undefined;
     const own = buffer.toFloat64Array();
+    const differs = (value: number, i: number): boolean => {
+      const wanted = own[i] as number;
+      return !(Math.abs(value - wanted) <= 1e-3 * Math.max(1, Math.abs(wanted)));
+    };
     // Another length is another shape, which is said with those of all tensors.
-    if (given?.length === own.length && given.some((tap, i) => Math.abs(tap - (own[i] as number)) > 1e-3)) {
-      throw new InputError(`its "${name}" has other values than the filters of the known networks`);
+    if (given?.length === own.length && given.some(differs)) {
+      throw new InputError(`its "${name}" has other values than the known networks`);
     }
   }
 }
 
 function build(
-  { config: given, construction }: Checkpoint,
-  tensors: Map<string, Tensor>,
+  tensors: ReadonlyMap<string, Tensor>,
+  construction: Construction | undefined,
   overrides: ConfigOverrides,
-): Pick<ImportedNetwork, "denoiser" | "config" | "leftOut"> {
+): Pick<ImportedNetwork, "denoiser" | "config"> {
   checkWeights(tensors);
-  const facts = factsOf(tensors);
-  if (given) checkDescription(given, facts);
-  const config = given ?? configOf(facts, construction, overrides);
-  const leftOut = [AUGMENTATION].filter((name) => !given && tensors.has(name));
-  const used = new Map([...tensors].filter(([name]) => !leftOut.includes(name)));
+  const config = configOf(factsOf(tensors), construction, overrides);
   const denoiser = buildDenoiser(config).eval();
   try {
-    checkFilters(denoiser, used);
-    denoiser.loadStateDict(used);
-    return { denoiser, config, leftOut };
+    checkBuffers(denoiser, tensors);
+    denoiser.loadStateDict(tensors);
+    return { denoiser, config };
   } catch (error) {
     denoiser.dispose();
     throw error;
@@ -77,7 +75,10 @@ export function importNetwork(
   const checkpoint = readCheckpoint(path, which);
   const { format, part, skipped } = checkpoint;
   try {
-    const built = build(checkpoint, withPublishedNames(checkpoint.tensors), overrides);
+    if (checkpoint.isSnapshot) {
+      throw new InputError("it is a network snapshot of this program already; draw from it with stf generate");
+    }
+    const built = build(withPublishedNames(checkpoint.tensors), checkpoint.construction, overrides);
     return { ...built, source: { format, part, skipped } };
   } catch (cause) {
     if (!(cause instanceof InputError || cause instanceof ShapeError)) throw cause;

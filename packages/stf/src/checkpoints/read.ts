@@ -12,13 +12,13 @@ import {
   type TorchContent,
   withTorchFile,
 } from "@stf/torch";
-import type { NetworkConfig } from "../networks/build.js";
 import { InputError, UsageError } from "../run/errors.js";
 import { type Construction, describe, mapOf, networkIn, type StoredNetwork } from "./stored-network.js";
 
 /** Which of a file's networks: the averaged one, the one being trained, or the averaged one if there is one. */
 export type Which = "auto" | "ema" | "net";
 
+/** The network in a file, as it lies there. */
 export interface Checkpoint {
   /** What kind of file it is. */
   readonly format: string;
@@ -28,9 +28,10 @@ export interface Checkpoint {
   readonly part?: string | undefined;
   /** What else the file holds, and was not read. */
   readonly skipped: readonly string[];
+  /** The class of the network and its constructor's arguments; undefined for a plain dictionary of tensors. */
   readonly construction?: Construction | undefined;
-  /** The network's configuration, in files of this program. */
-  readonly config?: NetworkConfig | undefined;
+  /** Whether it is a network snapshot of this program. */
+  readonly isSnapshot?: boolean;
 }
 
 const names = {
@@ -103,20 +104,13 @@ function readTorch(path: string, which: Which): Checkpoint {
 }
 
 function readSafetensors(path: string): Checkpoint {
-  const { format, network = "" } = readSafetensorsMetadata(path);
+  const { format } = readSafetensorsMetadata(path);
   if (format?.startsWith("stf-training-state")) {
     throw new InputError(`${path} is a training state: go on from it with --resume, or name a network-snapshot`);
   }
-  if (!format?.startsWith("stf-network")) {
-    return { format: "safetensors", tensors: loadSafetensors(path).tensors, skipped: [] };
-  }
-  let config: NetworkConfig;
-  try {
-    config = JSON.parse(network) as NetworkConfig;
-  } catch (cause) {
-    throw new FileFormatError(`${path} cannot be read: its "network" is missing or damaged`, { cause });
-  }
-  return { format: "network snapshot", tensors: loadSafetensors(path).tensors, skipped: [], config };
+  const isSnapshot = format?.startsWith("stf-network") === true;
+  const { tensors } = loadSafetensors(path);
+  return { format: isSnapshot ? "network snapshot" : "safetensors", tensors, skipped: [], isSnapshot };
 }
 
 /**

@@ -8,12 +8,17 @@ import { FileFormatError, InertObject, type PickleValue, StoredTensor } from "@s
 
 /** The class of a network and what its constructor was given. */
 export interface Construction {
+  /** Without its module. */
   readonly className: string;
+  /** Arguments by place. */
   readonly values: readonly PickleValue[];
+  /** Arguments by name. */
   readonly keywords: ReadonlyMap<PickleValue, PickleValue>;
 }
 
+/** A network before its tensors are read. */
 export interface StoredNetwork {
+  /** By their names in the state dict. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** Undefined for a dictionary of tensors, and for modules that do not keep their arguments. */
   readonly construction?: Construction | undefined;

@@ -7,6 +7,7 @@ import { withPublishedNames } from "./shapes.js";
 
 /** Names of tensors by what became of them. */
 export interface Transferred {
+  /** Now with the values of the file. */
   readonly copied: readonly string[];
   /** In the networks, not in the file: these keep their values. */
   readonly missing: readonly string[];

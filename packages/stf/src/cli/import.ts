@@ -29,7 +29,7 @@ function checkDestination(dest: string | null, file: string): string {
 export function importCheckpoint(file: string, given: Partial<ImportOptions>): number {
   const options = resolve(importFields, given);
   const dest = checkDestination(options.dest, file);
-  const { denoiser, config, source, leftOut } = importNetwork(file, {
+  const { denoiser, config, source } = importNetwork(file, {
     which: options.which,
     arch: chosen(options.arch),
     precond: chosen(options.precond),
@@ -43,7 +43,6 @@ export function importCheckpoint(file: string, given: Partial<ImportOptions>): n
     `read        ${file}: ${format}${part === undefined ? "" : `, its "${part}"`}`,
     `network     ${config.arch}, preconditioning ${config.precond}, ${(denoiser.parameterCount / 1e6).toFixed(2)} million parameters, images of ${width}x${height}x${channels}${classes}`,
     skipped.length > 0 && `skipped     ${abbreviated(skipped)}`,
-    leftOut.length > 0 && `left out    ${abbreviated(leftOut)}: conditions on augmentation, not needed to draw`,
     `wrote       ${dest}`,
     "licence     that of the file: EDM's and STF's published weights are for non-commercial use (CC BY-NC-SA 4.0)",
     `draw with   npx stf generate --network=${dest} --grid=grid.png`,

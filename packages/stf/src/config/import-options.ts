@@ -1,6 +1,6 @@
 /** The options of `stf import`. */
 
-import { architectures } from "../networks/architectures.js";
+import { architectures, preconditionings } from "../networks/architectures.js";
 import { choice, text, type Values } from "./fields.js";
 
 export const importFields = {
@@ -14,7 +14,7 @@ export const importFields = {
     help: "which of the file's networks: the averaged one, or the one being trained; auto: the averaged one if there is one",
   }),
   arch: choice(["auto", ...architectures], { default: "auto", help: "network family; auto: what the file says" }),
-  precond: choice(["auto", "edm"], {
+  precond: choice(["auto", ...preconditionings], {
     default: "auto",
     help: "preconditioning; auto: what the file says, which plain dictionaries of tensors do not",
   }),

@@ -75,7 +75,9 @@ export class StoredTensor implements PickleObject {
     this.#offset = offset;
     const available = (storage.length * elementSize(storage.dtype)) / elementSize(this.dtype);
     const count = elementCount(shape);
-    if (count > available || (count > 0 && offset + this.#extent > available)) {
+    // Beside a zero, sizes may be so large that libtorch cannot count with them.
+    const isCountable = Number.isSafeInteger(elementCount(shape.filter((size) => size > 0)));
+    if (!isCountable || count > available || (count > 0 && offset + this.#extent > available)) {
       throw new FileFormatError(
         `the pickle has a tensor of the shape ${formatShape(shape)} that does not fit into its ${available} stored elements`,
       );
