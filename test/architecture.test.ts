@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const stfLayers = [
   ["cli"],
   ["config"],
-  ["training", "sampling", "images"],
+  ["training", "sampling", "images", "checkpoints"],
   ["networks", "targets"],
   ["augmentation"],
   ["data", "processes"],

@@ -32,6 +32,9 @@ export {
   augmentations,
   trainingMultipliers,
 } from "./augmentation/settings.js";
+export { type ImportedNetwork, importNetwork } from "./checkpoints/import.js";
+export { type Checkpoint, readCheckpoint, type Which } from "./checkpoints/read.js";
+export { type Transferred, transferWeights } from "./checkpoints/transfer.js";
 export type { Bank, ImageShape } from "./data/bank.js";
 export { readIdxImages } from "./data/idx.js";
 export { ImageBank, normalize } from "./data/image-bank.js";
@@ -118,6 +121,7 @@ export {
   loadState,
   type SavedState,
   type Snapshot,
+  saveNetwork,
   saveSnapshot,
   saveState,
 } from "./training/checkpoint.js";

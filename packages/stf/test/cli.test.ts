@@ -5,11 +5,13 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
 import { loadSafetensors, readSafetensorsMetadata, type Tensor } from "@stf/torch";
-import { decode } from "fast-png";
+import { decode, encode } from "fast-png";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Field, flagOf } from "../src/config/fields.js";
 import { generateFields } from "../src/config/generate-options.js";
+import { importFields } from "../src/config/import-options.js";
 import { trainFields } from "../src/config/train-options.js";
 import type { StatsLine } from "../src/run/format.js";
 import { blobs, idxBytes, maxDeviation, sameBits } from "./support.js";
@@ -131,12 +133,14 @@ describe("help", () => {
     expect(performance.now() - begin).toBeLessThan(5000);
     expect(code).toBe(0);
     expect(stderr).toBe("");
-    for (const command of ["train", "generate", "doctor"]) expect(stdout).toMatch(new RegExp(`^  ${command}\\b`, "m"));
+    for (const command of ["train", "generate", "import", "doctor"])
+      expect(stdout).toMatch(new RegExp(`^  ${command}\\b`, "m"));
   });
 
   test.each([
     { command: "train", fields: trainFields as Record<string, Field<unknown>> },
     { command: "generate", fields: generateFields as Record<string, Field<unknown>> },
+    { command: "import", fields: importFields as Record<string, Field<unknown>> },
   ])("of $command has every option with its line", async ({ command, fields }) => {
     const { code, stdout } = await withoutLibtorch([command, "--help"]);
     expect(code).toBe(0);
@@ -168,6 +172,12 @@ describe("wrong usage is exit code 2 and one line", () => {
     [["train", ...tiny, "--device=gpu"], /--device.*cpu, cuda.*gpu/],
     [["train", ...tiny, "--device=cuda:64"], /--device=cuda:64.*--device=cpu/],
     [["train", "--resume=runs", "--preset=fashion-mnist"], /--resume.*--preset/],
+    [["train", "--resume=runs", "--transfer=a-file"], /--resume.*--transfer/],
+    [["import"], /FILE/],
+    [["import", "a-file"], /--dest/],
+    [["import", "a-file", "--dest=./a-file"], /--dest.*another file/],
+    [["import", "a-file", "--dest=empty"], /--dest.*empty is a folder/],
+    [["import", "a-file", "--dest=x", "--which=best"], /--which.*auto, ema, net.*best/],
     [["generate", "--network=x"], /--outdir.*--grid/],
     [["generate", "--network=x", "--grid=x.png", "--sigma_min=90"], /--sigma_min.*--sigma_max/],
   ])("%j", async (args, says) => {
@@ -183,6 +193,10 @@ describe("input that cannot be used is exit code 1 and one line", () => {
     [["train", "--resume=nowhere"], /nowhere/],
     [["train", "--resume=empty"], /empty.*no training state/],
     [["generate", "--network=a-file", "--grid=x.png"], /a-file/],
+    [["import", "nowhere.pkl", "--dest=x.safetensors"], /no file at nowhere\.pkl/],
+    [["import", "empty", "--dest=x.safetensors"], /empty is no file/],
+    [["import", "a-file", "--dest=x.safetensors"], /a-file.*no safetensors file, no zip archive and no pickle/],
+    [["train", ...run, "--transfer=a-file"], /a-file.*no safetensors file/],
     [["generate", "--network=a-file", "--outdir=a-file"], /a-file.*in the way/],
   ])("%j", async (args, says) => {
     await expectFailure(1, args, says);
@@ -400,6 +414,47 @@ test("a class-conditional run draws a row for each class, and generate takes one
   const drawn = await stf(["generate", network, "--grid=two.png", "--class=2", "--seeds=0,1", "--steps=2"]);
   expect([drawn.code, drawn.stderr]).toEqual([0, ""]);
   await expectFailure(2, ["generate", network, "--grid=two.png", "--class=3"], /--class.*from 0 to 2.*3/);
+});
+
+test("a published snapshot is imported, drawn from, and trained on", async () => {
+  const packed = fileURLToPath(new URL("./golden/stf-state.pkl.gz", import.meta.url));
+  writeFileSync(join(folder, "training-state.pkl"), gunzipSync(readFileSync(packed)));
+  mkdirSync(join(folder, "pixels"));
+  for (let i = 0; i < 32; i++) {
+    const data = Uint8Array.from({ length: 192 }, (_, j) => (37 * i + 11 * j) % 256);
+    writeFileSync(join(folder, "pixels", `${i}.png`), encode({ width: 8, height: 8, channels: 3, depth: 8, data }));
+  }
+
+  const imported = await stf(["import", "training-state.pkl", "--dest=imported/network.safetensors"]);
+  expect([imported.code, imported.stderr]).toEqual([0, ""]);
+  expect(imported.stdout).toMatch(/pickle, its "ema"/);
+  expect(imported.stdout).toMatch(/ncsnpp, preconditioning edm.*8x8x3/);
+  expect(imported.stdout).toMatch(/skipped.*optimizer_state.*step.*net \(EDMPrecond\)/);
+  const drawn = await stf(["generate", "--network=imported/network.safetensors", "--grid=imported.png", "--steps=2"]);
+  expect([drawn.code, drawn.stderr]).toEqual([0, ""]);
+
+  const size = ["--arch=ncsnpp", "--cbase=4", "--cres=1,1", "--num-blocks=1", "--attn=4"];
+  // One step, whose learning rate is 0 at the foot of the rise: what is saved is what was transferred.
+  const options = [
+    "--data=pixels",
+    ...size,
+    "--augment=0",
+    "--batch=32",
+    "--lr-rampup=1",
+    "--duration=0.00003",
+    "--seed=1",
+  ];
+  const trained = await stf(["train", ...options, "--transfer=training-state.pkl", "--outdir=runs", "--name=tuned"]);
+  expect([trained.code, trained.stderr]).toEqual([0, ""]);
+  expect(trained.stdout).toMatch(/transfer\s+\d+ tensors from training-state\.pkl/);
+  const weights = (path: string): Map<string, Tensor> => loadSafetensors(join(folder, path)).tensors;
+  const before = weights("imported/network.safetensors");
+  const after = weights("runs/tuned/network-snapshot-000000.safetensors");
+  expect([...after.keys()].sort()).toEqual([...before.keys()].sort());
+  for (const [name, value] of after) expect(sameBits(value, before.get(name)!), name).toBe(true);
+
+  const larger = ["train", ...options, "--cbase=8", "--transfer=training-state.pkl"];
+  await expectFailure(1, larger, /--transfer=training-state\.pkl.*of another shape.*--cbase/);
 });
 
 describe("interrupts", () => {

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { type Fields, flagOf, parse, resolve } from "../src/config/fields.js";
 import { generateFields } from "../src/config/generate-options.js";
+import { trainingSettings } from "../src/config/run.js";
 import { type Preset, presets, trainFields } from "../src/config/train-options.js";
 import { UsageError } from "../src/run/errors.js";
 import { formatDuration, stateNames } from "../src/run/format.js";
@@ -156,4 +157,10 @@ describe("names and times", () => {
       stateNames([...names, "network-snapshot-000030.safetensors", ".training-state-000040.safetensors.7.partial"]),
     ).toEqual(["training-state-000020.safetensors", "training-state-1000000.safetensors"]);
   });
+});
+
+test("transferred weights are averaged with the full halflife from the start, fresh ones are not", () => {
+  const options = { ...resolve(trainFields), data: "images", seed: 0, ema: 0.5 };
+  expect(trainingSettings(options).ema).toEqual({ halflife: 500_000, rampupRatio: 0.05 });
+  expect(trainingSettings({ ...options, transfer: "x.pkl" }).ema).toEqual({ halflife: 500_000, rampupRatio: null });
 });

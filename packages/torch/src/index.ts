@@ -28,11 +28,25 @@ export { ExponentialMovingAverage } from "./optim/ema.js";
 export { Generator, manualSeed, rngState, setRngState } from "./random.js";
 export { type Frame, keep, type MemoryUse, memory, type Synchronous, scope, type Tracked } from "./scope.js";
 export { writeAll, writeFileAtomically } from "./serialization/atomic-file.js";
+export { NumpyArray, numpyNames } from "./serialization/numpy.js";
 export {
+  InertClass,
+  InertObject,
+  type PickleCallable,
+  type PickleObject,
+  type PickleOptions,
+  type PickleValue,
+  pickleText,
+  readPickle,
+} from "./serialization/pickle.js";
+export {
+  isSafetensors,
   loadSafetensors,
   readSafetensorsMetadata,
   type SafetensorsContent,
   saveSafetensors,
 } from "./serialization/safetensors.js";
+export { StoredTensor } from "./serialization/stored-tensor.js";
+export { type TorchContent, withTorchFile } from "./serialization/torch-file.js";
 export { checkShape, elementCount, formatShape, type ShapePattern } from "./shape.js";
 export { type BackwardOptions, type NestedArray, Tensor } from "./tensor.js";

@@ -4,6 +4,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { parse } from "../config/fields.js";
 import { generateFields } from "../config/generate-options.js";
+import { importFields } from "../config/import-options.js";
 import { type Preset, presets, trainFields } from "../config/train-options.js";
 import { UsageError } from "../run/errors.js";
 import { addFields } from "./options.js";
@@ -58,6 +59,18 @@ addFields(program.command("generate").description("draw images from a trained ne
   },
 );
 
+addFields(
+  program
+    .command("import")
+    .description("turn a checkpoint made elsewhere into a network snapshot; nothing in it is executed")
+    .argument("<FILE>", "a .pkl snapshot of EDM or STF, a .pt or .pth of PyTorch, or safetensors"),
+  importFields,
+).action(async (file, given) => {
+  const options = parse(importFields, given);
+  const { importCheckpoint } = await import("./import.js");
+  process.exitCode = importCheckpoint(file, options);
+});
+
 program
   .command("doctor")
   .description("report what this machine has, and what is missing")
@@ -69,7 +82,8 @@ program
 /** One clear line; the exit code says whose fault it was. */
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
-  const message = error instanceof Error ? error.message : String(error);
+  // Names out of a damaged or hostile file may hold anything; the terminal gets one line without control characters.
+  const message = (error instanceof Error ? error.message : String(error)).replace(/\p{Cc}+/gu, " ");
   console.error(program.opts<{ debug?: boolean }>().debug ? error : `stf: ${message}`);
   return error instanceof UsageError ? USAGE : FAILURE;
 }

@@ -4,6 +4,7 @@ import { randomInt } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { catchInterrupts, elementCount, engineReport, interruptCount } from "@stf/torch";
+import { transferWeights } from "../checkpoints/transfer.js";
 import { flagOf, resolve } from "../config/fields.js";
 import {
   checkAgainstData,
@@ -28,6 +29,7 @@ import { loadState, type SavedState } from "../training/checkpoint.js";
 import { type LoopResult, trainingLoop } from "../training/loop.js";
 import { initialState, type TrainingState } from "../training/state.js";
 import { checkDevice } from "./device.js";
+import { abbreviated } from "./options.js";
 import { imagesOf } from "./pictures.js";
 import { formatProgress, StatusLine } from "./progress.js";
 
@@ -150,10 +152,23 @@ function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): Imag
   return changed;
 }
 
+/** Starts the network and its average from the weights in a file. Returns what there is to say about it. */
+function transferred({ network, averaged }: TrainingState, path: string): string[] {
+  const { copied, missing, unused } = transferWeights(path, [network, averaged]);
+  return [
+    `transfer    ${copied.length} tensors from ${path}`,
+    ...(missing.length > 0 ? [`            not in it, and so drawn anew: ${abbreviated(missing)}`] : []),
+    ...(unused.length > 0 ? [`            without a place here: ${abbreviated(unused)}`] : []),
+  ];
+}
+
 /** Runs the command. Returns the exit code. */
 export async function train(given: Given, flags: TrainFlags): Promise<number> {
   if (flags.resume !== undefined && flags.preset !== undefined) {
     throw new UsageError("--resume and --preset exclude each other: a resumed run keeps its options");
+  }
+  if (flags.resume !== undefined && given.transfer) {
+    throw new UsageError("--resume and --transfer exclude each other: a resumed run has weights already");
   }
   const stateFile = flags.resume === undefined ? undefined : findState(flags.resume);
   const saved = stateFile === undefined ? undefined : loadState(stateFile);
@@ -164,9 +179,10 @@ export async function train(given: Given, flags: TrainFlags): Promise<number> {
   const network = networkConfig(options, bank);
   const state = initialState(network, options.seed, options.precision, options.device);
   saved?.restore(state);
+  const started = saved || options.transfer === null ? [] : transferred(state, options.transfer);
 
   if (flags.dryRun) {
-    for (const line of describe(options, bank, state)) console.log(line);
+    for (const line of [...describe(options, bank, state), ...started]) console.log(line);
     console.log(
       `memory      ${(stateBytes(state) / 2 ** 20).toFixed(0)} MiB for weights and optimizer, and the activations`,
     );
@@ -183,7 +199,7 @@ export async function train(given: Given, flags: TrainFlags): Promise<number> {
   removePartialFiles(folder);
   writeFileSync(join(folder, OPTIONS_FILE), `${JSON.stringify(options, undefined, 2)}\n`);
   const status = new StatusLine(join(folder, LOG_FILE));
-  for (const line of describe(options, bank, state)) status.print(line);
+  for (const line of [...describe(options, bank, state), ...started]) status.print(line);
   status.print(`run folder  ${folder}`);
   if (saved) status.print(`resumed     at ${state.images} images from ${stateFile}`);
 

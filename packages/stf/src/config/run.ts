@@ -76,7 +76,8 @@ export function trainingSettings(options: ResolvedOptions, distances?: Float64Ar
     batch: options.batch,
     microBatch: Math.min(options.batchGpu ?? options.batch, options.batch),
     learningRate: { peak: options.lr, rampup: millions(options.lrRampup) },
-    ema: { halflife: millions(options.ema), rampupRatio: 0.05 },
+    // Transferred weights are worth remembering from the start.
+    ema: { halflife: millions(options.ema), rampupRatio: options.transfer === null ? 0.05 : null },
     lossScaling: options.ls,
     noiseLevels: trainingLevels[options.precond](),
     labelDropout: options.cond ? options.labelDropout : 0,

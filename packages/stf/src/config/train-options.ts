@@ -62,6 +62,11 @@ export const trainFields = {
     default: "edm",
     help: "process, preconditioning and loss that belong together",
   }),
+  transfer: text<string | null>({
+    default: null,
+    help: "start from the weights in this file: a network snapshot, or anything that stf import reads",
+    placeholder: "FILE",
+  }),
   duration: number({ default: 200, above: 0, help: "length of the training, in millions of images" }),
   timeLimit: number<number | null>({ default: null, above: 0, help: "stop training after this many minutes" }),
   batch: integer({ default: 512, min: 1, help: "images per step" }),

@@ -1,10 +1,9 @@
 /** CIFAR-10 as its authors publish it: the python and the binary version, 50,000 training images in five batches. */
 
+import { NumpyArray, numpyNames, type PickleValue, readPickle } from "@stf/torch";
 import { InputError } from "../run/errors.js";
 import type { ImageShape } from "./bank.js";
 import { ImageBank } from "./image-bank.js";
-import { NumpyBytes, numpyNames } from "./numpy-pickle.js";
-import { type PickleValue, readPickle } from "./pickle.js";
 import { readTarGz } from "./tar.js";
 
 const shape: ImageShape = { channels: 3, height: 32, width: 32 };
@@ -39,10 +38,10 @@ function isNumber(value: PickleValue): value is number {
 
 /** A dictionary with `data`, bytes `[N, 3072]`, and `labels`, a list. */
 function parsePickle(bytes: Uint8Array): Batch {
-  const content = readPickle(bytes, numpyNames);
+  const content = readPickle(bytes, { names: numpyNames });
   const data = content instanceof Map ? content.get("data") : undefined;
   const labels = content instanceof Map ? content.get("labels") : undefined;
-  if (!(data instanceof NumpyBytes) || data.shape[1] !== IMAGE_BYTES) {
+  if (!(data instanceof NumpyArray) || data.dtype !== "uint8" || data.shape[1] !== IMAGE_BYTES) {
     throw new Error(`"data" must be an array of bytes with ${IMAGE_BYTES} columns`);
   }
   if (!Array.isArray(labels) || !labels.every(isNumber)) throw new Error('"labels" must be a list of numbers');

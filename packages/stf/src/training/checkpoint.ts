@@ -31,6 +31,25 @@ const flatParts = (state: TrainingState): Record<string, Tensor> => ({
 });
 
 /**
+ * Writes a network with what is needed to build it again, as a safetensors file.
+ *
+ * @param about - where it comes from, as JSON can hold it
+ * @throws what the file system reports, such as a full disk.
+ */
+export function saveNetwork(
+  path: string,
+  network: Denoiser,
+  config: NetworkConfig,
+  about: Record<string, unknown>,
+): void {
+  saveSafetensors(path, network.stateDict(), {
+    format: NETWORK_FORMAT,
+    network: JSON.stringify(config),
+    training: JSON.stringify(about),
+  });
+}
+
+/**
  * Writes the averaged network, with what is needed to build it again, as a safetensors file.
  *
  * @param about - anything else about the training that can be written as JSON
@@ -42,11 +61,7 @@ export function saveSnapshot(
   config: NetworkConfig,
   about: Record<string, unknown>,
 ): void {
-  saveSafetensors(path, state.averaged.stateDict(), {
-    format: NETWORK_FORMAT,
-    network: JSON.stringify(config),
-    training: JSON.stringify({ images: state.images, ...about }),
-  });
+  saveNetwork(path, state.averaged, config, { images: state.images, ...about });
 }
 
 /**

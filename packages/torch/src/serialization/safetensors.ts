@@ -1,12 +1,12 @@
 /** The safetensors format: a JSON header that says where each tensor lies, then the bytes. Nothing in it is executed. */
 
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type DType, dtypeCode, elementSize } from "../dtype.js";
 import { FileFormatError } from "../errors.js";
 import { native } from "../native.js";
 import { elementCount, formatShape } from "../shape.js";
 import { Tensor } from "../tensor.js";
 import { writeAll, writeFileAtomically } from "./atomic-file.js";
+import { type FileBytes, withFile } from "./file-bytes.js";
 
 const formatNames = {
   uint8: "U8",
@@ -100,44 +100,30 @@ function parseHeader(
   return { entries, metadata: metadata as Record<string, string> };
 }
 
-function readExactly(descriptor: number, length: number, position: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  for (let done = 0; done < length; ) {
-    const count = readSync(descriptor, bytes, done, length - done, position + done);
-    if (count === 0) throw new FileFormatError(`it ends at byte ${position + done}; it is truncated`);
-    done += count;
-  }
-  return bytes;
-}
-
-function withFile<T>(path: string, read: (descriptor: number) => T): T {
-  const descriptor = openSync(path, "r");
-  try {
-    return read(descriptor);
-  } catch (error) {
-    if (error instanceof FileFormatError)
-      throw new FileFormatError(`${path} cannot be read: ${error.message}`, { cause: error });
-    throw error;
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-function openHeader(descriptor: number): {
+function openHeader(file: FileBytes): {
   entries: Map<string, Entry>;
   metadata: Record<string, string>;
   dataStart: number;
 } {
-  const fileLength = fstatSync(descriptor).size;
+  const fileLength = file.size;
   if (fileLength < 8) throw new FileFormatError("it is too short for a safetensors file");
-  const headerLength = Number(new DataView(readExactly(descriptor, 8, 0).buffer).getBigUint64(0, true));
+  const headerLength = Number(new DataView(file.read(0, 8).buffer).getBigUint64(0, true));
   if (headerLength > LARGEST_HEADER || 8 + headerLength > fileLength) {
     throw new FileFormatError(
       `its header should have ${headerLength} bytes, the file has ${fileLength}; it is truncated, or no safetensors file`,
     );
   }
   const dataStart = 8 + headerLength;
-  return { ...parseHeader(readExactly(descriptor, headerLength, 8), fileLength - dataStart), dataStart };
+  return { ...parseHeader(file.read(8, headerLength), fileLength - dataStart), dataStart };
+}
+
+/** Whether a file begins like a safetensors file: the length of a header, and the header's brace. */
+export function isSafetensors(path: string): boolean {
+  return withFile(path, (file) => {
+    const opening = file.read(0, Math.min(9, file.size));
+    const isPlausible = opening.length === 9 && opening[8] === "{".charCodeAt(0);
+    return isPlausible && new DataView(opening.buffer).getBigUint64(0, true) <= BigInt(LARGEST_HEADER);
+  });
 }
 
 /**
@@ -146,7 +132,7 @@ function openHeader(descriptor: number): {
  * @throws FileFormatError when the header is truncated, damaged or of another kind; what the file system reports.
  */
 export function readSafetensorsMetadata(path: string): Readonly<Record<string, string>> {
-  return withFile(path, (descriptor) => openHeader(descriptor).metadata);
+  return withFile(path, (file) => openHeader(file).metadata);
 }
 
 /**
@@ -155,13 +141,13 @@ export function readSafetensorsMetadata(path: string): Readonly<Record<string, s
  * @throws FileFormatError when the file is truncated, damaged or of another kind; what the file system reports.
  */
 export function loadSafetensors(path: string, select: (name: string) => boolean = () => true): SafetensorsContent {
-  return withFile(path, (descriptor) => {
-    const { entries, metadata, dataStart } = openHeader(descriptor);
+  return withFile(path, (file) => {
+    const { entries, metadata, dataStart } = openHeader(file);
     const tensors = new Map<string, Tensor>();
     try {
       for (const [name, { dtype, shape, begin, end }] of entries) {
         if (!select(name)) continue;
-        const bytes = readExactly(descriptor, end - begin, dataStart + begin);
+        const bytes = file.read(dataStart + begin, end - begin);
         tensors.set(name, new Tensor(native.fromBytes(bytes, dtypeCode(dtype), shape)));
       }
     } catch (error) {

@@ -1,0 +1,156 @@
+/** From what a file says about its network to a configuration that can be built here. */
+
+import type { PickleValue } from "@stf/torch";
+import { type Architecture, type PreconditioningName, preconditionings } from "../networks/architectures.js";
+import type { NetworkConfig } from "../networks/build.js";
+import { InputError, UsageError } from "../run/errors.js";
+import type { NetworkFacts } from "./shapes.js";
+import { type Construction, describe } from "./stored-network.js";
+
+/** The architectures of the published networks. */
+const published = ["ddpmpp", "ncsnpp", "adm"] as const satisfies readonly Architecture[];
+
+/** What is said about a network by other means than its file. */
+export interface ConfigOverrides {
+  /** The family, where the file is not to be believed. */
+  readonly arch?: Architecture | undefined;
+  /** The preconditioning, which a plain dictionary of tensors does not tell. */
+  readonly precond?: PreconditioningName | undefined;
+}
+
+/** The published wrapper classes: their preconditioning, and their own arguments with the values that are used here. */
+const wrappers: Readonly<
+  Record<string, { readonly precond: PreconditioningName; readonly constants: Readonly<Record<string, number>> }>
+> = {
+  EDMPrecond: {
+    precond: "edm",
+    constants: { sigma_min: 0, sigma_max: Number.POSITIVE_INFINITY, sigma_data: 0.5 },
+  },
+  VPPrecond: { precond: "vp", constants: { beta_d: 19.9, beta_min: 0.1, M: 1000, epsilon_t: 1e-5 } },
+  VEPrecond: { precond: "ve", constants: { sigma_min: 0.02, sigma_max: 100 } },
+  iDDPMPrecond: { precond: "iddpm", constants: { C_1: 0.001, C_2: 0.008, M: 1000 } },
+};
+
+/** The published architectures by what tells them apart (Karras et al. 2022, table 1 and appendix F). */
+const families: readonly (Partial<NetworkFacts> & { readonly name: (typeof published)[number] })[] = [
+  { name: "ddpmpp", family: "SongUNet", embeddingType: "positional", encoderType: "standard", channelMultNoise: 1 },
+  { name: "ncsnpp", family: "SongUNet", embeddingType: "fourier", encoderType: "residual", channelMultNoise: 2 },
+  { name: "adm", family: "DhariwalUNet", embeddingType: "positional", channelMultNoise: 1 },
+];
+
+const filterLengths: Readonly<Record<(typeof published)[number], number>> = { ddpmpp: 2, ncsnpp: 4, adm: 2 };
+
+function recognised(facts: NetworkFacts): Architecture {
+  const found = families.find(
+    ({ name, ...wanted }) =>
+      Object.entries(wanted).every(([key, value]) => facts[key as keyof NetworkFacts] === value) &&
+      (facts.filterLength ?? filterLengths[name]) === filterLengths[name] &&
+      facts.decoderType === "standard" &&
+      facts.channelMultEmb === 4,
+  );
+  if (found) return found.name;
+  const traits = [
+    facts.family,
+    `${facts.embeddingType} embedding`,
+    `${facts.encoderType} encoder`,
+    `${facts.decoderType} decoder`,
+    `noise embedding times ${facts.channelMultNoise}`,
+    `embedding times ${facts.channelMultEmb}`,
+    ...(facts.filterLength === undefined ? [] : [`filter of ${facts.filterLength}`]),
+  ];
+  throw new InputError(`its network is none of ${families.map(({ name }) => name).join(", ")}: ${traits.join(", ")}`);
+}
+
+/** An argument of the constructor: by name, or by its place. */
+function argument({ values, keywords }: Construction, name: string, place?: number): PickleValue | undefined {
+  return keywords.get(name) ?? (place === undefined ? undefined : values[place]);
+}
+
+/** A value as text to compare: lists of numbers with commas between, everything else than that in a few words. */
+function asText(value: unknown): string {
+  if (Array.isArray(value) && value.every((element) => typeof element === "number"))
+    return value.join(",").slice(0, 80);
+  return describe(value as PickleValue);
+}
+
+/** @throws InputError when the file contradicts itself */
+function checkAgreement(construction: Construction, facts: NetworkFacts): void {
+  const claims: [string, PickleValue | undefined, unknown][] = [
+    ["img_resolution", argument(construction, "img_resolution", 0), facts.resolution],
+    ["img_channels", argument(construction, "img_channels", 1), facts.inChannels],
+    ["label_dim", argument(construction, "label_dim", 2), facts.labelDim],
+    ["model_channels", argument(construction, "model_channels"), facts.modelChannels],
+    ["channel_mult", argument(construction, "channel_mult"), facts.channelMult],
+    ["num_blocks", argument(construction, "num_blocks"), facts.numBlocks],
+    ["augment_dim", argument(construction, "augment_dim"), facts.augmentDim],
+    ["model_type", argument(construction, "model_type"), facts.family],
+  ];
+  for (const [name, claimed, found] of claims) {
+    if (claimed !== undefined && asText(claimed) !== asText(found)) {
+      throw new InputError(
+        `it says ${name} = ${asText(claimed)}, but its tensors have ${asText(found)}; the file is damaged`,
+      );
+    }
+  }
+}
+
+/** @throws InputError for a wrapper with other constants than those that are used here */
+function checkConstants(construction: Construction): void {
+  const constants = Object.entries(wrappers[construction.className]?.constants ?? {});
+  for (const [name, value] of constants) {
+    const given = argument(construction, name);
+    if (given !== undefined && given !== value) {
+      throw new InputError(`its ${name} is ${asText(given)}, and networks are built here with ${value}`);
+    }
+  }
+}
+
+function preconditioningOf(
+  construction: Construction | undefined,
+  facts: NetworkFacts,
+): PreconditioningName | undefined {
+  const named = construction && wrappers[construction.className]?.precond;
+  if (named) return named;
+  return facts.outChannels === 2 * facts.inChannels ? "iddpm" : undefined;
+}
+
+const isResolutions = (value: PickleValue | undefined): value is number[] =>
+  Array.isArray(value) && value.every((size) => Number.isSafeInteger(size));
+
+/**
+ * The configuration of a network in a file. Sizes come from its tensors; the preconditioning, the dropout and the like from
+ * its constructor's arguments, where it has them.
+ *
+ * @throws InputError for networks that cannot be built here; UsageError when only an option can tell what the file does not
+ */
+export function configOf(
+  facts: NetworkFacts,
+  construction: Construction | undefined,
+  { arch, precond }: ConfigOverrides = {},
+): NetworkConfig {
+  if (construction) checkAgreement(construction, facts);
+  const foundPrecond = precond ?? preconditioningOf(construction, facts);
+  const foundArch = arch ?? recognised(facts);
+  if (foundPrecond === undefined) {
+    throw new UsageError(
+      `--precond must say how the network was preconditioned (${preconditionings.join(", ")}): the file does not, and with a wrong one its pictures are noise`,
+    );
+  }
+  if (construction) checkConstants(construction);
+  const dropout = construction && argument(construction, "dropout");
+  // The published constructors' own default; a dictionary of tensors says nothing, and drawing needs none.
+  const defaultDropout = construction ? 0.1 : 0;
+  const attention = construction && argument(construction, "attn_resolutions");
+  return {
+    arch: foundArch,
+    precond: foundPrecond,
+    shape: { channels: facts.inChannels, height: facts.resolution, width: facts.resolution },
+    modelChannels: facts.modelChannels,
+    channelMult: facts.channelMult,
+    numBlocks: facts.numBlocks,
+    attnResolutions: isResolutions(attention) ? attention : facts.attnResolutions,
+    dropout: typeof dropout === "number" && dropout >= 0 && dropout <= 1 ? dropout : defaultDropout,
+    labelDim: facts.labelDim,
+    augmentDim: facts.augmentDim,
+  };
+}

@@ -1,0 +1,89 @@
+/** A network from a checkpoint that was made elsewhere. */
+
+import { ShapeError, type Tensor } from "@stf/torch";
+import { buildDenoiser, type NetworkConfig } from "../networks/build.js";
+import type { Denoiser } from "../networks/denoiser.js";
+import { InputError } from "../run/errors.js";
+import { type ConfigOverrides, configOf } from "./config.js";
+import { type Checkpoint, readCheckpoint, type Which } from "./read.js";
+import { factsOf, withPublishedNames } from "./shapes.js";
+import type { Construction } from "./stored-network.js";
+
+/** A network out of a checkpoint, and what there is to say about that. */
+export interface ImportedNetwork {
+  /** In evaluation mode. */
+  readonly denoiser: Denoiser;
+  /** What it was built from. */
+  readonly config: NetworkConfig;
+  /** What kind of file it was, the network's name in it, and what else it held. */
+  readonly source: Pick<Checkpoint, "format" | "part" | "skipped">;
+}
+
+/** @throws InputError for tensors that can be no weights */
+export function checkWeights(tensors: ReadonlyMap<string, Tensor>): void {
+  for (const [name, { dtype }] of tensors) {
+    if (!/^b?float/.test(dtype)) throw new InputError(`its "${name}" must hold floating-point numbers, found ${dtype}`);
+  }
+}
+
+/** @throws InputError when buffers that follow from the configuration have other values in the file */
+function checkBuffers(denoiser: Denoiser, tensors: ReadonlyMap<string, Tensor>): void {
+  for (const [name, buffer] of denoiser.namedBuffers()) {
+    const given = /(^|\.)(resample_filter|u)$/.test(name) ? tensors.get(name)?.toFloat64Array() : undefined;
+    const own = buffer.toFloat64Array();
+    const differs = (value: number, i: number): boolean => {
+      const wanted = own[i] as number;
+      return !(Math.abs(value - wanted) <= 1e-3 * Math.max(1, Math.abs(wanted)));
+    };
+    // Another length is another shape, which is said with those of all tensors.
+    if (given?.length === own.length && given.some(differs)) {
+      throw new InputError(`its "${name}" has other values than the known networks`);
+    }
+  }
+}
+
+function build(
+  tensors: ReadonlyMap<string, Tensor>,
+  construction: Construction | undefined,
+  overrides: ConfigOverrides,
+): Pick<ImportedNetwork, "denoiser" | "config"> {
+  checkWeights(tensors);
+  const config = configOf(factsOf(tensors), construction, overrides);
+  const denoiser = buildDenoiser(config).eval();
+  try {
+    checkBuffers(denoiser, tensors);
+    denoiser.loadStateDict(tensors);
+    return { denoiser, config };
+  } catch (error) {
+    denoiser.dispose();
+    throw error;
+  }
+}
+
+/**
+ * Builds the network of a checkpoint: a published `.pkl` snapshot, a `.pt` or `.pth` of PyTorch, or safetensors.
+ *
+ * @param options.which - which of the file's networks
+ * @param options.arch - the architecture, where the file is not to be believed
+ * @param options.precond - the preconditioning, which a plain dictionary of tensors does not tell
+ * @throws InputError or FileFormatError naming the file; UsageError when an option must say more
+ */
+export function importNetwork(
+  path: string,
+  { which = "auto", ...overrides }: ConfigOverrides & { readonly which?: Which } = {},
+): ImportedNetwork {
+  const checkpoint = readCheckpoint(path, which);
+  const { format, part, skipped } = checkpoint;
+  try {
+    if (checkpoint.isSnapshot) {
+      throw new InputError("it is a network snapshot of this program already; draw from it with stf generate");
+    }
+    const built = build(withPublishedNames(checkpoint.tensors), checkpoint.construction, overrides);
+    return { ...built, source: { format, part, skipped } };
+  } catch (cause) {
+    if (!(cause instanceof InputError || cause instanceof ShapeError)) throw cause;
+    throw new InputError(`${path} cannot be imported: ${cause.message}`, { cause });
+  } finally {
+    for (const tensor of checkpoint.tensors.values()) tensor.dispose();
+  }
+}

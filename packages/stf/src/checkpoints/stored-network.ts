@@ -1,0 +1,123 @@
+/**
+ * Networks as pickles hold them: modules, whose class and tensors lie in a tree, or dictionaries of tensors. The published
+ * snapshots wrap every module in a record that names its class, carries the source text of the module it is defined in, and
+ * has its attributes, among them the arguments of its constructor. The source text is not looked at.
+ */
+
+import { FileFormatError, InertObject, type PickleValue, StoredTensor } from "@stf/torch";
+
+/** The class of a network and what its constructor was given. */
+export interface Construction {
+  /** Without its module. */
+  readonly className: string;
+  /** Arguments by place. */
+  readonly values: readonly PickleValue[];
+  /** Arguments by name. */
+  readonly keywords: ReadonlyMap<PickleValue, PickleValue>;
+}
+
+/** A network before its tensors are read. */
+export interface StoredNetwork {
+  /** By their names in the state dict. */
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** Undefined for a dictionary of tensors, and for modules that do not keep their arguments. */
+  readonly construction?: Construction | undefined;
+}
+
+/** Deeper and larger than any network; a tree that contains itself has no end. */
+const MOST_LEVELS = 64;
+const MOST_MODULES = 100_000;
+
+const PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj";
+
+/** A dictionary, or an instance of a class derived from it. */
+export function mapOf(value: PickleValue | undefined): ReadonlyMap<PickleValue, PickleValue> | undefined {
+  if (value instanceof Map) return value;
+  return value instanceof InertObject && value.entries.size > 0 ? value.entries : undefined;
+}
+
+/** The name of the class and the attributes of an object, however it was written. */
+function objectOf(
+  value: PickleValue,
+): { className: string; attributes: ReadonlyMap<PickleValue, PickleValue> } | undefined {
+  if (!(value instanceof InertObject)) return undefined;
+  if (value.name === PERSISTENT) {
+    const meta = mapOf(value.values[0]);
+    const attributes = mapOf(meta?.get("state"));
+    const className = meta?.get("class_name");
+    return attributes && { className: typeof className === "string" ? className : "unnamed", attributes };
+  }
+  // Objects with slots have a pair: attributes, and slots.
+  const attributes = mapOf(Array.isArray(value.state) ? value.state[0] : value.state);
+  return attributes && { className: value.name, attributes };
+}
+
+const isModule = (attributes: ReadonlyMap<PickleValue, PickleValue>): boolean =>
+  attributes.get("_parameters") instanceof Map && attributes.get("_modules") instanceof Map;
+
+function nameOf(key: PickleValue): string {
+  if (typeof key === "string" && /^[\x20-\x7e]{1,200}$/.test(key)) return key;
+  throw new FileFormatError("its network has a part without a proper name");
+}
+
+/** The tensors of a module and its parts, under the names of its state dict. */
+function stateDictOf(root: PickleValue): Map<string, StoredTensor> {
+  const tensors = new Map<string, StoredTensor>();
+  let modules = 0;
+  const visit = (value: PickleValue, prefix: string, level: number): void => {
+    if (level > MOST_LEVELS || ++modules > MOST_MODULES) {
+      throw new FileFormatError(`its modules lie in each other without end (${prefix.slice(0, 40)}...)`);
+    }
+    const attributes = objectOf(value)?.attributes;
+    if (!attributes || !isModule(attributes)) {
+      throw new FileFormatError(`its part ${JSON.stringify(prefix)} is no module (${describe(value)})`);
+    }
+    const temporary = attributes.get("_non_persistent_buffers_set");
+    for (const kind of ["_parameters", "_buffers"]) {
+      for (const [name, tensor] of mapOf(attributes.get(kind)) ?? []) {
+        const path = prefix + nameOf(name);
+        if (tensor === null || (kind === "_buffers" && temporary instanceof Set && temporary.has(name))) continue;
+        if (!(tensor instanceof StoredTensor)) {
+          throw new FileFormatError(`its ${JSON.stringify(path)} is no tensor that is read here (${describe(tensor)})`);
+        }
+        tensors.set(path, tensor);
+      }
+    }
+    for (const [name, part] of mapOf(attributes.get("_modules")) ?? []) {
+      if (part !== null) visit(part, `${prefix}${nameOf(name)}.`, level + 1);
+    }
+  };
+  visit(root, "", 0);
+  return tensors;
+}
+
+function words(value: PickleValue): string {
+  if (value instanceof InertObject) return objectOf(value)?.className ?? value.name;
+  if (value instanceof StoredTensor) return "a tensor";
+  if (value instanceof Map) return `a dictionary of ${value.size}`;
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  return typeof value === "object" && value !== null ? "an object" : String(value);
+}
+
+/** A few words for a value that is not used: its class, or its kind. One line, whatever it is. */
+export function describe(value: PickleValue): string {
+  const text = words(value).replace(/[^\x20-\x7e]/g, "?");
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** The network that a value is: a module, or a dictionary of tensors by name. Undefined for everything else. */
+export function networkIn(value: PickleValue): StoredNetwork | undefined {
+  const object = objectOf(value);
+  if (object && isModule(object.attributes)) {
+    const { className, attributes } = object;
+    const values = attributes.get("_init_args");
+    const keywords = mapOf(attributes.get("_init_kwargs"));
+    const construction = keywords && { className, values: Array.isArray(values) ? values : [], keywords };
+    return { tensors: stateDictOf(value), construction };
+  }
+  const entries = [...(mapOf(value) ?? [])].filter(
+    (entry): entry is [PickleValue, StoredTensor] => entry[1] instanceof StoredTensor,
+  );
+  if (entries.length === 0) return undefined;
+  return { tensors: new Map(entries.map(([name, tensor]) => [nameOf(name), tensor])) };
+}

@@ -1,0 +1,23 @@
+/** The options of `stf import`. */
+
+import { architectures, preconditionings } from "../networks/architectures.js";
+import { choice, text, type Values } from "./fields.js";
+
+export const importFields = {
+  dest: text<string | null>({
+    default: null,
+    help: "the network snapshot to write (.safetensors)",
+    placeholder: "FILE",
+  }),
+  which: choice(["auto", "ema", "net"], {
+    default: "auto",
+    help: "which of the file's networks: the averaged one, or the one being trained; auto: the averaged one if there is one",
+  }),
+  arch: choice(["auto", ...architectures], { default: "auto", help: "network family; auto: what the file says" }),
+  precond: choice(["auto", ...preconditionings], {
+    default: "auto",
+    help: "preconditioning; auto: what the file says, which plain dictionaries of tensors do not",
+  }),
+} as const;
+
+export type ImportOptions = Values<typeof importFields>;

@@ -1,0 +1,137 @@
+/** The arrays and scalars of numpy inside a pickle: booleans, integers and floating-point numbers, of any shape. */
+
+import { type DType, elementSize } from "../dtype.js";
+import { FileFormatError } from "../errors.js";
+import { elementCount } from "../shape.js";
+import { InertObject, type PickleCallable, type PickleObject, type PickleValue, pickleText } from "./pickle.js";
+
+const dtypes: Readonly<Record<string, DType>> = {
+  b1: "bool",
+  u1: "uint8",
+  i1: "int8",
+  i2: "int16",
+  i4: "int32",
+  i8: "int64",
+  f2: "float16",
+  f4: "float32",
+  f8: "float64",
+};
+
+class NumpyType implements PickleObject {
+  readonly code: string;
+  #byteOrder = "|";
+
+  constructor(code: string) {
+    this.code = code.replace(/^[<>=|]/, "");
+    if (code.startsWith(">")) this.#byteOrder = ">";
+  }
+
+  /** @param state - version, byte order, and what only composed types have */
+  setState(state: PickleValue): void {
+    if (Array.isArray(state)) this.#byteOrder = pickleText(state[1]);
+  }
+
+  /** The element type here; undefined where there is none. */
+  get dtype(): DType | undefined {
+    return this.#byteOrder === ">" ? undefined : dtypes[this.code];
+  }
+}
+
+function isSize(value: PickleValue): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+/** The same elements with the last axis fastest, when they came with the first one fastest. */
+function inOrderOfC(bytes: Uint8Array, shape: readonly number[], size: number): Uint8Array {
+  const ordered = new Uint8Array(bytes.length);
+  const strides = shape.map((_, axis) => size * elementCount(shape.slice(0, axis)));
+  let to = 0;
+  const copy = (axis: number, from: number): void => {
+    if (axis === shape.length) {
+      for (let byte = 0; byte < size; byte++) ordered[to++] = bytes[from + byte] as number;
+      return;
+    }
+    const stride = strides[axis] as number;
+    for (let i = 0; i < (shape[axis] as number); i++) copy(axis + 1, from + i * stride);
+  };
+  copy(0, 0);
+  return ordered;
+}
+
+/** More axes than numpy itself allows. */
+const MOST_AXES = 64;
+
+/** An array, in the order of C. */
+export class NumpyArray implements PickleObject {
+  shape: readonly number[] = [0];
+  /** Undefined when the elements are no numbers, or have their bytes in the order of other machines; `bytes` is empty then. */
+  dtype: DType | undefined = "uint8";
+  bytes: Uint8Array = new Uint8Array();
+
+  /** @param state - version, shape, type, whether the first axis runs fastest, bytes */
+  setState(state: PickleValue): void {
+    const [, shape, type, isFortran, bytes] = Array.isArray(state) ? state : [];
+    if (!Array.isArray(shape) || !shape.every(isSize) || shape.length > MOST_AXES || !(type instanceof NumpyType)) {
+      throw new FileFormatError("the pickle has a wrong numpy array");
+    }
+    this.shape = shape;
+    this.dtype = type.dtype;
+    if (type.dtype === undefined) return;
+    const size = elementSize(type.dtype);
+    if (!(bytes instanceof Uint8Array) || bytes.length !== size * elementCount(shape)) {
+      const found = bytes instanceof Uint8Array ? bytes.length : "no";
+      throw new FileFormatError(`the numpy array of ${found} bytes cannot have the shape [${shape.join(", ")}]`);
+    }
+    this.bytes = isFortran === true ? inOrderOfC(bytes, shape, size) : bytes;
+  }
+}
+
+/** The number in the bytes of one element; a record of the call where that is none. */
+function scalar(values: readonly PickleValue[]): PickleValue {
+  const [type, bytes] = values;
+  const dtype = type instanceof NumpyType ? type.dtype : undefined;
+  if (!dtype || !(bytes instanceof Uint8Array)) return new InertObject("numpy.core.multiarray.scalar", values);
+  if (bytes.length !== elementSize(dtype)) throw new FileFormatError("the pickle has a wrong numpy scalar");
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  switch (dtype) {
+    case "bool":
+      return view.getUint8(0) !== 0;
+    case "float32":
+      return view.getFloat32(0, true);
+    case "float64":
+      return view.getFloat64(0, true);
+    case "int64":
+      return Number(view.getBigInt64(0, true));
+    case "int32":
+      return view.getInt32(0, true);
+    case "int16":
+      return view.getInt16(0, true);
+    case "int8":
+      return view.getInt8(0);
+    case "uint8":
+      return view.getUint8(0);
+    default:
+      return new InertObject("numpy.core.multiarray.scalar", values);
+  }
+}
+
+/** How protocol 5 writes an array: bytes, type, shape, and "C" or "F" for the order. */
+function fromBuffer([bytes = null, type = null, shape = null, order]: readonly PickleValue[]): NumpyArray {
+  const array = new NumpyArray();
+  array.setState([1, shape, type, pickleText(order) === "F", bytes]);
+  return array;
+}
+
+const emptyArray: PickleCallable = { call: () => new NumpyArray() };
+
+/** What a pickle names that holds numpy's arrays and scalars. */
+export const numpyNames: ReadonlyMap<string, PickleCallable> = new Map<string, PickleCallable>([
+  ["numpy.ndarray", emptyArray],
+  ["numpy.dtype", { call: ([code]) => new NumpyType(pickleText(code)) }],
+  // The second is where numpy 2 keeps it.
+  ...["numpy.core", "numpy._core"].flatMap((core): [string, PickleCallable][] => [
+    [`${core}.multiarray._reconstruct`, emptyArray],
+    [`${core}.multiarray.scalar`, { call: scalar }],
+    [`${core}.numeric._frombuffer`, { call: fromBuffer }],
+  ]),
+]);
