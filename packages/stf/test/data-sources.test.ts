@@ -201,7 +201,8 @@ describe("decoding", () => {
     for (const path of [makeFolder(files), await makeZip(files)]) {
       expect(await failure(openDataset(path))).toMatch(/041\.jpg.* cannot be decoded, it is damaged or truncated/);
     }
-    expect(memory().tensors).toBe(before);
+    // Fewer: garbage of earlier tests may have been collected meanwhile.
+    expect(memory().tensors).toBeLessThanOrEqual(before);
   });
 
   test("images beyond any training image are refused before they are decoded", async () => {

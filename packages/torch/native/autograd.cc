@@ -70,8 +70,8 @@ napi_value setGradient(napi_env env, napi_callback_info info) {
       tensor.mutable_grad() = at::Tensor();
     } else {
       const at::Tensor& value = tensorAt(toHandle(env, gradient));
-      if (!value.sizes().equals(tensor.sizes()) || value.scalar_type() != tensor.scalar_type()) {
-        throw UsageError("a gradient must have its tensor's shape and dtype");
+      if (!value.sizes().equals(tensor.sizes()) || value.scalar_type() != tensor.scalar_type() || value.device() != tensor.device()) {
+        throw UsageError("a gradient must have its tensor's shape, dtype and device");
       }
       tensor.mutable_grad() = value;
     }

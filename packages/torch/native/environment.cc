@@ -2,7 +2,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
-#include <ATen/detail/CUDAHooksInterface.h>
+#include <torch/csrc/api/include/torch/cuda.h>
 #include <torch/csrc/api/include/torch/version.h>
 
 #ifdef __GLIBC__
@@ -18,6 +18,13 @@
 
 namespace addon {
 namespace {
+
+// Not at::hasCUDA(): on a machine without a GPU, that is false for every libtorch.
+#ifdef LIBTORCH_WITH_CUDA
+constexpr bool builtWithCuda = true;
+#else
+constexpr bool builtWithCuda = false;
+#endif
 
 std::atomic<int> interruptCount{0};
 
@@ -45,11 +52,10 @@ napi_value environment(napi_env env, napi_callback_info) {
   return guarded(env, [&] {
     napi_value object;
     check(env, napi_create_object(env, &object), "an object");
-    const bool cuda = at::hasCUDA();
     set(env, object, "version", fromString(env, TORCH_VERSION));
     set(env, object, "threads", fromInteger(env, at::get_num_threads()));
-    set(env, object, "cudaBuilt", fromBool(env, cuda));
-    set(env, object, "cudaDevices", fromInteger(env, cuda ? at::detail::getCUDAHooks().getNumGPUs() : 0));
+    set(env, object, "cudaBuilt", fromBool(env, builtWithCuda));
+    set(env, object, "cudaDevices", fromInteger(env, static_cast<int64_t>(torch::cuda::device_count())));
     set(env, object, "oneDnn", fromBool(env, at::hasMKLDNN()));
     set(env, object, "build", fromString(env, at::show_config()));
     return object;

@@ -15,10 +15,16 @@ export interface BuiltAgainst {
   readonly version: string;
   /** How it was found, in words. */
   readonly how: string;
+  /** Which of the places looked at it was found in: the variable LIBTORCH, a Python, the system. */
+  readonly origin: "LIBTORCH" | "python" | "system";
   /** The folder with libtorch's libraries. */
   readonly libraryDir: string;
   /** The folders with its headers. */
   readonly includeDirs: readonly string[];
+  /** Whether it has operators for GPUs. */
+  readonly cuda: boolean;
+  /** Folders that may hold the headers of CUDA and NCCL; none without CUDA. */
+  readonly cudaIncludeDirs: readonly string[];
 }
 
 /** The package's root folder, the same from `src` and from `dist`. */
@@ -54,12 +60,31 @@ export function builtAgainst(): BuiltAgainst | undefined {
   }
 }
 
-/** Whether this libtorch can reduce between processes over Gloo: its own part, Gloo's headers and Gloo's library. */
+const hasHeader = (folders: readonly string[], path: string): boolean =>
+  folders.some((folder) => existsSync(join(folder, path)));
+
+/** Whether the addon could reduce between processes over Gloo: libtorch's part, Gloo's headers and Gloo's library. */
 export function hasGloo({ includeDirs, libraryDir }: BuiltAgainst): boolean {
-  const header = (path: string): boolean => includeDirs.some((folder) => existsSync(join(folder, path)));
   // A wheel's libtorch has Gloo inside; Debian's has it as a library of its own.
   const library = existsSync(join(libraryDir, "libgloo.so")) || existsSync(join(libraryDir, "libtorch_python.so"));
-  return header("torch/csrc/distributed/c10d/ProcessGroupGloo.hpp") && header("gloo/context.h") && library;
+  const own = "torch/csrc/distributed/c10d/ProcessGroupGloo.hpp";
+  return hasHeader(includeDirs, own) && hasHeader(includeDirs, "gloo/context.h") && library;
+}
+
+/** Whether the addon could reduce between GPUs over NCCL: libtorch's part, and the headers of NCCL and CUDA. */
+export function hasNccl({ includeDirs, cuda, cudaIncludeDirs }: BuiltAgainst): boolean {
+  const folders = [...includeDirs, ...cudaIncludeDirs];
+  const own = "torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp";
+  return cuda && hasHeader(includeDirs, own) && hasHeader(folders, "nccl.h") && hasHeader(folders, "cuda_runtime.h");
+}
+
+/**
+ * The OpenBLAS that Debian's libtorch multiplies matrices with: on OpenMP, as libtorch itself, or with threads of its own,
+ * which get into the way of libtorch's. Undefined where neither is, as beside a wheel, which has its own inside.
+ */
+export function openBlasThreads({ libraryDir }: BuiltAgainst): "openmp" | "own" | undefined {
+  if (existsSync(join(libraryDir, "openblas-openmp"))) return "openmp";
+  return existsSync(join(libraryDir, "openblas-pthread")) ? "own" : undefined;
 }
 
 /** Features of this processor that matter to libtorch, in the kernel's spelling. Empty where the kernel does not say. */

@@ -87,13 +87,15 @@ export const sharedNumbers = new Float64Array(34);
 /**
  * Settings that libtorch and its libraries read once, when they are loaded. What the user has set stays.
  * Debian's libtorch picks AVX2 kernels even where the processor has AVX-512, which is up to 1.8 times slower, and it takes
- * its thread count from a library that has been seen to answer 1 on two cores.
+ * its thread count from a library that has been seen to answer 1 on two cores. Some containers' environment
+ * lets GPUs round the factors of matrix products to 10 bits; that does not stay, for sums of whole numbers must be exact.
  */
 function prepareEnvironment(): number {
   const flags = processorFlags();
   if (["avx512f", "avx512dq", "avx512vl", "avx512bw"].every((flag) => flags.has(flag))) {
     process.env["ATEN_CPU_CAPABILITY"] ??= "avx512";
   }
+  process.env["TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"] = "0";
   const asked = Number.parseInt(process.env["OMP_NUM_THREADS"] ?? "", 10);
   const threads = asked > 0 ? asked : availableParallelism();
   process.env["OMP_NUM_THREADS"] ??= String(threads);

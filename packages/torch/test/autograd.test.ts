@@ -11,9 +11,10 @@ import {
   ones,
   type Tensor,
   tensor,
+  zeros,
 } from "@stf/torch";
 import { describe, expect, test } from "vitest";
-import { checkGradients, expectClose, normal, scopedTest } from "./support.js";
+import { checkGradients, elsewhere, expectClose, normal, scopedTest } from "./support.js";
 
 const tight = { rtol: 1e-12, atol: 1e-12 };
 const leaf = (numbers: number | number[]): Tensor => tensor(numbers, { dtype: "float64" }).requiresGrad_();
@@ -100,7 +101,10 @@ describe("backward", () => {
     expect(x.grad).toBeNull();
     expect(() => {
       x.grad = ones([3], { dtype: "float64" });
-    }).toThrow("a gradient must have its tensor's shape and dtype");
+    }).toThrow("a gradient must have its tensor's shape, dtype and device");
+    expect(() => {
+      x.grad = zeros([2], { dtype: "float64", device: elsewhere });
+    }).toThrow("a gradient must have its tensor's shape, dtype and device");
   });
 
   scopedTest("frees its graph, unless told to keep it", () => {

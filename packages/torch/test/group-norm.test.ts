@@ -2,7 +2,7 @@
 
 import { GroupNorm, grad, groupNorm, noGrad, type Tensor, TorchError } from "@stf/torch";
 import { describe, expect } from "vitest";
-import { checkGradients, expectClose, normal, scopedTest } from "./support.js";
+import { checkGradients, elsewhere, expectClose, normal, scopedTest } from "./support.js";
 
 /** A layer whose parameters are not 1 and 0. */
 function layerOf(groups: number, channels: number, silu: boolean): GroupNorm {
@@ -101,6 +101,7 @@ scopedTest("gradients in float64 equal central differences", () => {
 scopedTest("inputs that do not fit are errors", () => {
   const layer = new GroupNorm(2, 4);
   expect(() => layer.forward(normal([2, 6, 3, 3]))).toThrow(TorchError);
+  expect(() => layer.forward(normal([2, 4, 3, 3]).to({ device: elsewhere }))).toThrow("must be on the input's device");
   expect(() => layer.forward(normal([2, 5, 3, 3]))).toThrow("stf::group_norm_silu (x Double[2, 5, 3, 3]");
   layer.dispose();
 });

@@ -76,6 +76,8 @@ function currentStamp(libtorch, sanitize) {
       `${library.mtimeMs} ${library.size}`,
       nodeApiHeaders().version,
       nodeApiHeaders().include,
+      // CMakeLists.txt links it when it is there, and a person may install it after the first build.
+      `OpenBLAS on OpenMP: ${existsSync(join(libtorch.libraryDir, "openblas-openmp"))}`,
       `${CXX} ${CXXFLAGS} ${LDFLAGS} ${CMAKE_GENERATOR} ${sanitize}`,
     ]),
     sources: hash(sourceFiles(nativeFolder).flatMap((path) => [path, readFileSync(path)])),

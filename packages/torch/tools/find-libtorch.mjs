@@ -2,7 +2,7 @@
 /** Finds a libtorch to build against: the one that LIBTORCH names, then a Python's torch, then the system's. */
 
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { delimiter, join, resolve, sep } from "node:path";
 import { StepError } from "./steps.mjs";
 
@@ -28,6 +28,7 @@ const WHERE_IS_TORCH =
  * @property {boolean} cuda Whether the library was built with CUDA.
  * @property {string} cxxStandard What its headers ask for, such as "17".
  * @property {string[]} includeDirs
+ * @property {string[]} cudaIncludeDirs Folders that may hold the headers of CUDA and NCCL; none without CUDA.
  * @property {string} libraryDir
  */
 
@@ -105,15 +106,28 @@ function inspectPrefix(prefix) {
   const libraryDir = libraryFolders(prefix).find((folder) => existsSync(join(folder, libraryFile("torch_cpu"))));
   if (!libraryDir) return `no ${join(prefix, "lib", libraryFile("torch_cpu"))}`;
   const version = readVersion(prefix);
+  const cuda = existsSync(join(libraryDir, libraryFile("torch_cuda")));
   if (isTooOld(version)) return `libtorch ${version}, but ${OLDEST_VERSION.join(".")} or later is needed`;
   return {
     prefix,
     version,
-    cuda: existsSync(join(libraryDir, libraryFile("torch_cuda"))),
+    cuda,
     cxxStandard: readCxxStandard(join(apiInclude, "torch", "all.h")),
     includeDirs: [include, apiInclude],
+    cudaIncludeDirs: cuda ? findCudaIncludeDirs(prefix) : [],
     libraryDir,
   };
+}
+
+/**
+ * A wheel's CUDA comes as wheels of its own, whose folders lie beside torch; otherwise a toolkit may be installed.
+ * @param {string} prefix
+ */
+function findCudaIncludeDirs(prefix) {
+  const wheels = join(prefix, "..", "nvidia");
+  const parts = existsSync(wheels) ? readdirSync(wheels).map((name) => join(wheels, name)) : [];
+  const toolkits = [process.env["CUDA_HOME"], "/usr/local/cuda", "/usr"].filter((folder) => folder !== undefined);
+  return [...parts, ...toolkits].map((folder) => join(folder, "include")).filter((folder) => existsSync(folder));
 }
 
 /** @param {string} prefix */

@@ -7,7 +7,9 @@ import {
   bfloat16Support,
   builtAgainst,
   hasGloo,
+  hasNccl,
   isAddonBuilt,
+  openBlasThreads,
 } from "@stf/torch/installation";
 import { presets } from "../config/train-options.js";
 
@@ -86,14 +88,44 @@ function bfloat16Finding(): Finding {
   return { label: "bfloat16", value: meanings[bfloat16Support()] };
 }
 
-function glooFinding(built: BuiltAgainst | undefined): Finding {
-  const found = built !== undefined && hasGloo(built);
+function glooFinding(built: BuiltAgainst): Finding {
+  const found = hasGloo(built);
   return {
     label: "Gloo",
     value: found ? "yes" : "no",
-    remedy: !found && "several processes need it; on Debian: apt-get install libgloo-dev",
+    remedy:
+      !found &&
+      (built.origin === "system"
+        ? "several processes need it; on Debian: apt-get install libgloo-dev"
+        : "several processes need it, and this libtorch comes without Gloo's headers; Debian's has them"),
     minor: true,
   };
+}
+
+function ncclFinding(built: BuiltAgainst): Finding {
+  const found = hasNccl(built);
+  return {
+    label: "NCCL",
+    value: found ? "yes" : "no",
+    remedy: !found && built.cuda && "several GPUs need its headers and CUDA's: install nvidia-nccl and a CUDA toolkit",
+    minor: true,
+  };
+}
+
+/** Only where Debian's libtorch takes its matrix products from an OpenBLAS beside it. */
+function openBlasFindings(built: BuiltAgainst): Finding[] {
+  const threads = openBlasThreads(built);
+  if (built.origin !== "system" || threads === undefined) return [];
+  return [
+    {
+      label: "OpenBLAS",
+      value: threads === "openmp" ? "on OpenMP, as libtorch" : "with threads of its own, which get into libtorch's way",
+      remedy:
+        threads === "own" &&
+        'matrix products take up to twice as long: apt-get install libopenblas0-openmp, then run "npm run setup"',
+      minor: true,
+    },
+  ];
 }
 
 function dataFinding(): Finding {
@@ -115,7 +147,7 @@ export async function doctor(): Promise<number> {
     libtorchFinding(built),
     ...(await engineFindings()),
     bfloat16Finding(),
-    glooFinding(built),
+    ...(built ? [...openBlasFindings(built), glooFinding(built), ncclFinding(built)] : []),
     dataFinding(),
   ];
   for (const { label, value, remedy } of findings) {

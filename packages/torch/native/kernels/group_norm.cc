@@ -150,6 +150,8 @@ at::Tensor groupNormSilu(const at::Tensor& x, int64_t groups, const at::Tensor& 
               " channels must divide into ", groups, " groups");
   TORCH_CHECK(weight.numel() == x.size(1) && bias.numel() == x.size(1), "weight and bias must have ", x.size(1),
               " elements, found ", weight.numel(), " and ", bias.numel());
+  TORCH_CHECK(weight.device() == x.device() && bias.device() == x.device(), "weight and bias must be on the input's device, ",
+              x.device(), ", found ", weight.device(), " and ", bias.device());
   if (isSupported(x, weight, bias)) return GroupNormSilu::apply(x, groups, weight, bias, eps, silu);
   return stock(x, groups, weight, bias, eps, silu);
 }
