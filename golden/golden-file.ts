@@ -22,9 +22,10 @@ export class GoldenFile {
   readonly #content: SafetensorsContent;
   readonly #read = new Set<string>();
 
-  constructor(path: string) {
+  /** @param name - what the file is called in the report */
+  constructor(path: string, name = basename(path)) {
     this.path = path;
-    this.name = basename(path);
+    this.name = name;
     this.#content = loadSafetensors(path);
   }
 
