@@ -11,6 +11,8 @@ import { parseArgs } from "node:util";
 import { engineReport, Generator, ones, randn, saveSafetensors, scope, tensor, timeOperator } from "@stf/torch";
 import { bfloat16Support } from "@stf/torch/installation";
 import {
+  augmentationSettings,
+  classMembers,
   DataOrder,
   denoisingTarget,
   disposeState,
@@ -22,8 +24,8 @@ import {
   type NetworkConfig,
   normalize,
   randomKey,
+  sigmaRange,
   stableFieldTarget,
-  type Target,
   type TrainingSettings,
   trainingStep,
 } from "stf";
@@ -87,6 +89,7 @@ function randomBank(config: NetworkConfig, count: number): ImageBank {
     "random",
     config.shape,
     Uint8Array.from({ length: count * channels * height * width }, () => random.integer(256)),
+    config.labelDim ? { labels: Int32Array.from({ length: count }, (_, i) => i % (config.labelDim as number)) } : {},
   );
 }
 
@@ -95,8 +98,7 @@ function stepper(
   config: NetworkConfig,
   precision: "fp32" | "bf16",
   batch: number,
-  target: Target,
-  references: number,
+  objective: Pick<TrainingSettings, "target" | "references"> & Partial<TrainingSettings>,
 ): {
   step: () => number;
   weights: (path: string) => void;
@@ -104,8 +106,9 @@ function stepper(
   dispose: () => void;
 } {
   const state = initialState(config, 0, precision);
-  const bank = randomBank(config, Math.max(2048, references));
-  const data = { bank, order: new DataOrder(bank.count, 0), generator: new Generator() };
+  const bank = randomBank(config, 10_240);
+  const classes = bank.labels && config.labelDim ? classMembers(bank.labels) : undefined;
+  const data = { bank, order: new DataOrder(bank.count, 0), classes, generator: new Generator() };
   const settings: TrainingSettings = {
     seed: 0,
     batch,
@@ -114,8 +117,7 @@ function stepper(
     ema: { halflife: 500_000, rampupRatio: null },
     lossScaling: 1,
     noiseLevels: logNormalLevels(-1.2, 1.2),
-    target,
-    references,
+    ...objective,
   };
   return {
     step: () => time(() => void trainingStep(state, data, settings)),
@@ -162,6 +164,24 @@ async function operatorCall(peer: Peer | undefined): Promise<void> {
     against: "the same boxed call from C++",
     theirs: inC.theirs,
     ratio: inC.ratio,
+  });
+  const inPlace = await compare(
+    () => {
+      const seconds = time(() => {
+        for (let i = 0; i < count; i++) a.mul_(a);
+      });
+      return (seconds / count) * 1e6;
+    },
+    () => (timeOperator("aten::mul_.Tensor", count, a, a) / count) * 1e6,
+    rounds,
+  );
+  report({
+    name: "operator call in place, mul_ of [4, 4]",
+    unit: "us",
+    ours: inPlace.ours,
+    against: "the same boxed call from C++",
+    theirs: inPlace.theirs,
+    ratio: inPlace.ratio,
   });
   if (!peer) return;
   const inPython = await compare(ours, () => peer.call<number>("add", { count }), rounds);
@@ -221,11 +241,31 @@ async function stableTarget(peer: Peer | undefined): Promise<void> {
   bank.dispose();
 }
 
+/** The published setting for CIFAR-10. */
+const augmentation = augmentationSettings({ probability: 0.12 });
+/** Below it `--stf-sigma=auto` finds nothing to compute for most images of CIFAR-10. */
+const isNeeded = sigmaRange(0.8, Number.MAX_VALUE);
+const augmented = { ...smallNetwork, augmentDim: 9 };
+
+/** STF with n = 1024 in its settings, each against DSM in the same. */
+const stableVariants: readonly { name: string; network: NetworkConfig; more: Partial<TrainingSettings> }[] = [
+  { name: "STF", network: smallNetwork, more: {} },
+  { name: "STF by class", network: { ...smallNetwork, labelDim: 10 }, more: {} },
+  { name: "STF by class, sigma > 0.8", network: { ...smallNetwork, labelDim: 10 }, more: { isNeeded } },
+  { name: "STF consistent, all sigma", network: augmented, more: { augmentation } },
+  { name: "STF consistent, sigma > 0.8", network: augmented, more: { augmentation, isNeeded } },
+  {
+    name: "STF independent",
+    network: augmented,
+    more: { augmentation, referenceAugmentation: "independent" },
+  },
+];
+
 async function trainStep(peer: Peer | undefined, folder: string): Promise<void> {
   const batch = 16;
   const precisions = bfloat16Support() === "emulated" ? (["fp32"] as const) : (["fp32", "bf16"] as const);
   for (const precision of precisions) {
-    const dsm = stepper(smallNetwork, precision, batch, denoisingTarget, 1);
+    const dsm = stepper(smallNetwork, precision, batch, { target: denoisingTarget, references: 1 });
     const perSecond = (seconds: number): number => batch / seconds;
     if (peer) {
       const weights = join(folder, "weights.safetensors");
@@ -253,18 +293,23 @@ async function trainStep(peer: Peer | undefined, folder: string): Promise<void> 
         ratio: undefined,
       });
     }
-    const stf = stepper(smallNetwork, precision, batch, stableFieldTarget(), 1024);
-    const against = await compare(stf.step, dsm.step, rounds);
-    report({
-      name: `train step, small U-Net, STF n=1024, ${precision}`,
-      unit: "images/s",
-      ours: perSecond(against.ours),
-      theirs: perSecond(against.theirs),
-      ratio: against.ratio,
-      against: "our own DSM step",
-    });
     dsm.dispose();
-    stf.dispose();
+    if (flags.quick && precision !== "fp32") continue;
+    for (const { name, network, more } of stableVariants) {
+      const denoising = stepper(network, precision, batch, { ...more, target: denoisingTarget, references: 1 });
+      const stable = stepper(network, precision, batch, { ...more, target: stableFieldTarget(), references: 1024 });
+      const against = await compare(stable.step, denoising.step, rounds);
+      report({
+        name: `train step, small U-Net, ${name}, ${precision}`,
+        unit: "images/s",
+        ours: perSecond(against.ours),
+        theirs: perSecond(against.theirs),
+        ratio: against.ratio,
+        against: "our own DSM step",
+      });
+      denoising.dispose();
+      stable.dispose();
+    }
   }
 }
 

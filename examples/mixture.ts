@@ -6,10 +6,10 @@
 
 import { Generator, noGrad, randn, scope } from "@stf/torch";
 import {
-  type Denoiser,
   DataOrder,
-  denoisingTarget,
+  type Denoiser,
   denoiseWith,
+  denoisingTarget,
   exactTarget,
   heun,
   initialState,
@@ -19,8 +19,8 @@ import {
   perturb,
   ringOfGaussians,
   stableFieldTarget,
-  toyBank,
   type TrainingSettings,
+  toyBank,
   trainingStep,
 } from "stf";
 

@@ -9,7 +9,6 @@ export {
   applyAugmentation,
   flipsOf,
   isFlipOnly,
-  isIdentity,
   transformWith,
 } from "./augmentation/apply.js";
 export { augmentationLabels, augmentDim } from "./augmentation/labels.js";
@@ -32,8 +31,10 @@ export {
   augmentations,
   trainingMultipliers,
 } from "./augmentation/settings.js";
+export type { ConfigOverrides } from "./checkpoints/config.js";
 export { type ImportedNetwork, importNetwork } from "./checkpoints/import.js";
 export { type Checkpoint, readCheckpoint, type Which } from "./checkpoints/read.js";
+export type { Construction } from "./checkpoints/stored-network.js";
 export { type Transferred, transferWeights } from "./checkpoints/transfer.js";
 export type { Bank, ImageShape } from "./data/bank.js";
 export { readIdxImages } from "./data/idx.js";

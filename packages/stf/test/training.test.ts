@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Generator, memory, noGrad, scope, type Tensor } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { augmentDim } from "../src/augmentation/labels.js";
+import { augmentationSettings } from "../src/augmentation/settings.js";
 import { ImageBank } from "../src/data/image-bank.js";
 import { DataOrder } from "../src/data/order.js";
 import type { NetworkConfig } from "../src/networks/build.js";
@@ -496,6 +498,88 @@ describe("with class labels", () => {
     disposeState(whole);
     disposeState(parts);
   });
+});
+
+describe("with augmentation", () => {
+  const augmentation = augmentationSettings({ probability: 0.5 });
+  const told: NetworkConfig = { ...config, augmentDim: augmentDim(augmentation) };
+
+  test.each(["consistent", "independent"] as const)(
+    "%s references: micro-batches give the gradient of the whole batch, and the target is no source",
+    (referenceAugmentation) => {
+      const objective = { augmentation, referenceAugmentation, warpedReferences: 8 };
+      const [whole, parts, denoising] = [{}, { microBatch: 5 }, { references: 1 as const }].map((more) => {
+        const state = initialState(told, 5, "fp32");
+        const data = dataOf(5);
+        for (let i = 0; i < 3; i++) trainingStep(state, data, { ...settings, ...objective });
+        trainingStep(state, data, { ...settings, ...objective, ...more });
+        data.generator.dispose();
+        return state;
+      }) as [TrainingState, TrainingState, TrainingState];
+      const gradients = whole.parameters.gradients;
+      // Independent references are transformed all at once, which rounds differently from a part at a time.
+      expect(relativeDeviation(parts.parameters.gradients, gradients)).toBeLessThan(1e-4);
+      expect(relativeDeviation(denoising.parameters.gradients, gradients)).toBeGreaterThan(1e-2);
+      const views = whole.parameters.viewsOf(gradients);
+      expect(views.get("model.map_augment.weight")!.abs().amax().item()).toBeGreaterThan(1e-6);
+      for (const view of views.values()) view.dispose();
+      for (const state of [whole, parts, denoising]) disposeState(state);
+    },
+  );
+
+  test("steps leave no tensors behind", () => {
+    const state = initialState(told, 5, "fp32");
+    const data = dataOf(5);
+    const step = (referenceAugmentation: "consistent" | "independent"): void =>
+      void trainingStep(state, data, { ...settings, augmentation, referenceAugmentation });
+    step("consistent");
+    const before = memory().tensors;
+    step("consistent");
+    step("independent");
+    expect(memory().tensors).toBe(before);
+    data.generator.dispose();
+    disposeState(state);
+  });
+
+  test("a transformed sample depends on the seed and its own number only", () => {
+    scope(() => {
+      const data = dataOf(5);
+      const indices = data.order.range(0, 12);
+      const numbers = Array.from({ length: 12 }, (_, i) => i);
+      const all = { ...settings, augmentation };
+      const whole = perturb(numbers, indices, data, all);
+      const part = perturb(numbers.slice(4, 9), indices.subarray(4, 9), data, all);
+      expect(part.augmentation!.transforms).toEqual(whole.augmentation!.transforms.slice(4, 9));
+      expect(maxDeviation(part.source, whole.source.narrow(0, 4, 5))).toBeLessThan(1e-5);
+      expect(maxDeviation(whole.source, perturb(numbers, indices, data, settings).source)).toBeGreaterThan(0.1);
+      data.generator.dispose();
+    });
+  });
+});
+
+test("labels are withheld from a share of the samples, whatever the batch", () => {
+  const labelled = ImageBank.fromBytes("labelled", { channels: 1, height: 1, width: 1 }, new Uint8Array(50), {
+    labels: Int32Array.from({ length: 50 }, (_, item) => item % 3),
+  });
+  using generator = new Generator(0);
+  const data = { bank: labelled, order: new DataOrder(50, 5), generator };
+  const count = 4000;
+  const numbers = Array.from({ length: count }, (_, i) => i);
+  const indices = data.order.range(0, count);
+  scope(() => {
+    const { classes } = perturb(numbers, indices, data, { ...settings, labelDropout: 0.2 });
+    const withheld = Array.from(classes!, (label) => Number(label < 0));
+    const { mean, error } = meanAndError(withheld);
+    expect(Math.abs(mean - 0.2) / error).toBeLessThan(4);
+    classes!.forEach((label, i) => {
+      if (label >= 0) expect(label).toBe(indices[i]! % 3);
+    });
+    const part = perturb([17, 3], Int32Array.of(indices[17]!, indices[3]!), data, { ...settings, labelDropout: 0.2 });
+    expect(Array.from(part.classes!)).toEqual([classes![17], classes![3]]);
+    const rows = oneHot(classes!.subarray(0, 20), 3, { dtype: "float32", device: "cpu" }).sum(1).toFloat64Array();
+    expect(Array.from(rows)).toEqual(withheld.slice(0, 20).map((flag) => 1 - flag));
+  });
+  labelled.dispose();
 });
 
 describe("divergence", () => {

@@ -3,6 +3,7 @@
 #include <ATen/core/stack.h>
 #include <torch/csrc/api/include/torch/version.h>
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 #include <sstream>
@@ -162,12 +163,14 @@ napi_value invoke(napi_env env, const Operator& op, size_t count, Convert&& conv
 
 // The results that are handed back: none, one, or an array.
 napi_value toResults(napi_env env, const Operator& op, const torch::jit::Stack& stack) {
-  napi_value results[8];
+  constexpr size_t kMostResults = 8;
+  // Counted first: a tensor that was handed out and then forgotten would never be freed.
+  const auto handed = std::count(op.handsBack.begin(), op.handsBack.end(), true);
+  if (handed > static_cast<int64_t>(kMostResults)) throw UsageError("operators with more than 8 results cannot be called");
+  napi_value results[kMostResults];
   size_t kept = 0;
   for (size_t i = 0; i < stack.size(); ++i) {
-    if (!op.handsBack[i]) continue;
-    if (kept == 8) throw UsageError("operators with more than 8 results cannot be called");
-    results[kept++] = fromIValue(env, stack[i]);
+    if (op.handsBack[i]) results[kept++] = fromIValue(env, stack[i]);
   }
   if (kept == 0) return nullptr;
   if (kept == 1) return results[0];

@@ -34,12 +34,6 @@ export function isFlipOnly(parameters: AugmentationParameters, row: number): boo
   return !(movesBeyondFlips(transform) || warps(transform) || recolours(transform));
 }
 
-/** Whether a row's transform changes nothing. */
-export function isIdentity(parameters: AugmentationParameters, row: number): boolean {
-  const transform = transformOf(parameters, row);
-  return !parts.some(({ changes }) => changes(transform));
-}
-
 /** The flips of a row for which `isFlipOnly` holds. */
 export function flipsOf(parameters: AugmentationParameters, row: number): Flips {
   return flipsIn(transformOf(parameters, row));

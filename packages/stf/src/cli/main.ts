@@ -29,7 +29,7 @@ function oneLine(text: string): string {
 }
 
 function presetHelp(): string {
-  const lines = Object.entries<Preset>(presets).map(([name, { help }]) => `  ${name.padEnd(16)} ${help}`);
+  const lines = Object.entries<Preset>(presets).map(([name, { help }]) => `  ${name.padEnd(26)} ${help}`);
   return `\nPresets:\n${lines.join("\n")}`;
 }
 

@@ -8,12 +8,14 @@ import { transferWeights } from "../checkpoints/transfer.js";
 import { flagOf, resolve } from "../config/fields.js";
 import {
   checkAgainstData,
+  checkSameData,
   loopOptions,
   networkConfig,
   type ResolvedOptions,
   trainingData,
   trainingSettings,
   usesDistances,
+  withoutEffect,
 } from "../config/run.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "../config/train-options.js";
 import type { ImageBank } from "../data/image-bank.js";
@@ -41,7 +43,7 @@ export interface TrainFlags {
 
 type Given = Partial<TrainOptions>;
 
-/** Options that a resumed run may change: they decide when it ends and what it writes, not what it computes. */
+/** Options that a resumed run may change: where data and processor are, when it ends, and what it writes. */
 const changeable = new Set(["data", "device", "duration", "timeLimit", "tick", "snap", "dump"]);
 
 function fromScratch(given: Given, preset: PresetName | undefined): ResolvedOptions {
@@ -83,14 +85,19 @@ function runDescription(options: TrainOptions, bank: ImageBank): string {
 function describe(options: ResolvedOptions, bank: ImageBank, state: TrainingState): string[] {
   const { channels, height, width } = bank.shape;
   const engine = engineReport();
-  const references =
-    options.rbatch === "all" || options.rbatch === bank.count ? `all ${bank.count}` : String(options.rbatch);
   const ofClass = options.cond && options.stfRef === "class" ? " of its class" : "";
+  const isAll = options.rbatch === "all" || options.rbatch === bank.count;
+  const references = isAll ? `all ${ofClass ? "" : `${bank.count} `}references` : `${options.rbatch} references`;
   const classes = state.network.labelDim;
   const parameters = state.network.parameterCount;
+  const target = options.stf ? `stable target field, ${references}${ofClass} per sample` : "denoising score matching";
+  const augmentation =
+    options.augment > 0
+      ? `, augmentation ${options.augment}${options.stf ? ` (references ${options.stfAugment})` : ""}`
+      : "";
   return [
     `data        ${bank.count} images of ${width}x${height}x${channels} from ${options.data}`,
-    `objective   ${options.stf ? `stable target field, ${references} references${ofClass} per sample` : "denoising score matching"}`,
+    `objective   ${options.precond}, ${target}${augmentation}`,
     `network     ${options.arch}, ${(parameters / 1e6).toFixed(2)} million parameters, ${options.precision}${classes > 0 ? `, ${classes} classes` : ""}`,
     `training    ${options.duration} million images in batches of ${options.batch}, seed ${options.seed}` +
       (options.timeLimit === null ? "" : `, at most ${formatDuration(60 * options.timeLimit)}`),
@@ -140,7 +147,7 @@ async function readImages({ data: path, xflip, cond, device }: ResolvedOptions):
 
 /** How far apart the images are, where that saves work in every step. */
 function distancesOf(bank: ImageBank, options: TrainOptions, status: StatusLine): Float64Array | undefined {
-  if (!usesDistances(options)) return undefined;
+  if (!usesDistances(options, bank.count)) return undefined;
   const distances = nearestDistances(bank, (done, total) => status.update(`comparing images: ${done} of ${total}`));
   status.clear();
   return distances;
@@ -176,10 +183,14 @@ export async function train(given: Given, flags: TrainFlags): Promise<number> {
   checkDevice(options.device);
   const bank = await readImages(options);
   checkAgainstData(options, bank);
+  if (saved) checkSameData(saved.options, bank);
   const network = networkConfig(options, bank);
   const state = initialState(network, options.seed, options.precision, options.device);
   saved?.restore(state);
-  const started = saved || options.transfer === null ? [] : transferred(state, options.transfer);
+  const started = [
+    ...(saved || options.transfer === null ? [] : transferred(state, options.transfer)),
+    ...withoutEffect(given, options).map((text) => `note        ${text}`),
+  ];
 
   if (flags.dryRun) {
     for (const line of [...describe(options, bank, state), ...started]) console.log(line);
@@ -191,7 +202,7 @@ export async function train(given: Given, flags: TrainFlags): Promise<number> {
   }
 
   const folder = stateFile === undefined ? newFolder(options, bank) : dirname(stateFile);
-  const loop = loopOptions(options, network, folder);
+  const loop = loopOptions(options, network, folder, bank);
   if (state.images >= loop.totalImages) {
     console.log(`nothing left to do: ${folder} has seen ${state.images} images; give a longer --duration`);
     return 0;

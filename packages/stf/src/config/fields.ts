@@ -37,21 +37,26 @@ function toNumber(text: string): number {
 
 /** A number in a range; the ends belong to it unless excluded. */
 export function number<T extends number | null = number>(
-  description: Description<T> & { above?: number; min?: number; max?: number; placeholder?: string },
+  description: Description<T> & { above?: number; below?: number; min?: number; max?: number; placeholder?: string },
 ): Field<T | number> {
-  const { above, min, max } = description;
+  const { above, below, min, max } = description;
   const wanted = [
     "a number",
     above !== undefined && `above ${above}`,
     min !== undefined && max !== undefined && `from ${min} to ${max}`,
     min !== undefined && max === undefined && `of at least ${min}`,
+    below !== undefined && `below ${below}`,
   ];
   return {
     placeholder: "X",
     ...description,
     parse(text, flag) {
       const value = toNumber(text);
-      const inside = value > (above ?? Number.NEGATIVE_INFINITY) && value >= (min ?? value) && value <= (max ?? value);
+      const inside =
+        value > (above ?? Number.NEGATIVE_INFINITY) &&
+        value >= (min ?? value) &&
+        value <= (max ?? value) &&
+        value < (below ?? Number.POSITIVE_INFINITY);
       return inside ? value : fail(flag, wanted.filter(Boolean).join(" "), text);
     },
   };

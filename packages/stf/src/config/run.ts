@@ -17,6 +17,7 @@ import { posteriorWindow, sigmaRange } from "../targets/window.js";
 import type { LoopOptions } from "../training/loop.js";
 import { trainingLevels } from "../training/noise-levels.js";
 import type { TrainingData, TrainingSettings } from "../training/step.js";
+import { flagOf } from "./fields.js";
 import type { TrainOptions } from "./train-options.js";
 
 /** Options with nothing left open. */
@@ -39,7 +40,8 @@ export function networkConfig(options: TrainOptions, bank: ImageBank): NetworkCo
 }
 
 /** @throws UsageError when the options ask for more images than there are, or for classes where there are none. */
-export function checkAgainstData({ batch, stf, rbatch, cond }: TrainOptions, bank: ImageBank): void {
+export function checkAgainstData(options: TrainOptions, bank: ImageBank): void {
+  const { batch, stf, rbatch, cond, augment, stfAugment, stfRef } = options;
   const classes = classCount(bank);
   if (cond && classes === 0) {
     throw new UsageError(
@@ -51,6 +53,16 @@ export function checkAgainstData({ batch, stf, rbatch, cond }: TrainOptions, ban
       `--cond needs classes numbered 0, 1, 2, ...; the ${bank.count} images have labels up to ${classes - 1}`,
     );
   }
+  if (stf && augment > 0 && stfAugment === "independent") {
+    if (cond && stfRef === "class") {
+      throw new UsageError(
+        "--stf-augment=independent, the published behavior, knows no classes; give --stf-ref=any too",
+      );
+    }
+    if (rbatch === "all") {
+      throw new UsageError("--stf-augment=independent needs a number of references; give --rbatch=1024, say");
+    }
+  }
   if (batch > bank.count) {
     throw new UsageError(`--batch must be at most the ${bank.count} images of the data set, found ${batch}`);
   }
@@ -61,12 +73,52 @@ export function checkAgainstData({ batch, stf, rbatch, cond }: TrainOptions, ban
   }
 }
 
+/** Options that only matter together with another one. */
+const dependent: readonly {
+  readonly options: readonly (keyof TrainOptions)[];
+  readonly needs: string;
+  readonly isMet: (options: TrainOptions) => boolean;
+}[] = [
+  {
+    options: ["rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"],
+    needs: "--stf=1",
+    isMet: ({ stf }) => stf,
+  },
+  { options: ["stfRef", "labelDropout"], needs: "--cond=1", isMet: ({ cond }) => cond },
+  { options: ["stfAugment", "rbatchAugment"], needs: "--augment above 0", isMet: ({ augment }) => augment > 0 },
+  { options: ["cres", "attn", "dropout"], needs: "a convolutional --arch", isMet: ({ arch }) => arch !== "mlp" },
+];
+
+/** A line for every option that was given and has no effect. */
+export function withoutEffect(given: Partial<TrainOptions>, options: TrainOptions): string[] {
+  return dependent
+    .filter(({ isMet }) => !isMet(options))
+    .flatMap(({ options: names, needs }) =>
+      names.filter((name) => given[name] !== undefined).map((name) => `${flagOf(name)} has no effect without ${needs}`),
+    );
+}
+
+/** @throws UsageError when a run is to go on with data of another size. */
+export function checkSameData(saved: Readonly<Record<string, unknown>>, bank: ImageBank): void {
+  const { images } = saved;
+  if (typeof images === "number" && images !== bank.count) {
+    throw new UsageError(
+      `--data must have the ${images} images that the run was started with, found ${bank.count} in ${bank.name}`,
+    );
+  }
+}
+
 const millions = (value: number): number => Math.round(value * 1e6);
 
+/** Comparing all pairs of more images takes longer than it saves. */
+const MOST_COMPARED = 250_000;
+
 /** Whether the distances between images decide where targets are computed, so that they are worth finding out. */
-export function usesDistances({ stf, stfSigma, stfAugment, rbatch, augment }: TrainOptions): boolean {
-  const isCostly = rbatch === "all" || augment > 0;
-  return stf && stfSigma === "auto" && stfAugment === "consistent" && isCostly;
+export function usesDistances(options: TrainOptions, count: number): boolean {
+  const { stf, stfSigma, stfAugment, rbatch, augment, cond } = options;
+  const isConsistent = stfAugment === "consistent" || augment === 0;
+  const isCostly = rbatch === "all" || ((augment > 0 || cond) && rbatch > 1);
+  return stf && stfSigma === "auto" && isConsistent && isCostly && count <= MOST_COMPARED;
 }
 
 /** @param distances - those of `nearestDistances`, where `usesDistances` asks for them */
@@ -104,11 +156,16 @@ export function trainingData(bank: ImageBank, { seed, cond, stfRef }: ResolvedOp
   };
 }
 
-export function loopOptions(options: ResolvedOptions, network: NetworkConfig, folder: string): LoopOptions {
+export function loopOptions(
+  options: ResolvedOptions,
+  network: NetworkConfig,
+  folder: string,
+  bank: ImageBank,
+): LoopOptions {
   return {
     folder,
     network,
-    options: { ...options },
+    options: { ...options, images: bank.count },
     totalImages: Math.max(millions(options.duration), 1),
     timeLimit: options.timeLimit === null ? Number.POSITIVE_INFINITY : 60 * options.timeLimit,
     imagesPerTick: 1000 * options.tick,

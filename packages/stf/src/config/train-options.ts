@@ -73,7 +73,7 @@ export const trainFields = {
   batchGpu: integer<number | null>({
     default: null,
     min: 1,
-    help: "images that go through the network at once; the gradient stays that of the whole batch",
+    help: "images that go through the network at once; the gradient stays that of the whole batch, but for dropout masks",
   }),
   cbase: integer<number | null>({
     default: null,
@@ -99,7 +99,7 @@ export const trainFields = {
   lrRampup: number({ default: 10, min: 0, help: "length of the learning rate's linear rise, in millions of images" }),
   ema: number({ default: 0.5, min: 0, help: "halflife of the averaged weights, in millions of images" }),
   xflip: flag({ default: false, help: "double the data set with mirror images" }),
-  dropout: number({ default: 0.13, min: 0, max: 1, help: "probability of dropping an activation" }),
+  dropout: number({ default: 0.13, min: 0, below: 1, help: "probability of dropping an activation; not in an mlp" }),
   augment: number({
     default: 0.12,
     min: 0,

@@ -5,17 +5,17 @@ import type { Bank } from "./bank.js";
 
 /** Items compared at one time: a block of that many squared distances is held as float32. */
 const ITEMS_AT_ONCE = 2048;
-/** Values that an item is reduced to, at most, before it is compared. */
+/** Values that an item is reduced to before it is compared, as far as squares in it allow. */
 const MOST_VALUES = 256;
-/** Float32 products of a few hundred values are off by less than this share of the squared norms. */
-const ROUNDING = 1e-5;
+/** The rounding of one float32 operation; a sum of d products is off by at most d times that, relative to the norms. */
+const ROUNDING = 2 ** -24;
 
 /** The side of the squares whose means stand for an item: as small as the number of values allows. */
 function squareSide({ channels, height, width }: Bank["shape"]): number {
-  for (let side = 1; side < Math.min(height, width); side *= 2) {
-    if (channels * Math.ceil(height / side) * Math.ceil(width / side) <= MOST_VALUES) return side;
-  }
-  return 1;
+  const values = (side: number): number => channels * Math.ceil(height / side) * Math.ceil(width / side);
+  let side = 1;
+  while (values(side) > MOST_VALUES && 2 * side <= Math.min(height, width)) side *= 2;
+  return side;
 }
 
 /** sum / side of every square of every item, `[N, d]`: an orthonormal projection, which makes no distance larger. */
@@ -61,7 +61,7 @@ export function nearestDistances(bank: Bank, onProgress?: (done: number, total: 
             const otherNorms = norms.narrow(0, other, width);
             const total = rowNorms.add(otherNorms);
             const distances = total.addmm(rows, items.narrow(0, other, width).t(), { alpha: -2 });
-            distances.sub_(total, { alpha: ROUNDING });
+            distances.sub_(total, { alpha: items.size(1) * ROUNDING });
             if (other === first) distances.diagonal().fill_(Number.POSITIVE_INFINITY);
             least.copy_(least.minimum(distances.amin([1])));
           });

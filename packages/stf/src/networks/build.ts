@@ -4,7 +4,7 @@ import type { ImageShape } from "../data/bank.js";
 import { UsageError } from "../run/errors.js";
 import type { Architecture, NetworkSize, PreconditioningName } from "./architectures.js";
 import { Denoiser, type Precision } from "./denoiser.js";
-import { DhariwalUNet } from "./dhariwal-unet.js";
+import { CHANNELS_PER_HEAD, DhariwalUNet } from "./dhariwal-unet.js";
 import { Mlp } from "./mlp.js";
 import type { Network } from "./network.js";
 import {
@@ -74,6 +74,21 @@ function checkResolution({ height, width }: ImageShape, levels: number): void {
   }
 }
 
+/** @throws UsageError when the channels of a resolution with attention do not divide into its heads. */
+function checkHeads({ shape, modelChannels, channelMult, attnResolutions }: NetworkConfig): void {
+  channelMult.forEach((multiple, level) => {
+    const isDeepest = level === channelMult.length - 1;
+    if (!isDeepest && !attnResolutions.includes(shape.height >> level)) return;
+    const channels = modelChannels * multiple;
+    const heads = Math.floor(channels / CHANNELS_PER_HEAD);
+    if (heads > 0 && channels % heads !== 0) {
+      throw new UsageError(
+        `adm needs channels that divide into a head for every ${CHANNELS_PER_HEAD}; ${channels} at ${shape.height >> level}x${shape.height >> level} do not: give a --cbase divisible by ${CHANNELS_PER_HEAD}`,
+      );
+    }
+  });
+}
+
 function buildNetwork(config: NetworkConfig): Network {
   const { arch, shape, precond, modelChannels, numBlocks, labelDim = 0, augmentDim = 0 } = config;
   // An improved DDPM estimates a variance for every channel too.
@@ -90,6 +105,7 @@ function buildNetwork(config: NetworkConfig): Network {
     });
   }
   checkResolution(shape, config.channelMult.length);
+  if (arch === "adm") checkHeads(config);
   if (modelChannels % 4 !== 0) throw new UsageError(`--cbase must be a multiple of 4, found ${modelChannels}`);
   const options = {
     resolution: shape.height,

@@ -43,7 +43,8 @@ export interface DhariwalUNetOptions {
   readonly dropout?: number;
 }
 
-const CHANNELS_PER_HEAD = 64;
+/** Attention has one head for so many channels. */
+export const CHANNELS_PER_HEAD = 64;
 
 /** Zeros for which random numbers are drawn all the same, so that a seed gives the published initial weights. */
 const drawnZeros = kaimingUniform(0);

@@ -18,8 +18,9 @@ export interface MlpOptions {
   readonly augmentDim?: number;
 }
 
-/** Frequencies of a noise label: enough to tell levels apart that matter for the plane. */
-const NOISE_CHANNELS = 16;
+/** Width of the embedding of a noise label, and the largest label: some preconditionings count levels up to 1000. */
+const NOISE_CHANNELS = 32;
+const LARGEST_LABEL = 1000;
 
 /**
  * A multi-layer perceptron with SiLU, on the values, an embedding of the noise level, and the labels side by side. For
@@ -37,11 +38,11 @@ export class Mlp extends Module implements Network {
     super();
     this.labelDim = labelDim;
     this.augmentDim = augmentDim;
-    this.mapNoise = this.registerModule("map_noise", new PositionalEmbedding(NOISE_CHANNELS, { maxPositions: 100 }));
-    const widths = [
-      inputs + 1 + NOISE_CHANNELS + labelDim + augmentDim,
-      ...new Array<number>(hiddenLayers).fill(width),
-    ];
+    this.mapNoise = this.registerModule(
+      "map_noise",
+      new PositionalEmbedding(NOISE_CHANNELS, { maxPositions: LARGEST_LABEL }),
+    );
+    const widths = [inputs + NOISE_CHANNELS + labelDim + augmentDim, ...new Array<number>(hiddenLayers).fill(width)];
     this.layers = [...widths, outputs]
       .slice(1)
       .map((size, i) => this.registerModule(`layer${i}`, new Linear(widths[i] as number, size)));
@@ -57,7 +58,7 @@ export class Mlp extends Module implements Network {
     return scope(() => {
       const [batch = 0, , height = 1, width = 1] = x.shape;
       const { dtype } = x;
-      const parts = [x.contiguous().view([batch, -1]), noiseLabels.unsqueeze(1), this.mapNoise.forward(noiseLabels)];
+      const parts = [x.contiguous().view([batch, -1]), this.mapNoise.forward(noiseLabels)];
       const condition = (given: Tensor | undefined, size: number): Tensor[] =>
         size > 0 ? [given ?? zeros([batch, size], { dtype, device: x.device })] : [];
       const inputs = [...parts, ...condition(labels, this.labelDim), ...condition(augmentLabels, this.augmentDim)];

@@ -40,7 +40,7 @@ function affineForm(output: Output, process: Process, t: number): Affine {
  *
  * @param estimate - `[B, ...]`
  * @param x - x_t, the scaled noisy images, of the same shape and dtype
- * @param times - t of each image, `[B]`, positive
+ * @param times - t of each image, `[B]`, positive and below the end of the process
  */
 export function convertOutput(
   estimate: Tensor,

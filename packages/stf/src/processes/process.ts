@@ -6,7 +6,7 @@
 export interface Process {
   /** Short name, such as "edm". */
   readonly name: string;
-  /** The largest time; the smallest is 0, where there is no noise. */
+  /** The largest time; the smallest is 0, where there is least noise: none, but for the variance-exploding process. */
   readonly end: number;
   /** Noise level at time t; it rises with t. */
   sigma(t: number): number;

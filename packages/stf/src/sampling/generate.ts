@@ -2,7 +2,7 @@ import { noGrad, scope, type Tensor } from "@stf/torch";
 import type { ImageShape } from "../data/bank.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { type Conditions, oneHot } from "../networks/network.js";
-import { nearestLevel } from "../networks/precondition.js";
+import { nearestLevel, type Preconditioning } from "../networks/precondition.js";
 import { type Churn, heun } from "./heun.js";
 import { SeededNoise } from "./noise.js";
 import type { Denoise, StepReport } from "./sampler.js";
@@ -26,19 +26,23 @@ export function denoiseWith(denoiser: Denoiser, conditions: Conditions = {}): De
     scope(() => denoiser.forward(x.float(), new Float64Array(x.size(0)).fill(sigma), conditions).double());
 }
 
+/** The level that the network knows nearest to sigma. */
+function knownLevel({ levels }: Preconditioning, sigma: number): number {
+  return levels ? (levels[nearestLevel(levels, sigma)] as number) : sigma;
+}
+
 /** EDM's schedule inside the range of the network, on the levels that it knows when it knows only some. */
 function noiseLevels(
   { preconditioning }: Denoiser,
   steps: number,
   { sigmaMin, sigmaMax, rho }: Required<KarrasOptions>,
 ): number[] {
-  const { levels } = preconditioning;
   const schedule = karrasSteps(steps, {
     sigmaMin: Math.max(sigmaMin, preconditioning.sigmaMin),
     sigmaMax: Math.min(sigmaMax, preconditioning.sigmaMax),
     rho,
   });
-  return levels ? schedule.map((sigma) => levels[nearestLevel(levels, sigma)] as number) : schedule;
+  return schedule.map((sigma) => knownLevel(preconditioning, sigma));
 }
 
 /**
@@ -76,6 +80,7 @@ export function generateImages(
             : undefined;
         const x = heun.sample(denoiseWith(denoiser, { labels }), start, levels, {
           noise: (like) => noise.draw(size, like.dtype),
+          round: (sigma) => knownLevel(denoiser.preconditioning, sigma),
           ...(churn && { churn }),
           ...(onStep && { onStep }),
         });

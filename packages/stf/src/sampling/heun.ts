@@ -17,6 +17,8 @@ const NO_CHURN: Churn = { amount: 0, sMin: 0, sMax: Number.POSITIVE_INFINITY, sN
 
 /** What {@link heun} takes besides the steps. */
 export interface HeunOptions extends SamplerOptions {
+  /** The noise level that the network knows nearest to a raised one; the level itself when left out. */
+  readonly round?: (sigma: number) => number;
   /** Needs `noise` too; none when left out. */
   readonly churn?: Churn;
 }
@@ -25,7 +27,7 @@ export interface HeunOptions extends SamplerOptions {
 export const heun: Sampler<HeunOptions> = {
   name: "heun",
   order: 2,
-  sample(denoise, start, steps, { noise, churn = NO_CHURN, onStep } = {}) {
+  sample(denoise, start, steps, { noise, churn = NO_CHURN, round = (sigma: number) => sigma, onStep } = {}) {
     const count = steps.length - 1;
     return scope(() => {
       let x: Tensor = start;
@@ -37,7 +39,7 @@ export const heun: Sampler<HeunOptions> = {
           // Raise the noise level a little, by fresh noise.
           const inRange = t >= churn.sMin && t <= churn.sMax;
           const gamma = inRange ? Math.min(churn.amount / count, Math.SQRT2 - 1) : 0;
-          const tHat = t + gamma * t;
+          const tHat = round(t + gamma * t);
           const added = Math.sqrt(tHat ** 2 - t ** 2) * churn.sNoise;
           // Drawn at every step, also where none is added: a seed means the same noise whatever the window.
           const fresh = churn.amount > 0 ? noise?.(x) : undefined;

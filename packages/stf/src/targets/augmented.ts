@@ -9,7 +9,7 @@
 
 import { cat, type Device, noGrad, scope, type Tensor, tensor, zeros } from "@stf/torch";
 import { flipsOf, isFlipOnly, transformWith } from "../augmentation/apply.js";
-import { bySamples, membersFor, type References, targetFrom } from "./references.js";
+import { bySamples, inOrder, membersFor, type References, targetFrom } from "./references.js";
 import { type PerturbedBatch, type ReferenceSet, selectSamples, type Target } from "./target.js";
 
 /** The references of a step, for the two kinds of samples. */
@@ -67,11 +67,7 @@ function flipEach(images: Tensor, choices: Int32Array, device: Device): Tensor {
       const chosen = images.indexSelect(0, tensor(Int32Array.from(group), { device }));
       return choice === 0 ? chosen : chosen.flip(axes[choice] as number[]);
     });
-    const places = new Int32Array(choices.length);
-    groups.flat().forEach((row, position) => {
-      places[row] = position;
-    });
-    return cat(parts).indexSelect(0, tensor(places, { device }));
+    return inOrder(groups, parts);
   });
 }
 

@@ -49,7 +49,11 @@ export function drawReferences(
         : { bank, pool: drawPool(sources, Math.max(count, sources.length), bank.count, random), size: count };
     return () => shared;
   }
-  const classOf = (source: number): number => bank.labels?.[source] ?? 0;
+  const classOf = (source: number): number => {
+    const label = bank.labels?.[source];
+    if (label !== undefined) return label;
+    throw new RangeError(`references by class need labels; item ${source} of ${bank.name} has none`);
+  };
   const sets = new Map<number, ReferenceSet>();
   for (const [label, members] of classes) {
     const own = sources.filter((source) => classOf(source) === label);
@@ -93,13 +97,22 @@ export function bySamples(batch: PerturbedBatch, groups: readonly SampleGroup[])
   if (filled.length === 1 && first) return first.target(batch);
   return scope(() => {
     const targets = filled.map(({ rows, target }) => target(selectSamples(batch, rows)));
-    const places = new Int32Array(batch.indices.length);
-    filled
-      .flatMap(({ rows }) => rows)
-      .forEach((row, position) => {
-        places[row] = position;
-      });
-    return cat(targets).indexSelect(0, tensor(places, { device: batch.source.device }));
+    return inOrder(
+      filled.map(({ rows }) => rows),
+      targets,
+    );
+  });
+}
+
+/** Puts the rows of several tensors in one: row i of `parts[k]` becomes row `rows[k][i]`. */
+export function inOrder(rows: readonly (readonly number[])[], parts: readonly Tensor[]): Tensor {
+  return scope(() => {
+    const places = new Int32Array(rows.reduce((sum, group) => sum + group.length, 0));
+    rows.flat().forEach((row, position) => {
+      places[row] = position;
+    });
+    const whole = cat(parts);
+    return whole.indexSelect(0, tensor(places, { device: whole.device }));
   });
 }
 
@@ -111,5 +124,6 @@ export function membersFor(source: number, { bank, pool, size }: ReferenceSet): 
     return all;
   }
   const own = pool.indexOf(source);
+  if (own < 0) throw new RangeError(`a source must be one of its references; item ${source} is not`);
   return Int32Array.from({ length: Math.min(size, pool.length) }, (_, k) => pool[(own + k) % pool.length] as number);
 }

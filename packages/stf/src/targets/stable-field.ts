@@ -97,7 +97,8 @@ function windowMask(indices: Int32Array, pool: Int32Array, size: number): Float6
   const positions = new Map(Array.from(pool, (index, position) => [index, position]));
   const mask = new Float64Array(indices.length * pool.length);
   indices.forEach((index, row) => {
-    const own = positions.get(index) ?? 0;
+    const own = positions.get(index);
+    if (own === undefined) throw new RangeError(`a source must be one of its references; item ${index} is not`);
     for (let j = 0; j < pool.length; j++) {
       const distance = (j - own + pool.length) % pool.length;
       if (distance >= size) mask[row * pool.length + j] = Number.NEGATIVE_INFINITY;

@@ -8,7 +8,7 @@ import type { Bank } from "../data/bank.js";
 import { VectorBank } from "../data/vector-bank.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
 import { augmentedTarget, type IsNeeded } from "../targets/augmented.js";
-import { type ClassMembers, classMembers, drawReferences, type References } from "../targets/references.js";
+import { type ClassMembers, drawReferences } from "../targets/references.js";
 import type { PerturbedBatch, ReferenceSet, Target } from "../targets/target.js";
 
 /** What decides the targets of a run. */
@@ -24,8 +24,8 @@ export interface TargetSettings {
   /** How sources are transformed; not at all when left out. */
   readonly augmentation?: AugmentationSettings | undefined;
   /**
-   * How references are transformed: as their sample, or, as published and biased, each in a way of its own. "consistent" when
-   * left out.
+   * How references are transformed: as their sample, or, as published and biased, each in a way of its own, whatever its
+   * class. "consistent" when left out.
    */
   readonly referenceAugmentation?: "consistent" | "independent";
   /** References of a sample with a transform that is no flip, itself included. 128 when left out. */
@@ -55,6 +55,7 @@ const nothing = (): void => {};
 /**
  * Draws the references of a step.
  *
+ * @throws RangeError for independent transforms together with classes, or with all references
  * @param first - number of the step's first sample since the start of training
  * @param indices - items of the step's samples, `[B]`
  */
@@ -67,7 +68,10 @@ export function stepTargets(
   const { augmentation, references, referenceAugmentation = "consistent" } = settings;
   if (references === 1) return { targetsOf: ({ source }) => source.detach(), [Symbol.dispose]: nothing };
   if (augmentation && referenceAugmentation === "independent") {
-    return independentTargets(data, settings, augmentation, first, indices);
+    if (data.classes || references === "all") {
+      throw new RangeError("references that are transformed independently know no classes, and must be counted");
+    }
+    return independentTargets(data.bank, { ...settings, references }, augmentation, first, indices);
   }
   const random = new KeyedRandom(randomKey(settings.seed, "references", first));
   const { bank, classes } = data;
@@ -84,15 +88,14 @@ export function stepTargets(
  * the references of every sample, whatever its transform.
  */
 function independentTargets(
-  { bank, classes }: ReferenceData,
-  { seed, target, references, isNeeded = () => true }: TargetSettings,
+  bank: Bank,
+  { seed, target, references, isNeeded = () => true }: TargetSettings & { readonly references: number },
   augmentation: AugmentationSettings,
   first: number,
   indices: Int32Array,
 ): StepTargets {
   const random = new KeyedRandom(randomKey(seed, "references", first));
-  const count = references === "all" ? bank.count : Math.max(references, indices.length);
-  const others = othersThan(indices, count - indices.length, bank.count, random);
+  const others = othersThan(indices, Math.max(references, indices.length) - indices.length, bank.count, random);
   const { shape } = bank;
   const samples = Array.from(indices, (_, i) => first + i);
   const sources = drawAugmentation(augmentation, shape, seed, samples);
@@ -114,21 +117,15 @@ function independentTargets(
   );
   const shared = new VectorBank(bank.name, pool, { shape });
   // Items of the shared bank are known by their positions in it.
-  const labels = Int32Array.from([...indices, ...others], (item) => (classes && bank.labels?.[item]) ?? 0);
-  const sets = new Map(
-    Array.from(classMembers(labels), ([label, members]) => {
-      const size = references === "all" ? members.length : Math.min(references, members.length);
-      return [label, { bank: shared, pool: members, size }] as const;
-    }),
-  );
-  const setOf: References = (position) => sets.get(labels[position] as number) as ReferenceSet;
+  const positions = Int32Array.from({ length: shared.count }, (_, position) => position);
+  const set: ReferenceSet = { bank: shared, pool: positions, size: Math.min(references, shared.count) };
   return {
     targetsOf(part, offset) {
       // The references are sources, as they are, of the samples with the same positions.
       const indices = part.indices.map((_, i) => offset + i);
       const moved = { ...part, indices, augmentation: undefined };
       const needed: IsNeeded = (position, sigma) => isNeeded(part.indices[position - offset] as number, sigma, false);
-      return augmentedTarget(target, moved, { plain: setOf, warped: setOf }, needed);
+      return augmentedTarget(target, moved, { plain: () => set, warped: () => set }, needed);
     },
     [Symbol.dispose]: () => shared.dispose(),
   };

@@ -63,12 +63,19 @@ const MOST_AXES = 64;
 
 /** An array, in the order of C. */
 export class NumpyArray implements PickleObject {
+  /** Sizes of the axes. */
   shape: readonly number[] = [0];
   /** Undefined when the elements are no numbers, or have their bytes in the order of other machines; `bytes` is empty then. */
   dtype: DType | undefined = "uint8";
+  /** The elements in the order of C. */
   bytes: Uint8Array = new Uint8Array();
 
-  /** @param state - version, shape, type, whether the first axis runs fastest, bytes */
+  /**
+   * Takes the content over.
+   *
+   * @param state - version, shape, type, whether the first axis runs fastest, bytes
+   * @throws FileFormatError when they do not go together
+   */
   setState(state: PickleValue): void {
     const [, shape, type, isFortran, bytes] = Array.isArray(state) ? state : [];
     if (!Array.isArray(shape) || !shape.every(isSize) || shape.length > MOST_AXES || !(type instanceof NumpyType)) {

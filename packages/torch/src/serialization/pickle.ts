@@ -24,11 +24,13 @@ export type PickleValue =
 
 /** An object that a pickle may build: it takes its state. */
 export interface PickleObject {
+  /** Takes over what the pickle would have set as attributes. */
   setState(state: PickleValue): void;
 }
 
 /** A class or function that a pickle may name, and what calling it gives here. */
 export interface PickleCallable {
+  /** What a call in the pickle gives. */
   call(values: readonly PickleValue[], keywords?: ReadonlyMap<PickleValue, PickleValue>): PickleValue;
 }
 
@@ -41,6 +43,7 @@ export class InertClass implements PickleCallable {
     this.name = name;
   }
 
+  /** A record of the call; nothing runs. */
   call(values: readonly PickleValue[]): InertObject {
     return new InertObject(this.name, values);
   }
@@ -50,11 +53,13 @@ export class InertClass implements PickleCallable {
 export class InertObject implements PickleObject {
   /** "module.name" of what was called. */
   readonly name: string;
+  /** What it was called with. */
   readonly values: readonly PickleValue[];
   /** What the pickle would have set as attributes. */
   state: PickleValue = null;
-  /** What the pickle would have put into it as into a dictionary, and as into a list. */
+  /** What the pickle would have put into it as into a dictionary. */
   readonly entries = new Map<PickleValue, PickleValue>();
+  /** What the pickle would have put into it as into a list. */
   readonly elements: PickleValue[] = [];
 
   constructor(name: string, values: readonly PickleValue[]) {
@@ -62,11 +67,13 @@ export class InertObject implements PickleObject {
     this.values = values;
   }
 
+  /** Keeps what the pickle would have set as attributes. */
   setState(state: PickleValue): void {
     this.state = state;
   }
 }
 
+/** What a pickle may name. */
 export interface PickleOptions {
   /** The classes and functions that the pickle may name, by "module.name". */
   readonly names: ReadonlyMap<string, PickleCallable | PickleObject>;

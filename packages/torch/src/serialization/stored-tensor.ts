@@ -47,7 +47,9 @@ const MOST_AXES = 64;
 
 /** A view of a storage: what a file says about a tensor. `toTensor` reads it. */
 export class StoredTensor implements PickleObject {
+  /** Of its elements. */
   readonly dtype: DType;
+  /** Sizes of the axes. */
   readonly shape: readonly number[];
   readonly #strides: readonly number[];
   readonly #storage: StoredStorage;
@@ -90,13 +92,13 @@ export class StoredTensor implements PickleObject {
     return 1 + this.shape.reduce((sum, size, axis) => sum + (size - 1) * (this.#strides[axis] as number), 0);
   }
 
+  /** Bytes of its elements. */
   get byteLength(): number {
     return elementCount(this.shape) * elementSize(this.dtype);
   }
 
-  setState(): void {
-    // Attributes that Python code has attached to a tensor.
-  }
+  /** Ignores what Python code has attached to a tensor. */
+  setState(): void {}
 
   /** A contiguous copy of the elements. */
   toTensor(): Tensor {

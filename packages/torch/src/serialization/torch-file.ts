@@ -23,7 +23,9 @@ import { storageId, torchNames } from "./torch-names.js";
 
 /** What a file holds. Its tensors can be read while the file is open. */
 export interface TorchContent {
+  /** How it was written: by torch.save today, by torch.save before 1.6, or as a plain pickle. */
   readonly format: "zip" | "legacy" | "pickle";
+  /** What was saved. */
   readonly value: PickleValue;
   /** Bytes of the file. */
   readonly size: number;
