@@ -66,7 +66,7 @@ export {
 } from "./networks/architectures.js";
 export { buildDenoiser, type NetworkConfig } from "./networks/build.js";
 export { Denoiser, type Precision } from "./networks/denoiser.js";
-export { DhariwalUNet, type DhariwalUNetOptions } from "./networks/dhariwal-unet.js";
+export { DhariwalUNet } from "./networks/dhariwal-unet.js";
 export { FourierEmbedding, PositionalEmbedding } from "./networks/embedding.js";
 export { Mlp, type MlpOptions } from "./networks/mlp.js";
 export { type Conditions, type Network, oneHot } from "./networks/network.js";
@@ -83,7 +83,13 @@ export {
 } from "./networks/precondition.js";
 export type { Resampling } from "./networks/resample.js";
 export { SongUNet, type SongUNetOptions } from "./networks/song-unet.js";
-export { type BlockOptions, type BlockStyle, type Initializers, UNetBlock } from "./networks/unet-block.js";
+export {
+  type BlockOptions,
+  type BlockStyle,
+  type Initializers,
+  UNetBlock,
+  type UNetOptions,
+} from "./networks/unet-block.js";
 export { logNormalLevels, type NoiseLevels, oneOfLevels, uniformTimes } from "./processes/noise-levels.js";
 export { convertOutput, type Output } from "./processes/outputs.js";
 export {

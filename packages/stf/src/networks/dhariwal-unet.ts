@@ -15,33 +15,7 @@ import {
 import { PositionalEmbedding } from "./embedding.js";
 import type { Conditions, Network } from "./network.js";
 import { ResamplingConv2d } from "./resample.js";
-import { type BlockStyle, groupsFor, type Initializers, UNetBlock } from "./unet-block.js";
-
-/** What makes one U-Net of this family. */
-export interface DhariwalUNetOptions {
-  /** Height and width of the images; halved once per level after the first. */
-  readonly resolution: number;
-  /** Channels of the input. */
-  readonly inChannels: number;
-  /** Channels of the output. */
-  readonly outChannels: number;
-  /** Number of classes; 0 for an unconditional network. */
-  readonly labelDim?: number;
-  /** Width of the augmentation labels; 0 for none. */
-  readonly augmentDim?: number;
-  /** Channels that the widths are multiples of; a multiple of 4. */
-  readonly modelChannels?: number;
-  /** Width of each level, as a multiple of `modelChannels`. */
-  readonly channelMult?: readonly number[];
-  /** Width of the embedding, as a multiple of `modelChannels`. */
-  readonly channelMultEmb?: number;
-  /** Residual blocks per level in the encoder; the decoder has one more. */
-  readonly numBlocks?: number;
-  /** Resolutions with self-attention. */
-  readonly attnResolutions?: readonly number[];
-  /** Probability of dropping an activation in training, in [0, 1). */
-  readonly dropout?: number;
-}
+import { type BlockStyle, groupsFor, type Initializers, UNetBlock, type UNetOptions } from "./unet-block.js";
 
 /** Attention has one head for so many channels. */
 export const CHANNELS_PER_HEAD = 64;
@@ -92,7 +66,7 @@ export class DhariwalUNet extends Module implements Network {
     numBlocks = 3,
     attnResolutions = [32, 16, 8],
     dropout = 0.1,
-  }: DhariwalUNetOptions) {
+  }: UNetOptions) {
     super();
     this.labelDim = labelDim;
     const embeddingChannels = modelChannels * channelMultEmb;

@@ -17,32 +17,10 @@ import {
 import { FourierEmbedding, PositionalEmbedding } from "./embedding.js";
 import type { Conditions, Network } from "./network.js";
 import { Resample, ResamplingConv2d } from "./resample.js";
-import { type BlockStyle, groupsFor, type Initializers, UNetBlock } from "./unet-block.js";
+import { type BlockStyle, groupsFor, type Initializers, UNetBlock, type UNetOptions } from "./unet-block.js";
 
 /** The shape of a {@link SongUNet}. */
-export interface SongUNetOptions {
-  /** Height and width of the images; halved once per level after the first. */
-  readonly resolution: number;
-  /** Channels of the input. */
-  readonly inChannels: number;
-  /** Channels of the output. */
-  readonly outChannels: number;
-  /** Number of classes; 0 for an unconditional network. */
-  readonly labelDim?: number;
-  /** Width of the augmentation labels; 0 for none. */
-  readonly augmentDim?: number;
-  /** Channels that the widths are multiples of; a multiple of 4. */
-  readonly modelChannels?: number;
-  /** Width of each level, as a multiple of `modelChannels`. */
-  readonly channelMult?: readonly number[];
-  /** Width of the embedding, as a multiple of `modelChannels`. */
-  readonly channelMultEmb?: number;
-  /** Residual blocks per level in the encoder; the decoder has one more. */
-  readonly numBlocks?: number;
-  /** Resolutions with self-attention, in pixels. */
-  readonly attnResolutions?: readonly number[];
-  /** Probability of dropping an activation in training, in [0, 1). */
-  readonly dropout?: number;
+export interface SongUNetOptions extends UNetOptions {
   /** How the noise level is embedded: {@link PositionalEmbedding} or {@link FourierEmbedding}. */
   readonly embeddingType?: "positional" | "fourier";
   /** Width of the noise embedding, as a multiple of `modelChannels`. */

@@ -3,6 +3,32 @@
 import { dropout, einsum, GroupNorm, type Initializer, Linear, Module, scope, type Tensor } from "@stf/torch";
 import { Resample, type Resampling, ResamplingConv2d } from "./resample.js";
 
+/** The shape that all U-Nets have. What is left out is as published. */
+export interface UNetOptions {
+  /** Height and width of the images; halved once per level after the first. */
+  readonly resolution: number;
+  /** Channels of the input. */
+  readonly inChannels: number;
+  /** Channels of the output. */
+  readonly outChannels: number;
+  /** Number of classes; 0 for an unconditional network. */
+  readonly labelDim?: number;
+  /** Width of the augmentation labels; 0 for none. */
+  readonly augmentDim?: number;
+  /** Channels that the widths are multiples of; a multiple of 4. */
+  readonly modelChannels?: number;
+  /** Width of each level, as a multiple of `modelChannels`. */
+  readonly channelMult?: readonly number[];
+  /** Width of the embedding, as a multiple of `modelChannels`. */
+  readonly channelMultEmb?: number;
+  /** Residual blocks per level in the encoder; the decoder has one more. */
+  readonly numBlocks?: number;
+  /** Resolutions with self-attention, in pixels. */
+  readonly attnResolutions?: readonly number[];
+  /** Probability of dropping an activation in training, in [0, 1). */
+  readonly dropout?: number;
+}
+
 /** The initial values of the parts of a network, by role. */
 export interface Initializers {
   /** Most layers. */
