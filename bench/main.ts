@@ -165,24 +165,36 @@ async function operatorCall(peer: Peer | undefined): Promise<void> {
     theirs: inC.theirs,
     ratio: inC.ratio,
   });
-  const inPlace = await compare(
-    () => {
-      const seconds = time(() => {
-        for (let i = 0; i < count; i++) a.mul_(a);
-      });
-      return (seconds / count) * 1e6;
+  // Without a result to hold, and with hardly any work: what a call costs by itself.
+  const others = [
+    { what: "in place, mul_ of [4, 4]", name: "aten::mul_.Tensor", values: [a, a], once: () => void a.mul_(a) },
+    {
+      what: "of no work, is_floating_point",
+      name: "aten::is_floating_point",
+      values: [a],
+      once: () => void a.isFloatingPoint(),
     },
-    () => (timeOperator("aten::mul_.Tensor", count, a, a) / count) * 1e6,
-    rounds,
-  );
-  report({
-    name: "operator call in place, mul_ of [4, 4]",
-    unit: "us",
-    ours: inPlace.ours,
-    against: "the same boxed call from C++",
-    theirs: inPlace.theirs,
-    ratio: inPlace.ratio,
-  });
+  ];
+  for (const { what, name, values, once } of others) {
+    const measured = await compare(
+      () => {
+        const seconds = time(() => {
+          for (let i = 0; i < count; i++) once();
+        });
+        return (seconds / count) * 1e6;
+      },
+      () => (timeOperator(name, count, ...values) / count) * 1e6,
+      rounds,
+    );
+    report({
+      name: `operator call ${what}`,
+      unit: "us",
+      ours: measured.ours,
+      against: "the same boxed call from C++",
+      theirs: measured.theirs,
+      ratio: measured.ratio,
+    });
+  }
   if (!peer) return;
   const inPython = await compare(ours, () => peer.call<number>("add", { count }), rounds);
   report({

@@ -168,6 +168,7 @@ const ISNAN = operator("aten::isnan");
 const ISINF = operator("aten::isinf");
 const ISFINITE = operator("aten::isfinite");
 const EQUAL = operator("aten::equal");
+const IS_FLOATING_POINT = operator("aten::is_floating_point");
 const ALLCLOSE = operator("aten::allclose");
 const WHERE_SELF = operator("aten::where.self");
 const MASKED_FILL_TENSOR = operator("aten::masked_fill.Tensor");
@@ -1251,6 +1252,11 @@ export abstract class Operators {
   /** `aten::equal(Tensor self, Tensor other) -> bool` @category comparison and logic */
   equal(other: Tensor): boolean {
     return call(EQUAL, this.handle, other.handle);
+  }
+
+  /** `aten::is_floating_point(Tensor self) -> bool` @category comparison and logic */
+  isFloatingPoint(): boolean {
+    return call(IS_FLOATING_POINT, this.handle);
   }
 
   /** `aten::allclose(Tensor self, Tensor other, float rtol=1.0000000000000001e-05, float atol=1e-08, bool equal_nan=False) -> bool` @category comparison and logic */

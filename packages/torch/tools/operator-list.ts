@@ -78,6 +78,7 @@ isnan
 isinf
 isfinite
 equal
+is_floating_point
 allclose
 where.self
 masked_fill.Scalar masked_fill.Tensor
