@@ -305,6 +305,20 @@ describe("transfer", () => {
     network.dispose();
   });
 
+  test("a network of another preconditioning is refused, whoever wrote the file", () => {
+    const network = buildDenoiser({ ...ddpmpp, precond: "flow" });
+    const own = buildDenoiser({ ...ddpmpp, precond: "vp" });
+    const snapshot = join(folder, "vp.safetensors");
+    saveNetwork(snapshot, own, { ...ddpmpp, precond: "vp" }, {});
+    for (const path of [file("edm-snapshot.pkl"), snapshot]) {
+      const before = network.stateDict().get("model.map_layer0.weight")!.toFloat64Array();
+      expect(refusal(() => transferWeights(path, [network]), path)).toMatch(/--precond=(edm|vp), found --precond=flow/);
+      expect(network.stateDict().get("model.map_layer0.weight")!.toFloat64Array()).toEqual(before);
+    }
+    network.dispose();
+    own.dispose();
+  });
+
   test("a network of another size is refused, and nothing is copied", () => {
     const network = buildDenoiser({ ...ddpmpp, modelChannels: 8 });
     const before = network.stateDict().get("model.map_layer0.weight")!.toFloat64Array();

@@ -4,6 +4,7 @@ import type { PickleValue } from "@stf/torch";
 import { type Architecture, type PreconditioningName, preconditionings } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
 import { InputError, UsageError } from "../run/errors.js";
+import type { Checkpoint } from "./read.js";
 import type { NetworkFacts } from "./shapes.js";
 import { type Construction, describe } from "./stored-network.js";
 
@@ -114,6 +115,11 @@ function preconditioningOf(
   return facts.outChannels === 2 * facts.inChannels ? "iddpm" : undefined;
 }
 
+/** The preconditioning that a checkpoint names, if it names one. */
+export function namedPreconditioning({ precond, construction }: Checkpoint): string | undefined {
+  return precond ?? (construction && wrappers[construction.className]?.precond);
+}
+
 const isResolutions = (value: PickleValue | undefined): value is number[] =>
   Array.isArray(value) && value.every((size) => Number.isSafeInteger(size));
 
@@ -149,7 +155,7 @@ export function configOf(
     channelMult: facts.channelMult,
     numBlocks: facts.numBlocks,
     attnResolutions: isResolutions(attention) ? attention : facts.attnResolutions,
-    dropout: typeof dropout === "number" && dropout >= 0 && dropout <= 1 ? dropout : defaultDropout,
+    dropout: typeof dropout === "number" && dropout >= 0 && dropout < 1 ? dropout : defaultDropout,
     labelDim: facts.labelDim,
     augmentDim: facts.augmentDim,
   };

@@ -32,6 +32,8 @@ export interface Checkpoint {
   readonly construction?: Construction | undefined;
   /** Whether it is a network snapshot of this program. */
   readonly isSnapshot?: boolean;
+  /** The preconditioning that such a snapshot names. */
+  readonly precond?: string | undefined;
 }
 
 const names = {
@@ -104,13 +106,14 @@ function readTorch(path: string, which: Which): Checkpoint {
 }
 
 function readSafetensors(path: string): Checkpoint {
-  const { format } = readSafetensorsMetadata(path);
+  const { format, network } = readSafetensorsMetadata(path);
   if (format?.startsWith("stf-training-state")) {
     throw new InputError(`${path} is a training state: go on from it with --resume, or name a network-snapshot`);
   }
   const isSnapshot = format?.startsWith("stf-network") === true;
+  const precond = isSnapshot ? /"precond":"(\w+)"/.exec(network ?? "")?.[1] : undefined;
   const { tensors } = loadSafetensors(path);
-  return { format: isSnapshot ? "network snapshot" : "safetensors", tensors, skipped: [], isSnapshot };
+  return { format: isSnapshot ? "network snapshot" : "safetensors", tensors, skipped: [], isSnapshot, precond };
 }
 
 /**

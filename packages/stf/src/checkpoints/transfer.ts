@@ -1,6 +1,7 @@
 import { ShapeError } from "@stf/torch";
 import type { Denoiser } from "../networks/denoiser.js";
 import { InputError } from "../run/errors.js";
+import { namedPreconditioning } from "./config.js";
 import { checkWeights } from "./import.js";
 import { readCheckpoint } from "./read.js";
 import { withPublishedNames } from "./shapes.js";
@@ -21,8 +22,14 @@ export interface Transferred {
  * @throws InputError or FileFormatError naming the file, when it cannot be read or fits in no name, or in a shape
  */
 export function transferWeights(path: string, networks: readonly Denoiser[]): Transferred {
-  const { tensors } = readCheckpoint(path);
+  const checkpoint = readCheckpoint(path);
+  const { tensors } = checkpoint;
   try {
+    const named = namedPreconditioning(checkpoint);
+    const wanted = networks[0]?.preconditioning.name;
+    if (named !== undefined && named !== wanted) {
+      throw new InputError(`its network was trained with --precond=${named}, found --precond=${wanted}`);
+    }
     checkWeights(tensors);
     const given = withPublishedNames(tensors);
     const own = [...(networks[0]?.stateDict().keys() ?? [])];
@@ -37,7 +44,7 @@ export function transferWeights(path: string, networks: readonly Denoiser[]): Tr
   } catch (cause) {
     if (!(cause instanceof InputError || cause instanceof ShapeError)) throw cause;
     throw new InputError(
-      `--transfer=${path} must hold a network of this run's size: ${cause.message}; --arch, --cbase, --cres and --num-blocks set it`,
+      `--transfer=${path} must hold a network like this run's: ${cause.message}; --precond, --arch, --cbase, --cres and --num-blocks set it`,
       { cause },
     );
   } finally {
