@@ -15,8 +15,7 @@ function shown(field: Field<unknown>): string {
 export function addFields(command: Command, fields: Fields): Command {
   for (const [key, field] of Object.entries(fields)) {
     const value = field.isSwitch ? `[${field.placeholder}]` : `<${field.placeholder}>`;
-    const option = new Option(`${flagOf(key)} ${value}`, field.help + shown(field));
-    command.addOption(field.isSwitch ? option.preset("1") : option);
+    command.addOption(new Option(`${flagOf(key)} ${value}`, field.help + shown(field)));
   }
   return command;
 }

@@ -202,15 +202,19 @@ export function flagOf(key: string): string {
   return key.includes("_") ? `--${key}` : `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-/** The values of the options that were given as text. @throws UsageError for the first that makes no sense. */
+/**
+ * The values of the options that were given: as text, or as true, for a switch without a value.
+ *
+ * @throws UsageError for the first that makes no sense.
+ */
 export function parse<F extends Fields>(
   fields: F,
-  given: Readonly<Record<string, string | undefined>>,
+  given: Readonly<Record<string, string | true | undefined>>,
 ): Partial<Values<F>> {
   const entries = Object.entries(fields)
     .map(([key, field]) => [key, given[key], field] as const)
     .filter(([, text]) => text !== undefined)
-    .map(([key, text, field]) => [key, field.parse(text as string, flagOf(key))]);
+    .map(([key, text, field]) => [key, field.parse(String(text), flagOf(key))]);
   return Object.fromEntries(entries) as Partial<Values<F>>;
 }
 
