@@ -160,7 +160,11 @@ function checkTables(file: GoldenFile, preconditioning: Preconditioning): void {
 }
 
 function checkLevels(file: GoldenFile, levels: Float64Array): void {
-  file.compareAbsolute("noise levels", levels, file.numbers("u"), 0);
+  file.compareAbsolute("stored noise levels", levels, file.numbers("u"), 0);
+  const own = iddpmPreconditioning().levels as Float64Array;
+  const deviations = own.map((level, i) => level / ((file.numbers("u")[i] as number) || 1) - (levels[i] ? 1 : 0));
+  // The last bit of a sine, in which libraries differ, moves the smallest levels by so much.
+  file.compareAbsolute("own noise levels", deviations, new Float64Array(own.length), 5e-4);
   const sigma = file.numbers("grid.sigma");
   const indices = Array.from(sigma, (level) => nearestLevel(levels, level));
   file.compareAbsolute("nearest levels", indices, file.numbers("grid.exact_index"), 0);

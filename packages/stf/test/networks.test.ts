@@ -408,6 +408,17 @@ test("iDDPM doubles the channels of the output and stores its levels", () => {
   });
   const state = denoiser.stateDict();
   expect(state.get("u")!.shape).toEqual([1001]);
+  // The levels that count are the stored ones: another library's sine may have made them.
+  const stored = state.get("u")!.toFloat64Array();
+  expect(denoiser.preconditioning.levels).toEqual(stored);
+  denoiser.loadStateDict(new Map([["u", scope(() => state.get("u")!.mul(1.001))]]), { strict: false });
+  expect(
+    maxDeviation(
+      denoiser.preconditioning.levels!.map((u, i) => u - 1.001 * stored[i]!),
+      stored.map(() => 0),
+    ),
+  ).toBeLessThan(2e-3);
+  expect(denoiser.preconditioning.sigmaMax).toBeGreaterThan(stored[0]! * 1.0005);
   expect(state.get("model.dec.8x8_aux_conv.weight")!.shape).toEqual([2, 8, 3, 3]);
   scope(() => {
     expect(denoiser.forward(normals([2, 1, 8, 8], 1, "float32"), Float64Array.of(0.1, 3)).shape).toEqual([2, 1, 8, 8]);

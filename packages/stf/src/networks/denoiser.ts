@@ -13,11 +13,11 @@ const activationDtypes = { fp32: "float32", bf16: "bfloat16" } as const satisfie
  * Keys of the state dict start with `model.`, as in the published checkpoints.
  */
 export class Denoiser extends Module {
-  /** What turns the network into a denoiser. */
-  readonly preconditioning: Preconditioning;
   /** The dtype of the network's activations; float64 images are computed in float64 in any case. */
   readonly precision: Precision;
   private readonly network: Network;
+  private readonly initial: Preconditioning;
+  private readonly levels: Tensor | undefined;
 
   /** @param network - becomes a part, and is owned from now on */
   constructor(
@@ -27,11 +27,16 @@ export class Denoiser extends Module {
   ) {
     super();
     this.network = this.registerModule("model", network);
-    this.preconditioning = preconditioning;
+    this.initial = preconditioning;
     this.precision = precision;
-    // Stored by the published networks, so a part of the state dict.
     const { levels } = preconditioning;
-    if (levels) this.registerBuffer("u", tensor(levels, { dtype: "float32" }));
+    this.levels = levels && this.registerBuffer("u", tensor(levels, { dtype: "float32" }));
+  }
+
+  /** What turns the network into a denoiser. One that knows certain noise levels only knows those in its state dict. */
+  get preconditioning(): Preconditioning {
+    const { initial, levels } = this;
+    return levels && initial.withLevels ? initial.withLevels(levels.toFloat64Array()) : initial;
   }
 
   /** Number of classes that the network tells apart; 0 for an unconditional one. */
@@ -49,7 +54,8 @@ export class Denoiser extends Module {
   forward(x: Tensor, sigma: Float64Array, conditions: Conditions = {}): Tensor {
     return scope(() => {
       const { dtype, device } = x;
-      const coefficients = Array.from(sigma, (level) => this.preconditioning.coefficients(level));
+      const { preconditioning } = this;
+      const coefficients = Array.from(sigma, (level) => preconditioning.coefficients(level));
       const column = (name: keyof Coefficients): Tensor =>
         tensor(
           Float64Array.from(coefficients, (value) => value[name]),

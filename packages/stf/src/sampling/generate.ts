@@ -62,7 +62,7 @@ export function generateImages(
   { steps = 18, sigmaMin = 0.002, sigmaMax = 80, rho = 7, churn, classes, onStep }: GenerateOptions = {},
 ): Tensor {
   const levels = noiseLevels(denoiser, steps, { sigmaMin, sigmaMax, rho });
-  const { device } = denoiser;
+  const { device, preconditioning } = denoiser;
   const noise = new SeededNoise(seeds, device);
   const size = [shape.channels, shape.height, shape.width];
   try {
@@ -80,7 +80,7 @@ export function generateImages(
             : undefined;
         const x = heun.sample(denoiseWith(denoiser, { labels }), start, levels, {
           noise: (like) => noise.draw(size, like.dtype),
-          round: (sigma) => knownLevel(denoiser.preconditioning, sigma),
+          round: (sigma) => knownLevel(preconditioning, sigma),
           ...(churn && { churn }),
           ...(onStep && { onStep }),
         });

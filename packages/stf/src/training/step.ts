@@ -108,8 +108,9 @@ export function perturb(
 export function weightedError(state: TrainingState, batch: PerturbedBatch, target: Tensor): Tensor {
   return scope(() => {
     const { network } = state;
+    const { preconditioning } = network;
     const weights = tensor(
-      Float64Array.from(batch.sigma, (sigma) => network.preconditioning.lossWeight(sigma)),
+      Float64Array.from(batch.sigma, (sigma) => preconditioning.lossWeight(sigma)),
       { shape: [batch.sigma.length, 1, 1, 1], dtype: "float32", device: target.device },
     );
     const labels = batch.classes && network.labelDim > 0 ? oneHot(batch.classes, network.labelDim, target) : undefined;
