@@ -5,6 +5,7 @@ import { applyAugmentation } from "../augmentation/apply.js";
 import { drawAugmentation, drawTransform } from "../augmentation/parameters.js";
 import type { AugmentationSettings } from "../augmentation/settings.js";
 import type { Bank } from "../data/bank.js";
+import { drawPool } from "../data/order.js";
 import { VectorBank } from "../data/vector-bank.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
 import { augmentedTarget, type IsNeeded } from "../targets/augmented.js";
@@ -95,7 +96,10 @@ function independentTargets(
   indices: Int32Array,
 ): StepTargets {
   const random = new KeyedRandom(randomKey(seed, "references", first));
-  const others = othersThan(indices, Math.max(references, indices.length) - indices.length, bank.count, random);
+  // The sources come first; one that occurs twice, where an epoch ends, comes once.
+  const pool = drawPool(indices, Math.max(references, indices.length), bank.count, random);
+  const different = new Set(indices).size;
+  const others = pool.subarray(different, different + Math.max(references - indices.length, 0));
   const { shape } = bank;
   const samples = Array.from(indices, (_, i) => first + i);
   const sources = drawAugmentation(augmentation, shape, seed, samples);
@@ -105,7 +109,7 @@ function independentTargets(
       bank.toValues(bank.rows(items)).view([items.length, shape.channels, shape.height, shape.width]),
       parameters,
     );
-  const pool = noGrad(() =>
+  const values = noGrad(() =>
     keep(
       scope(() => {
         const parts = [transformed(indices, sources), transformed(others, { ...sources, transforms })];
@@ -115,7 +119,7 @@ function independentTargets(
       }),
     ),
   );
-  const shared = new VectorBank(bank.name, pool, { shape });
+  const shared = new VectorBank(bank.name, values, { shape });
   // Items of the shared bank are known by their positions in it.
   const positions = Int32Array.from({ length: shared.count }, (_, position) => position);
   const set: ReferenceSet = { bank: shared, pool: positions, size: Math.min(references, shared.count) };
@@ -129,11 +133,4 @@ function independentTargets(
     },
     [Symbol.dispose]: () => shared.dispose(),
   };
-}
-
-/** `count` different items that are no sources, in random order; fewer when there are not so many. */
-function othersThan(sources: Int32Array, count: number, total: number, random: KeyedRandom): Int32Array {
-  const taken = new Set(sources);
-  const left = random.permutation(total).filter((item) => !taken.has(item));
-  return left.subarray(0, Math.max(count, 0));
 }
