@@ -16,7 +16,6 @@ const flat = (numbers: Numbers): ArrayLike<number> =>
   "toFloat64Array" in numbers ? numbers.toFloat64Array() : numbers;
 
 export class GoldenFile {
-  readonly path: string;
   readonly name: string;
   readonly comparisons: Comparison[] = [];
   readonly #content: SafetensorsContent;
@@ -24,7 +23,6 @@ export class GoldenFile {
 
   /** @param name - what the file is called in the report */
   constructor(path: string, name = basename(path)) {
-    this.path = path;
     this.name = name;
     this.#content = loadSafetensors(path);
   }

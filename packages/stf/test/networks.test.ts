@@ -7,19 +7,19 @@ import { Denoiser } from "../src/networks/denoiser.js";
 import { DhariwalUNet } from "../src/networks/dhariwal-unet.js";
 import { PositionalEmbedding } from "../src/networks/embedding.js";
 import { Mlp } from "../src/networks/mlp.js";
-import { oneHot } from "../src/networks/network.js";
+import { type Network, oneHot } from "../src/networks/network.js";
 import { edmPreconditioning, vePreconditioning } from "../src/networks/precondition.js";
 import { Resample, ResamplingConv2d } from "../src/networks/resample.js";
 import { SongUNet } from "../src/networks/song-unet.js";
 import { type BlockStyle, groupsFor, UNetBlock } from "../src/networks/unet-block.js";
 import { UsageError } from "../src/run/errors.js";
 import {
-  ddpmpp,
   golden,
   goldenNumbers,
   maxDeviation,
   ncsnpp,
   normals,
+  publishedDdpmpp,
   relativeDeviation,
   sameBits,
   stripPrefix,
@@ -28,20 +28,7 @@ import {
 
 describe("a DDPM++ network gives the published numbers", () => {
   const file = golden("edm-ddpmpp");
-  const network = new SongUNet({
-    resolution: 16,
-    inChannels: 3,
-    outChannels: 3,
-    augmentDim: 9,
-    modelChannels: 16,
-    channelMult: [1, 2],
-    numBlocks: 1,
-    attnResolutions: [16],
-    dropout: 0.13,
-    ...ddpmpp,
-  });
-  const denoiser = new Denoiser(network, edmPreconditioning()).eval();
-  denoiser.loadStateDict(new Map([...file.tensors].filter(([name]) => name.startsWith("model."))));
+  const denoiser = publishedDdpmpp(file);
   const x = file.tensors.get("x")!;
   const sigma = goldenNumbers(file, "sigma");
   const augmentLabels = file.tensors.get("augment_labels")!;
@@ -99,7 +86,7 @@ describe("a DDPM++ network gives the published numbers", () => {
   });
 
   test("bfloat16 activations are close, and the output is float32", () => {
-    const half = new Denoiser(network, edmPreconditioning(), { precision: "bf16" }).eval();
+    const half = publishedDdpmpp(file, "bf16");
     scope(() => {
       const output = half.forward(x, sigma, { augmentLabels });
       expect(output.dtype).toBe("float32");
@@ -107,6 +94,7 @@ describe("a DDPM++ network gives the published numbers", () => {
       expect(deviation, `deviation ${deviation}`).toBeLessThan(3e-2);
       expect(deviation).toBeGreaterThan(1e-4);
     });
+    half.dispose();
   });
 
   test("dropout acts in training only, and follows the seed", () => {
@@ -258,6 +246,23 @@ function parameterGroups(module: Module, depth: number): Map<string, Tensor[]> {
   return groups;
 }
 
+/** Checks the derivatives of a network with three classes and four augmentation labels for all inputs and parameters. */
+function checkNetwork(network: Network & Module, shape: readonly number[], seed: number): void {
+  randomizeInFloat64(network, seed);
+  const x = normals(shape, 3).requiresGrad_();
+  const noise = normals([2], 4).requiresGrad_();
+  const labels = normals([2, 3], 5).requiresGrad_();
+  const augmentLabels = normals([2, 4], 6).requiresGrad_();
+  expect(network.forward(x, noise, { labels, augmentLabels }).shape).toEqual(shape);
+  const inputs = { x: [x], noise: [noise], labels: [labels], augmentLabels: [augmentLabels] };
+  checkDirections(
+    () => network.forward(x, noise, { labels, augmentLabels }),
+    new Map([...Object.entries(inputs), ...parameterGroups(network, 2)]),
+  );
+  for (const leaf of [x, noise, labels, augmentLabels]) leaf.dispose();
+  network.dispose();
+}
+
 describe("gradients agree with finite differences", () => {
   const styles = { adaptive: adaptiveStyle, additive: additiveStyle };
   const cases = (["adaptive", "additive"] as const).flatMap((kind) =>
@@ -303,19 +308,7 @@ describe("gradients agree with finite differences", () => {
       resampleFilter: [1, 3, 3, 1],
       ...kinds,
     });
-    randomizeInFloat64(network, 70);
-    const x = normals([2, 2, 8, 8], 3).requiresGrad_();
-    const noise = normals([2], 4).requiresGrad_();
-    const labels = normals([2, 3], 5).requiresGrad_();
-    const augmentLabels = normals([2, 4], 6).requiresGrad_();
-    expect(network.forward(x, noise, { labels, augmentLabels }).shape).toEqual([2, 2, 8, 8]);
-    const inputs = { x: [x], noise: [noise], labels: [labels], augmentLabels: [augmentLabels] };
-    checkDirections(
-      () => network.forward(x, noise, { labels, augmentLabels }),
-      new Map([...Object.entries(inputs), ...parameterGroups(network, 2)]),
-    );
-    for (const leaf of [x, noise, labels, augmentLabels]) leaf.dispose();
-    network.dispose();
+    checkNetwork(network, [2, 2, 8, 8], 70);
   });
 });
 
@@ -335,19 +328,7 @@ test.each(["adm", "mlp"] as const)("gradients of %s agree with finite difference
           dropout: 0,
           ...shared,
         });
-  randomizeInFloat64(network, 170);
-  const size = arch === "mlp" ? 2 : 4;
-  const x = normals([2, 2, size, size], 3).requiresGrad_();
-  const noise = normals([2], 4).requiresGrad_();
-  const labels = normals([2, 3], 5).requiresGrad_();
-  const augmentLabels = normals([2, 4], 6).requiresGrad_();
-  const inputs = { x: [x], noise: [noise], labels: [labels], augmentLabels: [augmentLabels] };
-  checkDirections(
-    () => network.forward(x, noise, { labels, augmentLabels }),
-    new Map([...Object.entries(inputs), ...parameterGroups(network, 2)]),
-  );
-  for (const leaf of [x, noise, labels, augmentLabels]) leaf.dispose();
-  network.dispose();
+  checkNetwork(network, arch === "mlp" ? [2, 2, 2, 2] : [2, 2, 4, 4], 170);
 });
 
 describe("adm", () => {

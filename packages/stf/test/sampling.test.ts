@@ -19,6 +19,7 @@ import {
   maxDeviation,
   meanAndError,
   normals,
+  publishedDdpmpp,
   relativeDeviation,
   sameBits,
   tensorsLeft,
@@ -212,18 +213,7 @@ describe("churn", () => {
 describe("EDM's sampler gives the published images", () => {
   const weights = golden("edm-ddpmpp");
   const file = golden("edm-sampler");
-  const network = new SongUNet({
-    resolution: 16,
-    inChannels: 3,
-    outChannels: 3,
-    augmentDim: 9,
-    modelChannels: 16,
-    channelMult: [1, 2],
-    numBlocks: 1,
-    attnResolutions: [16],
-  });
-  const denoiser = new Denoiser(network, edmPreconditioning()).eval();
-  denoiser.loadStateDict(new Map([...weights.tensors].filter(([name]) => name.startsWith("model."))));
+  const denoiser = publishedDdpmpp(weights);
   afterAll(() => denoiser.dispose());
 
   const runs = [

@@ -16,6 +16,9 @@ import {
 } from "@stf/torch";
 import type { ImageShape } from "../src/data/bank.js";
 import { ImageBank, normalize } from "../src/data/image-bank.js";
+import { Denoiser, type Precision } from "../src/networks/denoiser.js";
+import { edmPreconditioning } from "../src/networks/precondition.js";
+import { SongUNet } from "../src/networks/song-unet.js";
 import type { PerturbedBatch } from "../src/targets/target.js";
 
 // Test files run side by side; more threads than processors make small operators wait for each other.
@@ -218,3 +221,22 @@ export const ncsnpp = {
   channelMultNoise: 2,
   resampleFilter: [1, 3, 3, 1],
 } as const;
+
+/** The denoiser of the file "edm-ddpmpp", with its weights. */
+export function publishedDdpmpp({ tensors }: SafetensorsContent, precision: Precision = "fp32"): Denoiser {
+  const network = new SongUNet({
+    resolution: 16,
+    inChannels: 3,
+    outChannels: 3,
+    augmentDim: 9,
+    modelChannels: 16,
+    channelMult: [1, 2],
+    numBlocks: 1,
+    attnResolutions: [16],
+    dropout: 0.13,
+    ...ddpmpp,
+  });
+  const denoiser = new Denoiser(network, edmPreconditioning(), { precision }).eval();
+  denoiser.loadStateDict(new Map([...tensors].filter(([name]) => name.startsWith("model."))));
+  return denoiser;
+}

@@ -2,7 +2,7 @@
 
 import { Generator } from "@stf/torch";
 import { augmentDim } from "../augmentation/labels.js";
-import { augmentationSettings } from "../augmentation/settings.js";
+import { type AugmentationSettings, augmentationSettings } from "../augmentation/settings.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { classCount } from "../data/labels.js";
 import { DataOrder } from "../data/order.js";
@@ -23,8 +23,13 @@ import type { TrainOptions } from "./train-options.js";
 /** Options with nothing left open. */
 export type ResolvedOptions = TrainOptions & { readonly seed: number; readonly data: string };
 
+/** The transforms of the training images; undefined for none. */
+const augmentationOf = ({ augment }: TrainOptions): AugmentationSettings | undefined =>
+  augment > 0 ? augmentationSettings({ probability: augment }) : undefined;
+
 export function networkConfig(options: TrainOptions, bank: ImageBank): NetworkConfig {
   const size = defaultSizes[options.arch];
+  const augmentation = augmentationOf(options);
   return {
     arch: options.arch,
     precond: options.precond,
@@ -35,7 +40,7 @@ export function networkConfig(options: TrainOptions, bank: ImageBank): NetworkCo
     attnResolutions: options.attn ?? size.attnResolutions,
     dropout: options.dropout,
     labelDim: options.cond ? classCount(bank) : 0,
-    augmentDim: options.augment > 0 ? augmentDim(augmentationSettings({ probability: options.augment })) : 0,
+    augmentDim: augmentation ? augmentDim(augmentation) : 0,
   };
 }
 
@@ -136,7 +141,7 @@ export function trainingSettings(options: ResolvedOptions, distances?: Float64Ar
     target: options.stf ? stableFieldTarget() : denoisingTarget,
     references: options.stf ? options.rbatch : 1,
     isNeeded: targetWindow(options, distances),
-    augmentation: options.augment > 0 ? augmentationSettings({ probability: options.augment }) : undefined,
+    augmentation: augmentationOf(options),
     referenceAugmentation: options.stfAugment,
     warpedReferences: options.rbatchAugment,
   };

@@ -4,7 +4,7 @@ import type { ImageShape } from "../data/bank.js";
 import { UsageError } from "../run/errors.js";
 import type { Architecture, NetworkSize, PreconditioningName } from "./architectures.js";
 import { Denoiser, type Precision } from "./denoiser.js";
-import { CHANNELS_PER_HEAD, DhariwalUNet } from "./dhariwal-unet.js";
+import { CHANNELS_PER_HEAD, DhariwalUNet, headsFor } from "./dhariwal-unet.js";
 import { Mlp } from "./mlp.js";
 import type { Network } from "./network.js";
 import {
@@ -17,6 +17,7 @@ import {
   vpPreconditioning,
 } from "./precondition.js";
 import { SongUNet, type SongUNetOptions } from "./song-unet.js";
+import { unetLevels } from "./unet-block.js";
 
 /** A network's shape, as stored in its checkpoint. */
 export interface NetworkConfig extends NetworkSize {
@@ -75,18 +76,17 @@ function checkResolution({ height, width }: ImageShape, levels: number): void {
 }
 
 /** @throws UsageError when the channels of a resolution with attention do not divide into its heads. */
-function checkHeads({ shape, modelChannels, channelMult, attnResolutions }: NetworkConfig): void {
-  channelMult.forEach((multiple, level) => {
-    const isDeepest = level === channelMult.length - 1;
-    if (!isDeepest && !attnResolutions.includes(shape.height >> level)) return;
-    const channels = modelChannels * multiple;
-    const heads = Math.floor(channels / CHANNELS_PER_HEAD);
+function checkHeads({ shape, ...sizes }: NetworkConfig): void {
+  const levels = unetLevels({ resolution: shape.height, ...sizes });
+  for (const { level, channels, size, attends } of levels) {
+    const isDeepest = level === levels.length - 1;
+    const heads = attends || isDeepest ? headsFor(channels) : 0;
     if (heads > 0 && channels % heads !== 0) {
       throw new UsageError(
-        `adm needs channels that divide into a head for every ${CHANNELS_PER_HEAD}; ${channels} at ${shape.height >> level}x${shape.height >> level} do not: give a --cbase divisible by ${CHANNELS_PER_HEAD}`,
+        `adm needs channels that divide into a head for every ${CHANNELS_PER_HEAD}; ${channels} at ${size} do not: give a --cbase divisible by ${CHANNELS_PER_HEAD}`,
       );
     }
-  });
+  }
 }
 
 function buildNetwork(config: NetworkConfig): Network {

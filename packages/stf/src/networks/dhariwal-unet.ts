@@ -15,10 +15,20 @@ import {
 import { PositionalEmbedding } from "./embedding.js";
 import type { Conditions, Network } from "./network.js";
 import { ResamplingConv2d } from "./resample.js";
-import { type BlockStyle, groupsFor, type Initializers, UNetBlock, type UNetOptions } from "./unet-block.js";
+import {
+  type BlockStyle,
+  groupsFor,
+  type Initializers,
+  UNetBlock,
+  type UNetOptions,
+  unetLevels,
+} from "./unet-block.js";
 
 /** Attention has one head for so many channels. */
 export const CHANNELS_PER_HEAD = 64;
+
+/** Heads of an attending block; 0 where there are too few channels for one. */
+export const headsFor = (channels: number): number => Math.floor(channels / CHANNELS_PER_HEAD);
 
 /** Zeros for which random numbers are drawn all the same, so that a seed gives the published initial weights. */
 const drawnZeros = kaimingUniform(0);
@@ -93,14 +103,7 @@ export class DhariwalUNet extends Module implements Network {
       this.mapLabel = this.registerModule("map_label", map);
     }
 
-    const levels = channelMult.map((multiple, level) => ({
-      level,
-      channels: modelChannels * multiple,
-      size: `${resolution >> level}x${resolution >> level}`,
-      attends: attnResolutions.includes(resolution >> level),
-    }));
-    const headsOf = (channels: number, attends: boolean): number =>
-      attends ? Math.floor(channels / CHANNELS_PER_HEAD) : 0;
+    const levels = unetLevels({ resolution, modelChannels, channelMult, attnResolutions });
 
     const enc = this.registerModule("enc", new ModuleDict());
     const encoder: UNetBlock[] = [];
@@ -115,7 +118,7 @@ export class DhariwalUNet extends Module implements Network {
     for (const { level, channels: width, size, attends } of levels) {
       if (level > 0) addToEncoder(`${size}_down`, new UNetBlock(channels, channels, style, { resampling: "down" }));
       for (let i = 0; i < numBlocks; i++) {
-        const block = new UNetBlock(channels, width, style, { heads: headsOf(width, attends) });
+        const block = new UNetBlock(channels, width, style, { heads: attends ? headsFor(width) : 0 });
         addToEncoder(`${size}_block${i}`, block);
       }
     }
@@ -129,7 +132,7 @@ export class DhariwalUNet extends Module implements Network {
     };
     for (const { level, channels: width, size, attends } of [...levels].reverse()) {
       if (level === levels.length - 1) {
-        const attending = new UNetBlock(channels, channels, style, { heads: headsOf(channels, true) });
+        const attending = new UNetBlock(channels, channels, style, { heads: headsFor(channels) });
         addToDecoder(`${size}_in0`, attending, false);
         addToDecoder(`${size}_in1`, new UNetBlock(channels, channels, style), false);
       } else {
@@ -137,7 +140,7 @@ export class DhariwalUNet extends Module implements Network {
       }
       for (let i = 0; i <= numBlocks; i++) {
         const inputs = channels + (skips.pop() ?? 0);
-        const block = new UNetBlock(inputs, width, style, { heads: headsOf(width, attends) });
+        const block = new UNetBlock(inputs, width, style, { heads: attends ? headsFor(width) : 0 });
         addToDecoder(`${size}_block${i}`, block, true);
       }
     }

@@ -17,7 +17,14 @@ import {
 import { FourierEmbedding, PositionalEmbedding } from "./embedding.js";
 import type { Conditions, Network } from "./network.js";
 import { Resample, ResamplingConv2d } from "./resample.js";
-import { type BlockStyle, groupsFor, type Initializers, UNetBlock, type UNetOptions } from "./unet-block.js";
+import {
+  type BlockStyle,
+  groupsFor,
+  type Initializers,
+  UNetBlock,
+  type UNetOptions,
+  unetLevels,
+} from "./unet-block.js";
 
 /** The shape of a {@link SongUNet}. */
 export interface SongUNetOptions extends UNetOptions {
@@ -132,12 +139,7 @@ export class SongUNet extends Module implements Network {
     this.mapLayer0 = this.registerModule("map_layer0", new Linear(noiseChannels, embeddingChannels, inits));
     this.mapLayer1 = this.registerModule("map_layer1", new Linear(embeddingChannels, embeddingChannels, inits));
 
-    const levels = channelMult.map((multiple, level) => ({
-      level,
-      channels: modelChannels * multiple,
-      size: `${resolution >> level}x${resolution >> level}`,
-      attends: attnResolutions.includes(resolution >> level),
-    }));
+    const levels = unetLevels({ resolution, modelChannels, channelMult, attnResolutions });
 
     const enc = this.registerModule("enc", new ModuleDict());
     const encoder: EncoderStep[] = [];

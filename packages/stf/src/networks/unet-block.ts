@@ -71,6 +71,33 @@ export interface BlockOptions {
   heads?: number;
 }
 
+/** One resolution of a U-Net. */
+export interface UNetLevel {
+  /** 0 for the full resolution. */
+  readonly level: number;
+  /** Width of its blocks. */
+  readonly channels: number;
+  /** Height and width as they stand in state-dict keys, such as "16x16". */
+  readonly size: string;
+  /** Whether its blocks attend. */
+  readonly attends: boolean;
+}
+
+/** The resolutions of a U-Net, the full one first. */
+export function unetLevels({
+  resolution,
+  modelChannels,
+  channelMult,
+  attnResolutions,
+}: Required<Pick<UNetOptions, "resolution" | "modelChannels" | "channelMult" | "attnResolutions">>): UNetLevel[] {
+  return channelMult.map((multiple, level) => ({
+    level,
+    channels: modelChannels * multiple,
+    size: `${resolution >> level}x${resolution >> level}`,
+    attends: attnResolutions.includes(resolution >> level),
+  }));
+}
+
 /** At most 32 groups of at least 4 channels. */
 export function groupsFor(channels: number): number {
   return Math.min(32, Math.floor(channels / 4));

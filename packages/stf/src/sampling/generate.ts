@@ -33,7 +33,7 @@ function knownLevel({ levels }: Preconditioning, sigma: number): number {
 
 /** EDM's schedule inside the range of the network, on the levels that it knows when it knows only some. */
 function noiseLevels(
-  { preconditioning }: Denoiser,
+  preconditioning: Preconditioning,
   steps: number,
   { sigmaMin, sigmaMax, rho }: Required<KarrasOptions>,
 ): number[] {
@@ -61,8 +61,8 @@ export function generateImages(
   seeds: readonly number[],
   { steps = 18, sigmaMin = 0.002, sigmaMax = 80, rho = 7, churn, classes, onStep }: GenerateOptions = {},
 ): Tensor {
-  const levels = noiseLevels(denoiser, steps, { sigmaMin, sigmaMax, rho });
   const { device, preconditioning } = denoiser;
+  const levels = noiseLevels(preconditioning, steps, { sigmaMin, sigmaMax, rho });
   const noise = new SeededNoise(seeds, device);
   const size = [shape.channels, shape.height, shape.width];
   try {

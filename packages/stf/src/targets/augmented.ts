@@ -7,9 +7,9 @@
  * smaller number of references is put through the sample's own transform.
  */
 
-import { cat, type Device, noGrad, scope, type Tensor, tensor, zeros } from "@stf/torch";
+import { cat, noGrad, scope, type Tensor, tensor, zeros } from "@stf/torch";
 import { flipsOf, isFlipOnly, transformWith } from "../augmentation/apply.js";
-import { bySamples, inOrder, membersFor, type References, targetFrom } from "./references.js";
+import { bySamples, inOrder, membersFor, positionsOf, type References, targetFrom } from "./references.js";
 import { type PerturbedBatch, type ReferenceSet, selectSamples, type Target } from "./target.js";
 
 /** The references of a step, for the two kinds of samples. */
@@ -35,39 +35,47 @@ export function augmentedTarget(
   { plain, warped }: StepReferences,
   isNeeded: IsNeeded = () => true,
 ): Tensor {
-  const { augmentation } = batch;
-  const rows = Array.from(batch.indices, (source, row) => {
+  const { augmentation, indices, sigma } = batch;
+  const targets = {
+    source: (part: PerturbedBatch) => part.source.detach(),
+    flipped: (part: PerturbedBatch) => flippedTarget(target, part, plain),
+    warped: (part: PerturbedBatch) => warpedTarget(part, warped),
+  };
+  const kinds = Array.from(indices, (source, row): keyof typeof targets => {
     const isWarped = augmentation !== undefined && !isFlipOnly(augmentation, row);
-    if (!isNeeded(source, batch.sigma[row] as number, isWarped)) return "source";
+    if (!isNeeded(source, sigma[row] as number, isWarped)) return "source";
     return isWarped ? "warped" : "flipped";
   });
-  const rowsOf = (kind: string): number[] => rows.flatMap((found, row) => (found === kind ? [row] : []));
-  return bySamples(batch, [
-    { rows: rowsOf("source"), target: (part) => part.source.detach() },
-    { rows: rowsOf("flipped"), target: (part) => flippedTarget(target, part, plain) },
-    { rows: rowsOf("warped"), target: (part) => warpedTarget(part, warped) },
-  ]);
+  return bySamples(
+    batch,
+    Array.from(positionsOf(kinds), ([kind, rows]) => ({ rows, target: targets[kind] })),
+  );
 }
 
-/** For each row, the row of `count` x 4 flipped copies that it is to be taken from: which of the four flips it wants. */
-function flipChoices({ augmentation, indices }: PerturbedBatch): Int32Array {
-  return Int32Array.from(indices, (_, row) => {
-    const { horizontal, vertical } = augmentation ? flipsOf(augmentation, row) : { horizontal: false, vertical: false };
+/** The axes of `[B, C, H, W]` along which an image is reversed: none, the width, the height, or both. */
+const flippedAxes = [[], [3], [2], [2, 3]];
+
+/** Which of these each image was, `[B]`. */
+function flipChoices({ augmentation, indices }: PerturbedBatch): number[] {
+  return Array.from(indices, (_, row) => {
+    if (!augmentation) return 0;
+    const { horizontal, vertical } = flipsOf(augmentation, row);
     return 2 * Number(vertical) + Number(horizontal);
   });
 }
 
 /** Flips each image as its choice says; doing it twice gives the images back. */
-function flipEach(images: Tensor, choices: Int32Array, device: Device): Tensor {
+function flipEach(images: Tensor, choices: readonly number[]): Tensor {
   return scope(() => {
-    const axes = [[], [3], [2], [2, 3]];
-    const rows = Array.from(choices, (_, row) => row);
-    const groups = axes.map((_, choice) => rows.filter((row) => choices[row] === choice));
-    const parts = groups.map((group, choice) => {
-      const chosen = images.indexSelect(0, tensor(Int32Array.from(group), { device }));
-      return choice === 0 ? chosen : chosen.flip(axes[choice] as number[]);
+    const groups = [...positionsOf(choices)];
+    const parts = groups.map(([choice, rows]) => {
+      const chosen = images.indexSelect(0, tensor(Int32Array.from(rows), { device: images.device }));
+      return choice === 0 ? chosen : chosen.flip(flippedAxes[choice] as number[]);
     });
-    return inOrder(groups, parts);
+    return inOrder(
+      groups.map(([, rows]) => rows),
+      parts,
+    );
   });
 }
 
@@ -75,7 +83,7 @@ function flippedTarget(target: Target, batch: PerturbedBatch, references: Refere
   const choices = flipChoices(batch);
   if (choices.every((choice) => choice === 0)) return targetFrom(target, batch, references);
   return scope(() => {
-    const flip = (images: Tensor): Tensor => flipEach(images, choices, images.device);
+    const flip = (images: Tensor): Tensor => flipEach(images, choices);
     const unflipped: PerturbedBatch = {
       ...batch,
       source: flip(batch.source),

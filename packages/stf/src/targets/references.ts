@@ -12,15 +12,23 @@ export type References = (source: number) => ReferenceSet;
 /** The items of each class, ascending. */
 export type ClassMembers = ReadonlyMap<number, Int32Array>;
 
+/** The positions of equal keys, in ascending order. */
+export function positionsOf<K>(keys: Iterable<K>): Map<K, number[]> {
+  const positions = new Map<K, number[]>();
+  let position = 0;
+  for (const key of keys) {
+    const list = positions.get(key);
+    if (list) list.push(position);
+    else positions.set(key, [position]);
+    position++;
+  }
+  return positions;
+}
+
 /** Sorts items by class. `labels` holds the class of each item. */
 export function classMembers(labels: Int32Array): ClassMembers {
-  const members = new Map<number, number[]>();
-  labels.forEach((label, item) => {
-    const list = members.get(label);
-    if (list) list.push(item);
-    else members.set(label, [item]);
-  });
-  return new Map([...members].sort(([a], [b]) => a - b).map(([label, items]) => [label, Int32Array.from(items)]));
+  const members = [...positionsOf(labels)].sort(([a], [b]) => a - b);
+  return new Map(members.map(([label, items]) => [label, Int32Array.from(items)]));
 }
 
 /** How {@link drawReferences} chooses. */
@@ -71,13 +79,7 @@ export function drawReferences(
 
 /** The target of every sample against its own references, float32 `[B, C, H, W]`. */
 export function targetFrom(target: Target, batch: PerturbedBatch, references: References): Tensor {
-  const groups = new Map<ReferenceSet, number[]>();
-  batch.indices.forEach((source, row) => {
-    const set = references(source);
-    const rows = groups.get(set);
-    if (rows) rows.push(row);
-    else groups.set(set, [row]);
-  });
+  const groups = positionsOf(Array.from(batch.indices, references));
   return bySamples(
     batch,
     [...groups].map(([set, rows]) => ({ rows, target: (part) => target(part, set) })),
@@ -90,18 +92,16 @@ export interface SampleGroup {
   readonly target: (part: PerturbedBatch) => Tensor;
 }
 
-/** Puts together the targets of groups that share out the rows of a batch. */
+/** Puts together the targets of groups, none of them empty, that share out the rows of a batch. */
 export function bySamples(batch: PerturbedBatch, groups: readonly SampleGroup[]): Tensor {
-  const filled = groups.filter(({ rows }) => rows.length > 0);
-  const [first] = filled;
-  if (filled.length === 1 && first) return first.target(batch);
-  return scope(() => {
-    const targets = filled.map(({ rows, target }) => target(selectSamples(batch, rows)));
-    return inOrder(
-      filled.map(({ rows }) => rows),
-      targets,
-    );
-  });
+  const [first] = groups;
+  if (groups.length === 1 && first) return first.target(batch);
+  return scope(() =>
+    inOrder(
+      groups.map(({ rows }) => rows),
+      groups.map(({ rows, target }) => target(selectSamples(batch, rows))),
+    ),
+  );
 }
 
 /** Puts the rows of several tensors in one: row i of `parts[k]` becomes row `rows[k][i]`. */

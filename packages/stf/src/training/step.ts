@@ -96,10 +96,12 @@ export function perturb(
     );
     const levels = tensor(sigma, { shape: [samples.length, 1, 1, 1], dtype: "float32", device });
     const classes = bank.labels && indices.map((index) => bank.labels?.[index] ?? 0);
-    samples.forEach((sample, i) => {
-      const random = new KeyedRandom(randomKey(seed, "labelDropout", sample));
-      if (classes && random.uniform() < labelDropout) classes[i] = NO_CLASS;
-    });
+    if (classes && labelDropout > 0) {
+      samples.forEach((sample, i) => {
+        const random = new KeyedRandom(randomKey(seed, "labelDropout", sample));
+        if (random.uniform() < labelDropout) classes[i] = NO_CLASS;
+      });
+    }
     return { indices, source, noise, sigma, perturbed: source.addcmul(noise, levels), classes, augmentation };
   });
 }
