@@ -87,6 +87,8 @@ NAPI_MODULE_INIT() {
       {"setThreads", setThreads},
       {"catchInterrupts", catchInterrupts},
       {"interrupts", interrupts},
+      {"startProfile", startProfile},
+      {"stopProfile", stopProfile},
   };
   for (const auto& entry : functions) {
     napi_value function;

@@ -60,5 +60,8 @@ napi_value environment(napi_env, napi_callback_info);
 napi_value setThreads(napi_env, napi_callback_info);
 napi_value catchInterrupts(napi_env, napi_callback_info);
 napi_value interrupts(napi_env, napi_callback_info);
+// profile.cc
+napi_value startProfile(napi_env, napi_callback_info);
+napi_value stopProfile(napi_env, napi_callback_info);
 
 }  // namespace addon

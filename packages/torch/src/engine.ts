@@ -122,3 +122,30 @@ export function catchInterrupts(enabled: boolean): void {
 export function interruptCount(): number {
   return native.interrupts();
 }
+
+/** What an operator cost while {@link profileOperators} watched. */
+export interface OperatorCost {
+  /** Such as "aten::add", or the name of a step of the backward pass. */
+  readonly name: string;
+  /** How often it ran. */
+  readonly calls: number;
+  /** Seconds in all, without those of the operators that it called itself. */
+  readonly seconds: number;
+}
+
+/**
+ * Runs `body` and measures every operator in it, the dearest first. Backward passes are included. The measuring itself
+ * costs about a microsecond a call. On a GPU it sees how long operators take to be asked for, not how long they run.
+ *
+ * @throws TorchError inside another profile.
+ */
+export function profileOperators(body: () => void): OperatorCost[] {
+  native.startProfile();
+  let rows: ReturnType<typeof native.stopProfile> = [];
+  try {
+    body();
+  } finally {
+    rows = native.stopProfile();
+  }
+  return rows.map(([name, calls, seconds]) => ({ name, calls, seconds })).sort((a, b) => b.seconds - a.seconds);
+}

@@ -79,6 +79,8 @@ export interface Native {
   setThreads(count: number): void;
   catchInterrupts(enabled: boolean): void;
   interrupts(): number;
+  startProfile(): void;
+  stopProfile(): [name: string, calls: number, seconds: number][];
 }
 
 /** The operator, the number of arguments, and the arguments of `callNumbers`; then its result. */

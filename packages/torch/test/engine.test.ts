@@ -8,6 +8,7 @@ import {
   interruptCount,
   ones,
   operatorSchemas,
+  profileOperators,
   scope,
   setThreads,
 } from "@stf/torch";
@@ -68,4 +69,23 @@ test("a second thread is refused: the tables of tensors are not locked", async (
   const [error] = (await once(worker, "error")) as [Error];
   expect(error.message).toMatch(/another thread/);
   expect(scope(() => ones([3]).sum().item())).toBe(3);
+});
+
+test("a profile counts each operator once, in forward and backward passes, and without those it calls", () => {
+  using x = ones([4, 4]).requiresGrad_();
+  const profile = (): ReturnType<typeof profileOperators> =>
+    profileOperators(() => scope(() => x.softmax(0).softmax(1).sum().backward()));
+  const start = performance.now();
+  const costs = profile();
+  const elapsed = (performance.now() - start) / 1000;
+  const callsOf = (name: string): number | undefined => costs.find((cost) => cost.name === name)?.calls;
+  expect([callsOf("aten::softmax"), callsOf("aten::_softmax"), callsOf("aten::_softmax_backward_data")]).toEqual([
+    2, 2, 2,
+  ]);
+  // Own seconds add up to no more than the time that passed.
+  expect(costs.reduce((sum, { seconds }) => sum + seconds, 0)).toBeLessThan(elapsed);
+  expect(costs.map(({ seconds }) => seconds)).toEqual(costs.map(({ seconds }) => seconds).sort((a, b) => b - a));
+  // Profiles do not nest, and a failure inside ends one.
+  expect(() => profileOperators(() => void profile())).toThrow(/being taken/);
+  expect(callsOf("aten::softmax")).toBe(profile().find(({ name }) => name === "aten::softmax")?.calls);
 });

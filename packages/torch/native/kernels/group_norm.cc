@@ -9,25 +9,13 @@
 #include <torch/library.h>
 
 #include "group_norm_loops.h"
+#include "instruction_set.h"
 
 namespace addon {
 namespace {
 
-#if defined(__x86_64__)
-GroupNormKernels choose() {
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
-    return avx512::groupNormKernels();
-  }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::groupNormKernels();
-  return baseline::groupNormKernels();
-}
-#else
-GroupNormKernels choose() { return baseline::groupNormKernels(); }
-#endif
-
 const GroupNormKernels& kernels() {
-  static const GroupNormKernels chosen = choose();
+  static const GroupNormKernels chosen = FOR_THIS_PROCESSOR(groupNormKernels);
   return chosen;
 }
 
