@@ -1,7 +1,7 @@
 /** The GroupNorm layer, whose channels_last path is a loop of the addon, against libtorch's operators in float64. */
 
-import { GroupNorm, grad, groupNorm, noGrad, type Tensor, TorchError } from "@stf/torch";
-import { describe, expect } from "vitest";
+import { GroupNorm, grad, groupNorm, manualSeed, noGrad, ones, type Tensor, TorchError } from "@stf/torch";
+import { describe, expect, test } from "vitest";
 import { checkGradients, elsewhere, expectClose, normal, scopedTest } from "./support.js";
 
 /** A layer whose parameters are not 1 and 0. */
@@ -102,6 +102,169 @@ scopedTest("inputs that do not fit are errors", () => {
   const layer = new GroupNorm(2, 4);
   expect(() => layer.forward(normal([2, 6, 3, 3]))).toThrow(TorchError);
   expect(() => layer.forward(normal([2, 4, 3, 3]).to({ device: elsewhere }))).toThrow("must be on the input's device");
-  expect(() => layer.forward(normal([2, 5, 3, 3]))).toThrow("stf::group_norm_silu (x Double[2, 5, 3, 3]");
+  expect(() => layer.forward(normal([2, 5, 3, 3]))).toThrow("stf::group_norm (x Double[2, 5, 3, 3]");
   layer.dispose();
+});
+
+describe("with a shift, a modulation and dropout", () => {
+  const key = 0xfedc_ba98_7654_3210n;
+
+  /** What dropout leaves of ones. A group norm of zero variance with a bias of one gives ones. */
+  const maskOf = (
+    shape: readonly number[],
+    dropout: { probability: number; key?: bigint; first?: number },
+    dtype: "float32" | "float64" = "float32",
+  ): Tensor => {
+    const layer = new GroupNorm(1, shape[1]!);
+    noGrad(() => layer.bias.fill_(1));
+    const mask = layer.forward(ones(shape, { dtype }).to({ memoryFormat: "channelsLast" }), { dropout });
+    layer.dispose();
+    return mask;
+  };
+
+  for (const [groups, shape] of shapes) {
+    scopedTest(`${groups} groups of [${shape}], values and gradients`, () => {
+      const [batch, channels] = shape as [number, number];
+      const layer = layerOf(groups, channels, true);
+      const inputs = [
+        normal(shape, 3).add(1),
+        layer.weight.double(),
+        layer.bias.double(),
+        ...[10, 11, 12].map((seed) => normal([batch, channels], seed)),
+      ].map((input) => input.detach().requiresGrad_());
+      const [x, weight, bias, shift, scale, offset] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor];
+      const rows = (row: Tensor): Tensor => row.unsqueeze(2).unsqueeze(3);
+      const dropout = { probability: 0.3, key, first: 5 };
+      const mask = maskOf(shape, dropout, "float64");
+      const expected = groupNorm(x.add(rows(shift)), groups, weight, bias, 1e-5)
+        .mul(rows(scale).add(1))
+        .add(rows(offset))
+        .silu()
+        .mul(mask);
+      const dy = normal(shape, 4);
+      const gradients = grad([expected], inputs, { gradOutputs: [dy] });
+      for (const [memoryFormat, double] of [
+        ["channelsLast", false],
+        ["contiguous", false],
+        ["contiguous", true],
+      ] as const) {
+        const lower = (input: Tensor): Tensor => (double ? input.detach() : input.detach().float());
+        const [x1, shift1, scale1, offset1] = [x, shift, scale, offset].map((input) =>
+          lower(input)
+            .to(input === x ? { memoryFormat } : {})
+            .requiresGrad_(),
+        ) as [Tensor, Tensor, Tensor, Tensor];
+        const y = layer.forward(x1, { shift: shift1, modulation: { scale: scale1, offset: offset1 }, dropout });
+        expectClose(y.double(), expected, { rtol: 1e-5, atol: 1e-5 });
+        const found = grad([y], [x1, layer.weight, layer.bias, shift1, scale1, offset1], {
+          gradOutputs: [double ? dy : dy.float()],
+        });
+        for (const [i, gradient] of gradients.entries()) {
+          const largest = gradient.abs().max().item();
+          // Gradients of rows are sums over pixels that cancel, to 0 where a group is one channel.
+          expectClose(found[i]!.double(), gradient, { rtol: 1e-4, atol: (i < 3 ? 3e-6 : 1e-5) * Math.max(largest, 1) });
+        }
+      }
+      layer.dispose();
+    });
+  }
+
+  scopedTest("in bfloat16, gradients to the precision of that", () => {
+    const layer = layerOf(4, 24, true);
+    const dropout = { probability: 0.5, key };
+    const x = normal([2, 24, 6, 6], 5).to({ dtype: "bfloat16", memoryFormat: "channelsLast" }).requiresGrad_();
+    const exact = x.detach().double().requiresGrad_();
+    const dy = normal([2, 24, 6, 6], 6).to({ dtype: "bfloat16" });
+    const [found] = grad([layer.forward(x, { dropout })], [x], { gradOutputs: [dy] });
+    const [expected] = grad([layer.forward(exact, { dropout })], [exact], { gradOutputs: [dy.double()] });
+    expectClose(found!.double(), expected!, { rtol: 2 ** -7, atol: 0.01 });
+    layer.dispose();
+  });
+
+  scopedTest("can be differentiated twice", () => {
+    const layer = layerOf(2, 4, true);
+    const dropout = { probability: 0.3, key };
+    const penalty = (x: Tensor, shift: Tensor): Tensor => {
+      const [x1, shift1] = [x, shift].map((input) => input.detach().requiresGrad_()) as [Tensor, Tensor];
+      const y = layer.forward(x1, { shift: shift1, dropout }).sin().sum();
+      const slopes = grad([y], [x1, shift1], { createGraph: true });
+      return grad([slopes[0]!.square().sum().add(slopes[1]!.square().sum())], [shift1])[0]!;
+    };
+    const [x, shift] = [normal([2, 4, 3, 2], 7), normal([2, 4], 8)];
+    const expected = penalty(x, shift);
+    const found = penalty(x.float().to({ memoryFormat: "channelsLast" }), shift.float());
+    expectClose(found.double(), expected, { rtol: 1e-3, atol: 1e-4 });
+    layer.dispose();
+  });
+
+  scopedTest("a mask depends on the key and the sample's number, not on the others in the batch", () => {
+    const shape = (batch: number): number[] => [batch, 20, 5, 3];
+    const together = maskOf(shape(4), { probability: 0.4, key, first: 7 });
+    for (let n = 0; n < 4; n++) {
+      const alone = maskOf(shape(1), { probability: 0.4, key, first: 7 + n });
+      expect(alone.equal(together.narrow(0, n, 1))).toBe(true);
+    }
+    expect(maskOf(shape(4), { probability: 0.4, key: key + 1n, first: 7 }).equal(together)).toBe(false);
+    // The same mask in float64 and in the other layout, where no loop computes it.
+    expect(
+      maskOf(shape(4), { probability: 0.4, key, first: 7 }, "float64")
+        .float()
+        .mul(0.6)
+        .round()
+        .equal(together.mul(0.6).round()),
+    ).toBe(true);
+  });
+
+  scopedTest("without a key, the global seed decides", () => {
+    const draw = (): Tensor => maskOf([2, 16, 4, 4], { probability: 0.5 });
+    manualSeed(3);
+    const [first, second] = [draw(), draw()];
+    manualSeed(3);
+    expect(draw().equal(first)).toBe(true);
+    expect(draw().equal(second)).toBe(true);
+    expect(first.equal(second)).toBe(false);
+  });
+
+  test("masks are independent: of each other, of their neighbours, and with the right probability", () => {
+    const [batch, channels, size] = [16, 64, 32];
+    const count = batch * channels * size * size;
+    for (const probability of [0.13, 0.5]) {
+      const draws = [0n, 1n, 2n ** 40n].map((difference) => {
+        using mask = maskOf([batch, channels, size, size], { probability, key: key + difference });
+        using dropped = mask.eq(0).float();
+        return dropped.sub(probability).div(Math.sqrt(probability * (1 - probability)));
+      });
+      // Standardised, so that each mean below is normal with deviation 1 / sqrt(count): 4.5 deviations are 7 in a million.
+      const bound = 4.5 / Math.sqrt(count);
+      const expectUncorrelated = (a: Tensor, b: Tensor): void =>
+        expect(Math.abs(a.mul(b).sum().item() / count)).toBeLessThan(bound);
+      for (const [i, draw] of draws.entries()) {
+        expect(Math.abs(draw.mean().item())).toBeLessThan(bound);
+        for (const [axis, shift] of [
+          [0, 1],
+          [1, 1],
+          [1, 16],
+          [2, 1],
+          [3, 1],
+          [3, 16],
+        ] as const) {
+          const length = draw.size(axis) - shift;
+          expectUncorrelated(draw.narrow(axis, 0, length), draw.narrow(axis, shift, length));
+        }
+        for (const other of draws.slice(i + 1)) expectUncorrelated(draw, other);
+      }
+      for (const draw of draws) draw.dispose();
+    }
+  });
+
+  scopedTest("what does not fit is an error", () => {
+    const layer = new GroupNorm(2, 4);
+    const x = normal([2, 4, 3, 3]);
+    expect(() => layer.forward(x, { shift: normal([4]) })).toThrow(
+      "shift must have one per sample and channel, for [2, 4]",
+    );
+    expect(() => layer.forward(x, { shift: normal([3, 4]) })).toThrow("found [3, 4]");
+    expect(() => layer.forward(x, { dropout: { probability: 1 } })).toThrow("in [0, 1), found 1");
+    layer.dispose();
+  });
 });

@@ -73,7 +73,7 @@ export const trainFields = {
   batchGpu: integer<number | null>({
     default: null,
     min: 1,
-    help: "images that go through the network at once; the gradient stays that of the whole batch, but for dropout masks",
+    help: "images that go through the network at once; the gradient stays that of the whole batch",
   }),
   cbase: integer<number | null>({
     default: null,

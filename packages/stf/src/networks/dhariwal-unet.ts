@@ -16,6 +16,7 @@ import { PositionalEmbedding } from "./embedding.js";
 import type { Conditions, Network } from "./network.js";
 import { ResamplingConv2d } from "./resample.js";
 import {
+  type BlockDropout,
   type BlockStyle,
   groupsFor,
   type Initializers,
@@ -161,12 +162,15 @@ export class DhariwalUNet extends Module implements Network {
       const embedding = this.embed(noiseLabels, conditions);
       let h = this.stem.forward(x);
       const skips = [h];
+      let layer = 0;
+      const dropoutOfNext = (): BlockDropout | undefined =>
+        conditions.dropout && { keys: conditions.dropout, layer: layer++ };
       for (const block of this.encoder) {
-        h = block.forward(h, embedding);
+        h = block.forward(h, embedding, dropoutOfNext());
         skips.push(h);
       }
       for (const { block, takesSkip } of this.decoder) {
-        h = block.forward(takesSkip ? cat([h, skips.pop() as Tensor], 1) : h, embedding);
+        h = block.forward(takesSkip ? cat([h, skips.pop() as Tensor], 1) : h, embedding, dropoutOfNext());
       }
       return this.outConv.forward(this.outNorm.forward(h));
     });

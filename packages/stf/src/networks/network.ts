@@ -1,4 +1,5 @@
 import { type Device, type DType, type Module, type Tensor, tensor } from "@stf/torch";
+import { randomKey } from "../random/keyed.js";
 
 /** Conditions of one forward pass beside the noise. */
 export interface Conditions {
@@ -6,6 +7,25 @@ export interface Conditions {
   labels?: Tensor | undefined;
   /** Augmentation labels, `[B, augmentDim]`; absent means unaugmented. */
   augmentLabels?: Tensor | undefined;
+  /** Decides in training which activations are dropped; absent, the global random generator does. */
+  dropout?: DropoutKeys | undefined;
+}
+
+/** The dropout masks of consecutive samples: of each, they depend on the seed and the sample's own number alone. */
+export class DropoutKeys {
+  /** The number of the first sample. */
+  readonly first: number;
+  private readonly seed: number;
+
+  constructor(seed: number, first: number) {
+    this.seed = seed;
+    this.first = first;
+  }
+
+  /** What decides, together with the samples' numbers, the masks of a layer. */
+  keyOf(layer: number): bigint {
+    return randomKey(this.seed, "dropout", layer);
+  }
 }
 
 /** The raw network F inside a denoiser. */

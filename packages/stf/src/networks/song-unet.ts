@@ -15,7 +15,7 @@ import {
   xavierUniform,
 } from "@stf/torch";
 import { FourierEmbedding, PositionalEmbedding } from "./embedding.js";
-import type { Conditions, Network } from "./network.js";
+import type { Conditions, DropoutKeys, Network } from "./network.js";
 import { Resample, ResamplingConv2d } from "./resample.js";
 import {
   type BlockStyle,
@@ -228,8 +228,9 @@ export class SongUNet extends Module implements Network {
   forward(x: Tensor, noiseLabels: Tensor, conditions: Conditions = {}): Tensor {
     return scope(() => {
       const embedding = this.embed(noiseLabels, conditions);
-      const { activations, skips } = this.encode(x, embedding);
-      return this.decode(activations, skips, embedding);
+      const { dropout } = conditions;
+      const { activations, skips } = this.encode(x, embedding, dropout);
+      return this.decode(activations, skips, embedding, dropout);
     });
   }
 
@@ -247,19 +248,23 @@ export class SongUNet extends Module implements Network {
     });
   }
 
-  private encode(input: Tensor, embedding: Tensor): { activations: Tensor; skips: Tensor[] } {
+  private encode(
+    input: Tensor,
+    embedding: Tensor,
+    keys: DropoutKeys | undefined,
+  ): { activations: Tensor; skips: Tensor[] } {
     return scope(() => {
       const skips: Tensor[] = [];
       let x = input;
       let pyramid = input;
-      for (const step of this.encoder) {
+      for (const [layer, step] of this.encoder.entries()) {
         switch (step.kind) {
           case "stem":
             x = step.module.forward(x);
             skips.push(x);
             break;
           case "block":
-            x = step.module.forward(x, embedding);
+            x = step.module.forward(x, embedding, keys && { keys, layer });
             skips.push(x);
             break;
           case "pyramid":
@@ -282,14 +287,15 @@ export class SongUNet extends Module implements Network {
     });
   }
 
-  private decode(activations: Tensor, skips: Tensor[], embedding: Tensor): Tensor {
+  private decode(activations: Tensor, skips: Tensor[], embedding: Tensor, keys: DropoutKeys | undefined): Tensor {
     return scope(() => {
       let x = activations;
       let output: Tensor | undefined;
-      for (const step of this.decoder) {
+      for (const [i, step] of this.decoder.entries()) {
+        const dropout = keys && { keys, layer: this.encoder.length + i };
         switch (step.kind) {
           case "block":
-            x = step.module.forward(step.takesSkip ? cat([x, skips.pop() as Tensor], 1) : x, embedding);
+            x = step.module.forward(step.takesSkip ? cat([x, skips.pop() as Tensor], 1) : x, embedding, dropout);
             break;
           case "enlarge":
             output = output && step.module.forward(output);

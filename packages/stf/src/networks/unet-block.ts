@@ -1,6 +1,18 @@
 /** The residual block of the score-based U-Nets (Karras et al. 2022, table 7), with optional self-attention. */
 
-import { dropout, einsum, GroupNorm, type Initializer, Linear, Module, scope, type Tensor } from "@stf/torch";
+import {
+  type DropoutMask,
+  einsum,
+  GroupNorm,
+  type GroupNormExtras,
+  type Initializer,
+  Linear,
+  Module,
+  scaledAdd_,
+  scope,
+  type Tensor,
+} from "@stf/torch";
+import type { DropoutKeys } from "./network.js";
 import { Resample, type Resampling, ResamplingConv2d } from "./resample.js";
 
 /** The shape that all U-Nets have. What is left out is as published. */
@@ -69,6 +81,14 @@ export interface BlockOptions {
   resampling?: Resampling | undefined;
   /** Number of attention heads; 0 for no attention. */
   heads?: number;
+}
+
+/** Which activations of a block are dropped. */
+export interface BlockDropout {
+  /** Of the whole network. */
+  readonly keys: DropoutKeys;
+  /** The block's number in it. */
+  readonly layer: number;
 }
 
 /** One resolution of a U-Net. */
@@ -146,11 +166,7 @@ export class UNetBlock extends Module {
     );
     const modulation = style.adaptiveScale ? 2 * outChannels : outChannels;
     this.affine = this.registerModule("affine", new Linear(style.embeddingChannels, modulation, inits));
-    this.norm1 = this.registerModule(
-      "norm1",
-      // An adaptive scale comes between the normalisation and its SiLU.
-      new GroupNorm(groupsFor(outChannels), outChannels, { eps, silu: !style.adaptiveScale }),
-    );
+    this.norm1 = this.registerModule("norm1", new GroupNorm(groupsFor(outChannels), outChannels, { eps, silu: true }));
     this.conv1 = this.registerModule(
       "conv1",
       new ResamplingConv2d(outChannels, outChannels, 3, { init: branchEnd, biasInit: branchEndBias }),
@@ -167,31 +183,41 @@ export class UNetBlock extends Module {
     }
   }
 
-  /** The output `[B, outChannels, H', W']`, in the dtype of `x`. */
-  forward(x: Tensor, embedding: Tensor): Tensor {
+  /**
+   * The output `[B, outChannels, H', W']`, in the dtype of `x`.
+   *
+   * @param dropout - decides in training which activations are dropped; the global random generator does when left out
+   */
+  forward(x: Tensor, embedding: Tensor, dropout?: BlockDropout): Tensor {
     return scope(() => {
       const { skipScale } = this.style;
-      const h = this.branch(x, embedding);
-      const sum = h.add_(this.skip ? this.skip.forward(x) : x).mul_(skipScale);
-      return this.attention ? sum.add(this.attention.forward(sum)).mul_(skipScale) : sum;
+      const h = this.branch(x, embedding, dropout);
+      const sum = scaledAdd_(h, this.skip ? this.skip.forward(x) : x, skipScale);
+      return this.attention ? scaledAdd_(this.attention.forward(sum), sum, skipScale) : sum;
     });
   }
 
-  private branch(x: Tensor, embedding: Tensor): Tensor {
+  private branch(x: Tensor, embedding: Tensor, dropout: BlockDropout | undefined): Tensor {
     return scope(() => {
       const h = this.conv0.forward(this.norm0.forward(x));
-      const modulation = this.affine.forward(embedding).to({ dtype: h.dtype }).unsqueeze(2).unsqueeze(3);
-      const activated = this.activate(h, modulation);
-      const kept = this.training && this.style.dropout > 0 ? dropout(activated, this.style.dropout, true) : activated;
-      return this.conv1.forward(kept);
+      const modulation = this.modulation(embedding);
+      const activated = this.norm1.forward(h, { ...modulation, dropout: this.dropoutMask(dropout) });
+      return this.conv1.forward(activated);
     });
   }
 
-  /** silu(norm1(h) modulated by the embedding) */
-  private activate(h: Tensor, modulation: Tensor): Tensor {
-    if (!this.style.adaptiveScale) return this.norm1.forward(h.add_(modulation));
-    const [scale, shift] = modulation.chunk(2, 1) as [Tensor, Tensor];
-    return this.norm1.forward(h).mul(scale.add(1)).add_(shift).silu();
+  /** What the embedding does at the second normalisation. */
+  private modulation(embedding: Tensor): GroupNormExtras {
+    const rows = this.affine.forward(embedding);
+    if (!this.style.adaptiveScale) return { shift: rows };
+    const [scale, offset] = rows.chunk(2, 1) as [Tensor, Tensor];
+    return { modulation: { scale, offset } };
+  }
+
+  private dropoutMask(given: BlockDropout | undefined): DropoutMask | undefined {
+    const { dropout: probability } = this.style;
+    if (!this.training || probability === 0) return undefined;
+    return given ? { probability, key: given.keys.keyOf(given.layer), first: given.keys.first } : { probability };
   }
 }
 

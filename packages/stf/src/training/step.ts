@@ -1,11 +1,11 @@
 /** One training step: everything between the clock's two readings. */
 
-import { type Generator, gradientNorm, manualSeed, randn, scope, stack, type Tensor, tensor } from "@stf/torch";
+import { type Generator, gradientNorm, randn, scope, stack, type Tensor, tensor } from "@stf/torch";
 import { applyAugmentation } from "../augmentation/apply.js";
 import { augmentationLabels } from "../augmentation/labels.js";
 import { drawAugmentation } from "../augmentation/parameters.js";
 import type { DataOrder } from "../data/order.js";
-import { oneHot } from "../networks/network.js";
+import { DropoutKeys, oneHot } from "../networks/network.js";
 import type { NoiseLevels } from "../processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
 import type { PerturbedBatch } from "../targets/target.js";
@@ -106,8 +106,17 @@ export function perturb(
   });
 }
 
-/** lambda(sigma) (D(x; sigma) - target)², `[B, C, H, W]`. */
-export function weightedError(state: TrainingState, batch: PerturbedBatch, target: Tensor): Tensor {
+/**
+ * lambda(sigma) (D(x; sigma) - target)², `[B, C, H, W]`.
+ *
+ * @param dropout - as the network takes it
+ */
+export function weightedError(
+  state: TrainingState,
+  batch: PerturbedBatch,
+  target: Tensor,
+  dropout?: DropoutKeys,
+): Tensor {
   return scope(() => {
     const { network } = state;
     const { preconditioning } = network;
@@ -117,7 +126,8 @@ export function weightedError(state: TrainingState, batch: PerturbedBatch, targe
     );
     const labels = batch.classes && network.labelDim > 0 ? oneHot(batch.classes, network.labelDim, target) : undefined;
     const augmentLabels = batch.augmentation && augmentationLabels(batch.augmentation, target.device);
-    return network.forward(batch.perturbed, batch.sigma, { labels, augmentLabels }).sub(target).square().mul(weights);
+    const output = network.forward(batch.perturbed, batch.sigma, { labels, augmentLabels, dropout });
+    return output.sub(target).square().mul(weights);
   });
 }
 
@@ -134,7 +144,8 @@ function accumulateGradients(state: TrainingState, data: TrainingData, settings:
     scope(() => {
       const samples = Array.from({ length: end - begin }, (_, i) => first + begin + i);
       const part = perturb(samples, indices.subarray(begin, end), data, settings);
-      const error = weightedError(state, part, targets.targetsOf(part, begin));
+      const dropout = new DropoutKeys(settings.seed, first + begin);
+      const error = weightedError(state, part, targets.targetsOf(part, begin), dropout);
       error
         .sum()
         .mul(lossScaling / batch)
@@ -156,8 +167,7 @@ function accumulateGradients(state: TrainingState, data: TrainingData, settings:
  */
 export function trainingStep(state: TrainingState, data: TrainingData, settings: TrainingSettings): StepLoss {
   const { images, parameters, optimizer, ema } = state;
-  const { batch, seed } = settings;
-  manualSeed(randomKey(seed, "dropout", images));
+  const { batch } = settings;
   parameters.zeroGrad();
   const loss = accumulateGradients(state, data, settings);
   const norm = gradientNorm(parameters);

@@ -1,12 +1,17 @@
-// stf::group_norm_silu: group normalisation with an optional SiLU behind it, for channels_last images on the CPU.
+// stf::group_norm: group normalisation with what stands around it in a residual block, for channels_last images on the CPU:
+// a shift per sample and channel before it, a scale and a bias per sample and channel behind it, SiLU, dropout.
 //
 // Why it exists: libtorch 1.13 normalises channels_last images of less than 1024 pixels with a loop that does not
-// vectorise when a group has few channels (15 times slower than its NCHW loop), and computes SiLU in passes of its own.
+// vectorise when a group has few channels (15 times slower than its NCHW loop), computes the rest in passes of its own, and
+// draws dropout masks one number after another on one thread: that alone took an eighth of a training step.
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
+
+#include <numeric>
 
 #include "group_norm_loops.h"
 #include "instruction_set.h"
@@ -30,127 +35,216 @@ const GroupNormLoops<c10::BFloat16>& loopsFor() {
   return kernels().bfloat16;
 }
 
-GroupNormShape shapeOf(const at::Tensor& x, int64_t groups) { return {x.size(2) * x.size(3), x.size(1), groups}; }
+// Everything but the tensors.
+struct Settings {
+  int64_t groups;
+  double eps;
+  bool silu;
+  double dropout;
+  int64_t key;    // of the dropout mask
+  int64_t first;  // the number of the first sample there
+};
 
-template <class T>
-std::vector<at::Tensor> forward(const at::Tensor& x, int64_t groups, const at::Tensor& weight, const at::Tensor& bias, double eps, bool silu) {
-  const GroupNormShape shape = shapeOf(x, groups);
-  const int64_t samples = x.size(0), size = shape.pixels * shape.channels;
-  at::Tensor y = at::empty_like(x, x.options(), at::MemoryFormat::ChannelsLast);
-  at::Tensor mean = at::empty({samples, groups}, x.options().dtype(at::kFloat));
-  at::Tensor rstd = at::empty_like(mean);
-  const T* in = x.data_ptr<T>();
-  T* out = y.data_ptr<T>();
-  const float *w = weight.data_ptr<float>(), *b = bias.data_ptr<float>();
-  float *m = mean.data_ptr<float>(), *r = rstd.data_ptr<float>();
-  at::parallel_for(0, samples, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; ++n) {
-      loopsFor<T>().forward(shape, in + n * size, w, b, static_cast<float>(eps), silu, out + n * size, m + n * groups, r + n * groups);
+struct Inputs {
+  at::Tensor x;
+  at::Tensor weight;  // [C], or [B, C] for one per sample
+  at::Tensor bias;    // as the weight
+  at::Tensor shift;   // [B, C], or undefined
+};
+
+// Channels that one task computes: whole groups and, where they are no more than all, whole vectors. What a task reads
+// should stay in the cache until it reads it again.
+int64_t blockOf(int64_t channels, int64_t groups) {
+  constexpr int64_t wanted = 64;
+  const int64_t unit = std::lcm(channels / groups, kernels().width);
+  return std::min(channels, (wanted + unit - 1) / unit * unit);
+}
+
+// Calls body(task, offset of the sample's activations, sample) for every sample and block of channels.
+template <class Body>
+void overTasks(const Inputs& in, const at::Tensor& mean, const at::Tensor& rstd, const Settings& settings, Body&& body) {
+  const int64_t samples = in.x.size(0), channels = in.x.size(1), pixels = in.x.size(2) * in.x.size(3);
+  const int64_t block = blockOf(channels, settings.groups), blocks = (channels + block - 1) / block;
+  const int64_t perSample = in.weight.dim() == 2 ? channels : 0;
+  const float *weight = in.weight.data_ptr<float>(), *bias = in.bias.data_ptr<float>();
+  const float* shift = in.shift.defined() ? in.shift.data_ptr<float>() : nullptr;
+  float *means = mean.data_ptr<float>(), *rstds = rstd.data_ptr<float>();
+  at::parallel_for(0, samples * blocks, 1, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) {
+      const int64_t n = i / blocks, begin = i % blocks * block;
+      GroupNormTask task{pixels, channels, settings.groups, begin, std::min(begin + block, channels),
+                         shift ? shift + n * channels : nullptr, weight + n * perSample, bias + n * perSample,
+                         means + n * settings.groups, rstds + n * settings.groups, static_cast<float>(settings.eps),
+                         settings.silu, {}};
+      if (settings.dropout > 0) {
+        task.dropout = Dropout(settings.dropout, static_cast<uint64_t>(settings.key), static_cast<uint64_t>(settings.first + n));
+      }
+      body(task, n * pixels * channels, n);
     }
   });
+}
+
+template <class T>
+std::vector<at::Tensor> forward(const Inputs& in, const Settings& settings) {
+  at::Tensor y = at::empty_like(in.x, in.x.options(), at::MemoryFormat::ChannelsLast);
+  at::Tensor mean = at::empty({in.x.size(0), settings.groups}, in.x.options().dtype(at::kFloat));
+  at::Tensor rstd = at::empty_like(mean);
+  const T* x = in.x.data_ptr<T>();
+  T* out = y.data_ptr<T>();
+  overTasks(in, mean, rstd, settings,
+            [&](const GroupNormTask& task, int64_t offset, int64_t) { loopsFor<T>().forward(task, x + offset, out + offset); });
   return {y, mean, rstd};
 }
 
 template <class T>
-std::vector<at::Tensor> backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                                 const at::Tensor& mean, const at::Tensor& rstd, bool silu) {
-  const int64_t groups = mean.size(1);
-  const GroupNormShape shape = shapeOf(x, groups);
-  const int64_t samples = x.size(0), size = shape.pixels * shape.channels;
-  at::Tensor dx = at::empty_like(x, x.options(), at::MemoryFormat::ChannelsLast);
+std::vector<at::Tensor> backward(const at::Tensor& dy, const Inputs& in, const at::Tensor& mean, const at::Tensor& rstd,
+                                 const Settings& settings) {
+  const int64_t channels = in.x.size(1);
+  at::Tensor dx = at::empty_like(in.x, in.x.options(), at::MemoryFormat::ChannelsLast);
   // One row per sample, summed afterwards: the result does not depend on how samples fall to threads.
-  at::Tensor dWeight = at::zeros({samples, shape.channels}, mean.options());
-  at::Tensor dBias = at::zeros_like(dWeight);
-  const T *given = dy.data_ptr<T>(), *in = x.data_ptr<T>();
+  at::Tensor dWeight = at::empty({in.x.size(0), channels}, mean.options());
+  at::Tensor dBias = at::empty_like(dWeight), dShift = at::empty_like(dWeight);
+  const T *given = dy.data_ptr<T>(), *x = in.x.data_ptr<T>();
   T* out = dx.data_ptr<T>();
-  const float *w = weight.data_ptr<float>(), *b = bias.data_ptr<float>();
-  const float *m = mean.data_ptr<float>(), *r = rstd.data_ptr<float>();
-  float *dw = dWeight.data_ptr<float>(), *db = dBias.data_ptr<float>();
-  at::parallel_for(0, samples, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; ++n) {
-      loopsFor<T>().backward(shape, given + n * size, in + n * size, w, b, m + n * groups, r + n * groups, silu, out + n * size,
-                             dw + n * shape.channels, db + n * shape.channels);
-    }
+  float *dw = dWeight.data_ptr<float>(), *db = dBias.data_ptr<float>(), *ds = dShift.data_ptr<float>();
+  overTasks(in, mean, rstd, settings, [&](const GroupNormTask& task, int64_t offset, int64_t n) {
+    loopsFor<T>().backward(task, given + offset, x + offset, out + offset, dw + n * channels, db + n * channels, ds + n * channels);
   });
-  return {dx, dWeight.sum(0), dBias.sum(0)};
+  const bool perSample = in.weight.dim() == 2;
+  return {dx, perSample ? dWeight : dWeight.sum(0), perSample ? dBias : dBias.sum(0), dShift};
 }
 
 // Where the loops do not apply: other devices, dtypes and layouts.
-bool isSupported(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+bool isSupported(const Inputs& in) {
+  const auto dtype = in.x.scalar_type();
+  const auto isRow = [](const at::Tensor& row) { return row.scalar_type() == at::kFloat && row.is_contiguous(); };
+  return in.x.device().is_cpu() && in.x.dim() == 4 && (dtype == at::kFloat || dtype == at::kBFloat16) && in.x.numel() > 0 &&
+         in.x.is_contiguous(at::MemoryFormat::ChannelsLast) && isRow(in.weight) && isRow(in.bias) &&
+         (!in.shift.defined() || isRow(in.shift));
+}
+
+// A row per channel, or per sample and channel, in the shape and dtype that go with x.
+at::Tensor asChannels(const at::Tensor& row, const at::Tensor& x) {
+  std::vector<int64_t> shape(x.dim(), 1);
+  if (row.dim() == 2) shape[0] = row.size(0);
+  shape[1] = x.size(1);
+  return row.to(x.scalar_type()).reshape(shape);
+}
+
+// What dropout multiplies by. On the CPU the mask is that of the loops; elsewhere each call's key starts the device's own
+// generator, and the number of the first sample takes part in that.
+at::Tensor keepFactors(const at::Tensor& x, const Settings& settings) {
+  const double keep = 1 - settings.dropout;
+  if (!x.device().is_cpu()) {
+    at::Generator generator = at::globalContext().defaultGenerator(x.device()).clone();
+    const Dropout mixed(settings.dropout, static_cast<uint64_t>(settings.key), static_cast<uint64_t>(settings.first));
+    generator.set_current_seed(static_cast<uint64_t>(mixed.second) << 32 | mixed.first);
+    return at::empty_like(x).bernoulli_(keep, generator).div_(keep);
+  }
+  const int64_t samples = x.size(0), channels = x.size(1), pixels = x.numel() / std::max<int64_t>(samples * channels, 1);
+  at::Tensor factors = at::empty({samples, pixels, channels}, at::kDouble);
+  double* out = factors.data_ptr<double>();
+  for (int64_t n = 0; n < samples; ++n) {
+    const Dropout dropout(settings.dropout, static_cast<uint64_t>(settings.key), static_cast<uint64_t>(settings.first + n));
+    for (int64_t i = 0; i < pixels * channels; ++i) {
+      *out++ = dropout.hash(static_cast<uint32_t>(i)) >= dropout.threshold ? 1 / keep : 0;
+    }
+  }
+  return factors.transpose(1, 2).reshape(x.sizes()).to(x.scalar_type());
+}
+
+at::Tensor stock(const Inputs& in, const Settings& settings) {
+  const at::Tensor x = in.shift.defined() ? in.x + asChannels(in.shift, in.x) : in.x;
   const auto dtype = x.scalar_type();
-  return x.device().is_cpu() && x.dim() == 4 && (dtype == at::kFloat || dtype == at::kBFloat16) && x.numel() > 0 &&
-         x.is_contiguous(at::MemoryFormat::ChannelsLast) && weight.scalar_type() == at::kFloat && bias.scalar_type() == at::kFloat &&
-         weight.is_contiguous() && bias.is_contiguous();
+  at::Tensor y = in.weight.dim() == 1
+                     ? at::group_norm(x, settings.groups, in.weight.to(dtype), in.bias.to(dtype), settings.eps)
+                     : at::group_norm(x, settings.groups, {}, {}, settings.eps) * asChannels(in.weight, x) + asChannels(in.bias, x);
+  if (settings.silu) y = at::silu(y);
+  return settings.dropout > 0 ? y * keepFactors(y.detach(), settings) : y;
 }
 
-at::Tensor stock(const at::Tensor& x, int64_t groups, const at::Tensor& weight, const at::Tensor& bias, double eps, bool silu) {
-  const at::Tensor y = at::group_norm(x, groups, weight.to(x.scalar_type()), bias.to(x.scalar_type()), eps);
-  return silu ? at::silu(y) : y;
-}
-
-class GroupNormSilu : public torch::autograd::Function<GroupNormSilu> {
+class GroupNorm : public torch::autograd::Function<GroupNorm> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, int64_t groups, const at::Tensor& weight,
-                            const at::Tensor& bias, double eps, bool silu) {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const at::Tensor& bias, const c10::optional<at::Tensor>& shift, const Settings& settings) {
     at::AutoDispatchBelowADInplaceOrView guard;
-    const auto results = x.scalar_type() == at::kFloat ? addon::forward<float>(x, groups, weight, bias, eps, silu)
-                                                       : addon::forward<c10::BFloat16>(x, groups, weight, bias, eps, silu);
-    context->save_for_backward({x, weight, bias, results[1], results[2]});
-    context->saved_data["silu"] = silu;
-    context->saved_data["eps"] = eps;
+    const Inputs in{x, weight, bias, shift.value_or(at::Tensor())};
+    const auto results = x.scalar_type() == at::kFloat ? addon::forward<float>(in, settings) : addon::forward<c10::BFloat16>(in, settings);
+    context->save_for_backward({x, weight, bias, in.shift, results[1], results[2]});
+    context->saved_data["eps"] = settings.eps;
+    context->saved_data["silu"] = settings.silu;
+    context->saved_data["dropout"] = settings.dropout;
+    context->saved_data["key"] = settings.key;
+    context->saved_data["first"] = settings.first;
     return results[0];
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor& x = saved[0];
-    if (at::GradMode::is_enabled()) return differentiableBackward(context, saved, gradients[0]);
-    const at::Tensor dy = gradients[0].to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
-    const bool silu = context->saved_data["silu"].toBool();
-    const auto results = x.scalar_type() == at::kFloat
-                             ? addon::backward<float>(dy, x, saved[1], saved[2], saved[3], saved[4], silu)
-                             : addon::backward<c10::BFloat16>(dy, x, saved[1], saved[2], saved[3], saved[4], silu);
-    return {results[0], at::Tensor(), results[1], results[2], at::Tensor(), at::Tensor()};
+    auto& data = context->saved_data;
+    const Inputs in{saved[0], saved[1], saved[2], saved[3]};
+    const Settings settings{saved[4].size(1), data["eps"].toDouble(), data["silu"].toBool(), data["dropout"].toDouble(),
+                            data["key"].toInt(), data["first"].toInt()};
+    if (at::GradMode::is_enabled()) return differentiableBackward(in, settings, gradients[0]);
+    const at::Tensor dy = gradients[0].to(in.x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
+    const auto results = in.x.scalar_type() == at::kFloat ? addon::backward<float>(dy, in, saved[4], saved[5], settings)
+                                                          : addon::backward<c10::BFloat16>(dy, in, saved[4], saved[5], settings);
+    return {results[0], results[1], results[2], in.shift.defined() ? results[3] : at::Tensor(), at::Tensor()};
   }
 
  private:
   // With createGraph the gradient itself is differentiated; stock operators can do that.
-  static torch::autograd::variable_list differentiableBackward(torch::autograd::AutogradContext* context,
-                                                               const torch::autograd::variable_list& saved, const at::Tensor& dy) {
-    const at::Tensor y = stock(saved[0], saved[3].size(1), saved[1], saved[2], context->saved_data["eps"].toDouble(),
-                               context->saved_data["silu"].toBool());
+  static torch::autograd::variable_list differentiableBackward(const Inputs& in, const Settings& settings, const at::Tensor& dy) {
+    const at::Tensor* inputs[] = {&in.x, &in.weight, &in.bias, &in.shift};
     // Frozen inputs have no gradient, and may not be asked for one.
     torch::autograd::variable_list asked;
-    for (int i = 0; i < 3; ++i) {
-      if (saved[i].requires_grad()) asked.push_back(saved[i]);
+    for (const at::Tensor* input : inputs) {
+      if (input->defined() && input->requires_grad()) asked.push_back(*input);
     }
-    const auto found = torch::autograd::grad({y}, asked, {dy}, true, true, true);
-    at::Tensor results[3];
-    for (int i = 0, next = 0; i < 3; ++i) {
-      if (saved[i].requires_grad()) results[i] = found[next++];
+    const auto found = torch::autograd::grad({stock(in, settings)}, asked, {dy}, true, true, true);
+    torch::autograd::variable_list results(5);
+    for (int i = 0, next = 0; i < 4; ++i) {
+      if (inputs[i]->defined() && inputs[i]->requires_grad()) results[i] = found[next++];
     }
-    return {results[0], at::Tensor(), results[1], results[2], at::Tensor(), at::Tensor()};
+    return results;
   }
 };
 
-at::Tensor groupNormSilu(const at::Tensor& x, int64_t groups, const at::Tensor& weight, const at::Tensor& bias, double eps, bool silu) {
+void checkRow(const at::Tensor& row, const char* name, const at::Tensor& x, bool isPerSample) {
+  const bool fits = row.dim() == 2 ? row.size(0) == x.size(0) && row.size(1) == x.size(1) : row.dim() == 1 && !isPerSample && row.size(0) == x.size(1);
+  TORCH_CHECK(fits, name, " must have ", isPerSample ? "" : "a number per channel, or ", "one per sample and channel, for [", x.size(0), ", ", x.size(1),
+              "], found ", row.sizes());
+  TORCH_CHECK(row.device() == x.device(), name, " must be on the input's device, ", x.device(), ", found ", row.device());
+}
+
+at::Tensor groupNorm(const at::Tensor& x, int64_t groups, const at::Tensor& weight, const at::Tensor& bias, double eps, bool silu,
+                     const c10::optional<at::Tensor>& shift, double dropout, c10::optional<int64_t> key, int64_t first) {
   TORCH_CHECK(x.dim() >= 2 && groups > 0 && x.size(1) % groups == 0, "the ", x.dim() >= 2 ? x.size(1) : 0,
               " channels must divide into ", groups, " groups");
-  TORCH_CHECK(weight.numel() == x.size(1) && bias.numel() == x.size(1), "weight and bias must have ", x.size(1),
-              " elements, found ", weight.numel(), " and ", bias.numel());
-  TORCH_CHECK(weight.device() == x.device() && bias.device() == x.device(), "weight and bias must be on the input's device, ",
-              x.device(), ", found ", weight.device(), " and ", bias.device());
-  if (isSupported(x, weight, bias)) return GroupNormSilu::apply(x, groups, weight, bias, eps, silu);
-  return stock(x, groups, weight, bias, eps, silu);
+  TORCH_CHECK(dropout >= 0 && dropout < 1, "the probability of dropout must be in [0, 1), found ", dropout);
+  const Inputs in{x, weight, bias, shift ? *shift : at::Tensor()};
+  checkRow(weight, "weight", x, false);
+  checkRow(bias, "bias", x, false);
+  TORCH_CHECK(weight.dim() == bias.dim(), "weight and bias must have the same shape, found ", weight.sizes(), " and ", bias.sizes());
+  if (in.shift.defined()) checkRow(in.shift, "shift", x, true);
+  Settings settings{groups, eps, silu, dropout, key.value_or(0), first};
+  if (dropout > 0 && !key) {
+    at::Generator generator = at::detail::getDefaultCPUGenerator();
+    const std::lock_guard<std::mutex> lock(generator.mutex());
+    settings.key = static_cast<int64_t>(at::check_generator<at::CPUGeneratorImpl>(generator)->random64());
+  }
+  return isSupported(in) ? GroupNorm::apply(x, weight, bias, shift, settings) : stock(in, settings);
 }
 
 }  // namespace
 
-TORCH_LIBRARY(stf, library) {
-  library.def("group_norm_silu(Tensor x, int groups, Tensor weight, Tensor bias, float eps, bool silu) -> Tensor");
+TORCH_LIBRARY_FRAGMENT(stf, library) {
+  library.def(
+      "group_norm(Tensor x, int groups, Tensor weight, Tensor bias, float eps, bool silu=False, Tensor? shift=None, "
+      "float dropout=0., int? key=None, int first=0) -> Tensor");
 }
 
 // One implementation for every backend: it asks the tensors themselves, and its gradient is part of it.
-TORCH_LIBRARY_IMPL(stf, CompositeImplicitAutograd, library) { library.impl("group_norm_silu", groupNormSilu); }
+TORCH_LIBRARY_IMPL(stf, CompositeImplicitAutograd, library) { library.impl("group_norm", groupNorm); }
 
 }  // namespace addon

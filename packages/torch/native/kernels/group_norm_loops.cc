@@ -14,163 +14,249 @@ namespace {
 
 // Rounding errors grow with the length of a sum; sums of this many rows are added up in a second level.
 constexpr int64_t kRowsPerSum = 64;
+// Vectors side by side in one row: as many as have their constants and sums in registers.
+#if defined(__AVX512F__)
+constexpr int kVectors = 4;
+#else
+constexpr int kVectors = 2;
+#endif
 
-struct Buffers {
-  std::vector<float> a, b, c, d;
-};
+// Calls body(c, number of vectors, channels in each) for all channels from begin to end.
+template <class Body>
+void overChannels(int64_t begin, int64_t end, Body&& body) {
+  int64_t c = begin;
+  for (; c + kVectors * kWidth <= end; c += kVectors * kWidth) body(c, std::integral_constant<int, kVectors>{}, kWidth);
+  for (; c + kWidth <= end; c += kWidth) body(c, std::integral_constant<int, 1>{}, kWidth);
+  if (c < end) body(c, std::integral_constant<int, 1>{}, end - c);
+}
 
-// One set per thread; channels are at most a few thousand.
-Buffers& buffers(int64_t channels) {
-  thread_local Buffers all;
-  const auto size = static_cast<size_t>((channels + kWidth) & ~(kWidth - 1));
-  if (all.a.size() < size) {
-    for (auto* buffer : {&all.a, &all.b, &all.c, &all.d}) buffer->resize(size);
-  }
-  return all;
+// Room for some numbers per channel, one piece per thread. The vectors at the end of a piece may be written in full.
+float* room(int64_t size) {
+  thread_local std::vector<float> floats;
+  if (static_cast<int64_t>(floats.size()) < size) floats.resize(size);
+  return floats.data();
+}
+
+int64_t roundedUp(int64_t channels) { return (channels + kWidth) & ~(kWidth - 1); }
+
+// 0 where an element is dropped, the scale of the kept ones elsewhere. `place` is of the first lane.
+inline Vector keepFactors(const Dropout& dropout, int64_t place) {
+  Words places;
+  for (int64_t i = 0; i < kWidth; ++i) places[i] = static_cast<uint32_t>(i);
+  const Words hashed = dropout.hash(places + static_cast<uint32_t>(place));
+  return hashed >= Words{} + dropout.threshold ? splat(dropout.scale) : Vector{};
 }
 
 // Mean and sum of squared deviations of every channel. Values are taken relative to the channel's first one, so that a
 // large common offset does not cancel.
 template <class T>
-void channelMoments(const GroupNormShape& shape, const T* x, float* means, float* deviations) {
-  const auto [pixels, channels, groups] = shape;
-  for (int64_t c = 0; c < channels; c += kWidth) {
-    const int64_t count = channels - c;
-    const Vector pivot = load(x + c, count);
-    Vector total = {}, totalSquares = {};
-    for (int64_t first = 0; first < pixels; first += kRowsPerSum) {
-      const int64_t last = std::min(first + kRowsPerSum, pixels);
-      Vector sum = {}, squares = {};
+void channelMoments(const GroupNormTask& task, const T* x, float* means, float* deviations) {
+  overChannels(task.begin, task.end, [&](int64_t c, auto vectors, int64_t count) {
+    constexpr int n = decltype(vectors)::value;
+    Vector pivot[n], total[n] = {}, totalSquares[n] = {};
+    for (int v = 0; v < n; ++v) pivot[v] = load(x + c + v * kWidth, count);
+    for (int64_t first = 0; first < task.pixels; first += kRowsPerSum) {
+      const int64_t last = std::min(first + kRowsPerSum, task.pixels);
+      Vector sum[n] = {}, squares[n] = {};
       for (int64_t p = first; p < last; ++p) {
-        const Vector value = load(x + p * channels + c, count) - pivot;
-        sum += value;
-        squares += value * value;
+        for (int v = 0; v < n; ++v) {
+          const Vector value = load(x + p * task.channels + c + v * kWidth, count) - pivot[v];
+          sum[v] += value;
+          squares[v] += value * value;
+        }
       }
-      total += sum;
-      totalSquares += squares;
+      for (int v = 0; v < n; ++v) {
+        total[v] += sum[v];
+        totalSquares[v] += squares[v];
+      }
     }
-    const float n = static_cast<float>(pixels);
-    store(means + c, pivot + total / n, count);
-    store(deviations + c, totalSquares - total * total / n, count);
-  }
+    const float pixels = static_cast<float>(task.pixels);
+    for (int v = 0; v < n; ++v) {
+      store(means + c - task.begin + v * kWidth, pivot[v] + total[v] / pixels, count);
+      store(deviations + c - task.begin + v * kWidth, totalSquares[v] - total[v] * total[v] / pixels, count);
+    }
+  });
+}
+
+template <class T, bool silu, bool drops>
+void forwardLoop(const GroupNormTask& task, const T* x, const float* scale, const float* offset, T* y) {
+  overChannels(task.begin, task.end, [&](int64_t c, auto vectors, int64_t count) {
+    constexpr int n = decltype(vectors)::value;
+    Vector factor[n], constant[n];
+    for (int v = 0; v < n; ++v) {
+      factor[v] = load(scale + c - task.begin + v * kWidth, count);
+      constant[v] = load(offset + c - task.begin + v * kWidth, count);
+    }
+    for (int64_t p = 0; p < task.pixels; ++p) {
+      for (int v = 0; v < n; ++v) {
+        const int64_t at = p * task.channels + c + v * kWidth;
+        Vector z = load(x + at, count) * factor[v] + constant[v];
+        if (silu) z = z * sigmoid(z);
+        if (drops) z = z * keepFactors(task.dropout, at);
+        store(y + at, z, count);
+      }
+    }
+  });
 }
 
 template <class T>
-void forward(const GroupNormShape& shape, const T* x, const float* weight, const float* bias, float eps, bool silu, T* y, float* mean,
-             float* rstd) {
-  const auto [pixels, channels, groups] = shape;
-  const int64_t width = channels / groups;
-  Buffers& buffer = buffers(channels);
-  float* means = buffer.a.data();
-  float* deviations = buffer.b.data();
-  channelMoments(shape, x, means, deviations);
+void forward(const GroupNormTask& task, const T* x, T* y) {
+  const int64_t size = roundedUp(task.end - task.begin), width = task.channels / task.groups;
+  float* means = room(4 * size);
+  float *deviations = means + size, *scale = means + 2 * size, *offset = means + 3 * size;
+  channelMoments(task, x, means, deviations);
 
-  float* scale = buffer.c.data();
-  float* shift = buffer.d.data();
-  for (int64_t g = 0; g < groups; ++g) {
+  for (int64_t g = task.begin / width; g < task.end / width; ++g) {
+    const int64_t first = g * width - task.begin;
     double groupMean = 0;
-    for (int64_t c = g * width; c < (g + 1) * width; ++c) groupMean += means[c];
+    for (int64_t i = first; i < first + width; ++i) {
+      if (task.shift) means[i] += task.shift[task.begin + i];
+      groupMean += means[i];
+    }
     groupMean /= static_cast<double>(width);
     double squares = 0;
-    for (int64_t c = g * width; c < (g + 1) * width; ++c) {
-      const double offset = means[c] - groupMean;
-      squares += deviations[c] + static_cast<double>(pixels) * offset * offset;
+    for (int64_t i = first; i < first + width; ++i) {
+      const double distance = means[i] - groupMean;
+      squares += deviations[i] + static_cast<double>(task.pixels) * distance * distance;
     }
-    const double variance = squares / static_cast<double>(width * pixels);
-    mean[g] = static_cast<float>(groupMean);
-    rstd[g] = static_cast<float>(1.0 / std::sqrt(variance + eps));
-    for (int64_t c = g * width; c < (g + 1) * width; ++c) {
-      scale[c] = rstd[g] * weight[c];
-      shift[c] = bias[c] - mean[g] * scale[c];
+    const double variance = squares / static_cast<double>(width * task.pixels);
+    task.mean[g] = static_cast<float>(groupMean);
+    task.rstd[g] = static_cast<float>(1.0 / std::sqrt(variance + task.eps));
+    for (int64_t i = first; i < first + width; ++i) {
+      const int64_t c = task.begin + i;
+      scale[i] = task.rstd[g] * task.weight[c];
+      offset[i] = task.bias[c] - (task.mean[g] - (task.shift ? task.shift[c] : 0)) * scale[i];
     }
   }
 
-  for (int64_t c = 0; c < channels; c += kWidth) {
-    const int64_t count = channels - c;
-    const Vector factor = load(scale + c, count), offset = load(shift + c, count);
-    for (int64_t p = 0; p < pixels; ++p) {
-      const Vector z = load(x + p * channels + c, count) * factor + offset;
-      store(y + p * channels + c, silu ? z * sigmoid(z) : z, count);
+  const bool drops = task.dropout.threshold > 0;
+  const auto loop = task.silu ? (drops ? forwardLoop<T, true, true> : forwardLoop<T, true, false>)
+                              : (drops ? forwardLoop<T, false, true> : forwardLoop<T, false, false>);
+  loop(task, x, scale, offset, y);
+}
+
+// dz, the gradient of the normalised and scaled values before the SiLU, goes to `kept`, a row of `stride` floats per
+// pixel. Its sums over the pixels, alone and times the centred input, go to `sums` and `products`.
+template <class T, bool silu, bool drops>
+void gradientSums(const GroupNormTask& task, const T* dy, const T* x, const float* centre, const float* scale, const float* offset,
+                  float* kept, int64_t stride, float* sums, float* products) {
+  overChannels(task.begin, task.end, [&](int64_t c, auto vectors, int64_t count) {
+    constexpr int n = decltype(vectors)::value;
+    const int64_t local = c - task.begin;
+    Vector m[n], factor[n], constant[n], total[n] = {}, totalProduct[n] = {};
+    for (int v = 0; v < n; ++v) {
+      m[v] = load(centre + local + v * kWidth, count);
+      factor[v] = load(scale + local + v * kWidth, count);
+      constant[v] = load(offset + local + v * kWidth, count);
     }
-  }
+    for (int64_t first = 0; first < task.pixels; first += kRowsPerSum) {
+      const int64_t last = std::min(first + kRowsPerSum, task.pixels);
+      Vector sum[n] = {}, product[n] = {};
+      for (int64_t p = first; p < last; ++p) {
+        for (int v = 0; v < n; ++v) {
+          const int64_t at = p * task.channels + c + v * kWidth;
+          Vector gradient = load(dy + at, count);
+          if (drops) gradient = gradient * keepFactors(task.dropout, at);
+          const Vector value = load(x + at, count);
+          if (silu) {
+            const Vector z = value * factor[v] + constant[v];
+            const Vector s = sigmoid(z);
+            gradient = gradient * s * (1.0f + z * (1.0f - s));
+          }
+          store(kept + p * stride + local + v * kWidth, gradient, count);
+          sum[v] += gradient;
+          product[v] += gradient * (value - m[v]);
+        }
+      }
+      for (int v = 0; v < n; ++v) {
+        total[v] += sum[v];
+        totalProduct[v] += product[v];
+      }
+    }
+    for (int v = 0; v < n; ++v) {
+      store(sums + local + v * kWidth, total[v], count);
+      store(products + local + v * kWidth, totalProduct[v], count);
+    }
+  });
+}
+
+// dx = a dz + b x + c for every channel, and its sums over the pixels. `dx` may be the memory of `kept`.
+template <class T>
+void inputGradient(const GroupNormTask& task, const T* x, const float* kept, int64_t stride, const float* a, const float* b,
+                   const float* c, T* dx, float* dShift) {
+  overChannels(task.begin, task.end, [&](int64_t channel, auto vectors, int64_t count) {
+    constexpr int n = decltype(vectors)::value;
+    const int64_t local = channel - task.begin;
+    Vector ofGradient[n], ofValue[n], constant[n], total[n] = {};
+    for (int v = 0; v < n; ++v) {
+      ofGradient[v] = load(a + local + v * kWidth, count);
+      ofValue[v] = load(b + local + v * kWidth, count);
+      constant[v] = load(c + local + v * kWidth, count);
+    }
+    for (int64_t first = 0; first < task.pixels; first += kRowsPerSum) {
+      const int64_t last = std::min(first + kRowsPerSum, task.pixels);
+      Vector sum[n] = {};
+      for (int64_t p = first; p < last; ++p) {
+        for (int v = 0; v < n; ++v) {
+          const int64_t at = p * task.channels + channel + v * kWidth;
+          const Vector gradient = load(kept + p * stride + local + v * kWidth, count) * ofGradient[v] +
+                                  (load(x + at, count) * ofValue[v] + constant[v]);
+          store(dx + at, gradient, count);
+          sum[v] += gradient;
+        }
+      }
+      for (int v = 0; v < n; ++v) total[v] += sum[v];
+    }
+    for (int v = 0; v < n; ++v) store(dShift + channel + v * kWidth, total[v], count);
+  });
 }
 
 template <class T>
-void backward(const GroupNormShape& shape, const T* dy, const T* x, const float* weight, const float* bias, const float* mean,
-              const float* rstd, bool silu, T* dx, float* dWeight, float* dBias) {
-  const auto [pixels, channels, groups] = shape;
-  const int64_t width = channels / groups;
-  Buffers& buffer = buffers(channels);
-  float* channelMean = buffer.a.data();
-  float* channelRstd = buffer.b.data();
-  for (int64_t c = 0; c < channels; ++c) {
-    channelMean[c] = mean[c / width];
-    channelRstd[c] = rstd[c / width];
+void backward(const GroupNormTask& task, const T* dy, const T* x, T* dx, float* dWeight, float* dBias, float* dShift) {
+  constexpr bool holdsGradient = std::is_same<T, float>::value;
+  const int64_t block = task.end - task.begin, size = roundedUp(block), width = task.channels / task.groups;
+  // dz is kept where dx will be, if that can be done without rounding. Computing it again would cost another exponential.
+  float* centre = room(5 * size + (holdsGradient ? 0 : task.pixels * block + kWidth));
+  float *scale = centre + size, *offset = centre + 2 * size, *sums = centre + 3 * size, *products = centre + 4 * size;
+  float* kept = centre + 5 * size;
+  int64_t stride = block;
+  if constexpr (holdsGradient) {
+    kept = dx + task.begin;
+    stride = task.channels;
+  }
+  for (int64_t i = 0; i < block; ++i) {
+    const int64_t c = task.begin + i, g = c / width;
+    centre[i] = task.mean[g] - (task.shift ? task.shift[c] : 0);
+    scale[i] = task.rstd[g] * task.weight[c];
+    offset[i] = task.bias[c] - centre[i] * scale[i];
   }
 
-  // dz = dy silu'(z), and its sums over the pixels, alone and times the normalised value. In between, dx holds dz where it
-  // can do so without rounding; computing it again costs another exponential.
-  constexpr bool kKeepsGradient = std::is_same<T, float>::value;
-  const auto gradientOfNormalized = [&](int64_t at, int64_t count, Vector normalized, Vector w, Vector b) {
-    const Vector given = load(dy + at, count);
-    if (!silu) return given;
-    const Vector z = normalized * w + b;
-    const Vector s = sigmoid(z);
-    return given * s * (1.0f + z * (1.0f - s));
-  };
-  float* sums = buffer.c.data();
-  float* products = buffer.d.data();
-  for (int64_t c = 0; c < channels; c += kWidth) {
-    const int64_t count = channels - c;
-    const Vector m = load(channelMean + c, count), r = load(channelRstd + c, count);
-    const Vector w = load(weight + c, count), b = load(bias + c, count);
-    Vector total = {}, totalProduct = {};
-    for (int64_t first = 0; first < pixels; first += kRowsPerSum) {
-      const int64_t last = std::min(first + kRowsPerSum, pixels);
-      Vector sum = {}, product = {};
-      for (int64_t p = first; p < last; ++p) {
-        const Vector normalized = (load(x + p * channels + c, count) - m) * r;
-        const Vector dz = gradientOfNormalized(p * channels + c, count, normalized, w, b);
-        if (kKeepsGradient) store(dx + p * channels + c, dz, count);
-        sum += dz;
-        product += dz * normalized;
-      }
-      total += sum;
-      totalProduct += product;
-    }
-    store(sums + c, total, count);
-    store(products + c, totalProduct, count);
-  }
+  const bool drops = task.dropout.threshold > 0;
+  const auto loop = task.silu ? (drops ? gradientSums<T, true, true> : gradientSums<T, true, false>)
+                              : (drops ? gradientSums<T, false, true> : gradientSums<T, false, false>);
+  loop(task, dy, x, centre, scale, offset, kept, stride, sums, products);
 
-  for (int64_t c = 0; c < channels; ++c) {
-    dBias[c] += sums[c];
-    dWeight[c] += products[c];
-  }
-  // dx = rstd (w dz - mean over the group of w dz - normalised * mean over the group of w dz normalised)
-  for (int64_t g = 0; g < groups; ++g) {
+  // With n = (x + shift - mean) rstd: dx = rstd (w dz - mean over the group of w dz - n * mean over the group of w dz n)
+  for (int64_t g = task.begin / width; g < task.end / width; ++g) {
+    const int64_t first = g * width - task.begin;
+    const double rstd = task.rstd[g];
     double sum = 0, product = 0;
-    for (int64_t c = g * width; c < (g + 1) * width; ++c) {
-      sum += static_cast<double>(weight[c]) * sums[c];
-      product += static_cast<double>(weight[c]) * products[c];
+    for (int64_t i = first; i < first + width; ++i) {
+      const int64_t c = task.begin + i;
+      dBias[c] = sums[i];
+      dWeight[c] = static_cast<float>(rstd * products[i]);
+      sum += static_cast<double>(task.weight[c]) * sums[i];
+      product += static_cast<double>(task.weight[c]) * dWeight[c];
     }
-    const double n = static_cast<double>(width * pixels);
-    for (int64_t c = g * width; c < (g + 1) * width; ++c) {
-      sums[c] = static_cast<float>(sum / n);
-      products[c] = static_cast<float>(product / n);
-    }
-  }
-  for (int64_t c = 0; c < channels; c += kWidth) {
-    const int64_t count = channels - c;
-    const Vector m = load(channelMean + c, count), r = load(channelRstd + c, count);
-    const Vector w = load(weight + c, count), b = load(bias + c, count);
-    const Vector meanGradient = load(sums + c, count), meanProduct = load(products + c, count);
-    for (int64_t p = 0; p < pixels; ++p) {
-      const int64_t at = p * channels + c;
-      const Vector normalized = (load(x + at, count) - m) * r;
-      const Vector dz = kKeepsGradient ? load(dx + at, count) : gradientOfNormalized(at, count, normalized, w, b);
-      store(dx + at, r * (w * dz - meanGradient - normalized * meanProduct), count);
+    const double elements = static_cast<double>(width * task.pixels);
+    const double ofValue = -rstd * rstd * product / elements;
+    for (int64_t i = first; i < first + width; ++i) {
+      // The memory of two arrays that are needed no more.
+      sums[i] = static_cast<float>(ofValue);
+      products[i] = static_cast<float>(-rstd * sum / elements - ofValue * centre[i]);
     }
   }
+  inputGradient(task, x, kept, stride, scale, sums, products, dx, dShift);
 }
 
 template <class T>
@@ -180,7 +266,7 @@ constexpr GroupNormLoops<T> loops() {
 
 }  // namespace
 
-GroupNormKernels groupNormKernels() { return {loops<float>(), loops<c10::BFloat16>()}; }
+GroupNormKernels groupNormKernels() { return {loops<float>(), loops<c10::BFloat16>(), kWidth}; }
 
 }  // namespace INSTRUCTION_SET
 }  // namespace addon

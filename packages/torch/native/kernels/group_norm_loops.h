@@ -1,32 +1,43 @@
-// The loops of group normalisation with optional SiLU over channels_last images, one implementation per instruction set.
+// The loops of group normalisation with optional SiLU and dropout over channels_last images, one implementation per
+// instruction set.
 #pragma once
 
 #include <c10/util/BFloat16.h>
 
 #include <cstdint>
 
+#include "dropout.h"
+
 namespace addon {
 
-struct GroupNormShape {
-  int64_t pixels;    // H * W
-  int64_t channels;  // C, a multiple of the groups
+// Whole groups of one sample. Activations are [pixels, channels], statistics [groups], the others [channels].
+struct GroupNormTask {
+  int64_t pixels;
+  int64_t channels;
   int64_t groups;
+  int64_t begin, end;  // the channels to be computed
+  const float* shift;  // added to the input; null for none
+  const float* weight;
+  const float* bias;
+  float* mean;  // of the shifted input
+  float* rstd;
+  float eps;
+  bool silu;
+  Dropout dropout;
 };
 
-// All pointers are to one sample: activations [pixels, channels], statistics [groups], parameters [channels].
 template <class T>
 struct GroupNormLoops {
-  // y = silu?((x - mean) * rstd * weight + bias)
-  void (*forward)(const GroupNormShape&, const T* x, const float* weight, const float* bias, float eps, bool silu, T* y,
-                  float* mean, float* rstd);
-  // dx, and this sample's share of the gradients of weight and bias, added to dWeight and dBias [channels].
-  void (*backward)(const GroupNormShape&, const T* dy, const T* x, const float* weight, const float* bias, const float* mean,
-                   const float* rstd, bool silu, T* dx, float* dWeight, float* dBias);
+  // y = dropout(silu?((x + shift - mean) * rstd * weight + bias)), and the statistics.
+  void (*forward)(const GroupNormTask&, const T* x, T* y);
+  // dx, and this sample's gradients of weight, bias and shift.
+  void (*backward)(const GroupNormTask&, const T* dy, const T* x, T* dx, float* dWeight, float* dBias, float* dShift);
 };
 
 struct GroupNormKernels {
   GroupNormLoops<float> float32;
   GroupNormLoops<c10::BFloat16> bfloat16;
+  int64_t width;  // of a vector; blocks of channels are multiples of it where possible
 };
 
 namespace baseline {

@@ -14,4 +14,5 @@ export {
 } from "./init.js";
 export { Linear, type LinearOptions } from "./linear.js";
 export { Module, type StateDict } from "./module.js";
-export { GroupNorm, type GroupNormOptions } from "./normalization.js";
+export { type DropoutMask, GroupNorm, type GroupNormExtras, type GroupNormOptions } from "./normalization.js";
+export { scaledAdd_ } from "./residual.js";

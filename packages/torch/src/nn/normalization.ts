@@ -1,10 +1,11 @@
 import { call, operator, wrap } from "../dispatch.js";
 import { ones, zeros } from "../operators.generated.js";
+import { scope } from "../scope.js";
 import type { Tensor } from "../tensor.js";
 import { Module } from "./module.js";
 
 /** From native/kernels/group_norm.cc: a fast loop where there is one, stock operators elsewhere. */
-const GROUP_NORM_SILU = operator("stf::group_norm_silu");
+const GROUP_NORM = operator("stf::group_norm");
 
 /** What a {@link GroupNorm} has besides its sizes. */
 export interface GroupNormOptions {
@@ -12,6 +13,26 @@ export interface GroupNormOptions {
   eps?: number;
   /** Whether SiLU, x sigmoid(x), follows in the same pass. */
   silu?: boolean;
+}
+
+/** Which activations are dropped. On the CPU, a sample's mask depends on the key and the sample's number alone. */
+export interface DropoutMask {
+  /** Probability of dropping an activation, in [0, 1). The others are divided by 1 minus that. */
+  readonly probability: number;
+  /** Decides the mask, a whole number of at most 64 bits. Left out, the CPU's default generator draws one. */
+  readonly key?: number | bigint;
+  /** The number of the first sample, 0 when left out; the others follow. */
+  readonly first?: number;
+}
+
+/** What {@link GroupNorm.forward} does in the same pass. */
+export interface GroupNormExtras {
+  /** Added to the input, `[B, channels]`. */
+  readonly shift?: Tensor | undefined;
+  /** Applied to the result, before the SiLU: times 1 + scale, plus offset, each `[B, channels]`. */
+  readonly modulation?: { readonly scale: Tensor; readonly offset: Tensor } | undefined;
+  /** Applied last. */
+  readonly dropout?: DropoutMask | undefined;
 }
 
 /**
@@ -41,9 +62,21 @@ export class GroupNorm extends Module {
     this.bias = this.registerParameter("bias", zeros([channels]));
   }
 
-  /** `[B, channels, ...]`, normalised. */
-  forward(x: Tensor): Tensor {
-    const { groups, weight, bias, eps, silu } = this;
-    return wrap(call(GROUP_NORM_SILU, x.handle, groups, weight.handle, bias.handle, eps, silu));
+  /**
+   * `[B, channels, ...]`, normalised.
+   *
+   * @throws TorchError when `x` or an extra does not fit.
+   */
+  forward(x: Tensor, { shift, modulation, dropout }: GroupNormExtras = {}): Tensor {
+    const { groups, eps, silu } = this;
+    const { probability = 0, key, first = 0 } = dropout ?? {};
+    return scope(() => {
+      const factor = modulation?.scale.add(1);
+      const weight = factor ? this.weight.mul(factor) : this.weight;
+      const bias = factor && modulation ? modulation.offset.addcmul(this.bias, factor) : this.bias;
+      const seed = typeof key === "bigint" ? BigInt.asIntN(64, key) : key;
+      const settings = [eps, silu, shift?.handle, probability, seed, first] as const;
+      return wrap(call(GROUP_NORM, x.handle, groups, weight.handle, bias.handle, ...settings));
+    });
   }
 }

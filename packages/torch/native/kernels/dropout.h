@@ -1,0 +1,40 @@
+// Which activations dropout keeps. The mask is a function of a key and the place of an element, so nothing of it is stored:
+// the backward pass computes it again, and so does a second forward pass.
+#pragma once
+
+#include <cstdint>
+
+namespace addon {
+
+// Of one sample. The default drops nothing.
+struct Dropout {
+  uint32_t threshold = 0;  // elements whose hash is below are dropped
+  float scale = 1;         // of the others
+  uint32_t first = 0, second = 0;
+
+  Dropout() = default;
+
+  Dropout(double probability, uint64_t key, uint64_t sample) {
+    threshold = static_cast<uint32_t>(probability * 4294967296.0);
+    scale = static_cast<float>(1 / (1 - probability));
+    // The finaliser of SplitMix64 (Steele, Lea and Flood 2014).
+    uint64_t z = key + sample * 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    first = static_cast<uint32_t>(z);
+    second = static_cast<uint32_t>(z >> 32);
+  }
+
+  // A hash of an element's place in its sample, [pixels, channels]; for 32-bit numbers and for vectors of them. Two keys,
+  // one added and one mixed in half-way: masks of other samples and layers are no rearrangements of this one.
+  template <class Word>
+  Word hash(Word place) const {
+    Word h = place + first;
+    h = (h ^ (h >> 16)) * 0x7feb352du;
+    h = (h ^ (h >> 15) ^ second) * 0x846ca68bu;
+    return h ^ (h >> 16);
+  }
+};
+
+}  // namespace addon
