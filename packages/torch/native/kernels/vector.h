@@ -24,7 +24,8 @@ typedef int32_t Integers __attribute__((vector_size(4 * kWidth)));
 typedef uint16_t Halves __attribute__((vector_size(2 * kWidth)));
 typedef uint32_t Words __attribute__((vector_size(4 * kWidth)));
 
-inline Vector splat(float value) { return Vector{} + value; }
+// Minus zero, for compilers must not leave out the addition of zero: it turns -0 into 0.
+inline Vector splat(float value) { return value - Vector{}; }
 
 inline Vector load(const float* source) {
   Vector result;

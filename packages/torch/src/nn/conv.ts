@@ -1,8 +1,25 @@
+import { call, operator, wrap } from "../dispatch.js";
 import { conv2d } from "../operators.generated.js";
 import type { Tensor } from "../tensor.js";
 import { likeInput } from "./cast.js";
 import { type Initializer, torchDefault } from "./init.js";
 import { Module } from "./module.js";
+
+/** From native/kernels/winograd.cc: Winograd's method where it is faster, stock operators elsewhere. */
+const CONV3X3 = operator("stf::conv3x3");
+
+/**
+ * Convolution with a 3x3 kernel and a border of zeros, which keeps the size: `[B, inChannels, H, W]` to
+ * `[B, outChannels, H, W]`, in the dtype of `x`. Large `channels_last` images on a CPU are convolved by Winograd's method,
+ * F(4x4, 3x3) (Lavin and Gray 2016), in float32: several times faster, with a few times the rounding error of direct sums.
+ *
+ * @param weight - float32 `[outChannels, inChannels, 3, 3]`
+ * @param bias - float32 `[outChannels]`, or null
+ * @throws TorchError when `x` does not fit.
+ */
+export function conv3x3(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
+  return wrap(call(CONV3X3, x.handle, weight.handle, bias?.handle));
+}
 
 /** What a {@link Conv2d} has besides its sizes. */
 export interface Conv2dOptions {
@@ -60,6 +77,7 @@ export class Conv2d extends Module {
    */
   forward(x: Tensor): Tensor {
     const { weight, bias, stride, padding, groups } = this;
+    if (weight.size(2) === 3 && stride === 1 && padding === 1 && groups === 1) return conv3x3(x, weight, bias);
     return conv2d(x, likeInput(weight, x), bias && likeInput(bias, x), stride, padding, 1, groups);
   }
 }

@@ -1,5 +1,5 @@
 export { ModuleDict } from "./containers.js";
-export { Conv2d, type Conv2dOptions } from "./conv.js";
+export { Conv2d, type Conv2dOptions, conv3x3 } from "./conv.js";
 export { Embedding } from "./embedding.js";
 export { FlatParameters } from "./flat.js";
 export {

@@ -1,0 +1,291 @@
+// Compiled once per instruction set, with INSTRUCTION_SET naming the namespace.
+#include "winograd_loops.h"
+
+#include <algorithm>
+
+#include "vector.h"
+
+namespace addon {
+namespace INSTRUCTION_SET {
+namespace {
+
+constexpr int64_t kPlaces = kWinogradPlaces, kBlock = kWinogradBlock;
+constexpr int64_t kTile = 6, kOutput = 4;
+
+// The finite interpolation points are 0, +-a and +-b.
+constexpr float a = 0.75f, b = 1.5f;
+constexpr float a2 = a * a, b2 = b * b, a3 = a * a * a, b3 = b * b * b;
+
+// Rows of B^T: the coefficients of the product of (x - p) over the other finite points p, for infinity over all of them.
+template <class V>
+inline void inputTransform(const V (&d)[6], V (&t)[6]) {
+  const V evenA = d[4] - b2 * d[2], oddA = a * (d[3] - b2 * d[1]);
+  const V evenB = d[4] - a2 * d[2], oddB = b * (d[3] - a2 * d[1]);
+  t[0] = d[4] - (a2 + b2) * d[2] + (a2 * b2) * d[0];
+  t[1] = evenA + oddA;
+  t[2] = evenA - oddA;
+  t[3] = evenB + oddB;
+  t[4] = evenB - oddB;
+  t[5] = d[5] - (a2 + b2) * d[3] + (a2 * b2) * d[1];
+}
+
+// Rows of A^T: the powers of the points.
+template <class V>
+inline void outputTransform(const V (&t)[6], V (&y)[4]) {
+  const V sumA = t[1] + t[2], differenceA = t[1] - t[2], sumB = t[3] + t[4], differenceB = t[3] - t[4];
+  y[0] = t[0] + sumA + sumB;
+  y[1] = a * differenceA + b * differenceB;
+  y[2] = a2 * sumA + b2 * sumB;
+  y[3] = a3 * differenceA + b3 * differenceB + t[5];
+}
+
+// A
+template <class V>
+inline void gradientTransform(const V (&y)[4], V (&t)[6]) {
+  const V evenA = y[0] + a2 * y[2], oddA = a * y[1] + a3 * y[3];
+  const V evenB = y[0] + b2 * y[2], oddB = b * y[1] + b3 * y[3];
+  t[0] = y[0];
+  t[1] = evenA + oddA;
+  t[2] = evenA - oddA;
+  t[3] = evenB + oddB;
+  t[4] = evenB - oddB;
+  t[5] = y[3];
+}
+
+// Rows of G: the powers of the points over the product of their differences from the others.
+constexpr float of0 = 1 / (a2 * b2), ofA = 1 / (2 * a2 * (a2 - b2)), ofB = 1 / (2 * b2 * (b2 - a2));
+
+template <class V>
+inline void weightTransform(const V (&w)[3], V (&t)[6]) {
+  const V evenA = ofA * w[0] + (ofA * a2) * w[2], oddA = (ofA * a) * w[1];
+  const V evenB = ofB * w[0] + (ofB * b2) * w[2], oddB = (ofB * b) * w[1];
+  t[0] = of0 * w[0];
+  t[1] = evenA + oddA;
+  t[2] = evenA - oddA;
+  t[3] = evenB + oddB;
+  t[4] = evenB - oddB;
+  t[5] = w[2];
+}
+
+// G^T
+template <class V>
+inline void weightGradientTransform(const V (&t)[6], V (&w)[3]) {
+  const V sumA = ofA * (t[1] + t[2]), differenceA = ofA * (t[1] - t[2]);
+  const V sumB = ofB * (t[3] + t[4]), differenceB = ofB * (t[3] - t[4]);
+  w[0] = of0 * t[0] + sumA + sumB;
+  w[1] = a * differenceA + b * differenceB;
+  w[2] = a2 * sumA + b2 * sumB + t[5];
+}
+
+// Applies a transform of vectors of length N to the rows and the columns of a matrix.
+template <int N, int M, class Transform>
+inline void bothWays(const Vector (&from)[N][N], Vector (&to)[M][M], Transform&& transform) {
+  Vector half[N][M];
+  for (int i = 0; i < N; ++i) transform(from[i], half[i]);
+  for (int j = 0; j < M; ++j) {
+    Vector column[N], result[M];
+    for (int i = 0; i < N; ++i) column[i] = half[i][j];
+    transform(column, result);
+    for (int i = 0; i < M; ++i) to[i][j] = result[i];
+  }
+}
+
+// Where a tile is: its image and the top left pixel of its 4x4 output.
+struct Place {
+  int64_t image, row, column;
+};
+
+inline Place placeOf(const WinogradShape& shape, int64_t tile) {
+  const int64_t perImage = shape.rows * shape.columns, rest = tile % perImage;
+  return {tile / perImage, rest / shape.columns * kOutput, rest % shape.columns * kOutput};
+}
+
+// Reads N x N pixels of one vector of channels, from (row, column) on; zeros beyond the border.
+template <int N, class T>
+inline void readPixels(const WinogradShape& shape, const T* image, int64_t channels, int64_t row, int64_t column, Vector (&to)[N][N]) {
+  for (int i = 0; i < N; ++i) {
+    for (int j = 0; j < N; ++j) {
+      const int64_t y = row + i, x = column + j;
+      const bool inside = y >= 0 && y < shape.height && x >= 0 && x < shape.width;
+      to[i][j] = inside ? load(image + (y * shape.width + x) * channels) : Vector{};
+    }
+  }
+}
+
+// Transforms N x N pixels from `border` pixels above and to the left of each tile on, for all channels.
+template <int N, class T, class Transform>
+void transformTiles(const WinogradShape& shape, const T* x, int64_t channels, int64_t border, int64_t first, int64_t count,
+                    int64_t stride, float* to, Transform&& transform) {
+  const int64_t betweenPlaces = winogradStride(channels * stride);
+  for (int64_t i = 0; i < count; ++i) {
+    const Place place = placeOf(shape, first + i);
+    const T* image = x + place.image * shape.height * shape.width * channels;
+    for (int64_t c = 0; c < channels; c += kWidth) {
+      Vector pixels[N][N], transformed[kTile][kTile];
+      readPixels(shape, image + c, channels, place.row - border, place.column - border, pixels);
+      bothWays(pixels, transformed, transform);
+      float* target = to + (c / kBlock * stride + i) * kBlock + c % kBlock;
+      for (int64_t p = 0; p < kPlaces; ++p) store(target + p * betweenPlaces, transformed[p / kTile][p % kTile]);
+    }
+  }
+}
+
+template <class T>
+void input(const WinogradShape& shape, const T* x, int64_t channels, int64_t first, int64_t count, int64_t stride, float* to) {
+  transformTiles<6>(shape, x, channels, 1, first, count, stride, to, [](const auto& d, auto& t) { inputTransform(d, t); });
+}
+
+template <class T>
+void gradient(const WinogradShape& shape, const T* dy, int64_t channels, int64_t first, int64_t count, int64_t stride, float* to) {
+  transformTiles<4>(shape, dy, channels, 0, first, count, stride, to, [](const auto& y, auto& t) { gradientTransform(y, t); });
+}
+
+template <class T>
+void output(const WinogradShape& shape, const float* from, const float* bias, int64_t channels, int64_t first, int64_t count,
+            int64_t stride, T* y) {
+  const int64_t betweenPlaces = winogradStride(channels * stride);
+  for (int64_t i = 0; i < count; ++i) {
+    const Place place = placeOf(shape, first + i);
+    T* image = y + place.image * shape.height * shape.width * channels;
+    const int64_t height = std::min(kOutput, shape.height - place.row), width = std::min(kOutput, shape.width - place.column);
+    for (int64_t c = 0; c < channels; c += kWidth) {
+      const float* source = from + (c / kBlock * stride + i) * kBlock + c % kBlock;
+      Vector places[6][6], pixels[4][4];
+      for (int64_t p = 0; p < kPlaces; ++p) places[p / kTile][p % kTile] = load(source + p * betweenPlaces);
+      bothWays(places, pixels, [](const auto& t, auto& values) { outputTransform(t, values); });
+      const Vector constant = bias ? load(bias + c) : Vector{};
+      for (int64_t row = 0; row < height; ++row) {
+        for (int64_t column = 0; column < width; ++column) {
+          store(image + ((place.row + row) * shape.width + place.column + column) * channels + c, pixels[row][column] + constant);
+        }
+      }
+    }
+  }
+}
+
+void weights(const float* w, int64_t outputs, int64_t inputs, int64_t block, float* to) {
+  const int64_t betweenPlaces = winogradStride(outputs * inputs);
+  for (int64_t o = block * kBlock; o < (block + 1) * kBlock; o += kWidth) {
+    for (int64_t c = 0; c < inputs; c += kWidth) {
+      // Input channels lie side by side in the weights, output channels are to. Exchanged before there are 36 of each.
+      float exchanged[9][kWidth][kWidth];
+      for (int64_t k = 0; k < kWidth; ++k) {
+        for (int64_t t = 0; t < 9; ++t) {
+          const float* row = w + ((o + k) * 9 + t) * inputs + c;
+          for (int64_t i = 0; i < kWidth; ++i) exchanged[t][i][k] = row[i];
+        }
+      }
+      for (int64_t i = 0; i < kWidth; ++i) {
+        Vector taps[3][3], transformed[6][6];
+        for (int64_t t = 0; t < 9; ++t) taps[t / 3][t % 3] = load(exchanged[t][i]);
+        bothWays(taps, transformed, [](const auto& v, auto& result) { weightTransform(v, result); });
+        float* target = to + (block * inputs + c + i) * kBlock + o % kBlock;
+        for (int64_t p = 0; p < kPlaces; ++p) store(target + p * betweenPlaces, transformed[p / kTile][p % kTile]);
+      }
+    }
+  }
+}
+
+void turnedWeights(const float* w, int64_t outputs, int64_t inputs, int64_t block, float* to) {
+  const int64_t betweenPlaces = winogradStride(outputs * inputs);
+  for (int64_t o = 0; o < outputs; ++o) {
+    for (int64_t c = block * kBlock; c < (block + 1) * kBlock; c += kWidth) {
+      Vector taps[3][3], transformed[6][6];
+      for (int64_t t = 0; t < 9; ++t) taps[2 - t / 3][2 - t % 3] = load(w + (o * 9 + t) * inputs + c);
+      bothWays(taps, transformed, [](const auto& v, auto& result) { weightTransform(v, result); });
+      float* target = to + (block * outputs + o) * kBlock + c % kBlock;
+      for (int64_t p = 0; p < kPlaces; ++p) store(target + p * betweenPlaces, transformed[p / kTile][p % kTile]);
+    }
+  }
+}
+
+void weightGradient(const float* from, int64_t outputs, int64_t inputs, int64_t block, float* dw) {
+  const int64_t betweenPlaces = winogradStride(outputs * inputs);
+  for (int64_t o = block * kBlock; o < (block + 1) * kBlock; o += kWidth) {
+    for (int64_t c = 0; c < inputs; c += kWidth) {
+      float exchanged[9][kWidth][kWidth];
+      for (int64_t i = 0; i < kWidth; ++i) {
+        const float* source = from + (block * inputs + c + i) * kBlock + o % kBlock;
+        Vector places[6][6], taps[3][3];
+        for (int64_t p = 0; p < kPlaces; ++p) places[p / kTile][p % kTile] = load(source + p * betweenPlaces);
+        bothWays(places, taps, [](const auto& t, auto& result) { weightGradientTransform(t, result); });
+        for (int64_t t = 0; t < 9; ++t) store(exchanged[t][i], taps[t / 3][t % 3]);
+      }
+      for (int64_t k = 0; k < kWidth; ++k) {
+        for (int64_t t = 0; t < 9; ++t) {
+          float* row = dw + ((o + k) * 9 + t) * inputs + c;
+          for (int64_t i = 0; i < kWidth; ++i) row[i] = exchanged[t][i][k];
+        }
+      }
+    }
+  }
+}
+
+// Rows and vectors of a product that are summed up in registers at one time.
+#if defined(__AVX512F__)
+constexpr int kRows = 8, kColumns = 2;
+#else
+constexpr int kRows = 4, kColumns = 2;
+#endif
+
+// c = a u for `rows` rows and kColumns vectors; a as [block, stride, 32], u and c with rows of 32.
+template <int rows>
+inline void multiplyTile(const float* left, int64_t stride, const float* u, int64_t channels, float* c) {
+  Vector sums[rows][kColumns] = {};
+  for (int64_t block = 0; block < channels; block += kBlock) {
+    const float* row = left + block * stride;
+    for (int64_t k = 0; k < kBlock; ++k) {
+      const float* right = u + (block + k) * kBlock;
+      Vector values[kColumns];
+      for (int j = 0; j < kColumns; ++j) values[j] = load(right + j * kWidth);
+      for (int i = 0; i < rows; ++i) {
+        const Vector factor = splat(row[i * kBlock + k]);
+        for (int j = 0; j < kColumns; ++j) sums[i][j] += factor * values[j];
+      }
+    }
+  }
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < kColumns; ++j) store(c + i * kBlock + j * kWidth, sums[i][j]);
+  }
+}
+
+void multiply(const float* left, int64_t stride, const float* u, int64_t channels, int64_t tiles, float* c) {
+  for (int64_t column = 0; column < kBlock; column += kColumns * kWidth) {
+    int64_t t = 0;
+    for (; t + kRows <= tiles; t += kRows) multiplyTile<kRows>(left + t * kBlock, stride, u + column, channels, c + t * kBlock + column);
+    for (; t < tiles; ++t) multiplyTile<1>(left + t * kBlock, stride, u + column, channels, c + t * kBlock + column);
+  }
+}
+
+void accumulate(const float* left, const float* d, int64_t tiles, float* u) {
+  for (int64_t first = 0; first < kBlock; first += kRows) {
+    for (int64_t column = 0; column < kBlock; column += kColumns * kWidth) {
+      Vector sums[kRows][kColumns] = {};
+      float* target = u + first * kBlock + column;
+      for (int64_t t = 0; t < tiles; ++t) {
+        Vector values[kColumns];
+        for (int j = 0; j < kColumns; ++j) values[j] = load(d + t * kBlock + column + j * kWidth);
+        for (int i = 0; i < kRows; ++i) {
+          const Vector factor = splat(left[t * kBlock + first + i]);
+          for (int j = 0; j < kColumns; ++j) sums[i][j] += factor * values[j];
+        }
+      }
+      for (int i = 0; i < kRows; ++i) {
+        for (int j = 0; j < kColumns; ++j) {
+          float* place = target + i * kBlock + j * kWidth;
+          store(place, load(place) + sums[i][j]);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+WinogradLoops winogradLoops() {
+  return {input<float>,  input<c10::BFloat16>,  gradient<float>, gradient<c10::BFloat16>, output<float>, output<c10::BFloat16>,
+          weights, turnedWeights, weightGradient, multiply, accumulate};
+}
+
+}  // namespace INSTRUCTION_SET
+}  // namespace addon
