@@ -92,6 +92,49 @@ describe("Adam", () => {
     dispose();
   });
 
+  scopedTest("updates an average in the same pass as it would be after it", () => {
+    for (const decay of [0, 0.3, 0.999, 1]) {
+      const [apart, together] = [flatLinear(), flatLinear()];
+      const results = [apart, together].map(({ flat }) => {
+        flat.values.copy_(normal([32], 5).float());
+        const target = flatLinear();
+        const ema = new ExponentialMovingAverage(flat, target.flat);
+        ema.average.values.copy_(normal([32], 6).float());
+        flat.gradients.copy_(normal([32], 7).float());
+        const adam = new Adam(flat, { betas, eps });
+        if (flat === together.flat) {
+          adam.step(0.1, { ema, decay });
+        } else {
+          adam.step(0.1);
+          ema.update(decay);
+        }
+        const result = [flat.values.clone(), ema.average.values.clone()] as const;
+        adam.dispose();
+        target.dispose();
+        return result;
+      });
+      expect(results[0]![0].equal(results[1]![0])).toBe(true);
+      expectClose(results[1]![1], results[0]![1], { rtol: 1e-6, atol: 1e-7 });
+      // A decay of 0 copies, to the last bit.
+      if (decay === 0) expect(results[1]![1].equal(results[1]![0])).toBe(true);
+      apart.dispose();
+      together.dispose();
+    }
+  });
+
+  scopedTest("an average of another layout is an error", () => {
+    const { flat, dispose } = flatLinear();
+    const other = new Linear(5, 40);
+    const wrong = new FlatParameters(other);
+    const adam = new Adam(flat);
+    const ema = { average: wrong } as ExponentialMovingAverage;
+    expect(() => adam.step(0.1, { ema, decay: 0.5 })).toThrow("must have the parameters' shape, [32]");
+    adam.dispose();
+    wrong.dispose();
+    other.dispose();
+    dispose();
+  });
+
   scopedTest("moves every parameter by the rate in the first step, against its gradient", () => {
     const { flat, dispose } = flatLinear();
     const adam = new Adam(flat);

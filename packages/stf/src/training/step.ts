@@ -177,8 +177,8 @@ export function trainingStep(state: TrainingState, data: TrainingData, settings:
         "go on from an earlier state with a lower --lr or a longer --lr-rampup",
     );
   }
-  optimizer.step(learningRate(images, settings.learningRate));
-  ema.update(emaDecay(images, { batch, ...settings.ema }));
+  const decay = emaDecay(images, { batch, ...settings.ema });
+  optimizer.step(learningRate(images, settings.learningRate), { ema, decay });
   state.images += batch;
   return loss;
 }

@@ -3,10 +3,13 @@
  * on flat storage.
  */
 
-import { noGrad } from "../autograd.js";
+import { call, operator } from "../dispatch.js";
 import type { FlatParameters } from "../nn/flat.js";
-import { scope } from "../scope.js";
 import type { Tensor } from "../tensor.js";
+import type { ExponentialMovingAverage } from "./ema.js";
+
+/** From native/kernels/adam.cc: one pass where there is a loop for it, stock operators elsewhere. */
+const ADAM = operator("stf::adam_");
 
 /** What an {@link Adam} has besides its parameters. */
 export interface AdamOptions {
@@ -48,21 +51,19 @@ export class Adam {
     this.expAvgSq = parameters.zerosLike();
   }
 
-  /** One update with learning rate `lr` from the gradients at hand. */
-  step(lr: number): void {
+  /**
+   * One update with learning rate `lr` from the gradients at hand.
+   *
+   * @param average - updated with the new parameters in the same pass, as {@link ExponentialMovingAverage.update} would
+   * @throws TorchError when the average has another layout.
+   */
+  step(lr: number, average?: { readonly ema: ExponentialMovingAverage; readonly decay: number }): void {
     this.stepCount++;
-    const [beta1, beta2] = this.betas;
+    const { expAvg, expAvgSq, betas, eps, weightDecay } = this;
     const { values, gradients } = this.parameters;
-    noGrad(() =>
-      scope(() => {
-        if (this.weightDecay > 0) values.mul_(1 - lr * this.weightDecay);
-        this.expAvg.mul_(beta1).add_(gradients, { alpha: 1 - beta1 });
-        this.expAvgSq.mul_(beta2).addcmul_(gradients, gradients, { value: 1 - beta2 });
-        const correction = Math.sqrt(1 - beta2 ** this.stepCount);
-        const denominator = this.expAvgSq.sqrt().div_(correction).add_(this.eps);
-        values.addcdiv_(this.expAvg, denominator, { value: -lr / (1 - beta1 ** this.stepCount) });
-      }),
-    );
+    const state = [values, gradients, expAvg, expAvgSq].map((tensor) => tensor.handle);
+    const averaged = average?.ema.average.values.handle;
+    call(ADAM, ...state, lr, ...betas, eps, weightDecay, this.stepCount, averaged, average?.decay);
   }
 
   /** Frees the moments; the parameters stay. */

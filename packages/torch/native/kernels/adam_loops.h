@@ -1,0 +1,33 @@
+// The loop of adam_, one implementation per instruction set.
+#pragma once
+
+#include <cstdint>
+
+namespace addon {
+
+// What one step does to every parameter alike.
+struct AdamStep {
+  float shrink;         // of the parameter, for weight decay; 1 for none
+  float beta1, beta2;
+  float newWeight1, newWeight2;  // 1 - beta, which float32 betas would give to 5 digits only
+  float stepSize;       // lr over the bias correction of the first moment
+  float root;           // of the bias correction of the second moment
+  float eps;
+  float averageWeight;  // of the new parameter in the average
+};
+
+// `average` may be null.
+using AdamLoop = void (*)(const AdamStep&, float* values, const float* gradients, float* expAvg, float* expAvgSq, float* average,
+                          int64_t count);
+
+namespace baseline {
+AdamLoop adamLoop();
+}
+namespace avx2 {
+AdamLoop adamLoop();
+}
+namespace avx512 {
+AdamLoop adamLoop();
+}
+
+}  // namespace addon
