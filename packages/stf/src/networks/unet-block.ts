@@ -1,8 +1,8 @@
 /** The residual block of the score-based U-Nets (Karras et al. 2022, table 7), with optional self-attention. */
 
 import {
+  attention,
   type DropoutMask,
-  einsum,
   GroupNorm,
   type GroupNormExtras,
   type Initializer,
@@ -221,13 +221,8 @@ export class UNetBlock extends Module {
   }
 }
 
-function atLeastFloat32(x: Tensor): Tensor {
-  return x.dtype === "float64" ? x : x.float();
-}
-
 /**
- * Self-attention over the pixels. Output channel head * 3C/heads + 3 c + j of `qkv` holds the query (j = 0), key (1) or
- * value (2) of channel c: the three are interleaved, as in the published weights. Weights are computed in float32.
+ * Self-attention over the pixels. Queries, keys and values are interleaved as in the published weights.
  *
  * Shapes: input and output `[B, channels, H, W]`.
  */
@@ -252,16 +247,6 @@ class SelfAttention extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return scope(() => {
-      const [batch, channels, height, width] = x.shape as [number, number, number, number];
-      const width1 = channels / this.heads;
-      const joined = this.qkv.forward(this.norm.forward(x)).reshape([batch * this.heads, width1, 3, height * width]);
-      const [query, key, value] = joined.unbind(2) as [Tensor, Tensor, Tensor];
-      const scaledKey = key.div(Math.sqrt(width1));
-      const logits = einsum("ncq,nck->nqk", [atLeastFloat32(query), atLeastFloat32(scaledKey)]);
-      const weights = logits.softmax(2).to({ dtype: value.dtype });
-      const mixed = einsum("nqk,nck->ncq", [weights, value]).reshape([batch, channels, height, width]);
-      return this.proj.forward(mixed.contiguous({ memoryFormat: "channelsLast" }));
-    });
+    return scope(() => this.proj.forward(attention(this.qkv.forward(this.norm.forward(x)), this.heads)));
   }
 }

@@ -1,3 +1,4 @@
+export { attention } from "./attention.js";
 export { ModuleDict } from "./containers.js";
 export { Conv2d, type Conv2dOptions, conv3x3 } from "./conv.js";
 export { Embedding } from "./embedding.js";
