@@ -322,6 +322,30 @@ describe("a small run", () => {
     for (const state of [first, second, other]) disposeState(state);
   });
 
+  for (const arch of ["ncsnpp", "ddpmpp", "adm"] as const) {
+    test(`${arch}: recomputation gives the same weights, and holds nothing afterwards`, () => {
+      const network: NetworkConfig = { ...random, arch, modelChannels: arch === "adm" ? 64 : random.modelChannels };
+      const plain = trained(3, {}, network);
+      const before = memory().tensors;
+      const recomputed = trained(3, { recompute: true }, network);
+      // Sums of the same gradients, perhaps in another order.
+      expect(scope(() => maxDeviation(recomputed.parameters.values, plain.parameters.values))).toBeLessThan(2e-5);
+      disposeState(recomputed);
+      expect(memory().tensors).toBe(before);
+      disposeState(plain);
+    });
+  }
+
+  test("micro-batches give the same weights, dropout and all", () => {
+    const whole = trained(3, {}, random);
+    const parts = trained(3, { microBatch: 5 }, random);
+    expect(scope(() => maxDeviation(parts.parameters.values, whole.parameters.values))).toBeLessThan(2e-5);
+    // Dropout makes a difference that is larger than that.
+    const without = trained(3, {}, { ...random, dropout: 0 });
+    expect(scope(() => maxDeviation(without.parameters.values, whole.parameters.values))).toBeGreaterThan(1e-4);
+    for (const state of [whole, parts, without]) disposeState(state);
+  });
+
   describe("with files", () => {
     let folder = "";
     beforeAll(() => {

@@ -91,7 +91,11 @@ const dependent: readonly {
   },
   { options: ["stfRef", "labelDropout"], needs: "--cond=1", isMet: ({ cond }) => cond },
   { options: ["stfAugment", "rbatchAugment"], needs: "--augment above 0", isMet: ({ augment }) => augment > 0 },
-  { options: ["cres", "attn", "dropout"], needs: "a convolutional --arch", isMet: ({ arch }) => arch !== "mlp" },
+  {
+    options: ["cres", "attn", "dropout", "recompute"],
+    needs: "a convolutional --arch",
+    isMet: ({ arch }) => arch !== "mlp",
+  },
 ];
 
 /** A line for every option that was given and has no effect. */
@@ -136,6 +140,7 @@ export function trainingSettings(options: ResolvedOptions, distances?: Float64Ar
     // Transferred weights are worth remembering from the start.
     ema: { halflife: millions(options.ema), rampupRatio: options.transfer === null ? 0.05 : null },
     lossScaling: options.ls,
+    recompute: options.recompute,
     noiseLevels: trainingLevels[options.precond](),
     labelDropout: options.cond ? options.labelDropout : 0,
     target: options.stf ? stableFieldTarget() : denoisingTarget,

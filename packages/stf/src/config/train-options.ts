@@ -75,6 +75,10 @@ export const trainFields = {
     min: 1,
     help: "images that go through the network at once; the gradient stays that of the whole batch",
   }),
+  recompute: flag({
+    default: false,
+    help: "keep fewer activations and compute them again for the gradient: less memory, about a third more time",
+  }),
   cbase: integer<number | null>({
     default: null,
     min: 4,

@@ -8,15 +8,15 @@ import {
   Linear,
   Module,
   ModuleDict,
+  type Part,
   scope,
   type Tensor,
   torchDefault,
 } from "@stf/torch";
 import { PositionalEmbedding } from "./embedding.js";
-import type { Conditions, Network } from "./network.js";
+import { type Conditions, type Network, runPart } from "./network.js";
 import { ResamplingConv2d } from "./resample.js";
 import {
-  type BlockDropout,
   type BlockStyle,
   groupsFor,
   type Initializers,
@@ -159,20 +159,23 @@ export class DhariwalUNet extends Module implements Network {
    */
   forward(x: Tensor, noiseLabels: Tensor, conditions: Conditions = {}): Tensor {
     return scope(() => {
-      const embedding = this.embed(noiseLabels, conditions);
-      let h = this.stem.forward(x);
+      const { dropout: keys, recomputation } = conditions;
+      const run = (part: Part, ...inputs: Tensor[]): Tensor => runPart(recomputation, part, ...inputs);
+      const computed = this.embed(noiseLabels, conditions);
+      const embedding = recomputation?.cut(computed) ?? computed;
+      let h = run((image) => this.stem.forward(image), x);
       const skips = [h];
-      let layer = 0;
-      const dropoutOfNext = (): BlockDropout | undefined =>
-        conditions.dropout && { keys: conditions.dropout, layer: layer++ };
-      for (const block of this.encoder) {
-        h = block.forward(h, embedding, dropoutOfNext());
+      for (const [layer, block] of this.encoder.entries()) {
+        h = run((input, e) => block.forward(input, e, keys && { keys, layer }), h, embedding);
         skips.push(h);
       }
-      for (const { block, takesSkip } of this.decoder) {
-        h = block.forward(takesSkip ? cat([h, skips.pop() as Tensor], 1) : h, embedding, dropoutOfNext());
+      for (const [i, { block, takesSkip }] of this.decoder.entries()) {
+        const dropout = keys && { keys, layer: this.encoder.length + i };
+        h = takesSkip
+          ? run((a, b, e) => block.forward(cat([a, b], 1), e, dropout), h, skips.pop() as Tensor, embedding)
+          : run((a, e) => block.forward(a, e, dropout), h, embedding);
       }
-      return this.outConv.forward(this.outNorm.forward(h));
+      return run((last) => this.outConv.forward(this.outNorm.forward(last)), h);
     });
   }
 

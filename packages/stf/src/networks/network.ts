@@ -1,4 +1,4 @@
-import { type Device, type DType, type Module, type Tensor, tensor } from "@stf/torch";
+import { type Device, type DType, type Module, type Part, type Recomputation, type Tensor, tensor } from "@stf/torch";
 import { randomKey } from "../random/keyed.js";
 
 /** Conditions of one forward pass beside the noise. */
@@ -9,6 +9,16 @@ export interface Conditions {
   augmentLabels?: Tensor | undefined;
   /** Decides in training which activations are dropped; absent, the global random generator does. */
   dropout?: DropoutKeys | undefined;
+  /**
+   * Keeps only what goes from part to part; its `backward` must follow that of the output. In training with dropout it needs
+   * `dropout`, for the masks of the second computation to be those of the first.
+   */
+  recomputation?: Recomputation | undefined;
+}
+
+/** Runs a part of a network, keeping what is computed on the way or not. */
+export function runPart(recomputation: Recomputation | undefined, part: Part, ...inputs: Tensor[]): Tensor {
+  return recomputation ? recomputation.run(part, ...inputs) : part(...inputs);
 }
 
 /** The dropout masks of consecutive samples: of each, they depend on the seed and the sample's own number alone. */

@@ -30,7 +30,12 @@ function downsample(x: Tensor, kernel: Tensor, padding: number): Tensor {
 function upsample(x: Tensor, kernel: Tensor): Tensor {
   const length = kernel.size(-1);
   if (length === 2) return x.upsampleNearest2d([2 * x.size(2), 2 * x.size(3)]);
-  return scope(() => convTranspose2d(x, depthwise(kernel, x).mul(4), null, 2, samePadding(length), 0, x.size(1)));
+  return scope(() => {
+    // libtorch 1.13 gives bfloat16 another size on some processors.
+    const wide = x.dtype === "bfloat16" ? x.float() : x;
+    const filter = depthwise(kernel, wide).mul(4);
+    return convTranspose2d(wide, filter, null, 2, samePadding(length), 0, x.size(1)).to({ dtype: x.dtype });
+  });
 }
 
 export interface ResamplingConv2dOptions {

@@ -10,12 +10,14 @@ import {
   Linear,
   Module,
   ModuleDict,
+  type Part,
+  scaledAdd_,
   scope,
   type Tensor,
   xavierUniform,
 } from "@stf/torch";
 import { FourierEmbedding, PositionalEmbedding } from "./embedding.js";
-import type { Conditions, DropoutKeys, Network } from "./network.js";
+import { type Conditions, type Network, runPart } from "./network.js";
 import { Resample, ResamplingConv2d } from "./resample.js";
 import {
   type BlockStyle,
@@ -228,9 +230,9 @@ export class SongUNet extends Module implements Network {
   forward(x: Tensor, noiseLabels: Tensor, conditions: Conditions = {}): Tensor {
     return scope(() => {
       const embedding = this.embed(noiseLabels, conditions);
-      const { dropout } = conditions;
-      const { activations, skips } = this.encode(x, embedding, dropout);
-      return this.decode(activations, skips, embedding, dropout);
+      const known = conditions.recomputation?.cut(embedding) ?? embedding;
+      const { activations, skips } = this.encode(x, known, conditions);
+      return this.decode(activations, skips, known, conditions);
     });
   }
 
@@ -251,31 +253,34 @@ export class SongUNet extends Module implements Network {
   private encode(
     input: Tensor,
     embedding: Tensor,
-    keys: DropoutKeys | undefined,
+    { dropout: keys, recomputation }: Conditions,
   ): { activations: Tensor; skips: Tensor[] } {
     return scope(() => {
+      const run = (part: Part, ...inputs: Tensor[]): Tensor => runPart(recomputation, part, ...inputs);
       const skips: Tensor[] = [];
       let x = input;
       let pyramid = input;
       for (const [layer, step] of this.encoder.entries()) {
         switch (step.kind) {
           case "stem":
-            x = step.module.forward(x);
+            x = run((image) => step.module.forward(image), x);
             skips.push(x);
             break;
-          case "block":
-            x = step.module.forward(x, embedding, keys && { keys, layer });
+          case "block": {
+            const dropout = keys && { keys, layer };
+            x = run((h, e) => step.module.forward(h, e, dropout), x, embedding);
             skips.push(x);
             break;
+          }
           case "pyramid":
-            pyramid = step.module.forward(pyramid);
+            pyramid = run((image) => step.module.forward(image), pyramid);
             break;
           case "pyramidSkip":
-            x = x.add(step.module.forward(pyramid));
+            x = run((h, image) => h.add(step.module.forward(image)), x, pyramid);
             skips[skips.length - 1] = x;
             break;
           case "pyramidResidual":
-            x = x.add(step.module.forward(pyramid)).mul_(Math.SQRT1_2);
+            x = run((h, image) => scaledAdd_(step.module.forward(image), h, Math.SQRT1_2), x, pyramid);
             pyramid = x;
             skips[skips.length - 1] = x;
             break;
@@ -287,22 +292,32 @@ export class SongUNet extends Module implements Network {
     });
   }
 
-  private decode(activations: Tensor, skips: Tensor[], embedding: Tensor, keys: DropoutKeys | undefined): Tensor {
+  private decode(
+    activations: Tensor,
+    skips: Tensor[],
+    embedding: Tensor,
+    { dropout: keys, recomputation }: Conditions,
+  ): Tensor {
     return scope(() => {
+      const run = (part: Part, ...inputs: Tensor[]): Tensor => runPart(recomputation, part, ...inputs);
       let x = activations;
       let output: Tensor | undefined;
       for (const [i, step] of this.decoder.entries()) {
-        const dropout = keys && { keys, layer: this.encoder.length + i };
         switch (step.kind) {
-          case "block":
-            x = step.module.forward(step.takesSkip ? cat([x, skips.pop() as Tensor], 1) : x, embedding, dropout);
+          case "block": {
+            const dropout = keys && { keys, layer: this.encoder.length + i };
+            const block = (h: Tensor, e: Tensor): Tensor => step.module.forward(h, e, dropout);
+            x = step.takesSkip
+              ? run((h, skip, e) => block(cat([h, skip], 1), e), x, skips.pop() as Tensor, embedding)
+              : run(block, x, embedding);
             break;
+          }
           case "enlarge":
-            output = output && step.module.forward(output);
+            output = output && run((image) => step.module.forward(image), output);
             break;
           case "output": {
-            const image = step.conv.forward(step.norm.forward(x));
-            output = output ? output.add(image) : image;
+            const draw = (h: Tensor): Tensor => step.conv.forward(step.norm.forward(h));
+            output = output ? run((image, h) => image.add(draw(h)), output, x) : run(draw, x);
             break;
           }
           default:
