@@ -21,15 +21,23 @@ import { benchmarks, chosen } from "./rows/index.js";
 const shortBudget: Budget = { seconds: 2, least: 2, most: 9 };
 const fullBudget: Budget = { seconds: 10, least: 3, most: 15 };
 
+/** A row that fails is told, and does not keep the others from being measured. */
 async function measure(benchmarks: readonly Benchmark[], bench: Bench, report: Report, json?: string): Promise<void> {
   for (const line of [...report.introduction(), heading]) console.log(line);
   let section = "";
   for (const benchmark of benchmarks) {
     if (benchmark.section !== section) console.log(`\n${benchmark.section}`);
     section = benchmark.section;
-    const rows = await benchmark.run(bench);
-    report.add(benchmark, rows);
-    for (const line of lines(benchmark.name, rows)) console.log(line);
+    try {
+      const rows = await benchmark.run(bench);
+      report.add(benchmark, rows);
+      for (const line of lines(benchmark.name, rows)) console.log(line);
+    } catch (error) {
+      const { message } = error as Error;
+      report.addFailure(benchmark, message);
+      console.log(`${benchmark.name} failed: ${message}`);
+      process.exitCode = 1;
+    }
     // A long run that is broken off leaves what it has.
     if (json !== undefined) report.save(json);
   }

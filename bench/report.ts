@@ -55,11 +55,14 @@ export const machine = (): Machine => ({
   engine: engineReport(),
 });
 
+type Heading = Pick<Benchmark, "section" | "name">;
+
 /** Everything that a run found out. */
 export class Report {
   readonly machine = machine();
   readonly #peers: readonly PeerReport[];
-  readonly #rows: (Row & Pick<Benchmark, "section" | "name">)[] = [];
+  readonly #rows: (Row & Heading)[] = [];
+  readonly #failures: (Heading & { readonly message: string })[] = [];
 
   constructor(peers: readonly PeerReport[]) {
     this.#peers = peers;
@@ -81,8 +84,12 @@ export class Report {
     this.#rows.push(...rows.map((row) => ({ section, name, ...row })));
   }
 
+  addFailure({ section, name }: Benchmark, message: string): void {
+    this.#failures.push({ section, name, message });
+  }
+
   save(path: string): void {
-    const { machine } = this;
-    writeFileSync(path, `${JSON.stringify({ machine, peers: this.#peers, rows: this.#rows }, undefined, 2)}\n`);
+    const content = { machine: this.machine, peers: this.#peers, rows: this.#rows, failures: this.#failures };
+    writeFileSync(path, `${JSON.stringify(content, undefined, 2)}\n`);
   }
 }

@@ -35,7 +35,9 @@ def resample(x, direction, kernel):
     padding = (length - 1) // 2
     if direction == "down":
         return F.conv2d(x, weights, stride=2, padding=padding, groups=channels)
-    return F.conv_transpose2d(x, 4 * weights, stride=2, padding=padding, groups=channels)
+    # In bfloat16 PyTorch 1.13 convolves forwards instead, where the processor computes with it.
+    wide = F.conv_transpose2d(x.float(), 4 * weights.float(), stride=2, padding=padding, groups=channels)
+    return wide.to(x.dtype)
 
 
 class Resample(nn.Module):
