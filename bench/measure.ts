@@ -1,4 +1,4 @@
-/** Two sides of a comparison, measured in turns, so that a machine that speeds up or slows down does so for both. */
+/** Sides of a comparison, measured in turns, so that a machine that speeds up or slows down does so for all. */
 
 export const median = (values: readonly number[]): number => {
   const sorted = [...values].sort((a, b) => a - b);
@@ -15,36 +15,38 @@ export function time(body: () => void): number {
   return (performance.now() - start) / 1000;
 }
 
-export interface Comparison {
-  /** Medians, in the unit of the measurements. */
-  readonly ours: number;
-  readonly theirs: number;
-  /** Median over the rounds of theirs / ours: above 1 means that ours is faster. */
-  readonly ratio: number;
+/** How long a row is measured. */
+export interface Budget {
+  /** No round begins after so many seconds, once there are `least`. */
+  readonly seconds: number;
+  readonly least: number;
+  readonly most: number;
+  /** Rounds before the first that counts; 1 when left out. */
+  readonly uncounted?: number;
 }
 
-/** Measures both sides in turns: one round that is not counted, then `rounds`. */
-export async function compare(
-  ours: () => number | Promise<number>,
-  theirs: () => number | Promise<number>,
-  rounds: number,
-): Promise<Comparison> {
-  const pairs: [number, number][] = [];
-  for (let round = 0; round <= rounds; round++) {
-    const pair: [number, number] = [await ours(), await theirs()];
-    if (round > 0) pairs.push(pair);
+/** What one side of a comparison costs: seconds, or bytes. */
+export type Cost = () => number | Promise<number>;
+
+/** Measures all sides in turns, as long as the budget allows. The values of each side, round by round. */
+export async function inTurns(
+  sides: readonly Cost[],
+  { seconds, least, most, uncounted = 1 }: Budget,
+): Promise<number[][]> {
+  const values = sides.map((): number[] => []);
+  for (let round = 0; round < uncounted; round++) {
+    for (const side of sides) await side();
   }
-  return {
-    ours: median(pairs.map(([a]) => a)),
-    theirs: median(pairs.map(([, b]) => b)),
-    ratio: median(pairs.map(([a, b]) => b / a)),
-  };
+  const start = performance.now();
+  const isOver = (round: number): boolean =>
+    round >= most || (round >= least && performance.now() - start > 1000 * seconds);
+  for (let round = 0; !isOver(round); round++) {
+    for (const [i, side] of sides.entries()) values[i]?.push(await side());
+  }
+  return values;
 }
 
-/** Measures alone: one run that is not counted, then the median of `rounds`. */
-export async function measure(body: () => number | Promise<number>, rounds: number): Promise<number> {
-  await body();
-  const values: number[] = [];
-  for (let round = 0; round < rounds; round++) values.push(await body());
-  return median(values);
+/** The median over the rounds of theirs / ours: above 1 means that ours costs less. */
+export function ratioOf(ours: readonly number[], theirs: readonly number[]): number {
+  return median(ours.map((cost, round) => (theirs[round] as number) / cost));
 }

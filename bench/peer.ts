@@ -1,4 +1,4 @@
-/** PyTorch as the peer: a Python process that measures on request. */
+/** The peers: Python processes that measure on request. */
 
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -6,8 +6,11 @@ import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { builtAgainst } from "@stf/torch/installation";
+import type { NetworkConfig, Precision } from "stf";
+import type { Trainee } from "./trainee.js";
 
-const server = fileURLToPath(new URL("../peer/server.py", import.meta.url));
+/** The path of one of the peers' programs. */
+export const program = (name: string): string => fileURLToPath(new URL(`../peer/${name}.py`, import.meta.url));
 
 /** The first Python that can import torch: STF_BENCH_PYTHON, then python3, then the system's. */
 export function findPython(): string | undefined {
@@ -24,24 +27,44 @@ function sameBlas(): Record<string, string> {
   return blas !== undefined && existsSync(blas) ? { LD_LIBRARY_PATH: blas } : {};
 }
 
+/** The environment of a peer: the processor capability and thread count of this process, and its BLAS. */
+export const peerEnvironment = (): NodeJS.ProcessEnv => ({ ...process.env, ...sameBlas() });
+
+/** What a peer says of itself. */
+export interface PeerReport {
+  readonly name: string;
+  /** The Python that runs it. */
+  readonly python: string;
+  /** Of PyTorch. */
+  readonly version: string;
+  readonly threads: number;
+  readonly capability: string;
+}
+
 export class Peer {
+  /** What it is called in the report. */
+  readonly name: string;
+  /** The Python that runs it. */
+  readonly python: string;
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #lines: AsyncIterator<string>;
   readonly #reader: Interface;
 
-  /** Starts `python` with the processor capability and thread count of this process, and with its BLAS. */
-  constructor(python: string) {
-    this.#process = spawn(python, [server], { env: { ...process.env, ...sameBlas() } });
+  /** @param args - of the Python process: a program and its arguments */
+  constructor(name: string, python: string, args: readonly string[]) {
+    this.name = name;
+    this.python = python;
+    this.#process = spawn(python, args, { env: peerEnvironment() });
     this.#process.stderr.pipe(process.stderr);
     this.#reader = createInterface({ input: this.#process.stdout });
     this.#lines = this.#reader[Symbol.asyncIterator]();
   }
 
-  /** Runs a method of the server and returns its answer. */
-  async call<T>(command: string, args: Record<string, unknown> = {}): Promise<T> {
+  /** Runs a method of the program and returns its answer. */
+  async call<T = void>(command: string, args: Record<string, unknown> = {}): Promise<T> {
     this.#process.stdin.write(`${JSON.stringify([command, args])}\n`);
     const { value, done } = await this.#lines.next();
-    if (done) throw new Error(`the peer ended during "${command}"; its message is above`);
+    if (done) throw new Error(`${this.name} ended during "${command}"; its message is above`);
     return JSON.parse(value) as T;
   }
 
@@ -49,4 +72,71 @@ export class Peer {
     this.#reader.close();
     this.#process.kill();
   }
+}
+
+/** The peers that this machine has. */
+export class Peers {
+  /** PyTorch from Python. */
+  readonly pytorch: Peer | undefined;
+  /** The published code. */
+  readonly published: Peer | undefined;
+
+  constructor() {
+    const python = findPython();
+    const checkout = process.env["STF_BENCH_PUBLISHED"];
+    if (python === undefined) return;
+    this.pytorch = new Peer("PyTorch", python, [program("pytorch")]);
+    if (checkout) this.published = new Peer("the published code", python, [program("published"), checkout]);
+  }
+
+  /** Sets their number of threads, and asks what they are. */
+  async hello(threads: number): Promise<PeerReport[]> {
+    const peers = [this.pytorch, this.published].filter((peer) => peer !== undefined);
+    return Promise.all(
+      peers.map(async (peer) => ({
+        name: peer.name,
+        python: peer.python,
+        ...(await peer.call<Omit<PeerReport, "name" | "python">>("hello", { threads })),
+      })),
+    );
+  }
+
+  stop(): void {
+    this.pytorch?.stop();
+    this.published?.stop();
+  }
+}
+
+/**
+ * By how much outputs may differ, relative. In bfloat16 it is mostly the peer that is off: the group norm of PyTorch 1.13 in
+ * channels_last by 9 %, against 0.5 % of one contiguous group norm.
+ */
+const tolerances: Readonly<Record<Precision, number>> = { fp32: 1e-4, bf16: 0.15 };
+
+/**
+ * Gives a peer the network and the weights of ours, and checks that both compute the same: without it a comparison of speed
+ * is worth nothing.
+ *
+ * @param precision - for a peer that has a choice
+ * @throws Error when the outputs differ
+ */
+export async function sameNetwork(
+  peer: Peer,
+  ours: Trainee,
+  config: NetworkConfig,
+  folder: string,
+  precision?: Precision,
+): Promise<void> {
+  const weights = join(folder, "weights.safetensors");
+  const inputs = join(folder, "inputs.safetensors");
+  ours.saveWeights(weights);
+  await peer.call("network", { config, weights, ...(precision && { precision }) });
+  const own = ours.output(inputs);
+  const theirs = await peer.call<number[]>("output", { inputs });
+  const meanSquare = (values: readonly number[]): number =>
+    values.reduce((sum, value) => sum + value ** 2, 0) / values.length;
+  const difference = own.map((value, i) => value - (theirs[i] ?? Number.NaN));
+  const deviation = Math.sqrt(meanSquare(difference) / meanSquare(theirs));
+  if (!(deviation < tolerances[ours.denoiser.precision]))
+    throw new Error(`${peer.name} computes something else: the outputs differ by ${deviation}, relative`);
 }

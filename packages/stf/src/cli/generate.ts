@@ -1,10 +1,7 @@
 /** `stf generate` */
 
-import { existsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { catchInterrupts, interruptCount } from "@stf/torch";
-import { resolve } from "../config/fields.js";
-import { type GenerateCommandOptions, generateFields } from "../config/generate-options.js";
 import { writeGrid, writePng } from "../images/png.js";
 import { UsageError } from "../run/errors.js";
 import { makeFolder } from "../run/folder.js";
@@ -12,6 +9,7 @@ import { formatDuration } from "../run/format.js";
 import { generateImages } from "../sampling/generate.js";
 import { loadSnapshot } from "../training/checkpoint.js";
 import { checkDevice } from "./device.js";
+import type { GenerateRequest } from "./generate-command.js";
 import { imagesOf } from "./pictures.js";
 import { StatusLine } from "./progress.js";
 
@@ -24,23 +22,9 @@ function checkClass(label: number | null, labelDim: number): void {
 }
 
 /** Runs the command. Returns the exit code. */
-export function generate(given: Partial<GenerateCommandOptions>): number {
-  const options = resolve(generateFields, given);
-  if (options.network === null)
-    throw new UsageError("--network must name a network snapshot (network-snapshot-*.safetensors)");
-  if (options.outdir === null && options.grid === null) {
-    throw new UsageError("--outdir or --grid must say where the pictures go");
-  }
-  if (options.sigma_min >= options.sigma_max) {
-    throw new UsageError(`--sigma_min must be below --sigma_max, found ${options.sigma_min} and ${options.sigma_max}`);
-  }
+export function generate(options: GenerateRequest): number {
   if (options.outdir !== null) makeFolder(options.outdir);
-  if (options.grid !== null) {
-    if (existsSync(options.grid) && !statSync(options.grid).isFile()) {
-      throw new UsageError(`--grid must name a file, such as grid.png; ${options.grid} is a folder`);
-    }
-    makeFolder(dirname(options.grid));
-  }
+  if (options.grid !== null) makeFolder(dirname(options.grid));
   checkDevice(options.device);
   const { denoiser, config } = loadSnapshot(options.network, { precision: options.precision, device: options.device });
   checkClass(options.class, denoiser.labelDim);

@@ -1,34 +1,18 @@
 /** `stf import` */
 
-import { existsSync, statSync } from "node:fs";
-import { basename, dirname, resolve as resolvePath } from "node:path";
+import { basename, dirname } from "node:path";
 import { importNetwork } from "../checkpoints/import.js";
-import { resolve } from "../config/fields.js";
-import { type ImportOptions, importFields } from "../config/import-options.js";
-import { UsageError } from "../run/errors.js";
 import { makeFolder } from "../run/folder.js";
 import { saveNetwork } from "../training/checkpoint.js";
+import type { ImportRequest } from "./import-command.js";
 import { abbreviated } from "./options.js";
 
 /** Undefined where the file is to say it. */
 const chosen = <T extends string>(value: T): Exclude<T, "auto"> | undefined =>
   value === "auto" ? undefined : (value as Exclude<T, "auto">);
 
-/** @throws UsageError when there is no place to write to */
-function checkDestination(dest: string | null, file: string): string {
-  if (dest === null)
-    throw new UsageError("--dest must name the network snapshot to write, such as network.safetensors");
-  if (resolvePath(dest) === resolvePath(file))
-    throw new UsageError("--dest must be another file than the one to import");
-  if (existsSync(dest) && !statSync(dest).isFile())
-    throw new UsageError(`--dest must name a file; ${dest} is a folder`);
-  return dest;
-}
-
 /** Runs the command. Returns the exit code. */
-export function importCheckpoint(file: string, given: Partial<ImportOptions>): number {
-  const options = resolve(importFields, given);
-  const dest = checkDestination(options.dest, file);
+export function importCheckpoint(file: string, { dest, ...options }: ImportRequest): number {
   const { denoiser, config, source } = importNetwork(file, {
     which: options.which,
     arch: chosen(options.arch),

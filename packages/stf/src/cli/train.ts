@@ -1,73 +1,37 @@
 /** `stf train` */
 
-import { randomInt } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { catchInterrupts, elementCount, engineReport, interruptCount } from "@stf/torch";
 import { transferWeights } from "../checkpoints/transfer.js";
-import { flagOf, resolve } from "../config/fields.js";
+import { type ResolvedOptions, resumedOptions } from "../config/resolved-options.js";
 import {
   checkAgainstData,
   checkSameData,
   loopOptions,
   networkConfig,
-  type ResolvedOptions,
   trainingData,
   trainingSettings,
   usesDistances,
   withoutEffect,
 } from "../config/run.js";
-import { type PresetName, presets, type TrainOptions, trainFields } from "../config/train-options.js";
+import type { TrainOptions } from "../config/train-options.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { withMirrorImages } from "../data/mirror.js";
 import { nearestDistances } from "../data/neighbours.js";
 import { openDataset } from "../data/open.js";
 import { writeGrid } from "../images/png.js";
-import { UsageError } from "../run/errors.js";
 import { findState, makeNewFolder, makeNumberedFolder, removePartialFiles } from "../run/folder.js";
 import { formatDuration, LOG_FILE, OPTIONS_FILE, STATS_FILE, samplesPath } from "../run/format.js";
 import { generateImages } from "../sampling/generate.js";
-import { loadState, type SavedState } from "../training/checkpoint.js";
+import { loadState } from "../training/checkpoint.js";
 import { type LoopResult, trainingLoop } from "../training/loop.js";
 import { initialState, type TrainingState } from "../training/state.js";
 import { checkDevice } from "./device.js";
 import { abbreviated } from "./options.js";
 import { imagesOf } from "./pictures.js";
 import { formatProgress, StatusLine } from "./progress.js";
-
-export interface TrainFlags {
-  readonly preset?: PresetName;
-  readonly resume?: string;
-  readonly dryRun?: boolean;
-}
-
-type Given = Partial<TrainOptions>;
-
-/** Options that a resumed run may change: where data and processor are, when it ends, and what it writes. */
-const changeable = new Set(["data", "device", "duration", "timeLimit", "tick", "snap", "dump"]);
-
-function fromScratch(given: Given, preset: PresetName | undefined): ResolvedOptions {
-  return complete(resolve(trainFields, preset === undefined ? {} : presets[preset].options, given));
-}
-
-function fromState(given: Given, saved: SavedState): ResolvedOptions {
-  const fixed = Object.keys(given).find((key) => !changeable.has(key));
-  if (fixed) {
-    throw new UsageError(
-      `${flagOf(fixed)} cannot be changed by --resume; what can: ${[...changeable].map(flagOf).join(", ")}`,
-    );
-  }
-  return complete(resolve(trainFields, saved.options as Partial<TrainOptions>, given));
-}
-
-function complete(options: TrainOptions): ResolvedOptions {
-  if (options.data === null) {
-    throw new UsageError(
-      `--data must name the training images, or --preset a preset (${Object.keys(presets).join(", ")})`,
-    );
-  }
-  return { ...options, data: options.data, seed: options.seed ?? randomInt(2 ** 31) };
-}
+import type { TrainFlags } from "./train-command.js";
 
 function runDescription(options: TrainOptions, bank: ImageBank): string {
   const parts = [
@@ -169,17 +133,19 @@ function transferred({ network, averaged }: TrainingState, path: string): string
   ];
 }
 
-/** Runs the command. Returns the exit code. */
-export async function train(given: Given, flags: TrainFlags): Promise<number> {
-  if (flags.resume !== undefined && flags.preset !== undefined) {
-    throw new UsageError("--resume and --preset exclude each other: a resumed run keeps its options");
-  }
-  if (flags.resume !== undefined && given.transfer) {
-    throw new UsageError("--resume and --transfer exclude each other: a resumed run has weights already");
-  }
+/**
+ * Runs the command. Returns the exit code.
+ *
+ * @param fresh - the options of a new run; left out with --resume
+ */
+export async function train(
+  given: Partial<TrainOptions>,
+  flags: TrainFlags,
+  fresh: ResolvedOptions | undefined,
+): Promise<number> {
   const stateFile = flags.resume === undefined ? undefined : findState(flags.resume);
   const saved = stateFile === undefined ? undefined : loadState(stateFile);
-  const options = saved ? fromState(given, saved) : fromScratch(given, flags.preset);
+  const options = fresh ?? resumedOptions(given, saved?.options ?? {});
   checkDevice(options.device);
   const bank = await readImages(options);
   checkAgainstData(options, bank);

@@ -18,10 +18,8 @@ import type { LoopOptions } from "../training/loop.js";
 import { trainingLevels } from "../training/noise-levels.js";
 import type { TrainingData, TrainingSettings } from "../training/step.js";
 import { flagOf } from "./fields.js";
+import type { ResolvedOptions } from "./resolved-options.js";
 import type { TrainOptions } from "./train-options.js";
-
-/** Options with nothing left open. */
-export type ResolvedOptions = TrainOptions & { readonly seed: number; readonly data: string };
 
 /** The transforms of the training images; undefined for none. */
 const augmentationOf = ({ augment }: TrainOptions): AugmentationSettings | undefined =>

@@ -1,0 +1,111 @@
+/** What a benchmark is, and how it compares. */
+
+import type { Precision } from "stf";
+import type { Limits } from "./limits.js";
+import { type Budget, type Cost, inTurns, median, ratioOf } from "./measure.js";
+import type { Peer } from "./peer.js";
+
+/** How a cost is shown. */
+export interface Unit {
+  readonly name: string;
+  /** The number to show for a cost. */
+  show(cost: number): number;
+}
+
+export const milliseconds: Unit = { name: "ms", show: (seconds) => 1e3 * seconds };
+export const megabytes: Unit = { name: "MB", show: (bytes) => bytes / 1e6 };
+export const imagesPerSecond = (images: number): Unit => ({ name: "images/s", show: (seconds) => images / seconds });
+export const gigaflops = (flops: number): Unit => ({ name: "GFLOP/s", show: (seconds) => flops / seconds / 1e9 });
+
+/** One side, its values in the row's unit, round by round. */
+export interface Side {
+  readonly median: number;
+  readonly rounds: readonly number[];
+}
+
+/** What ours was compared with. */
+export interface Against extends Side {
+  readonly what: string;
+  /** How many times less ours costs: the median over the rounds. */
+  readonly ratio: number;
+}
+
+/** One line of the report. */
+export interface Row {
+  /** What part of the benchmark it is; left out for the whole. */
+  readonly part?: string;
+  readonly unit: string;
+  readonly ours: Side;
+  readonly against?: Against;
+  /** Whether it is against a limit, so that the ratio is a share of it. */
+  readonly isShare?: boolean;
+}
+
+/** What every benchmark may use. */
+export interface Bench {
+  readonly budget: Budget;
+  /** PyTorch from Python, where there is one. */
+  readonly pytorch: Peer | undefined;
+  /** The published code, where there is a checkout. */
+  readonly published: Peer | undefined;
+  readonly limits: Limits;
+  /** For temporary files. */
+  readonly folder: string;
+}
+
+export interface Benchmark {
+  readonly section: string;
+  /** Unique, and what `--only` looks at. */
+  readonly name: string;
+  /** Whether it belongs to the short run. */
+  readonly isShort: boolean;
+  run(bench: Bench): Promise<Row[]>;
+}
+
+/** One other side of a comparison. */
+export interface Opponent {
+  readonly what: string;
+  readonly cost: Cost;
+}
+
+/** How a comparison is made and shown. */
+export interface Comparison {
+  readonly unit: Unit;
+  readonly ours: Cost;
+  readonly against?: readonly (Opponent | undefined)[];
+  /** Floating-point operations of one measurement, to be held against the limit of the machine. */
+  readonly flops?: { readonly count: number; readonly precision: Precision; readonly what: string };
+}
+
+const sideOf = (costs: readonly number[], unit: Unit): Side => {
+  const rounds = costs.map(unit.show);
+  return { median: median(rounds), rounds };
+};
+
+/** Measures ours and all opponents in turns, and with `flops` the limit of the machine too. */
+export async function compare(bench: Bench, { unit, ours, against = [], flops }: Comparison): Promise<Row[]> {
+  const opponents = against.filter((opponent) => opponent !== undefined);
+  const limit = flops && (await bench.limits.best(flops.precision));
+  const sides = [ours, ...opponents.map(({ cost }) => cost), ...(limit ? [limit.cost] : [])];
+  const [own = [], ...others] = await inTurns(sides, bench.budget);
+  const row = { unit: unit.name, ours: sideOf(own, unit) };
+  const rows: Row[] = opponents.map(({ what }, i) => {
+    const costs = others[i] ?? [];
+    return { ...row, against: { what, ...sideOf(costs, unit), ratio: ratioOf(own, costs) } };
+  });
+  if (rows.length === 0) rows.push(row);
+  if (limit && flops) {
+    const rate = gigaflops(flops.count);
+    const theirs = sideOf(others.at(-1) ?? [], gigaflops(limit.flops));
+    const reached = sideOf(own, rate);
+    const share = median(reached.rounds.map((value, round) => value / (theirs.rounds[round] as number)));
+    rows.push({
+      part: flops.what,
+      unit: rate.name,
+      ours: reached,
+      against: { what: `${limit.what}, in turns`, ...theirs, ratio: share },
+      isShare: true,
+    });
+  }
+  return rows;
+}

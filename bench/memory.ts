@@ -1,0 +1,19 @@
+/**
+ * Peak memory of one training step in this fresh process: `memory.js NETWORK PRECISION`. Prints the bytes by which the step
+ * and everything it needs raised the peak.
+ */
+
+import { readFileSync } from "node:fs";
+import { denoisingTarget, type Precision } from "stf";
+import { type NetworkName, networks } from "./networks.js";
+import { Trainee } from "./trainee.js";
+
+/** The largest resident size so far, in bytes. Linux alone tells it without what the parent process had. */
+const peak = (): number => 1024 * Number(/^VmHWM:\s*(\d+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1]);
+
+const [name, precision] = process.argv.slice(2) as [NetworkName, Precision];
+const { config, batch } = networks[name];
+const before = peak();
+const trainee = new Trainee(config, precision, batch, batch);
+trainee.step({ target: denoisingTarget, references: 1 });
+console.log(peak() - before);

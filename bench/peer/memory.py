@@ -1,0 +1,22 @@
+"""Peak memory of one training step in this fresh process: `memory.py THREADS JSON`, where JSON holds the network's
+configuration, precision, batch and shape. Prints the bytes by which the step and everything it needs raised the peak."""
+import json
+import sys
+
+from pytorch import PyTorch
+
+
+def peak():
+    """The largest resident size so far, in bytes."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+
+
+if __name__ == "__main__":
+    threads, (config, precision, sizes) = int(sys.argv[1]), json.loads(sys.argv[2])
+    peer = PyTorch()
+    peer.hello(threads)
+    before = peak()
+    peer.network(config, precision)
+    peer.step(**sizes)
+    print(peak() - before)

@@ -1,0 +1,97 @@
+"""The peer that computes the same as we do with plain PyTorch."""
+import time
+
+import torch
+
+import decoding
+from denoiser import Denoiser
+from serve import Peer, serve
+from trainer import Trainer
+from weights import load_safetensors
+
+
+def broadcast_target(noisy, sigma, pool):
+    """The posterior mean over the pool, with arrays of size batch x references x values."""
+    x, r = noisy.flatten(1), pool.flatten(1)
+    distance = (x[:, None] - r[None]).square().sum(2)
+    weights = (-distance / (2 * sigma.square())[:, None]).softmax(1)
+    return (weights[:, :, None] * r[None]).sum(1).reshape(noisy.shape)
+
+
+class PyTorch(Peer):
+    def add(self, count):
+        """Seconds of one small addition from Python."""
+        a = torch.ones(4, 4)
+        start = time.perf_counter()
+        for _ in range(count):
+            a + a
+        return (time.perf_counter() - start) / count
+
+    def network(self, config, precision, weights=None):
+        """Builds the network that the following commands are about."""
+        self.forget()
+        denoiser = Denoiser(config, precision)
+        if weights:
+            denoiser.load_state_dict(load_safetensors(weights))
+        denoiser.to(memory_format=torch.channels_last)
+        self.trainer = Trainer(denoiser, self.loss_of)
+
+    def forget(self):
+        self.trainer = None
+
+    def loss_of(self, images, pool):
+        batch = len(images)
+        sigma = (torch.randn(batch) * 1.2 - 1.2).exp()
+        noisy = images + sigma[:, None, None, None] * torch.randn_like(images)
+        target = images if pool is None else broadcast_target(noisy, sigma, pool)
+        weight = (sigma.square() + 0.25) / (0.5 * sigma).square()
+        error = (self.trainer.denoiser(noisy, sigma) - target).square() * weight[:, None, None, None]
+        return error.sum() / batch
+
+    def output(self, inputs):
+        return self.trainer.output(inputs)
+
+    def step(self, **sizes):
+        return self.trainer.step(**sizes)
+
+    def forward(self, batch, shape):
+        """Seconds of one evaluation of the denoiser."""
+        x, sigma = torch.randn(batch, *shape), torch.ones(batch)
+        denoiser = self.trainer.denoiser.eval()
+        with torch.no_grad():
+            start = time.perf_counter()
+            denoiser(x, sigma)
+            return time.perf_counter() - start
+
+    def heun(self, batch, shape, levels):
+        """Seconds of Heun's method over descending noise levels, of which the last is 0."""
+        denoiser = self.trainer.denoiser.eval()
+
+        def slope(x, sigma):
+            return (x - denoiser(x.float(), torch.full((batch,), sigma)).double()) / sigma
+
+        with torch.no_grad():
+            start = time.perf_counter()
+            x = torch.randn(batch, *shape).double() * levels[0]
+            for t, after in zip(levels, levels[1:]):
+                first = slope(x, t)
+                euler = x + (after - t) * first
+                x = euler if after == 0 else x + (after - t) / 2 * (first + slope(euler, after))
+            return time.perf_counter() - start
+
+    def target(self, batch, references, dimension):
+        """Seconds of the stable target by broadcasting."""
+        noisy, sigma, pool = torch.randn(batch, dimension), torch.ones(batch), torch.randn(references, dimension)
+        start = time.perf_counter()
+        broadcast_target(noisy, sigma, pool)
+        return time.perf_counter() - start
+
+    def can_decode(self):
+        return decoding.Image is not None
+
+    def decode(self, path):
+        return decoding.decode(path)
+
+
+if __name__ == "__main__":
+    serve(PyTorch())

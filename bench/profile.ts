@@ -1,0 +1,34 @@
+/** `npm run bench -- --profile=NETWORK`: where the time of a training step goes, operator by operator. */
+
+import { profileOperators } from "@stf/torch";
+import { denoisingTarget, type Precision } from "stf";
+import { type NetworkName, networks } from "./networks.js";
+import { Trainee } from "./trainee.js";
+
+/** Operators below it are summed up. */
+const SMALLEST_SHARE = 0.002;
+
+export function printProfile(name: NetworkName, precision: Precision): void {
+  const { label, batch, config } = networks[name];
+  const trainee = new Trainee(config, precision, batch);
+  const objective = { target: denoisingTarget, references: 1 };
+  trainee.step(objective);
+  let seconds = 0;
+  const costs = profileOperators(() => {
+    seconds = trainee.step(objective);
+  });
+  trainee.dispose();
+
+  const sum = costs.reduce((total, cost) => total + cost.seconds, 0);
+  const row = (operator: string, self: number, calls: number): string =>
+    `${operator.padEnd(52)}${(1e3 * self).toFixed(2).padStart(10)} ms${((100 * self) / seconds).toFixed(1).padStart(7)} %${String(calls).padStart(8)}`;
+  console.log(
+    `one training step of ${label}, ${batch} images, ${precision}: ${(1e3 * seconds).toFixed(0)} ms, of which operators ${(1e3 * sum).toFixed(0)} ms`,
+  );
+  console.log(`${"operator".padEnd(52)}${"by itself".padStart(13)}${"share".padStart(9)}${"calls".padStart(8)}`);
+  const isLarge = (cost: { readonly seconds: number }): boolean => cost.seconds >= SMALLEST_SHARE * seconds;
+  for (const cost of costs.filter(isLarge)) console.log(row(cost.name, cost.seconds, cost.calls));
+  const rest = costs.filter((cost) => !isLarge(cost));
+  const total = (key: "seconds" | "calls"): number => rest.reduce((all, cost) => all + cost[key], 0);
+  console.log(row(`${rest.length} others`, total("seconds"), total("calls")));
+}

@@ -1,0 +1,95 @@
+/** The table that people read, and the numbers behind it. */
+
+import { writeFileSync } from "node:fs";
+import { arch, cpus, platform, release, totalmem } from "node:os";
+import { engineReport } from "@stf/torch";
+import { bfloat16Support } from "@stf/torch/installation";
+import type { Benchmark, Row } from "./benchmark.js";
+import type { PeerReport } from "./peer.js";
+
+/** Widths of the columns after the name's. */
+const [NAME, OURS, THEIRS, RATIO] = [60, 16, 10, 8];
+
+const format = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+
+const columns = (name: string, ours: string, theirs: string, ratio: string, against: string): string =>
+  `${name.padEnd(NAME)}${ours.padStart(OURS)}${theirs.padStart(THEIRS)}${ratio.padStart(RATIO)}  ${against}`.trimEnd();
+
+export const heading = columns("", "ours", "theirs", "ratio", "against");
+
+/** One line of the table. */
+function line(name: string, { unit, ours, against, isShare }: Row): string {
+  const { median = undefined, ratio = 0, what = "" } = against ?? {};
+  const shown = isShare ? `${(100 * ratio).toFixed(0)} %` : `${format(ratio)}x`;
+  return columns(
+    name,
+    `${format(ours.median)} ${unit}`,
+    median === undefined ? "" : format(median),
+    against ? shown : "",
+    what,
+  );
+}
+
+/** The lines of a benchmark; its name stands in the first. */
+export const lines = (name: string, rows: readonly Row[]): string[] =>
+  rows.map((row, i) => line(i === 0 ? name : row.part ? `  ${row.part}` : "", row));
+
+/** What the numbers were measured on. */
+export interface Machine {
+  readonly processor: string;
+  readonly processors: number;
+  readonly memory: number;
+  readonly system: string;
+  readonly bfloat16: ReturnType<typeof bfloat16Support>;
+  readonly node: string;
+  readonly engine: ReturnType<typeof engineReport>;
+}
+
+export const machine = (): Machine => ({
+  processor: cpus()[0]?.model.trim() ?? "unknown",
+  processors: cpus().length,
+  memory: totalmem(),
+  system: `${platform()} ${release()} ${arch()}`,
+  bfloat16: bfloat16Support(),
+  node: process.version,
+  engine: engineReport(),
+});
+
+type Heading = Pick<Benchmark, "section" | "name">;
+
+/** Everything that a run found out. */
+export class Report {
+  readonly machine = machine();
+  readonly #peers: readonly PeerReport[];
+  readonly #rows: (Row & Heading)[] = [];
+  readonly #failures: (Heading & { readonly message: string })[] = [];
+
+  constructor(peers: readonly PeerReport[]) {
+    this.#peers = peers;
+  }
+
+  /** What was measured on, and against. */
+  introduction(): string[] {
+    const { processor, engine, bfloat16, node } = this.machine;
+    const own = `${processor}, ${engine.threads} threads, libtorch ${engine.version}, ${engine.cpuCapability}, bfloat16: ${bfloat16}, Node ${node}`;
+    const peers = this.#peers.map(
+      ({ name, version, python, threads, capability }) =>
+        `against ${name}: PyTorch ${version} of ${python}, ${threads} threads, ${capability}`,
+    );
+    const none = "against nobody: no Python here can import torch; name one with STF_BENCH_PYTHON";
+    return [own, ...(peers.length > 0 ? peers : [none])];
+  }
+
+  add({ section, name }: Benchmark, rows: readonly Row[]): void {
+    this.#rows.push(...rows.map((row) => ({ section, name, ...row })));
+  }
+
+  addFailure({ section, name }: Benchmark, message: string): void {
+    this.#failures.push({ section, name, message });
+  }
+
+  save(path: string): void {
+    const content = { machine: this.machine, peers: this.#peers, rows: this.#rows, failures: this.#failures };
+    writeFileSync(path, `${JSON.stringify(content, undefined, 2)}\n`);
+  }
+}

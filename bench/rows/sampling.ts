@@ -1,0 +1,80 @@
+/** The denoiser's forward pass, and sampling with it. */
+
+import { noGrad, randn, scope } from "@stf/torch";
+import { generateImages, karrasSteps, type Precision } from "stf";
+import { type Bench, type Benchmark, compare, imagesPerSecond, type Opponent, type Row } from "../benchmark.js";
+import { time } from "../measure.js";
+import { type BenchNetwork, networkNames, networks } from "../networks.js";
+import { sameNetwork } from "../peer.js";
+import { Trainee } from "../trainee.js";
+
+/** What is asked of a network, by both sides. */
+interface Task {
+  readonly name: string;
+  /** Evaluations of the network for an image. */
+  readonly evaluations: number;
+  readonly ours: (trainee: Trainee, network: BenchNetwork) => void;
+  readonly command: string;
+  readonly args: Record<string, unknown>;
+}
+
+const forward: Task = {
+  name: "denoiser forward",
+  evaluations: 1,
+  ours: ({ denoiser }, { batch, config }) =>
+    noGrad(() =>
+      scope(() => {
+        denoiser.forward(randn([batch, ...Object.values(config.shape)]), new Float64Array(batch).fill(1));
+      }),
+    ),
+  command: "forward",
+  args: {},
+};
+
+const heunOf = (steps: number): Task => ({
+  name: `sampling, Heun with ${steps} steps`,
+  evaluations: 2 * steps - 1,
+  ours: ({ denoiser }, { batch, config }) => {
+    const seeds = Array.from({ length: batch }, (_, seed) => seed);
+    generateImages(denoiser, config.shape, seeds, { steps }).dispose();
+  },
+  command: "heun",
+  args: { levels: karrasSteps(steps) },
+});
+
+async function run(bench: Bench, network: BenchNetwork, task: Task, precision: Precision): Promise<Row[]> {
+  const { batch, config } = network;
+  const { pytorch } = bench;
+  const ours = new Trainee(config, precision, batch);
+  try {
+    const against: Opponent[] = [];
+    if (pytorch) {
+      await sameNetwork(pytorch, ours, config, bench.folder, precision);
+      const args = { batch, shape: Object.values(config.shape), ...task.args };
+      against.push({ what: `PyTorch, ${precision}`, cost: () => pytorch.call<number>(task.command, args) });
+    }
+    return await compare(bench, {
+      unit: imagesPerSecond(batch),
+      ours: () => time(() => task.ours(ours, network)),
+      against,
+      flops: { what: "its model FLOPs", count: batch * task.evaluations * ours.forwardFlops, precision },
+    });
+  } finally {
+    await pytorch?.call("forget");
+    ours.dispose();
+  }
+}
+
+/** In the precisions that this processor computes with. */
+export const samplingBenchmarks = (precisions: readonly Precision[]): readonly Benchmark[] =>
+  networkNames.flatMap((key) =>
+    // A row compares single rounds of it, and the large networks take seconds for an evaluation.
+    [forward, heunOf(key === "small" ? 6 : 3)].flatMap((task) =>
+      precisions.map((precision) => ({
+        section: "Sampling",
+        name: `${task.name}, ${networks[key].label}, ${precision}`,
+        isShort: key === "small",
+        run: (bench) => run(bench, networks[key], task, precision),
+      })),
+    ),
+  );

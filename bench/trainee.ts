@@ -1,0 +1,107 @@
+/** A network in training, with random images to train on. */
+
+import { Generator, manualSeed, noGrad, randn, saveSafetensors, scope, tensor } from "@stf/torch";
+import {
+  classMembers,
+  DataOrder,
+  type Denoiser,
+  disposeState,
+  type ImageBank,
+  initialState,
+  logNormalLevels,
+  type NetworkConfig,
+  type Precision,
+  type TrainingData,
+  type TrainingSettings,
+  type TrainingState,
+  trainingStep,
+} from "stf";
+import { forwardFlops } from "./flops.js";
+import { time } from "./measure.js";
+import { randomBank } from "./networks.js";
+
+/** What the steps of one network may differ in. */
+export type Objective = Pick<TrainingSettings, "target" | "references"> & Partial<TrainingSettings>;
+
+/** Values of the output that both sides compare. */
+const COMPARED = 4096;
+
+export class Trainee {
+  readonly #state: TrainingState;
+  readonly #bank: ImageBank;
+  readonly #data: TrainingData;
+  readonly #config: NetworkConfig;
+  readonly #batch: number;
+
+  /** @param images - in the data set; with classes, as many of each */
+  constructor(config: NetworkConfig, precision: Precision, batch: number, images = 10_240) {
+    this.#config = config;
+    this.#batch = batch;
+    this.#state = initialState(config, 0, precision);
+    const bank = randomBank(config.shape, images, config.labelDim);
+    this.#bank = bank;
+    const classes = bank.labels && classMembers(bank.labels);
+    this.#data = { bank, order: new DataOrder(bank.count, 0), classes, generator: new Generator() };
+    this.#unsettle();
+  }
+
+  /** Fresh networks end in layers of nearly zero, and would agree on their outputs whatever the layers before compute. */
+  #unsettle(): void {
+    const { network, averaged } = this.#state;
+    manualSeed(1);
+    noGrad(() => {
+      for (const [, parameter] of network.namedParameters()) {
+        const { shape } = parameter;
+        const inputs = shape.slice(1).reduce((product, size) => product * size, 1);
+        scope(() => void parameter.add_(randn(shape), { alpha: 0.3 / Math.sqrt(inputs) }));
+      }
+    });
+    averaged.loadStateDict(network.stateDict());
+  }
+
+  /** The averaged network. */
+  get denoiser(): Denoiser {
+    return this.#state.averaged;
+  }
+
+  /** Floating-point operations of one forward pass over one image. */
+  get forwardFlops(): number {
+    const shapes = [...this.#state.network.stateDict()].map(([name, { shape }]) => [name, shape] as const);
+    return forwardFlops(shapes, this.#config.shape.height);
+  }
+
+  /** Seconds of one training step. */
+  step(objective: Objective): number {
+    const settings: TrainingSettings = {
+      seed: 0,
+      batch: this.#batch,
+      microBatch: this.#batch,
+      learningRate: { peak: 1e-3, rampup: 0 },
+      ema: { halflife: 500_000, rampupRatio: null },
+      lossScaling: 1,
+      noiseLevels: logNormalLevels(-1.2, 1.2),
+      ...objective,
+    };
+    return time(() => void trainingStep(this.#state, this.#data, settings));
+  }
+
+  saveWeights(path: string): void {
+    saveSafetensors(path, this.#state.averaged.stateDict());
+  }
+
+  /** Writes inputs of the denoiser to a file, and returns its first outputs. */
+  output(path: string): number[] {
+    const sigma = Float64Array.of(0.5, 2);
+    return scope(() => {
+      const x = randn([sigma.length, ...Object.values(this.#config.shape)]);
+      const inputs = { x, sigma: tensor(sigma, { dtype: "float32" }) };
+      saveSafetensors(path, new Map(Object.entries(inputs)));
+      return Array.from(this.denoiser.forward(x, sigma).flatten().slice(0, 0, COMPARED).toFloat32Array());
+    });
+  }
+
+  dispose(): void {
+    disposeState(this.#state);
+    this.#bank.dispose();
+  }
+}

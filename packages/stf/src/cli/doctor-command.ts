@@ -1,0 +1,11 @@
+/** `stf doctor` on the command line. */
+
+import type { Command } from "commander";
+
+/** Gives the command its action. */
+export function declare(command: Command): void {
+  command.action(async () => {
+    const { doctor } = await import("./doctor.js");
+    process.exitCode = await doctor();
+  });
+}

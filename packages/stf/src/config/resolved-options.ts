@@ -1,0 +1,40 @@
+/** The options of a run with nothing left open: of a new one, and of one that goes on. */
+
+import { randomInt } from "node:crypto";
+import { UsageError } from "../run/errors.js";
+import { flagOf, resolve } from "./fields.js";
+import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
+
+/** Options with nothing left open. */
+export type ResolvedOptions = TrainOptions & { readonly seed: number; readonly data: string };
+
+/** Options that a resumed run may change: where data and processor are, when it ends, and what it writes. */
+const changeable = new Set(["data", "device", "duration", "timeLimit", "tick", "snap", "dump"]);
+
+/** @throws UsageError without data */
+export function newRunOptions(given: Partial<TrainOptions>, preset: PresetName | undefined): ResolvedOptions {
+  return complete(resolve(trainFields, preset === undefined ? {} : presets[preset].options, given));
+}
+
+/** @throws UsageError when an option was given that a resumed run may not change */
+export function resumedOptions(
+  given: Partial<TrainOptions>,
+  saved: Readonly<Record<string, unknown>>,
+): ResolvedOptions {
+  const fixed = Object.keys(given).find((key) => !changeable.has(key));
+  if (fixed) {
+    throw new UsageError(
+      `${flagOf(fixed)} cannot be changed by --resume; what can: ${[...changeable].map(flagOf).join(", ")}`,
+    );
+  }
+  return complete(resolve(trainFields, saved as Partial<TrainOptions>, given));
+}
+
+function complete(options: TrainOptions): ResolvedOptions {
+  if (options.data === null) {
+    throw new UsageError(
+      `--data must name the training images, or --preset a preset (${Object.keys(presets).join(", ")})`,
+    );
+  }
+  return { ...options, data: options.data, seed: options.seed ?? randomInt(2 ** 31) };
+}
