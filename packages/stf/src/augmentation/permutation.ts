@@ -53,7 +53,7 @@ function writeSources(target: Int32Array, transform: Transform, height: number, 
  * Moves the pixels of each image.
  *
  * @param images - `[n, C, H, W]`
- * @param transforms - n of them, or one for all images
+ * @param transforms - n of them, or fewer, each for an equal number of images in a row
  * @throws ShapeError for a quarter turn of an image that is not square
  */
 export function movePixels(images: Tensor, transforms: readonly Transform[]): Tensor {
@@ -68,7 +68,8 @@ export function movePixels(images: Tensor, transforms: readonly Transform[]): Te
       writeSources(sources.subarray(i * pixels, (i + 1) * pixels), transform, height, width);
     });
     const index = tensor(sources, { shape: [transforms.length, 1, pixels], device: images.device, dtype: "int64" });
-    const flat = images.reshape([count, channels, pixels]);
-    return flat.gather(2, index.expand([count, channels, pixels])).view([count, channels, height, width]);
+    const planes = (count / transforms.length) * channels;
+    const flat = images.reshape([transforms.length, planes, pixels]);
+    return flat.gather(2, index.expand([-1, planes, -1])).view([count, channels, height, width]);
   });
 }
