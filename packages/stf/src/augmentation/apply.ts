@@ -46,6 +46,7 @@ function applyTo(rows: Tensor, { transforms, settings, shape }: AugmentationPara
   const perRow = size / (channels * height * width);
   return scope(() => {
     const result = rows.clone();
+    if (perRow === 0) return result;
     for (const { changes, apply } of parts) {
       const changing = transforms.flatMap((transform, row) => (changes(transform) ? [row] : []));
       if (changing.length === 0) continue;
@@ -71,8 +72,9 @@ export function applyAugmentation(images: Tensor, parameters: AugmentationParame
   const { channels, height, width } = shape;
   checkShape("images", images.shape, [transforms.length, channels, height, width]);
   return scope(() => {
-    const transformed = applyTo(images.reshape([transforms.length, channels * height * width]), parameters);
-    return images.emptyLike().copy_(transformed.view(images.shape));
+    const rows = applyTo(images.reshape([transforms.length, channels * height * width]), parameters);
+    const result = rows.view(images.shape);
+    return `${result.strides}` === `${images.strides}` ? result : images.emptyLike().copy_(result);
   });
 }
 

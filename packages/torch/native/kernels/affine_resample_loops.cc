@@ -114,6 +114,7 @@ template <int64_t P>
 class Resampler {
  public:
   using Lanes = typename Pixel<P>::Lanes;
+  static constexpr int64_t kPixels = kWidth / P;  // in a vector
 
   Resampler(const ResampleShape& shape, const float* taps) : shape_(shape), taps_(taps) {
     const int64_t reads = placesRead(shape.width);
@@ -143,7 +144,7 @@ class Resampler {
                             Strip(x.ofColumn, y.ofColumn, x.constant, y.constant, x.at(0, rows), y.at(0, rows))};
     upsampleDown(wide, stride, across, down, strips, upsampled + zeros);
 
-    float* line = line_.of(placesRead(width) * P);
+    float* line = line_.of(2 * halfLine());
     float* filtered = filtered_.of(kFilterTaps * (width * P + kWidth));
     for (int64_t j = 0; j < placesRead(height); ++j) {
       locate(x, y, j, across, down, stride, zeros);
@@ -178,21 +179,30 @@ class Resampler {
     }
   }
 
+  // Vectors go past the end.
+  int64_t halfLine() const { return placesRead(shape_.width) / 2 * P + kWidth; }
+
   void upsampleAcross(const float* row, const Window& across, float* wide) {
     const int64_t length = mirroredLength(shape_.width), count = across.last - across.first;
-    float* line = line_.of((count + 6) * P);
+    float* line = line_.of((count + 6) * P + kWidth);
     for (int64_t k = 0; k < count + 6; ++k) {
       const int64_t pixel = mirrored(across.first - 3 + k, shape_.width);
       write(line + k * P, pixel < 0 ? Lanes{} : read<Lanes>(row + pixel * P));
     }
-    for (int64_t k = 0; k < count; ++k) {
-      const bool exists = across.first + k >= 0 && across.first + k < length;
-      Lanes x[7];
-      for (int s = 0; s < 7; ++s) x[s] = read<Lanes>(line + (k + s) * P);
-      const Upsampled<Lanes> places(x, taps_);
-      write(wide + 2 * k * P, exists ? places.even : Lanes{});
-      write(wide + (2 * k + 1) * P, exists ? places.odd : Lanes{});
+    for (int64_t k = 0; k < count; k += kPixels) {
+      Vector x[7];
+      for (int s = 0; s < 7; ++s) x[s] = read<Vector>(line + (k + s) * P);
+      const Upsampled<Vector> places(x, taps_);
+      float even[kWidth], odd[kWidth];
+      write(even, places.even);
+      write(odd, places.odd);
+      for (int64_t p = 0; p < std::min(kPixels, count - k); ++p) {
+        write(wide + 2 * (k + p) * P, read<Lanes>(even + p * P));
+        write(wide + (2 * (k + p) + 1) * P, read<Lanes>(odd + p * P));
+      }
     }
+    if (across.first < 0) std::fill_n(wide, 2 * P, 0.0f);
+    if (across.last > length) std::fill_n(wide + 2 * (count - 1) * P, 2 * P, 0.0f);
   }
 
   // `wide` has a row of zeros after the last one.
@@ -247,30 +257,24 @@ class Resampler {
     }
   }
 
+  // Every other place apart from the rest, so that a tap of the filter finds what it needs of the whole line side by side.
   void readLine(const float* upsampled, int64_t stride, float* line) const {
+    const int64_t half = halfLine();
     for (int64_t i = 0; i < placesRead(shape_.width); ++i) {
       const float* place = upsampled + at_[i];
       const Lanes a = read<Lanes>(place), b = read<Lanes>(place + P);
       const Lanes c = read<Lanes>(place + stride), d = read<Lanes>(place + stride + P);
       const Lanes above = a + across_[i] * (b - a), below = c + across_[i] * (d - c);
-      write(line + i * P, above + down_[i] * (below - above));
+      write(line + i % 2 * half + i / 2 * P, above + down_[i] * (below - above));
     }
   }
 
   void downsampleAcross(const float* line, float* filtered) const {
-    constexpr int64_t kTogether = 4;
-    int64_t x = 0;
-    for (; x + kTogether <= shape_.width; x += kTogether) {
-      Lanes sums[kTogether] = {};
-      for (int64_t t = 0; t < kFilterTaps; ++t) {
-        for (int64_t k = 0; k < kTogether; ++k) sums[k] += taps_[t] * read<Lanes>(line + (2 * (x + k) + t) * P);
-      }
-      for (int64_t k = 0; k < kTogether; ++k) write(filtered + (x + k) * P, sums[k]);
-    }
-    for (; x < shape_.width; ++x) {
-      Lanes sum = {};
-      for (int64_t t = 0; t < kFilterTaps; ++t) sum += taps_[t] * read<Lanes>(line + (2 * x + t) * P);
-      write(filtered + x * P, sum);
+    const int64_t half = halfLine();
+    for (int64_t k = 0; k < shape_.width * P; k += kWidth) {
+      Vector sum = {};
+      for (int64_t t = 0; t < kFilterTaps; ++t) sum += taps_[t] * read<Vector>(line + t % 2 * half + t / 2 * P + k);
+      write(filtered + k, sum);
     }
   }
 
