@@ -1,6 +1,6 @@
 /** The augmentation pipe: the published numbers, the law of its draws, its labels, and what it must not touch. */
 
-import { memory, scope, type Tensor } from "@stf/torch";
+import { cat, memory, scope, type Tensor } from "@stf/torch";
 import { describe, expect, test } from "vitest";
 import { parametersFromDraws } from "../../../golden/augmentation.js";
 import {
@@ -272,6 +272,11 @@ describe("applyAugmentation", () => {
     expect(maxDeviation(transformDifferences(tiny, drawn), transformDifferences(tiny.double(), drawn))).toBeLessThan(
       5e-14,
     );
+    const warped = { ...drawn, transforms: rows.map(() => ({ ...noTransform, scale: 0.5 })) };
+    const three = cat([others, others], 1);
+    expect(
+      maxDeviation(transformDifferences(three.narrow(1, 0, 2), warped), transformDifferences(others, warped)),
+    ).toBe(0);
     expect(transformDifferences(differences.narrow(1, 0, 0), drawn).shape).toEqual([rows.length, 0, 3, 32, 32]);
     expect(() => transformDifferences(differences.narrow(0, 0, 2), drawn)).toThrow(/differences must have shape/);
   });

@@ -45,18 +45,27 @@ function applyTo(rows: Tensor, { transforms, settings, shape }: AugmentationPara
   const [, size] = rows.shape as [number, number];
   const perRow = size / (channels * height * width);
   return scope(() => {
-    const result = rows.clone();
-    if (perRow === 0) return result;
+    if (perRow === 0) return rows.clone();
+    let result = rows;
     for (const { changes, apply } of parts) {
       const changing = transforms.flatMap((transform, row) => (changes(transform) ? [row] : []));
       if (changing.length === 0) continue;
-      const index = tensor(Int32Array.from(changing), { dtype: "int64", device: rows.device });
       const own = changing.map((row) => transforms[row] as Transform);
-      const images = result.indexSelect(0, index).view([own.length * perRow, channels, height, width]);
-      const transformed = apply(images, own, { transforms: own, settings, shape });
-      result.indexCopy_(0, index, transformed.view([own.length, size]));
+      const transformed = (images: Tensor): Tensor =>
+        apply(images.reshape([own.length * perRow, channels, height, width]), own, {
+          transforms: own,
+          settings,
+          shape,
+        }).view([own.length, size]);
+      if (own.length === transforms.length) {
+        result = transformed(result);
+        continue;
+      }
+      const index = tensor(Int32Array.from(changing), { dtype: "int64", device: rows.device });
+      if (result === rows) result = rows.clone();
+      result.indexCopy_(0, index, transformed(result.indexSelect(0, index)));
     }
-    return result;
+    return result === rows ? rows.clone() : result;
   });
 }
 

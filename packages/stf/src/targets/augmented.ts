@@ -4,7 +4,7 @@
  *
  * Flips are orthogonal, so ||T y + sigma eps - T r|| = ||y + sigma T eps - r||: flipping the noise instead of the references
  * gives the same weights, and the flipped mean is the target, to the last bit of every reference. For other transforms a
- * smaller number of references is put through the sample's own transform.
+ * smaller number of references is put through the sample's own transform, as differences to the source.
  */
 
 import { cat, noGrad, scope, type Tensor, tensor, zeros } from "@stf/torch";
