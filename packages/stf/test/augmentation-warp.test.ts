@@ -1,6 +1,6 @@
 /** Geometry and colours of the augmentation in closed form. */
 
-import { type Tensor, tensor } from "@stf/torch";
+import { cat, grad, type Tensor, tensor } from "@stf/torch";
 import { describe, expect, test } from "vitest";
 import { changeColours } from "../src/augmentation/colour.js";
 import { type AffineMap, affineMapOf } from "../src/augmentation/geometry.js";
@@ -112,6 +112,45 @@ describe("warp", () => {
     for (const i of [0, 44, 89])
       expect(maxDeviation(warp(images.narrow(0, i, 1), [map]), together.narrow(0, i, 1))).toBeLessThan(1e-12);
     expect(maxDeviation(warp(images.float(), [map]), together)).toBeLessThan(2e-5);
+  });
+
+  test.each([
+    [3, 32, 32],
+    [1, 9, 14],
+    [7, 12, 5],
+  ])("the loop agrees with operators in float64 along any maps, %i channels of %i x %i", (channels, height, width) => {
+    const random = uniforms(8);
+    const geometry = { channels, height, width };
+    const maps = Array.from({ length: 30 }, (_, k) =>
+      affineMapOf(
+        transform({
+          scale: 10 * random() - 5,
+          rotateFrac: k % 3 === 0 ? (k * Math.PI) / 2 : 6.3 * random(),
+          aniso: 6 * random() - 3,
+          anisoDirection: k % 3 === 0 ? 0 : 6.3 * random(),
+          translateFracX: 8 * random() - 4,
+          translateFracY: 8 * random() - 4,
+        }),
+        settings,
+        geometry,
+      ),
+    );
+    const images = normals([60, channels, height, width], 4, "float32");
+    const exact = warp(images.double(), maps);
+    expect(maxDeviation(warp(images, maps), exact)).toBeLessThan(5e-6);
+    // Two images in a row for each map; one by one they go through shorter vectors.
+    const each = Array.from({ length: 60 }, (_, i) => warp(images.narrow(0, i, 1), [maps[i >> 1] as AffineMap]));
+    expect(maxDeviation(cat(each), exact)).toBeLessThan(5e-6);
+  });
+
+  test("gradients flow through the operators", () => {
+    const image = normals([1, 1, 8, 8], 5, "float32").requiresGrad_();
+    const map = affineMapOf(transform({ rotateFrac: 0.3 }), settings, { channels: 1, height: 8, width: 8 });
+    const direction = normals([1, 1, 8, 8], 6, "float32");
+    const [gradient] = grad([warp(image, [map]).mul(direction).sum()], [image]) as [Tensor];
+    // Linear: <L x, v> = <x, L^T v>.
+    const product = warp(image.detach(), [map]).mul(direction).sum().item();
+    expect(image.detach().mul(gradient).sum().item()).toBeCloseTo(product, 4);
   });
 });
 

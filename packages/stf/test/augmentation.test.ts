@@ -1,9 +1,15 @@
 /** The augmentation pipe: the published numbers, the law of its draws, its labels, and what it must not touch. */
 
-import { memory, scope, type Tensor } from "@stf/torch";
+import { cat, memory, scope, type Tensor } from "@stf/torch";
 import { describe, expect, test } from "vitest";
 import { parametersFromDraws } from "../../../golden/augmentation.js";
-import { applyAugmentation, flipsOf, isFlipOnly, transformWith } from "../src/augmentation/apply.js";
+import {
+  applyAugmentation,
+  flipsOf,
+  isFlipOnly,
+  transformDifferences,
+  transformWith,
+} from "../src/augmentation/apply.js";
 import { augmentationLabels, augmentDim } from "../src/augmentation/labels.js";
 import {
   type AugmentationParameters,
@@ -250,6 +256,29 @@ describe("applyAugmentation", () => {
     const same = { transforms: Array(5).fill(transformOf(drawn, row)), settings: everything, shape };
     const transformed = transformWith(references, drawn, row);
     expect(maxDeviation(transformed, applyAugmentation(references, same))).toBeLessThan(1e-12);
+  });
+
+  test("transformDifferences gives the differences of transformed images, several for each transform", () => {
+    const drawn = drawAugmentation(everything, shape, 6, rows);
+    const others = normals([rows.length, 2, 3, 32, 32], 10);
+    const differences = others.sub(images.double().unsqueeze(1));
+    const expected = [0, 1].map((k) =>
+      applyAugmentation(others.select(1, k), drawn).sub(applyAugmentation(images.double(), drawn)),
+    );
+    const found = transformDifferences(differences, drawn);
+    expected.forEach((wanted, k) => void expect(maxDeviation(found.select(1, k), wanted)).toBeLessThan(1e-12));
+    // Of differences that float32 holds exactly, the transforms are off by a rounding of their own size.
+    const tiny = differences.mul(2 ** -30).float();
+    expect(maxDeviation(transformDifferences(tiny, drawn), transformDifferences(tiny.double(), drawn))).toBeLessThan(
+      5e-14,
+    );
+    const warped = { ...drawn, transforms: rows.map(() => ({ ...noTransform, scale: 0.5 })) };
+    const three = cat([others, others], 1);
+    expect(
+      maxDeviation(transformDifferences(three.narrow(1, 0, 2), warped), transformDifferences(others, warped)),
+    ).toBe(0);
+    expect(transformDifferences(differences.narrow(1, 0, 0), drawn).shape).toEqual([rows.length, 0, 3, 32, 32]);
+    expect(() => transformDifferences(differences.narrow(0, 0, 2), drawn)).toThrow(/differences must have shape/);
   });
 
   test("leaves its input alone and no tensors behind", () => {

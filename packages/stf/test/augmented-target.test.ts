@@ -1,6 +1,6 @@
 /** Targets of augmented samples: references share the sample's transform, and the target stays unbiased. */
 
-import { noGrad, scope, type Tensor, tensor } from "@stf/torch";
+import { noGrad, scope, setThreads, type Tensor, tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
 import { applyAugmentation, isFlipOnly, transformWith } from "../src/augmentation/apply.js";
 import {
@@ -94,6 +94,62 @@ describe("references go through the transform of their sample", () => {
       const found = augmentedTarget(stableFieldTarget(), batch, references);
       expect(maxDeviation(found, batch.source)).toBeLessThan(3e-7);
       expect(sameBits(found.select(0, 4), batch.source.select(0, 4))).toBe(true);
+    });
+  });
+
+  test.each([0.002, 0.005, 0.02])("near-duplicates one grey level apart are told apart at sigma = %s", (level) => {
+    const original = bytes.subarray(0, D);
+    const count = 24;
+    // The first is the source, the others differ from it in one or two values by one grey level.
+    const near = Uint8Array.from({ length: count * D }, (_, i) => original[i % D]!);
+    for (let k = 1; k < count; k++) near[k * D + 7 * k]! += 1;
+    for (let k = 12; k < count; k++) near[k * D + 5 * k]! -= 1;
+    const duplicates = ImageBank.fromBytes("near", shape, near);
+    const every = Int32Array.from({ length: count }, (_, k) => k);
+    const colours: Partial<Transform> = { ...warp, hue: 1, contrast: 1, brightness: -1, saturation: 0.5, rotateInt: 1 };
+    const own = [warp, colours, { translateIntX: 1 }, { translateFracX: 0.3 }, { xflip: 1, aniso: 1 }];
+    const samples = 20;
+    scope(() => {
+      const augmentation = {
+        settings: augmentationSettings({ probability: 1 }),
+        shape,
+        transforms: Array.from({ length: samples }, (_, i) => ({ ...noTransform, ...own[i % own.length] })),
+      };
+      const indices = new Int32Array(samples);
+      const images = normalize(duplicates.gather(indices)).view([samples, 3, 8, 8]);
+      const source = applyAugmentation(images, augmentation);
+      const noise = normals([samples, 3, 8, 8], 8, "float32");
+      const sigma = new Float64Array(samples).fill(level);
+      const batch = { indices, source, noise, sigma, perturbed: source, augmentation };
+      const set = { bank: duplicates, pool: every, size: count };
+      const found = augmentedTarget(stableFieldTarget(), batch, { plain: () => set, warped: () => set });
+      const exact = duplicates.gather(every).double().div(127.5).sub(1).view([count, 3, 8, 8]);
+      let moved = 0;
+      for (let row = 0; row < samples; row++) {
+        const values = transformWith(exact, augmentation, row).toFloat64Array();
+        const references = Array.from({ length: count }, (_, k) => values.subarray(k * D, (k + 1) * D));
+        const eps = noise.select(0, row).toFloat64Array();
+        const x = references[0]!.map((value, i) => value + level * eps[i]!);
+        const wanted = posteriorMean(x, references, level).mean;
+        moved = Math.max(moved, maxDeviation(wanted, references[0]!));
+        // The source itself is rounded to float32.
+        expect(maxDeviation(found.select(0, row), wanted), `row ${row}`).toBeLessThan(2e-6);
+      }
+      expect(moved).toBeGreaterThan(1e-3);
+    });
+    duplicates.dispose();
+  });
+
+  test("are the same to the last bit with any number of threads", () => {
+    const batch = augmentedBatch(4);
+    const target = (count: number): Tensor => {
+      setThreads(count);
+      return augmentedTarget(stableFieldTarget(), batch, references);
+    };
+    scope(() => {
+      const [one, three] = [target(1), target(3)];
+      setThreads(1);
+      expect(sameBits(one.select(0, 4), three.select(0, 4))).toBe(true);
     });
   });
 

@@ -10,7 +10,7 @@ import { warp } from "./warp.js";
 interface Part {
   /** Whether this part changes an image at all. */
   readonly changes: (transform: Transform) => boolean;
-  /** `[n, C, H, W]` to the same; one transform for every image, or one for all. */
+  /** `[n, C, H, W]` to the same; n transforms, or fewer, each for an equal number of images in a row. */
   readonly apply: (images: Tensor, transforms: readonly Transform[], parameters: AugmentationParameters) => Tensor;
 }
 
@@ -39,6 +39,36 @@ export function flipsOf(parameters: AugmentationParameters, row: number): Flips 
   return flipsIn(transformOf(parameters, row));
 }
 
+/** Takes the images of every row, `[B, K * C * H * W]`, through its own transform. A new tensor. */
+function applyTo(rows: Tensor, { transforms, settings, shape }: AugmentationParameters): Tensor {
+  const { channels, height, width } = shape;
+  const [, size] = rows.shape as [number, number];
+  const perRow = size / (channels * height * width);
+  return scope(() => {
+    if (perRow === 0) return rows.clone();
+    let result = rows;
+    for (const { changes, apply } of parts) {
+      const changing = transforms.flatMap((transform, row) => (changes(transform) ? [row] : []));
+      if (changing.length === 0) continue;
+      const own = changing.map((row) => transforms[row] as Transform);
+      const transformed = (images: Tensor): Tensor =>
+        apply(images.reshape([own.length * perRow, channels, height, width]), own, {
+          transforms: own,
+          settings,
+          shape,
+        }).view([own.length, size]);
+      if (own.length === transforms.length) {
+        result = transformed(result);
+        continue;
+      }
+      const index = tensor(Int32Array.from(changing), { dtype: "int64", device: rows.device });
+      if (result === rows) result = rows.clone();
+      result.indexCopy_(0, index, transformed(result.indexSelect(0, index)));
+    }
+    return result === rows ? rows.clone() : result;
+  });
+}
+
 /**
  * Transforms each image in its own way. What one becomes does not depend on the others, but for rounding. Flips, quarter turns
  * and shifts by whole pixels keep every value to the last bit, and images without a transform stay as they are.
@@ -48,17 +78,12 @@ export function flipsOf(parameters: AugmentationParameters, row: number): Flips 
  */
 export function applyAugmentation(images: Tensor, parameters: AugmentationParameters): Tensor {
   const { transforms, shape } = parameters;
-  checkShape("images", images.shape, [transforms.length, shape.channels, shape.height, shape.width]);
+  const { channels, height, width } = shape;
+  checkShape("images", images.shape, [transforms.length, channels, height, width]);
   return scope(() => {
-    const result = images.clone();
-    for (const { changes, apply } of parts) {
-      const rows = transforms.flatMap((transform, row) => (changes(transform) ? [row] : []));
-      if (rows.length === 0) continue;
-      const index = tensor(Int32Array.from(rows), { dtype: "int64", device: images.device });
-      const own = rows.map((row) => transforms[row] as Transform);
-      result.indexCopy_(0, index, apply(result.indexSelect(0, index), own, parameters));
-    }
-    return result;
+    const rows = applyTo(images.reshape([transforms.length, channels * height * width]), parameters);
+    const result = rows.view(images.shape);
+    return `${result.strides}` === `${images.strides}` ? result : images.emptyLike().copy_(result);
   });
 }
 
@@ -71,10 +96,22 @@ export function applyAugmentation(images: Tensor, parameters: AugmentationParame
 export function transformWith(images: Tensor, parameters: AugmentationParameters, row: number): Tensor {
   const { channels, height, width } = parameters.shape;
   checkShape("images", images.shape, [null, channels, height, width]);
-  const transform = transformOf(parameters, row);
-  return scope(() => {
-    const changing = parts.filter(({ changes }) => changes(transform));
-    if (changing.length === 0) return images.clone();
-    return changing.reduce((current, { apply }) => apply(current, [transform], parameters), images);
-  });
+  const own = { ...parameters, transforms: [transformOf(parameters, row)] };
+  return scope(() => applyTo(images.reshape([1, images.size(0) * channels * height * width]), own).view(images.shape));
+}
+
+/**
+ * What becomes of differences of images. A transform is affine in the image: T(x) - T(y) is a linear map of x - y, that of a
+ * transform without brightness. Taking differences first loses nothing where they are exact, however close the images are.
+ *
+ * @param differences - `[B, K, C, H, W]`: K of them for every transform, float32 or float64
+ * @returns a new tensor of the same shape and dtype
+ */
+export function transformDifferences(differences: Tensor, parameters: AugmentationParameters): Tensor {
+  const { transforms, shape } = parameters;
+  const { channels, height, width } = shape;
+  checkShape("differences", differences.shape, [transforms.length, null, channels, height, width]);
+  const linear = { ...parameters, transforms: transforms.map((transform) => ({ ...transform, brightness: 0 })) };
+  const size = differences.size(1) * channels * height * width;
+  return scope(() => applyTo(differences.reshape([transforms.length, size]), linear).view(differences.shape));
 }

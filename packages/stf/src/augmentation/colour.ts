@@ -43,7 +43,7 @@ function greyMap(map: ColourMap): [number, number] {
  * Changes the colours of each image.
  *
  * @param images - `[n, C, H, W]` with one or three channels
- * @param transforms - n of them, or one for all images
+ * @param transforms - n of them, or fewer, each for an equal number of images in a row
  * @throws ShapeError for any other number of channels
  */
 export function changeColours(
@@ -61,9 +61,10 @@ export function changeColours(
   return scope(() => {
     const { dtype, device } = images;
     const values = (numbers: number[], columns: number): Tensor =>
-      tensor(Float64Array.from(numbers), { shape: [maps.length, channels, columns], dtype, device });
+      tensor(Float64Array.from(numbers), { shape: [maps.length, 1, channels, columns], dtype, device })
+        .expand([maps.length, count / maps.length, channels, columns])
+        .reshape([count, channels, columns]);
     const flat = images.reshape([count, channels, height * width]);
-    const matrices = values(factors, channels).expand([count, channels, channels]);
-    return values(constants, 1).baddbmm(matrices, flat).view([count, channels, height, width]);
+    return values(constants, 1).baddbmm(values(factors, channels), flat).view([count, channels, height, width]);
   });
 }

@@ -34,26 +34,47 @@ export function moves(transform: Transform): boolean {
 }
 
 /** For every pixel of the result, row by row, the pixel of the image that it comes from. */
-function writeSources(target: Int32Array, transform: Transform, height: number, width: number): void {
+function sourcesOf(transform: Transform, height: number, width: number): Int32Array {
   const { horizontal, vertical } = flipsIn(transform);
   const { translateIntX, translateIntY } = transform;
   const transposed = isTransposed(transform);
+  const sources = new Int32Array(height * width);
   for (let y = 0; y < height; y++) {
     const shiftedY = reflect(y + translateIntY, height);
     for (let x = 0; x < width; x++) {
       const shiftedX = reflect(x - translateIntX, width);
       const row = transposed ? shiftedX : shiftedY;
       const column = transposed ? shiftedY : shiftedX;
-      target[y * width + x] = (vertical ? height - 1 - row : row) * width + (horizontal ? width - 1 - column : column);
+      sources[y * width + x] = (vertical ? height - 1 - row : row) * width + (horizontal ? width - 1 - column : column);
     }
   }
+  return sources;
+}
+
+/** Transforms that move pixels in the same way, by their positions. There are few ways: three, with flips alone. */
+function positionsByMove(transforms: readonly Transform[]): number[][] {
+  const moves = new Map<string, number[]>();
+  transforms.forEach((transform, i) => {
+    const { horizontal, vertical } = flipsIn(transform);
+    const key = [
+      horizontal,
+      vertical,
+      isTransposed(transform),
+      transform.translateIntX,
+      transform.translateIntY,
+    ].join();
+    const positions = moves.get(key);
+    if (positions) positions.push(i);
+    else moves.set(key, [i]);
+  });
+  return [...moves.values()];
 }
 
 /**
  * Moves the pixels of each image.
  *
  * @param images - `[n, C, H, W]`
- * @param transforms - n of them, or one for all images
+ * @param transforms - n of them, or fewer, each for an equal number of images in a row
  * @throws ShapeError for a quarter turn of an image that is not square
  */
 export function movePixels(images: Tensor, transforms: readonly Transform[]): Tensor {
@@ -61,14 +82,18 @@ export function movePixels(images: Tensor, transforms: readonly Transform[]): Te
   if (height !== width && transforms.some(isTransposed)) {
     throw new ShapeError(`only square images can be turned, found ${height} x ${width}; leave rotateInt out`);
   }
+  const [pixels, { device }] = [height * width, images];
   return scope(() => {
-    const pixels = height * width;
-    const sources = new Int32Array(transforms.length * pixels);
-    transforms.forEach((transform, i) => {
-      writeSources(sources.subarray(i * pixels, (i + 1) * pixels), transform, height, width);
-    });
-    const index = tensor(sources, { shape: [transforms.length, 1, pixels], device: images.device, dtype: "int64" });
-    const flat = images.reshape([count, channels, pixels]);
-    return flat.gather(2, index.expand([count, channels, pixels])).view([count, channels, height, width]);
+    const rows = images.reshape([transforms.length, (count / transforms.length) * channels, pixels]);
+    const result = rows.emptyLike();
+    for (const positions of positionsByMove(transforms)) {
+      const index = tensor(Int32Array.from(positions), { device, dtype: "int64" });
+      const sources = sourcesOf(transforms[positions[0] as number] as Transform, height, width);
+      const moving = rows.indexSelect(0, index);
+      // By `gather`, for `indexSelect` goes through the memory once for every pixel.
+      const places = tensor(sources, { device, dtype: "int64" }).expand(moving.shape);
+      result.indexCopy_(0, index, moving.gather(2, places));
+    }
+    return result.view([count, channels, height, width]);
   });
 }

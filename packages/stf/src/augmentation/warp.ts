@@ -5,7 +5,7 @@
  * with small matrices; and of the upsampled image only the part that is read is made.
  */
 
-import { cat, gridSampler, scope, type Tensor, tensor } from "@stf/torch";
+import { affineResample, cat, gridSampler, LONGEST_RESAMPLED_SIDE, scope, type Tensor, tensor } from "@stf/torch";
 import type { AffineMap } from "./geometry.js";
 import { reflect } from "./reflect.js";
 
@@ -134,7 +134,7 @@ function windowsOf(maps: readonly AffineMap[], width: number, height: number): [
   return [windowOf(across, width, width, height), windowOf(down, height, width, height)];
 }
 
-/** `warp` for images whose upsampled windows are held at one time. */
+/** Images whose upsampled windows are held at one time. A map for each of them, or one for all. */
 function warpTogether(images: Tensor, maps: readonly AffineMap[]): Tensor {
   return scope(() => {
     const [count, channels, height, width] = images.shape as [number, number, number, number];
@@ -159,14 +159,8 @@ function warpTogether(images: Tensor, maps: readonly AffineMap[]): Tensor {
   });
 }
 
-/**
- * Resamples images along affine maps. An image continues mirrored once beyond each border, and is zero farther out, whatever
- * the other images and their maps are.
- *
- * @param images - `[n, C, H, W]`, float32 or float64
- * @param maps - n of them, or one for all images
- */
-export function warp(images: Tensor, maps: readonly AffineMap[]): Tensor {
+/** Images by stock operators, some at a time. A map for each of them, or one for all. */
+function warpByOperators(images: Tensor, maps: readonly AffineMap[]): Tensor {
   const [count, channels, height, width] = images.shape as [number, number, number, number];
   const [across, down] = windowsOf(maps, width, height);
   const step = Math.max(1, Math.floor(VALUES_AT_ONCE / (channels * across.length * down.length)));
@@ -179,4 +173,38 @@ export function warp(images: Tensor, maps: readonly AffineMap[]): Tensor {
     }
     return cat(parts);
   });
+}
+
+/** `warp` by the loop that libtorch's addon has for it. */
+function warpByLoop(images: Tensor, maps: readonly AffineMap[]): Tensor {
+  const [count, channels, height, width] = images.shape as [number, number, number, number];
+  const [x, y] = [readCoordinate(0, width), readCoordinate(0, height)];
+  // In places of reading, half a pixel each, and upsampled places.
+  const forms = maps.flatMap(([a, b, c, d, e, f]) => [
+    ...[a, b, upsampledPlace(a * x + b * y + c, width)],
+    ...[d, e, upsampledPlace(d * x + e * y + f, height)],
+  ]);
+  return scope(() =>
+    affineResample(
+      images.contiguous().view([maps.length, (count / maps.length) * channels, height, width]),
+      tensor(Float64Array.from(forms), { shape: [maps.length, 6] }),
+      tensor(Float32Array.from(taps)),
+    ).view([count, channels, height, width]),
+  );
+}
+
+/**
+ * Resamples images along affine maps. An image continues mirrored once beyond each border, and is zero farther out, whatever
+ * the other images and their maps are.
+ *
+ * @param images - `[n, C, H, W]`, float32 or float64
+ * @param maps - n of them, or fewer, each for an equal number of images in a row
+ */
+export function warp(images: Tensor, maps: readonly AffineMap[]): Tensor {
+  const { dtype, device, requiresGrad, shape } = images;
+  const isSmall = Math.max(...shape.slice(2)) <= LONGEST_RESAMPLED_SIDE;
+  if (dtype === "float32" && device === "cpu" && !requiresGrad && isSmall) return warpByLoop(images, maps);
+  const perMap = images.size(0) / maps.length;
+  if (perMap === 1) return warpByOperators(images, maps);
+  return scope(() => cat(maps.map((map, m) => warpByOperators(images.narrow(0, m * perMap, perMap), [map]))));
 }

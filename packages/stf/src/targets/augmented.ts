@@ -4,13 +4,22 @@
  *
  * Flips are orthogonal, so ||T y + sigma eps - T r|| = ||y + sigma T eps - r||: flipping the noise instead of the references
  * gives the same weights, and the flipped mean is the target, to the last bit of every reference. For other transforms a
- * smaller number of references is put through the sample's own transform.
+ * smaller number of references is put through the sample's own transform, as differences to the source.
  */
 
 import { cat, noGrad, scope, type Tensor, tensor, zeros } from "@stf/torch";
-import { flipsOf, isFlipOnly, transformWith } from "../augmentation/apply.js";
-import { bySamples, inOrder, membersFor, positionsOf, type References, targetFrom } from "./references.js";
-import { type PerturbedBatch, type ReferenceSet, selectSamples, type Target } from "./target.js";
+import { flipsOf, isFlipOnly, transformDifferences } from "../augmentation/apply.js";
+import type { Bank } from "../data/bank.js";
+import {
+  bySamples,
+  inOrder,
+  membersFor,
+  positionsOf,
+  type References,
+  type SampleGroup,
+  targetFrom,
+} from "./references.js";
+import type { PerturbedBatch, ReferenceSet, Target } from "./target.js";
 
 /** The references of a step, for the two kinds of samples. */
 export interface StepReferences {
@@ -95,34 +104,56 @@ function flippedTarget(target: Target, batch: PerturbedBatch, references: Refere
   });
 }
 
+/** Values of transformed references that are held at one time. */
+const VALUES_AT_ONCE = 2 ** 22;
+
 function warpedTarget(batch: PerturbedBatch, references: References): Tensor {
-  return noGrad(() =>
-    scope(() =>
-      cat(
-        Array.from(batch.indices, (source, row) =>
-          scope(() => meanOfTransformed(selectSamples(batch, [row]), references(source))),
-        ),
-      ),
-    ),
-  );
+  const sets = Array.from(batch.indices, references);
+  // The source itself is known: its log-weight is 0, and it adds nothing to the difference.
+  const others = Array.from(batch.indices, (source, row) => membersFor(source, sets[row] as ReferenceSet).subarray(1));
+  const groups: SampleGroup[] = [];
+  for (const [count, rows] of positionsOf(others.map(({ length }) => length))) {
+    const { bank } = sets[rows[0] as number] as ReferenceSet;
+    const together = Math.max(1, Math.floor(VALUES_AT_ONCE / Math.max(1, count * bank.dimension)));
+    for (let first = 0; first < rows.length; first += together) {
+      const some = rows.slice(first, first + together);
+      const items = some.map((row) => others[row] as Int32Array);
+      groups.push({ rows: some, target: (part) => meansOfTransformed(part, bank, items) });
+    }
+  }
+  return noGrad(() => bySamples(batch, groups));
 }
 
-/** The posterior mean of one sample over references that go through its own transform, `[1, C, H, W]`. */
-function meanOfTransformed({ indices, source, noise, sigma, augmentation }: PerturbedBatch, set: ReferenceSet): Tensor {
-  // The source itself is known: its log-weight is 0, and it adds nothing to the difference.
-  const others = membersFor(indices[0] as number, set).subarray(1);
-  if (others.length === 0 || !augmentation) return source.detach();
-  const { bank } = set;
-  const level = sigma[0] as number;
-  const images = bank.toValues(bank.rows(others)).view([others.length, ...source.shape.slice(1)]);
-  // In float64: transformed images are on no grid on which float32 products would be exact.
-  const differences = transformWith(images, augmentation, 0).double().sub(source.double()).view([others.length, -1]);
-  const squares = differences.square().sum(1);
-  const alongNoise = differences.mv(noise.double().flatten());
-  const logits = alongNoise.mul(1 / level).sub(squares.mul(0.5 / level ** 2));
-  const weights = cat([logits, zeros([1], { dtype: "float64", device: logits.device })])
-    .softmax(0)
-    .narrow(0, 0, others.length);
-  const shift = weights.unsqueeze(0).mm(differences).view(source.shape);
-  return source.double().add(shift).float();
+/**
+ * The posterior means of samples over their sources and other items, equally many for each, that go through the sample's own
+ * transform. Only differences to the source are transformed. In whole grey levels they are exact, and so what float32 rounds of
+ * their transforms is relative to the distance, for near-duplicates too.
+ */
+function meansOfTransformed(batch: PerturbedBatch, bank: Bank, others: readonly Int32Array[]): Tensor {
+  const { indices, source, noise, sigma, augmentation } = batch;
+  const [samples, count] = [others.length, others[0]?.length ?? 0];
+  if (count === 0 || !augmentation) return source.detach();
+  return scope(() => {
+    const shape = [samples, count, bank.dimension];
+    const sources = bank.rows(indices).unsqueeze(1);
+    const exact = bank.rows(Int32Array.from(others.flatMap((items) => [...items]))).view(shape);
+    const images = exact
+      .sub_(sources)
+      .div_(bank.unit)
+      .view([samples, count, ...source.shape.slice(1)]);
+    const differences = transformDifferences(images, augmentation).view(shape);
+    const column = (value: (level: number) => number): Tensor =>
+      tensor(Float64Array.from(sigma, value), { shape: [samples, 1], device: source.device });
+    const squares = differences.square().sum(2).double();
+    const alongNoise = differences
+      .mul(noise.reshape([samples, 1, bank.dimension]))
+      .sum(2)
+      .double();
+    const logits = alongNoise.mul(column((level) => 1 / level)).sub(squares.mul(column((level) => 0.5 / level ** 2)));
+    const weights = cat([logits, zeros([samples, 1], { dtype: "float64", device: logits.device })], 1)
+      .softmax(1)
+      .narrow(1, 0, count);
+    const shift = weights.to({ dtype: differences.dtype }).unsqueeze(1).bmm(differences);
+    return source.add(shift.view(source.shape)).float();
+  });
 }

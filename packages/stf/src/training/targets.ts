@@ -1,6 +1,6 @@
 /** The targets of one step: which references its samples share, and how augmentation enters. */
 
-import { cat, keep, noGrad, scope, type Tensor } from "@stf/torch";
+import { keep, noGrad, scope, type Tensor } from "@stf/torch";
 import { applyAugmentation } from "../augmentation/apply.js";
 import { drawAugmentation, drawTransform } from "../augmentation/parameters.js";
 import type { AugmentationSettings } from "../augmentation/settings.js";
@@ -100,22 +100,18 @@ function independentTargets(
   const pool = drawPool(indices, Math.max(references, indices.length), bank.count, random);
   const different = new Set(indices).size;
   const others = pool.subarray(different, different + Math.max(references - indices.length, 0));
-  const { shape } = bank;
+  const { shape, dimension } = bank;
+  const { channels, height, width } = shape;
   const samples = Array.from(indices, (_, i) => first + i);
   const sources = drawAugmentation(augmentation, shape, seed, samples);
   const transforms = Array.from(others, () => drawTransform(random, augmentation, shape));
-  const transformed = (items: Int32Array, parameters: typeof sources): Tensor =>
-    applyAugmentation(
-      bank.toValues(bank.rows(items)).view([items.length, shape.channels, shape.height, shape.width]),
-      parameters,
-    );
+  const items = Int32Array.from([...indices, ...others]);
   const values = noGrad(() =>
     keep(
       scope(() => {
-        const parts = [transformed(indices, sources), transformed(others, { ...sources, transforms })];
-        return cat(parts)
-          .double()
-          .view([indices.length + others.length, bank.dimension]);
+        const images = bank.toValues(bank.rows(items)).view([items.length, channels, height, width]);
+        const all = { ...sources, transforms: [...sources.transforms, ...transforms] };
+        return applyAugmentation(images, all).double().view([items.length, dimension]);
       }),
     ),
   );

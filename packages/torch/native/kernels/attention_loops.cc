@@ -75,11 +75,11 @@ void multiplyAll(const float* left, int64_t leftStride, int64_t rows, const floa
   }
 }
 
-// u += left^T right for all blocks: left [block, leftStride, 32], right [block, rightStride, 32], u [right block, left columns, 32].
+// u = left^T right for all blocks, plus what u holds unless it is fresh memory: left [block, leftStride, 32], right [block, rightStride, 32], u [right block, left columns, 32].
 void accumulateAll(const float* left, int64_t leftStride, int64_t leftColumns, const float* right, int64_t rightStride, int64_t rightColumns,
-                   int64_t rows, float* u) {
+                   int64_t rows, bool isFresh, float* u) {
   for (int64_t r = 0; r < rightColumns; r += kBlock) {
-    for (int64_t l = 0; l < leftColumns; l += kBlock) accumulate(left + l * leftStride, right + r * rightStride, rows, u + (r * leftColumns + l * kBlock));
+    for (int64_t l = 0; l < leftColumns; l += kBlock) accumulate(left + l * leftStride, right + r * rightStride, rows, isFresh, u + (r * leftColumns + l * kBlock));
   }
 }
 
@@ -168,19 +168,17 @@ void backward(const AttentionTask& task, const T* qkv, const T* dMixed, T* dQkv)
   gatherTransposed(own + 1, rowLength, 3, places, channels, keyTransposed);
   gatherTransposed(own + 2, rowLength, 3, places, channels, valueTransposed);
   gather(dMixed + head * channels, heads * channels, 1, places, channels, 1, given);
-  std::fill(dKey, dKey + size, 0.0f);
-  std::fill(dValue, dValue + size, 0.0f);
   for (int64_t first = 0; first < places; first += queries) {
     const int64_t count = std::min(queries, places - first);
     const float *queryRows = query + first * kBlock, *givenRows = given + first * kBlock;
     multiplyAll(queryRows, places, count, keyTransposed, channels, places, weights);
     softmax(weights, count, places);
-    accumulateAll(weights, count, places, givenRows, places, channels, count, dValue);
+    accumulateAll(weights, count, places, givenRows, places, channels, count, first == 0, dValue);
     multiplyAll(givenRows, places, count, valueTransposed, channels, places, gradient);
     softmaxGradient(weights, gradient, count, places);
     multiplyAll(gradient, count, count, key, places, channels, dQuery);
     // The queries carry the scale already.
-    accumulateAll(gradient, count, places, queryRows, places, channels, count, dKey);
+    accumulateAll(gradient, count, places, queryRows, places, channels, count, first == 0, dKey);
     scatter(dQuery, rowLength, 3, count, channels, scale, ownGradient + first * rowLength);
   }
   scatter(dKey, rowLength, 3, places, channels, 1, ownGradient + 1);

@@ -47,8 +47,8 @@ inline void multiply(const float* left, int64_t stride, const float* u, int64_t 
   }
 }
 
-// u[32, 32] += sum over rows of left[row, 32]^T d[row, 32]
-inline void accumulate(const float* left, const float* d, int64_t rows, float* u) {
+// u[32, 32] = sum over rows of left[row, 32]^T d[row, 32], plus what u holds unless it is fresh memory.
+inline void accumulate(const float* left, const float* d, int64_t rows, bool isFresh, float* u) {
   for (int64_t first = 0; first < kBlock; first += kRows) {
     for (int64_t column = 0; column < kBlock; column += kColumns * kWidth) {
       Vector sums[kRows][kColumns] = {};
@@ -64,7 +64,7 @@ inline void accumulate(const float* left, const float* d, int64_t rows, float* u
       for (int i = 0; i < kRows; ++i) {
         for (int j = 0; j < kColumns; ++j) {
           float* place = target + i * kBlock + j * kWidth;
-          store(place, load(place) + sums[i][j]);
+          store(place, isFresh ? sums[i][j] : load(place) + sums[i][j]);
         }
       }
     }

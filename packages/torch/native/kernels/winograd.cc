@@ -25,10 +25,10 @@ const WinogradLoops& loops() {
 
 constexpr int64_t kTileSize = 4;
 // Tiles that one thread takes at a time: their transforms are to stay in the cache.
-constexpr int64_t kTilesPerTask = 16;
+constexpr int64_t kTilesPerTask = 32;
 // Tiles whose transforms are in memory together for the gradient of the weights. Fixed, so that the sums do not depend on
 // the number of threads.
-constexpr int64_t kTilesPerSum = 512;
+constexpr int64_t kTilesPerSum = 256;
 
 // With fewer tiles the transform of the weights costs more than it saves. In bfloat16 the sums are float32 all the same, so
 // it depends on how fast libtorch's are.
@@ -142,7 +142,7 @@ at::Tensor weightGradient(const at::Tensor& dy, const at::Tensor& x, const at::T
   const int64_t inStride = winogradStride(inputs * room), outStride = winogradStride(outputs * room);
   const int64_t weightStride = winogradStride(outputs * inputs);
   at::Tensor buffer = at::empty({kWinogradPlaces * (inStride + outStride)}, weight.options());
-  at::Tensor sums = at::zeros({kWinogradPlaces * weightStride}, weight.options());
+  at::Tensor sums = at::empty({kWinogradPlaces * weightStride}, weight.options());
   float *in = buffer.data_ptr<float>(), *out = in + kWinogradPlaces * inStride, *u = sums.data_ptr<float>();
   for (int64_t start = 0; start < tiles; start += room) {
     const int64_t length = std::min(room, tiles - start);
@@ -154,7 +154,7 @@ at::Tensor weightGradient(const at::Tensor& dy, const at::Tensor& x, const at::T
     at::parallel_for(0, kWinogradPlaces * outBlocks * inBlocks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
         const int64_t i = task % inBlocks, rest = task / inBlocks, o = rest % outBlocks, p = rest / outBlocks;
-        loops().accumulate(in + p * inStride + i * room * kWinogradBlock, out + p * outStride + o * room * kWinogradBlock, length,
+        loops().accumulate(in + p * inStride + i * room * kWinogradBlock, out + p * outStride + o * room * kWinogradBlock, length, start == 0,
                            u + p * weightStride + (o * inputs + i * kWinogradBlock) * kWinogradBlock);
       }
     });

@@ -51,8 +51,9 @@ struct WinogradLoops {
   // c[tile, 32] = sum over all channels of a[tile, channel] u[channel, 32], for one place and block of output channels;
   // a as [channel block, stride, 32].
   void (*multiply)(const float* a, int64_t stride, const float* u, int64_t channels, int64_t tiles, float* c);
-  // u[32, 32] += sum over tiles of a[tile, 32]^T d[tile, 32], for one place, block of inputs and block of outputs.
-  void (*accumulate)(const float* a, const float* d, int64_t tiles, float* u);
+  // u[32, 32] = sum over tiles of a[tile, 32]^T d[tile, 32], for one place, block of inputs and block of outputs; plus what u
+  // holds unless it is fresh memory.
+  void (*accumulate)(const float* a, const float* d, int64_t tiles, bool isFresh, float* u);
 };
 
 namespace baseline {

@@ -1,0 +1,325 @@
+// Compiled once per instruction set, with INSTRUCTION_SET naming the namespace.
+//
+// A plane is continued mirrored once beyond its borders and zero farther out, upsampled by two, read bilinearly along the
+// map at 2 W + 10 by 2 H + 10 places, and filtered down by two. Values of several planes lie side by side as the lanes of a
+// pixel, so that every step is a weighted sum of pixels at places that are the same for all of them.
+#include "affine_resample_loops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "vector.h"
+
+namespace addon {
+namespace INSTRUCTION_SET {
+namespace {
+
+// Enough for the channels of one image; wider vectors serve planes that share a map.
+constexpr int64_t kFewLanes = 4;
+
+template <int64_t P>
+struct Pixel {
+  typedef float Lanes __attribute__((vector_size(4 * P)));
+};
+
+template <class V>
+V read(const float* source) {
+  V result;
+  std::memcpy(&result, source, sizeof result);
+  return result;
+}
+
+template <class V>
+void write(float* target, V value) {
+  std::memcpy(target, &value, sizeof value);
+}
+
+// What the pixels -3 to 3 make of the two upsampled places of pixel 0.
+template <class V>
+struct Upsampled {
+  V even = {}, odd = {};
+  Upsampled(const V (&x)[7], const float* taps) {
+    for (int s = 0; s < 6; ++s) {
+      even += x[s] * taps[11 - 2 * s];
+      odd += x[s + 1] * taps[10 - 2 * s];
+    }
+  }
+};
+
+int64_t mirroredLength(int64_t size) { return 3 * size - 2; }
+
+// The pixel of an axis that its mirrored continuation shows, or -1 beyond that.
+int64_t mirrored(int64_t position, int64_t size) {
+  if (position < 0 || position >= mirroredLength(size)) return -1;
+  const int64_t distance = std::abs(position - (size - 1));
+  return distance < size ? distance : 2 * (size - 1) - distance;
+}
+
+int64_t placesRead(int64_t size) { return 2 * size + 10; }
+
+// One coordinate of a map: places of reading (i, j) to a place on an upsampled axis.
+struct Form {
+  double ofColumn, ofRow, constant;
+  double at(double i, double j) const { return constant + ofRow * j + ofColumn * i; }
+};
+
+// Rounding must not push a read out of what was made for it.
+constexpr double kSlack = 0.01;
+
+// Which upsampled places of an axis exist in memory: whole pixels of two places each, one more on each side being zero.
+struct Window {
+  int64_t first, last;  // pixels of the mirrored axis
+
+  Window(const Form& form, int64_t length, double columns, double rows) {
+    const double corners[] = {form.at(0, 0), form.at(columns, 0), form.at(0, rows), form.at(columns, rows)};
+    first = pixelOf(*std::min_element(corners, corners + 4) - kSlack, length);
+    last = pixelOf(*std::max_element(corners, corners + 4) + kSlack + 1, length) + 1;
+  }
+
+  static int64_t pixelOf(double place, int64_t length) {
+    return static_cast<int64_t>(std::floor(std::min(std::max(place / 2, -1.0), static_cast<double>(length))));
+  }
+  int64_t places() const { return 2 * (last - first); }
+};
+
+// The reads of a rotated map fill a parallelogram; this is the space between two opposite sides of it.
+struct Strip {
+  double slope, lower, upper;
+
+  // Of lines in direction (x, y) through two points.
+  Strip(double x, double y, double x0, double y0, double x1, double y1) {
+    if (std::abs(y) <= 1e-6 * std::abs(x)) {  // along the rows: it bounds none of them
+      slope = 0, lower = -INFINITY, upper = INFINITY;
+      return;
+    }
+    slope = x / y;
+    const double a = x0 - slope * y0, b = x1 - slope * y1;
+    lower = std::min(a, b), upper = std::max(a, b);
+  }
+  double left(double top, double bottom) const { return lower + std::min(slope * top, slope * bottom); }
+  double right(double top, double bottom) const { return upper + std::max(slope * top, slope * bottom); }
+};
+
+struct Memory {
+  std::unique_ptr<float[]> values;
+  int64_t size = 0;
+  float* of(int64_t count) {
+    if (count > size) values.reset(new float[size = count]);
+    return values.get();
+  }
+};
+
+template <int64_t P>
+class Resampler {
+ public:
+  using Lanes = typename Pixel<P>::Lanes;
+  static constexpr int64_t kPixels = kWidth / P;  // in a vector
+
+  Resampler(const ResampleShape& shape, const float* taps) : shape_(shape), taps_(taps) {
+    const int64_t reads = placesRead(shape.width);
+    at_.reset(new int32_t[reads]);
+    across_.reset(new float[reads]);
+    down_.reset(new float[reads]);
+  }
+
+  // `count` planes, at most P.
+  void run(const float* planes, int64_t count, const double* map, float* result) {
+    const auto [all, height, width] = shape_;
+    const int64_t pixels = height * width;
+    const Form x{map[0], map[1], map[2]}, y{map[3], map[4], map[5]};
+    const double columns = placesRead(width) - 1, rows = placesRead(height) - 1;
+    const Window across(x, mirroredLength(width), columns, rows), down(y, mirroredLength(height), columns, rows);
+    // Vectors go past the end of a row.
+    const int64_t stride = across.places() * P + kWidth, zeros = stride + P;
+
+    float* packed = packed_.of(pixels * P);
+    float* wide = wide_.of((height + 1) * stride);
+    float* upsampled = upsampled_.of(zeros + down.places() * stride + kWidth);
+    pack(planes, count, packed);
+    for (int64_t row = 0; row < height; ++row) upsampleAcross(packed + row * width * P, across, wide + row * stride);
+    std::fill_n(wide + height * stride, stride, 0.0f);
+    std::fill_n(upsampled, zeros, 0.0f);
+    const Strip strips[] = {Strip(x.ofRow, y.ofRow, x.constant, y.constant, x.at(columns, 0), y.at(columns, 0)),
+                            Strip(x.ofColumn, y.ofColumn, x.constant, y.constant, x.at(0, rows), y.at(0, rows))};
+    upsampleDown(wide, stride, across, down, strips, upsampled + zeros);
+
+    float* line = line_.of(2 * halfLine());
+    float* filtered = filtered_.of(kFilterTaps * (width * P + kWidth));
+    for (int64_t j = 0; j < placesRead(height); ++j) {
+      locate(x, y, j, across, down, stride, zeros);
+      readLine(upsampled, stride, line);
+      downsampleAcross(line, filtered + j % kFilterTaps * (width * P + kWidth));
+      if (j >= kFilterTaps - 1 && j % 2 == 1) downsampleDown(filtered, (j - kFilterTaps + 1) / 2, packed);
+    }
+    unpack(packed, count, result);
+  }
+
+ private:
+  void pack(const float* planes, int64_t count, float* packed) const {
+    const int64_t pixels = shape_.height * shape_.width;
+    if (count < P) std::fill_n(packed, pixels * P, 0.0f);
+    constexpr int64_t kTogether = 16;
+    for (int64_t first = 0; first < pixels; first += kTogether) {
+      const int64_t last = std::min(first + kTogether, pixels);
+      for (int64_t lane = 0; lane < count; ++lane) {
+        for (int64_t p = first; p < last; ++p) packed[p * P + lane] = planes[lane * pixels + p];
+      }
+    }
+  }
+
+  void unpack(const float* packed, int64_t count, float* planes) const {
+    const int64_t pixels = shape_.height * shape_.width;
+    constexpr int64_t kTogether = 16;
+    for (int64_t first = 0; first < pixels; first += kTogether) {
+      const int64_t last = std::min(first + kTogether, pixels);
+      for (int64_t lane = 0; lane < count; ++lane) {
+        for (int64_t p = first; p < last; ++p) planes[lane * pixels + p] = packed[p * P + lane];
+      }
+    }
+  }
+
+  // Vectors go past the end.
+  int64_t halfLine() const { return placesRead(shape_.width) / 2 * P + kWidth; }
+
+  void upsampleAcross(const float* row, const Window& across, float* wide) {
+    const int64_t length = mirroredLength(shape_.width), count = across.last - across.first;
+    float* line = line_.of((count + 6) * P + kWidth);
+    for (int64_t k = 0; k < count + 6; ++k) {
+      const int64_t pixel = mirrored(across.first - 3 + k, shape_.width);
+      write(line + k * P, pixel < 0 ? Lanes{} : read<Lanes>(row + pixel * P));
+    }
+    for (int64_t k = 0; k < count; k += kPixels) {
+      Vector x[7];
+      for (int s = 0; s < 7; ++s) x[s] = read<Vector>(line + (k + s) * P);
+      const Upsampled<Vector> places(x, taps_);
+      float even[kWidth], odd[kWidth];
+      write(even, places.even);
+      write(odd, places.odd);
+      for (int64_t p = 0; p < std::min(kPixels, count - k); ++p) {
+        write(wide + 2 * (k + p) * P, read<Lanes>(even + p * P));
+        write(wide + (2 * (k + p) + 1) * P, read<Lanes>(odd + p * P));
+      }
+    }
+    if (across.first < 0) std::fill_n(wide, 2 * P, 0.0f);
+    if (across.last > length) std::fill_n(wide + 2 * (count - 1) * P, 2 * P, 0.0f);
+  }
+
+  // `wide` has a row of zeros after the last one.
+  void upsampleDown(const float* wide, int64_t stride, const Window& across, const Window& down, const Strip (&strips)[2],
+                    float* upsampled) const {
+    const int64_t length = mirroredLength(shape_.height);
+    for (int64_t pixel = down.first; pixel < down.last; ++pixel) {
+      // The two places of this pixel are read from less than a place above the first to less than one below the second.
+      const double top = 2.0 * pixel - 1, bottom = 2.0 * pixel + 2;
+      const double left = std::max(strips[0].left(top, bottom), strips[1].left(top, bottom)) - kSlack;
+      const double right = std::min(strips[0].right(top, bottom), strips[1].right(top, bottom)) + kSlack + 1;
+      const int64_t width = mirroredLength(shape_.width);
+      const int64_t begin = std::max(Window::pixelOf(left, width), across.first);
+      const int64_t end = std::min(Window::pixelOf(right, width) + 1, across.last);
+      float* even = upsampled + 2 * (pixel - down.first) * stride;
+      float* odd = even + stride;
+      if (pixel < 0 || pixel >= length) {
+        std::fill_n(even, 2 * stride, 0.0f);
+        continue;
+      }
+      const float* rows[7];
+      for (int s = 0; s < 7; ++s) {
+        const int64_t row = mirrored(pixel - 3 + s, shape_.height);
+        rows[s] = wide + (row < 0 ? shape_.height : row) * stride;
+      }
+      for (int64_t k = 2 * (begin - across.first) * P; k < 2 * (end - across.first) * P; k += kWidth) {
+        Vector x[7];
+        for (int s = 0; s < 7; ++s) x[s] = read<Vector>(rows[s] + k);
+        const Upsampled<Vector> places(x, taps_);
+        write(even + k, places.even);
+        write(odd + k, places.odd);
+      }
+    }
+  }
+
+  // Where row j of the places of reading reads, counted in values, and the fractions of a place. At 0 there are zeros.
+  void locate(const Form& x, const Form& y, int64_t j, const Window& across, const Window& down, int64_t stride, int64_t zeros) {
+    const double left = 2.0 * across.first, top = 2.0 * down.first;
+    const double columns = std::min(2.0 * mirroredLength(shape_.width) - left, across.places() - 1.0);
+    const double rows = std::min(2.0 * mirroredLength(shape_.height) - top, down.places() - 1.0);
+    const double firstColumn = std::max(-1 - left, 0.0), firstRow = std::max(-1 - top, 0.0);
+    const double startX = x.at(0, j) - left, startY = y.at(0, j) - top;
+    for (int64_t i = 0; i < placesRead(shape_.width); ++i) {
+      const double u = startX + x.ofColumn * i, v = startY + y.ofColumn * i;
+      const bool inside = (u > firstColumn) & (u < columns) & (v > firstRow) & (v < rows);
+      const double column = inside ? u : 0, row = inside ? v : 0;
+      const int32_t wholeColumn = static_cast<int32_t>(column), wholeRow = static_cast<int32_t>(row);
+      across_[i] = static_cast<float>(column - wholeColumn);
+      down_[i] = static_cast<float>(row - wholeRow);
+      const int32_t place = static_cast<int32_t>(zeros) + wholeRow * static_cast<int32_t>(stride) + wholeColumn * static_cast<int32_t>(P);
+      at_[i] = inside ? place : 0;
+    }
+  }
+
+  // Every other place apart from the rest, so that a tap of the filter finds what it needs of the whole line side by side.
+  void readLine(const float* upsampled, int64_t stride, float* line) const {
+    const int64_t half = halfLine();
+    for (int64_t i = 0; i < placesRead(shape_.width); ++i) {
+      const float* place = upsampled + at_[i];
+      const Lanes a = read<Lanes>(place), b = read<Lanes>(place + P);
+      const Lanes c = read<Lanes>(place + stride), d = read<Lanes>(place + stride + P);
+      const Lanes above = a + across_[i] * (b - a), below = c + across_[i] * (d - c);
+      write(line + i % 2 * half + i / 2 * P, above + down_[i] * (below - above));
+    }
+  }
+
+  void downsampleAcross(const float* line, float* filtered) const {
+    const int64_t half = halfLine();
+    for (int64_t k = 0; k < shape_.width * P; k += kWidth) {
+      Vector sum = {};
+      for (int64_t t = 0; t < kFilterTaps; ++t) sum += taps_[t] * read<Vector>(line + t % 2 * half + t / 2 * P + k);
+      write(filtered + k, sum);
+    }
+  }
+
+  // Row y of the result, from the last rows read, which take turns in `filtered`.
+  void downsampleDown(const float* filtered, int64_t y, float* packed) const {
+    const int64_t count = shape_.width * P;
+    const float* rows[kFilterTaps];
+    for (int64_t t = 0; t < kFilterTaps; ++t) rows[t] = filtered + (2 * y + t) % kFilterTaps * (count + kWidth);
+    for (int64_t k = 0; k < count; k += kWidth) {
+      Vector sum = {};
+      for (int64_t t = 0; t < kFilterTaps; ++t) sum += taps_[t] * read<Vector>(rows[t] + k);
+      store(packed + y * count + k, sum, count - k);
+    }
+  }
+
+  const ResampleShape shape_;
+  const float* const taps_;
+  std::unique_ptr<int32_t[]> at_;
+  std::unique_ptr<float[]> across_, down_;
+  Memory packed_, wide_, upsampled_, line_, filtered_;
+};
+
+template <int64_t P>
+void resampleBlocks(const ResampleShape& shape, const float* planes, const double* maps, const float* taps, int64_t first, int64_t last,
+                    float* result) {
+  const int64_t size = shape.height * shape.width, blocks = (shape.planes + P - 1) / P;
+  Resampler<P> resampler(shape, taps);
+  for (int64_t block = first; block < last; ++block) {
+    const int64_t group = block / blocks, plane = block % blocks * P;
+    const int64_t offset = (group * shape.planes + plane) * size;
+    resampler.run(planes + offset, std::min(P, shape.planes - plane), maps + 6 * group, result + offset);
+  }
+}
+
+int64_t blockSize(int64_t planes) { return planes <= kFewLanes ? kFewLanes : kWidth; }
+
+void resample(const ResampleShape& shape, const float* planes, const double* maps, const float* taps, int64_t first, int64_t last,
+              float* result) {
+  const auto run = blockSize(shape.planes) == kFewLanes ? resampleBlocks<kFewLanes> : resampleBlocks<kWidth>;
+  run(shape, planes, maps, taps, first, last, result);
+}
+
+}  // namespace
+
+ResampleLoops resampleLoops() { return {blockSize, resample}; }
+
+}  // namespace INSTRUCTION_SET
+}  // namespace addon

@@ -1,0 +1,36 @@
+// The loops of affine resampling, one implementation per instruction set.
+#pragma once
+
+#include <cstdint>
+
+namespace addon {
+
+constexpr int64_t kFilterTaps = 12;
+
+// Groups of planes of one size; the planes of a group share a map.
+struct ResampleShape {
+  int64_t planes;  // of a group
+  int64_t height;
+  int64_t width;
+};
+
+// Planes are resampled several at a time: blocks of them, the last one of a group perhaps not full, are counted through all
+// groups. A block has one value of each of its planes in a vector.
+struct ResampleLoops {
+  int64_t (*blockSize)(int64_t planes);
+  // Blocks `first` to `last - 1`. Input and output [groups, planes, height, width], maps [groups, 6], taps [kFilterTaps].
+  void (*resample)(const ResampleShape&, const float* planes, const double* maps, const float* taps, int64_t first, int64_t last,
+                   float* result);
+};
+
+namespace baseline {
+ResampleLoops resampleLoops();
+}
+namespace avx2 {
+ResampleLoops resampleLoops();
+}
+namespace avx512 {
+ResampleLoops resampleLoops();
+}
+
+}  // namespace addon
