@@ -8,7 +8,17 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { engineReport, Generator, ones, randn, saveSafetensors, scope, tensor, timeOperator } from "@stf/torch";
+import {
+  engineReport,
+  Generator,
+  ones,
+  randint,
+  randn,
+  saveSafetensors,
+  scope,
+  tensor,
+  timeOperator,
+} from "@stf/torch";
 import { bfloat16Support } from "@stf/torch/installation";
 import {
   augmentationSettings,
@@ -209,22 +219,24 @@ async function operatorCall(peer: Peer | undefined): Promise<void> {
 
 async function stableTarget(peer: Peer | undefined): Promise<void> {
   const [batch, dimension] = [64, 3072];
-  const bank = randomBank(smallNetwork, 8192);
+  const pixels = scope(() => randint(0, 256, [50_000, dimension], { dtype: "uint8" }));
+  const bank = new ImageBank("random", smallNetwork.shape, pixels);
   const random = new KeyedRandom(randomKey(0, "references"));
   const indices = random.permutation(bank.count).slice(0, batch);
-  const levels = logNormalLevels(-1.2, 1.2);
+  // So much noise that every reference has a weight: those without one cost little.
+  const levels = logNormalLevels(4, 0.5);
   const sigma = Float64Array.from(indices, () => levels(random));
   using source = normalize(bank.gather(indices)).view([batch, 3, 32, 32]);
   using noise = randn([batch, 3, 32, 32]);
   using perturbed = source.addcmul(noise, tensor(sigma, { shape: [batch, 1, 1, 1], dtype: "float32" }));
   const target = stableFieldTarget();
   const ours = (n: number): number => {
-    const pool = drawPool(indices, n, bank.count, random);
+    const pool = n === bank.count ? "all" : drawPool(indices, n, bank.count, random);
     return (
       1e3 * time(() => scope(() => void target({ indices, source, noise, sigma, perturbed }, { bank, pool, size: n })))
     );
   };
-  for (const n of flags.quick ? [1024] : [256, 1024, 4096]) {
+  for (const n of flags.quick ? [1024] : [256, 1024, 4096, bank.count]) {
     const name = `STF target, B=${batch}, n=${n}, D=${dimension}`;
     // The published form holds batch x references x values at a time: 3 GiB an array for 4096.
     const broadcast = n <= 1024 ? peer : undefined;

@@ -114,7 +114,7 @@ function meanOfTransformed({ indices, source, noise, sigma, augmentation }: Pert
   if (others.length === 0 || !augmentation) return source.detach();
   const { bank } = set;
   const level = sigma[0] as number;
-  const images = bank.toValues(bank.rows(others)).view([others.length, ...source.shape.slice(1)]);
+  const images = bank.toValues(bank.gather(others)).view([others.length, ...source.shape.slice(1)]);
   // In float64: transformed images are on no grid on which float32 products would be exact.
   const differences = transformWith(images, augmentation, 0).double().sub(source.double()).view([others.length, -1]);
   const squares = differences.square().sum(1);

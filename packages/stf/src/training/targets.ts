@@ -106,7 +106,7 @@ function independentTargets(
   const transforms = Array.from(others, () => drawTransform(random, augmentation, shape));
   const transformed = (items: Int32Array, parameters: typeof sources): Tensor =>
     applyAugmentation(
-      bank.toValues(bank.rows(items)).view([items.length, shape.channels, shape.height, shape.width]),
+      bank.toValues(bank.gather(items)).view([items.length, shape.channels, shape.height, shape.width]),
       parameters,
     );
   const values = noGrad(() =>

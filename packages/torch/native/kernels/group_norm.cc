@@ -146,7 +146,7 @@ at::Tensor groupNormSilu(const at::Tensor& x, int64_t groups, const at::Tensor& 
 
 }  // namespace
 
-TORCH_LIBRARY(stf, library) {
+TORCH_LIBRARY_FRAGMENT(stf, library) {
   library.def("group_norm_silu(Tensor x, int groups, Tensor weight, Tensor bias, float eps, bool silu) -> Tensor");
 }
 

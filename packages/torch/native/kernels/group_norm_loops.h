@@ -38,5 +38,8 @@ GroupNormKernels groupNormKernels();
 namespace avx512 {
 GroupNormKernels groupNormKernels();
 }
+namespace avx512vnni {
+GroupNormKernels groupNormKernels();
+}
 
 }  // namespace addon
