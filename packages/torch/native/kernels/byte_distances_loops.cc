@@ -202,10 +202,13 @@ void multiplyDirections(const Queries& queries, const ByteRows& rows, int64_t fi
   }
 }
 
-void distancesOfGroup(const Queries& queries, const double* steps, const ByteRows& rows, int64_t first, int64_t count, double* result,
-                      int64_t stride) {
+// Rows first <= j < last, at most kRowsAtOnce; those up to `end` come next.
+void distancesOfGroup(const Queries& queries, const double* steps, const ByteRows& rows, int64_t first, int64_t last, int64_t end,
+                      double* result, int64_t stride) {
+  const int64_t count = last - first;
   Buffers& buffers = buffersFor(queries);
   for (int64_t j = 0; j < count; ++j) {
+    if (last + j < end) rows.prefetch(last + j, 0, rows.columns);
     std::copy(rows.row(first + j), rows.row(first + j) + rows.columns, buffers.bytes.data() + j * queries.width);
   }
   multiplyDirections(queries, rows, first, count, buffers);
@@ -232,7 +235,7 @@ void distances(const void* workspace, const double* steps, int64_t count, const 
                double* result, int64_t stride) {
   const Queries queries(const_cast<void*>(workspace), count, rows.columns);
   for (int64_t first = begin; first < end; first += kRowsAtOnce) {
-    distancesOfGroup(queries, steps, rows, first, std::min(kRowsAtOnce, end - first), result, stride);
+    distancesOfGroup(queries, steps, rows, first, std::min(first + kRowsAtOnce, end), end, result, stride);
   }
 }
 

@@ -13,6 +13,11 @@ struct ByteRows {
   const int64_t* index;  // which rows, or null
 
   const uint8_t* row(int64_t j) const { return data + (index ? index[j] : j) * columns; }
+
+  // Rows by index lie anywhere in memory: asked for early, they arrive while others are being computed with.
+  void prefetch(int64_t j, int64_t begin, int64_t end) const {
+    for (int64_t k = begin; k < end; k += 64) __builtin_prefetch(row(j) + k);
+  }
 };
 
 struct ByteDistanceLoops {

@@ -117,10 +117,14 @@ void withTile(int64_t outputs, const Body& body) {
 void sums(const void* workspace, int64_t outputs, const ByteRows& rows, int64_t count, int64_t begin, int64_t end, float* result) {
   thread_local std::vector<float> values(kTilesAtOnce * kRowsAtOnce * kTileColumns);
   for (int64_t first = 0; first < count; first += kRowsAtOnce) {
-    const Block block(const_cast<void*>(workspace), outputs, first / kRowsAtOnce);
+    const int64_t number = first / kRowsAtOnce, next = first + kRowsAtOnce;
+    const Block block(const_cast<void*>(workspace), outputs, number);
+    const UsedRows* ahead = next < count ? Block(const_cast<void*>(workspace), outputs, number + 1).used : nullptr;
     for (int64_t tile = begin; tile < end; tile += kTilesAtOnce) {
       const int64_t tiles = std::min(kTilesAtOnce, end - tile);
+      const int64_t last = std::min((tile + tiles) * kTileColumns, rows.columns);
       for (int64_t k = 0; k < block.used->count; ++k) {
+        if (ahead && k < ahead->count) rows.prefetch(next + ahead->positions[k], tile * kTileColumns, last);
         const uint8_t* row = rows.row(first + block.used->positions[k]);
         for (int64_t t = 0; t < tiles; ++t) {
           const int64_t column = (tile + t) * kTileColumns;
