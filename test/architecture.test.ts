@@ -27,7 +27,7 @@ const torchLayers = [
   ["serialization"],
   ["optim"],
   ["nn"],
-  ["create", "random", "autograd", "engine", "operators", "resample"],
+  ["create", "random", "autograd", "engine", "operators", "resample", "rows"],
   ["tensor"],
   ["operators.generated"],
   ["dispatch", "scope", "shape", "dtype", "errors", "native", "installation"],

@@ -60,7 +60,8 @@ async function run(bench: Bench, { batch, references, shape, all, classes = 0 }:
   using bank = disposable(randomBank(shape, all ? references : BANK * Math.max(classes, 1), classes));
   const random = new KeyedRandom(randomKey(0, "references"));
   const indices = random.permutation(bank.count).slice(0, batch);
-  const levels = logNormalLevels(-1.2, 1.2);
+  // So much noise that every reference has a weight: those without one cost little.
+  const levels = logNormalLevels(4, 0.5);
   const sigma = Float64Array.from(indices, () => levels(random));
   const size = [batch, shape.channels, shape.height, shape.width];
   using source = scope(() => normalize(bank.gather(indices)).view(size));

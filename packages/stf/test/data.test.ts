@@ -12,16 +12,7 @@ import { openDataset } from "../src/data/open.js";
 import { DataOrder, drawPool } from "../src/data/order.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
 import { InputError } from "../src/run/errors.js";
-import {
-  bankOf,
-  chiSquare,
-  chiSquareBound,
-  idxBytes,
-  maxDeviation,
-  randomBytes,
-  tensorsLeft,
-  unit,
-} from "./support.js";
+import { bankOf, chiSquare, chiSquareBound, idxBytes, maxDeviation, randomBytes, unit } from "./support.js";
 
 let folder = "";
 beforeAll(() => {
@@ -140,13 +131,6 @@ describe("the resident data set", () => {
       Buffer.concat(wanted.map((index) => rows[index]!)),
     );
     expect(() => bank.gather(Int32Array.of(5))).toThrow(/index/);
-  });
-
-  test("squared norms are exact", () => {
-    const exact = rows.map((row) => row.reduce((sum, byte) => sum + (byte - 128) ** 2, 0));
-    expect(exact[1]).toBe(128 ** 2 * size);
-    expect(Array.from(bank.squaredNorms.toFloat64Array())).toEqual(exact);
-    expect(tensorsLeft(() => void bank.squaredNorms)).toBe(0);
   });
 
   test("bytes become numbers from -1 to 1", () => {

@@ -1,8 +1,10 @@
 /** The streamed stable target against the formula in float64, and its limits. */
 
+import { engineReport, setThreads, type Tensor, tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
 import type { ImageShape } from "../src/data/bank.js";
 import type { ImageBank } from "../src/data/image-bank.js";
+import { VectorBank } from "../src/data/vector-bank.js";
 import { denoisingTarget } from "../src/targets/denoising.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import type { PerturbedBatch, ReferenceSet } from "../src/targets/target.js";
@@ -212,9 +214,39 @@ describe.each(shapes)("images of $channels x $height x $width", (shape) => {
     }
   });
 
+  test("a bank of the same images as float64 vectors gives the same, by stock operators alone", () => {
+    const bytes = bank.pixels.toTypedArray() as Uint8Array;
+    const values = tensor(Float64Array.from(bytes, unit), { shape: bank.pixels.shape });
+    const vectors = new VectorBank("vectors", values, { shape });
+    for (const batch of batches) {
+      for (const references of [
+        { pool: poolOf(50), size: 50 },
+        { pool: poolOf(B), size: 3 },
+        { pool: "all", size: bank.count },
+      ] as const) {
+        using found = stableFieldTarget({ chunk: 20 })(batch, { bank, ...references });
+        using expected = stableFieldTarget({ chunk: 20 })(batch, { bank: vectors, ...references });
+        expect(maxDeviation(found, expected)).toBeLessThan(1e-5);
+      }
+    }
+    vectors.dispose();
+  });
+
+  test("the number of threads does not change a bit of it", () => {
+    const threads = engineReport().threads;
+    const references = { bank, pool: poolOf(61), size: 61 };
+    const [single, shared] = [1, 3].map((count) => {
+      setThreads(count);
+      return target(batches[4]!, references);
+    }) as [Tensor, Tensor];
+    setThreads(threads);
+    expect(sameBits(single, shared)).toBe(true);
+    single.dispose();
+    shared.dispose();
+  });
+
   test("is a constant for the network and leaves no tensors behind", () => {
     const references = { bank, pool: poolOf(40), size: 40 };
-    void bank.squaredNorms;
     const batch = batches[0]!;
     batch.source.requiresGrad_();
     for (const size of [1, 5, 40]) {

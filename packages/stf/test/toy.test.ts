@@ -40,7 +40,7 @@ describe.each(known)("$name of dimension $dimension", (distribution) => {
       const rows = Array.from({ length: bank.count }, (_, i) => values.subarray(i * dimension, (i + 1) * dimension));
       const sigma = Float64Array.of(0.3, 0.6, 1, 2, 5);
       const noise = normals([5, dimension], 3);
-      const x = bank.rowRange(0, 5).add(noise.mul(tensor(sigma, { shape: [5, 1] })));
+      const x = bank.rows.narrow(0, 0, 5).add(noise.mul(tensor(sigma, { shape: [5, 1] })));
       const exact = denoise!(x, sigma).toFloat64Array();
       const points = x.toFloat64Array();
       for (let i = 0; i < 5; i++) {

@@ -13,8 +13,8 @@ export interface ImageShape {
 }
 
 /**
- * N items of D values each. Rows come in units of the bank's own, chosen so that products of rows can be computed
- * exactly: distances between items must not suffer from rounding when the noise is small (see targets/stable-field.ts).
+ * N items of D values each, in units of the bank's own in which distances between items can be computed exactly: they must
+ * not suffer from rounding when the noise is small (see targets/stable-field.ts).
  */
 export interface Bank {
   /** What the data set is called in file names and checkpoints. */
@@ -31,14 +31,10 @@ export interface Bank {
   readonly labels: Int32Array | undefined;
   /** How many of the bank's own units make a distance of 1 in the values that networks see. */
   readonly unit: number;
-  /** ||row||² of every item in own units, float64 `[N]`. */
-  readonly squaredNorms: Tensor;
+  /** Every item in own units, uint8 or float64 `[N, D]`. */
+  readonly rows: Tensor;
   /** Items by index, in own units, `[indices.length, D]`. */
-  rows(indices: Int32Array): Tensor;
-  /** Items `first` to `first + length - 1`, in own units, `[length, D]`. */
-  rowRange(first: number, length: number): Tensor;
-  /** Inner products with rows in own units, float64 `[left rows, right rows]`; exact where `left` holds such rows too. */
-  products(left: Tensor, right: Tensor): Tensor;
+  gather(indices: Int32Array): Tensor;
   /** Rows, or weighted means of rows, as the values that networks see, float32 `[rows, D]`. */
   toValues(rows: Tensor): Tensor;
 }

@@ -27,7 +27,7 @@ function projected(bank: Bank, side: number): Tensor {
     for (let first = 0; first < bank.count; first += ITEMS_AT_ONCE) {
       const length = Math.min(ITEMS_AT_ONCE, bank.count - first);
       scope(() => {
-        const images = bank.toValues(bank.rowRange(first, length)).view([length, channels, height, width]);
+        const images = bank.toValues(bank.rows.narrow(0, first, length)).view([length, channels, height, width]);
         const padded = images.pad([0, across * side - width, 0, down * side - height]);
         const sums = side === 1 ? padded : padded.avgPool2d(side).mul_(side);
         result.narrow(0, first, length).copy_(sums.reshape([length, -1]));

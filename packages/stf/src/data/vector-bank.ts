@@ -13,7 +13,6 @@ export class VectorBank implements Bank {
   readonly unit = 1;
   /** float64 `[count, D]` */
   readonly values: Tensor;
-  readonly squaredNorms: Tensor;
 
   /**
    * @param values - float64 `[count, D]`; the bank owns it from now on
@@ -29,7 +28,6 @@ export class VectorBank implements Bank {
     this.shape = shape ?? { channels: this.dimension, height: 1, width: 1 };
     this.labels = labels;
     this.values = keep(values);
-    this.squaredNorms = keep(scope(() => values.square().sum(1)));
   }
 
   /** Where the values lie. */
@@ -37,25 +35,21 @@ export class VectorBank implements Bank {
     return this.values.device;
   }
 
-  rows(indices: Int32Array): Tensor {
+  /** The values: a bank of vectors has no units of its own. */
+  get rows(): Tensor {
+    return this.values;
+  }
+
+  gather(indices: Int32Array): Tensor {
     return scope(() => this.values.indexSelect(0, tensor(indices, { device: this.device })));
-  }
-
-  rowRange(first: number, length: number): Tensor {
-    return this.values.narrow(0, first, length);
-  }
-
-  products(left: Tensor, right: Tensor): Tensor {
-    return scope(() => left.mm(right.t()));
   }
 
   toValues(rows: Tensor): Tensor {
     return rows.float();
   }
 
-  /** Frees the values and what was computed from them. */
+  /** Frees the values. */
   dispose(): void {
     this.values.dispose();
-    this.squaredNorms.dispose();
   }
 }

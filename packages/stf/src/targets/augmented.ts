@@ -124,6 +124,12 @@ function warpedTarget(batch: PerturbedBatch, references: References): Tensor {
   return noGrad(() => bySamples(batch, groups));
 }
 
+/** Items in the bank's own units, in a dtype that differences can be taken in without rounding; a new tensor. */
+function signedRows(bank: Bank, indices: Int32Array): Tensor {
+  const rows = bank.gather(indices);
+  return rows.dtype === "uint8" ? rows.float() : rows;
+}
+
 /**
  * The posterior means of samples over their sources and other items, equally many for each, that go through the sample's own
  * transform. Only differences to the source are transformed. In whole grey levels they are exact, and so what float32 rounds of
@@ -135,8 +141,8 @@ function meansOfTransformed(batch: PerturbedBatch, bank: Bank, others: readonly 
   if (count === 0 || !augmentation) return source.detach();
   return scope(() => {
     const shape = [samples, count, bank.dimension];
-    const sources = bank.rows(indices).unsqueeze(1);
-    const exact = bank.rows(Int32Array.from(others.flatMap((items) => [...items]))).view(shape);
+    const sources = signedRows(bank, indices).unsqueeze(1);
+    const exact = signedRows(bank, Int32Array.from(others.flatMap((items) => [...items]))).view(shape);
     const images = exact
       .sub_(sources)
       .div_(bank.unit)

@@ -3,95 +3,82 @@
  *
  *     sum_k w_k r_k,   w = softmax_k( -||x - r_k||² / (2 sigma²) ),   x = y + sigma eps.
  *
- * It is one attention, computed as such: two matrix products and a softmax, streamed over chunks of the references with a
- * running maximum and sum. The memory is that of one chunk, never B x n x D.
+ * It is one attention, computed as such: products with the references, a softmax, and a weighted sum, streamed over chunks of
+ * the references with a running maximum and sum. The memory is that of the B x m weights of a chunk, never B x n x D.
  *
  * The log-weights are taken relative to the source, ||x - r||² - ||sigma eps||² = ||y - r||² + 2 sigma eps.(y - r), for at
  * small sigma the common term would swallow the difference between near-duplicates. The first part comes without rounding
  * from the bank, whose rows are in units that make it possible; only eps.(y - r) is rounded.
  */
 
-import { cat, full, noGrad, scope, type Tensor, tensor, zeros } from "@stf/torch";
+import { noGrad, relativeSquaredDistances, scope, type Tensor, tensor, weightedRowSum } from "@stf/torch";
 import type { Bank } from "../data/bank.js";
 import type { PerturbedBatch, Target } from "./target.js";
 
 /** How {@link stableFieldTarget} computes. */
 export interface StableFieldOptions {
-  /** References that are held as floats at one time. */
+  /** References whose weights are held at one time. */
   chunk?: number;
 }
 
-/** The queries of a batch against any chunk of references; u are rows in the bank's own units. */
-interface Queries {
-  /** u of the sources and below them eps, `[2 B, D]`: one product with the references serves both. */
-  readonly sourceAndNoise: Tensor;
-  /** ||u||² of the sources, float64 `[B, 1]`. */
-  readonly squaredNorm: Tensor;
-  /** eps.u of the sources, float64 `[B, 1]`. */
-  readonly noiseDotSource: Tensor;
-  /** -1 / (2 sigma² unit²) and -1 / (sigma unit), float64 `[B, 1]`. */
-  readonly distanceFactor: Tensor;
-  readonly noiseFactor: Tensor;
-}
-
-function queriesOf({ indices, noise, sigma }: PerturbedBatch, bank: Bank): Queries {
-  const { device, unit } = bank;
-  const column = (value: (sigma: number) => number): Tensor =>
-    tensor(Float64Array.from(sigma, value), { shape: [sigma.length, 1], device });
-  const source = bank.rows(indices);
-  const flatNoise = noise.contiguous().view([sigma.length, bank.dimension]).to({ dtype: source.dtype });
-  return {
-    sourceAndNoise: cat([source, flatNoise]),
-    squaredNorm: bank.squaredNorms.indexSelect(0, tensor(indices, { device })).unsqueeze(1),
-    noiseDotSource: flatNoise.double().mul(source).sum(1, true),
-    distanceFactor: column((level) => -0.5 / (level * unit) ** 2),
-    noiseFactor: column((level) => -1 / (level * unit)),
+/** Computes log w_k - log w_source for some references, float64 `[B, m]`; they are rows of a bank, by index where one is given. */
+function relativeLogits(
+  { indices, noise, sigma }: PerturbedBatch,
+  bank: Bank,
+): (rows: Tensor, index: Tensor | undefined) => Tensor {
+  const { device, dimension, unit } = bank;
+  const B = sigma.length;
+  const perturbed = {
+    origins: bank.gather(indices),
+    directions: noise.contiguous().view([B, dimension]),
+    steps: tensor(
+      sigma.map((level) => level * unit),
+      { device },
+    ),
   };
+  const factor = tensor(
+    sigma.map((level) => -0.5 / (level * unit) ** 2),
+    { shape: [B, 1], device },
+  );
+  return (rows, index) => relativeSquaredDistances(perturbed, rows, index).mul_(factor);
 }
 
-/** log w_k - log w_source for a chunk of references, float64 `[B, m]`. */
-function relativeLogits(queries: Queries, bank: Bank, references: Tensor, squaredNorms: Tensor): Tensor {
-  return scope(() => {
-    // ||u_y - u_r||² = ||u_y||² + ||u_r||² - 2 u_y.u_r
-    const products = bank.products(queries.sourceAndNoise, references);
-    const [sourceProducts, noiseProducts] = products.chunk(2) as [Tensor, Tensor];
-    const distances = sourceProducts.mul_(-2).add_(queries.squaredNorm).add_(squaredNorms);
-    const noiseDotDifference = queries.noiseDotSource.sub(noiseProducts);
-    return distances.mul(queries.distanceFactor).addcmul_(noiseDotDifference, queries.noiseFactor);
-  });
+/** Some of the references: rows of a bank, all of them or by index, and the logarithms of their weights, `[B, m]`. */
+interface Chunk {
+  readonly rows: Tensor;
+  readonly index: Tensor | undefined;
+  readonly logits: Tensor;
 }
 
-/** Running maximum, sum and weighted sum over the references seen so far. */
-interface Accumulator {
-  readonly maximum: Tensor;
-  readonly sum: Tensor;
-  readonly weighted: Tensor;
+/** The mean of references under the posterior that knows no other ones, `[B, D]`. */
+function posteriorMean({ rows, index, logits }: Chunk): Tensor {
+  return weightedRowSum(logits.softmax(1), rows, index);
 }
 
-function emptyAccumulator({ sourceAndNoise }: Queries): Accumulator {
-  const { device, dtype } = sourceAndNoise;
-  const rows = sourceAndNoise.size(0) / 2;
-  return {
-    maximum: full([rows, 1], Number.NEGATIVE_INFINITY, { dtype: "float64", device }),
-    sum: zeros([rows, 1], { dtype: "float64", device }),
-    weighted: zeros([rows, sourceAndNoise.size(1)], { dtype, device }),
-  };
+/** What some of the references give. */
+interface Posterior {
+  /** Their weighted mean, `[B, D]`. */
+  readonly mean: Tensor;
+  /** The logarithm of the sum of their weights, float64 `[B, 1]`. */
+  readonly logWeight: Tensor;
 }
 
-/** Adds a chunk: everything so far is rescaled to the new maximum. */
-function accumulate({ maximum, sum, weighted }: Accumulator, logits: Tensor, references: Tensor): void {
-  scope(() => {
-    const newMaximum = maximum.maximum(logits.amax(1, true));
-    // Rows that have met no allowed reference yet keep a maximum of -infinity, and must not become NaN.
-    const rescale = maximum.sub(newMaximum).exp_().nanToNum_(0);
-    const weights = logits.sub_(newMaximum).exp_().nanToNum_(0);
-    sum.mul_(rescale).add_(weights.sum(1, true));
-    weighted.mul_(rescale).addmm_(weights.to({ dtype: references.dtype }), references);
-    maximum.copy_(newMaximum);
-  });
+function posteriorOf(chunk: Chunk): Posterior {
+  return { mean: posteriorMean(chunk), logWeight: chunk.logits.logsumexp(1, true) };
 }
 
-/** 0 where sample i may use member j of the pool, -infinity elsewhere; float64 `[B, pool]`. Undefined: all may be used. */
+/** What two parts of the references give together. Overwrites the means. */
+function merge(left: Posterior, right: Posterior): Posterior {
+  const logWeight = left.logWeight.logaddexp(right.logWeight);
+  const share = ({ mean, logWeight: own }: Posterior): Tensor =>
+    mean.mul_(own.sub(logWeight).exp_().to({ dtype: mean.dtype }));
+  return { mean: share(left).add_(share(right)), logWeight };
+}
+
+/** Log-weights so low that no other ones leave anything of them; finite, for a chunk may hold nothing else. */
+const FORBIDDEN = -1e300;
+
+/** 0 where sample i may use member j of the pool, {@link FORBIDDEN} elsewhere; float64 `[B, pool]`. Undefined: all may be used. */
 function windowMask(indices: Int32Array, pool: Int32Array, size: number): Float64Array | undefined {
   if (size >= pool.length) return undefined;
   const positions = new Map(Array.from(pool, (index, position) => [index, position]));
@@ -101,7 +88,7 @@ function windowMask(indices: Int32Array, pool: Int32Array, size: number): Float6
     if (own === undefined) throw new RangeError(`a source must be one of its references; item ${index} is not`);
     for (let j = 0; j < pool.length; j++) {
       const distance = (j - own + pool.length) % pool.length;
-      if (distance >= size) mask[row * pool.length + j] = Number.NEGATIVE_INFINITY;
+      if (distance >= size) mask[row * pool.length + j] = FORBIDDEN;
     }
   });
   return mask;
@@ -112,33 +99,38 @@ function windowMask(indices: Int32Array, pool: Int32Array, size: number): Float6
  * weighted by how likely it was the source of x, w = softmax_k(-||x - r_k||² / (2 sigma²)). With one reference per
  * sample, the source itself, it is the denoising target, to the last bit.
  *
- * @param options.chunk - references held as floats at one time; it changes the memory, not the result
+ * @param options.chunk - references whose weights are held at one time; it changes the memory, not the result
  */
-export function stableFieldTarget({ chunk = 2048 }: StableFieldOptions = {}): Target {
+export function stableFieldTarget({ chunk = 4096 }: StableFieldOptions = {}): Target {
   return (batch, { bank, pool, size }) => {
     if (size === 1) return batch.source.detach();
     return noGrad(() =>
       scope(() => {
-        const rows = batch.indices.length;
-        const queries = queriesOf(batch, bank);
-        const result = emptyAccumulator(queries);
+        const { device, shape } = bank;
+        const B = batch.indices.length;
         const count = pool === "all" ? bank.count : pool.length;
-        const mask = pool === "all" ? undefined : windowMask(batch.indices, pool, size);
-        for (let first = 0; first < count; first += chunk) {
+        const index = pool === "all" ? undefined : tensor(pool, { device });
+        const window = pool === "all" ? undefined : windowMask(batch.indices, pool, size);
+        const mask = window && tensor(window, { shape: [B, count], device });
+        const logitsOf = relativeLogits(batch, bank);
+        const chunkAt = (first: number): Chunk => {
           const length = Math.min(chunk, count - first);
-          scope(() => {
-            const chosen = pool === "all" ? undefined : pool.subarray(first, first + length);
-            const references = chosen ? bank.rows(chosen) : bank.rowRange(first, length);
-            const norms = chosen
-              ? bank.squaredNorms.indexSelect(0, tensor(chosen, { device: bank.device }))
-              : bank.squaredNorms.narrow(0, first, length);
-            const logits = relativeLogits(queries, bank, references, norms);
-            if (mask) logits.add_(tensor(mask, { shape: [rows, count], device: bank.device }).narrow(1, first, length));
-            accumulate(result, logits, references);
-          });
-        }
-        const { channels, height, width } = bank.shape;
-        return bank.toValues(result.weighted.div_(result.sum)).view([rows, channels, height, width]);
+          const chosen = index?.narrow(0, first, length);
+          const rows = chosen ? bank.rows : bank.rows.narrow(0, first, length);
+          const logits = logitsOf(rows, chosen);
+          if (mask) logits.add_(mask.narrow(1, first, length));
+          return { rows, index: chosen, logits };
+        };
+        const streamed = (): Tensor => {
+          let posterior = posteriorOf(chunkAt(0));
+          for (let first = chunk; first < count; first += chunk) {
+            const previous = posterior;
+            posterior = scope(() => merge(previous, posteriorOf(chunkAt(first))));
+          }
+          return posterior.mean;
+        };
+        const mean = count <= chunk ? posteriorMean(chunkAt(0)) : scope(streamed);
+        return bank.toValues(mean).view([B, shape.channels, shape.height, shape.width]);
       }),
     );
   };

@@ -88,7 +88,7 @@ export function perturb(
     noiseLevels(new KeyedRandom(randomKey(seed, "noiseLevel", sample))),
   );
   return scope(() => {
-    const images = bank.toValues(bank.rows(indices)).view([samples.length, ...shape]);
+    const images = bank.toValues(bank.gather(indices)).view([samples.length, ...shape]);
     const augmentation = settings && drawAugmentation(settings, bank.shape, seed, samples);
     const source = augmentation ? applyAugmentation(images, augmentation) : images;
     const noise = stack(

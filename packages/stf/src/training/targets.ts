@@ -109,7 +109,7 @@ function independentTargets(
   const values = noGrad(() =>
     keep(
       scope(() => {
-        const images = bank.toValues(bank.rows(items)).view([items.length, channels, height, width]);
+        const images = bank.toValues(bank.gather(items)).view([items.length, channels, height, width]);
         const all = { ...sources, transforms: [...sources.transforms, ...transforms] };
         return applyAugmentation(images, all).double().view([items.length, dimension]);
       }),

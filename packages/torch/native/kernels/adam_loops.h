@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "every_instruction_set.h"
+
 namespace addon {
 
 // What one step does to every parameter alike.
@@ -20,14 +22,6 @@ struct AdamStep {
 using AdamLoop = void (*)(const AdamStep&, float* values, const float* gradients, float* expAvg, float* expAvgSq, float* average,
                           int64_t count);
 
-namespace baseline {
-AdamLoop adamLoop();
-}
-namespace avx2 {
-AdamLoop adamLoop();
-}
-namespace avx512 {
-AdamLoop adamLoop();
-}
+FOR_EVERY_INSTRUCTION_SET(AdamLoop adamLoop())
 
 }  // namespace addon

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "every_instruction_set.h"
+
 namespace addon {
 
 constexpr int64_t kFilterTaps = 12;
@@ -23,14 +25,6 @@ struct ResampleLoops {
                    float* result);
 };
 
-namespace baseline {
-ResampleLoops resampleLoops();
-}
-namespace avx2 {
-ResampleLoops resampleLoops();
-}
-namespace avx512 {
-ResampleLoops resampleLoops();
-}
+FOR_EVERY_INSTRUCTION_SET(ResampleLoops resampleLoops())
 
 }  // namespace addon

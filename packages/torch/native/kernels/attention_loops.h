@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "every_instruction_set.h"
+
 namespace addon {
 
 // One head of one sample. Queries, keys and values of channel c of head h are the columns h * 3 C + 3 c, + 1 and + 2 of `qkv`,
@@ -29,14 +31,6 @@ struct AttentionKernels {
   AttentionLoops<c10::BFloat16> bfloat16;
 };
 
-namespace baseline {
-AttentionKernels attentionKernels();
-}
-namespace avx2 {
-AttentionKernels attentionKernels();
-}
-namespace avx512 {
-AttentionKernels attentionKernels();
-}
+FOR_EVERY_INSTRUCTION_SET(AttentionKernels attentionKernels())
 
 }  // namespace addon

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "dropout.h"
+#include "every_instruction_set.h"
 
 namespace addon {
 
@@ -40,14 +41,6 @@ struct GroupNormKernels {
   int64_t width;  // of a vector; blocks of channels are multiples of it where possible
 };
 
-namespace baseline {
-GroupNormKernels groupNormKernels();
-}
-namespace avx2 {
-GroupNormKernels groupNormKernels();
-}
-namespace avx512 {
-GroupNormKernels groupNormKernels();
-}
+FOR_EVERY_INSTRUCTION_SET(GroupNormKernels groupNormKernels())
 
 }  // namespace addon

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "every_instruction_set.h"
+
 namespace addon {
 
 // a = (a + b) scale
@@ -16,14 +18,6 @@ struct ResidualKernels {
   ResidualLoop<c10::BFloat16> bfloat16;
 };
 
-namespace baseline {
-ResidualKernels residualKernels();
-}
-namespace avx2 {
-ResidualKernels residualKernels();
-}
-namespace avx512 {
-ResidualKernels residualKernels();
-}
+FOR_EVERY_INSTRUCTION_SET(ResidualKernels residualKernels())
 
 }  // namespace addon

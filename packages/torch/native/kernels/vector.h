@@ -4,6 +4,10 @@
 
 #include <c10/util/BFloat16.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include <cstdint>
 #include <cstring>
 
@@ -24,6 +28,9 @@ typedef int32_t Integers __attribute__((vector_size(4 * kWidth)));
 typedef uint16_t Halves __attribute__((vector_size(2 * kWidth)));
 typedef uint32_t Words __attribute__((vector_size(4 * kWidth)));
 
+// Before a loop of few turns whose variables are to be registers.
+#define UNROLLED _Pragma("GCC unroll 16")
+
 // Minus zero, for compilers must not leave out the addition of zero: it turns -0 into 0.
 inline Vector splat(float value) { return value - Vector{}; }
 
@@ -42,6 +49,19 @@ inline Vector load(const c10::BFloat16* source) {
   Vector result;
   std::memcpy(&result, &words, sizeof result);
   return result;
+}
+
+// With instructions of its own: GCC takes the conversion of the generic vectors apart.
+inline Vector load(const uint8_t* source) {
+#if defined(__AVX512F__)
+  return (Vector)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(source))));
+#elif defined(__AVX2__)
+  return (Vector)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(source))));
+#else
+  Vector result;
+  for (int64_t i = 0; i < kWidth; ++i) result[i] = source[i];
+  return result;
+#endif
 }
 
 // Rounds to nearest, ties to even; NaN keeps a set bit of its payload.
@@ -92,6 +112,47 @@ inline Vector exponential(Vector x) {
   Vector scale;
   std::memcpy(&scale, &power, sizeof scale);
   return p * scale;
+}
+
+// Adds up every fourth lane.
+template <class T, int64_t kCount, class Lanes>
+void addQuarters(Lanes lanes, T* sums) {
+  if constexpr (kCount == 4) {
+    std::memcpy(sums, &lanes, sizeof lanes);
+  } else {
+    typedef T Half __attribute__((vector_size(sizeof(T) * kCount / 2)));
+    Half halves[2];
+    std::memcpy(halves, &lanes, sizeof halves);
+    addQuarters<T, kCount / 2>(halves[0] + halves[1], sums);
+  }
+}
+
+// Lane i of the result is lane order(i) of a and b, which are counted through.
+template <class Lanes, class Order>
+Lanes shuffled(Lanes a, Lanes b, Order order) {
+#if defined(__clang__)
+  Lanes result;
+  for (int i = 0; i < kWidth; ++i) result[i] = order(i) < kWidth ? a[order(i)] : b[order(i) - kWidth];
+  return result;
+#else
+  Integers mask = {};
+  UNROLLED for (int i = 0; i < kWidth; ++i) mask[i] = order(i);
+  return __builtin_shuffle(a, b, mask);
+#endif
+}
+
+// Writes the sums of the lanes of four vectors of T, lanes being added in an order that is the same for each.
+template <class T, class Lanes>
+void sumLanes(Lanes a, Lanes b, Lanes c, Lanes d, T* sums) {
+  // In every four lanes: half the sums of a, b, a, b, then the sums of a, b, c, d.
+  const auto low = [](int i) { return i / 4 * 4 + i % 4 / 2 + i % 2 * kWidth; };
+  const auto high = [low](int i) { return low(i) + 2; };
+  const auto lowPair = [](int i) { return i / 4 * 4 + i % 2 + i % 4 / 2 * kWidth; };
+  const auto highPair = [lowPair](int i) { return lowPair(i) + 2; };
+  const Lanes ab = shuffled(a, b, low) + shuffled(a, b, high);
+  const Lanes cd = shuffled(c, d, low) + shuffled(c, d, high);
+  const Lanes abcd = shuffled(ab, cd, lowPair) + shuffled(ab, cd, highPair);
+  addQuarters<T, kWidth>(abcd, sums);
 }
 
 inline Vector sigmoid(Vector x) { return 1.0f / (1.0f + exponential(-x)); }

@@ -10,6 +10,8 @@
 
 #include <cstdint>
 
+#include "every_instruction_set.h"
+
 namespace addon {
 
 constexpr int64_t kWinogradPlaces = 36;
@@ -56,14 +58,6 @@ struct WinogradLoops {
   void (*accumulate)(const float* a, const float* d, int64_t tiles, bool isFresh, float* u);
 };
 
-namespace baseline {
-WinogradLoops winogradLoops();
-}
-namespace avx2 {
-WinogradLoops winogradLoops();
-}
-namespace avx512 {
-WinogradLoops winogradLoops();
-}
+FOR_EVERY_INSTRUCTION_SET(WinogradLoops winogradLoops())
 
 }  // namespace addon
