@@ -1,7 +1,7 @@
 /** What a benchmark is, and how it compares. */
 
 import type { Precision } from "stf";
-import type { Limits } from "./limits.js";
+import type { LimitKind, Limits } from "./limits.js";
 import { type Budget, type Cost, inTurns, median, ratioOf } from "./measure.js";
 import type { Peer } from "./peer.js";
 
@@ -74,7 +74,13 @@ export interface Comparison {
   readonly ours: Cost;
   readonly against?: readonly (Opponent | undefined)[];
   /** Floating-point operations of one measurement, to be held against the limit of the machine. */
-  readonly flops?: { readonly count: number; readonly precision: Precision; readonly what: string };
+  readonly flops?: {
+    readonly count: number;
+    readonly precision: Precision;
+    readonly what: string;
+    /** The limit in question; the best of this run when left out. */
+    readonly limit?: LimitKind;
+  };
 }
 
 const sideOf = (costs: readonly number[], unit: Unit): Side => {
@@ -85,7 +91,8 @@ const sideOf = (costs: readonly number[], unit: Unit): Side => {
 /** Measures ours and all opponents in turns, and with `flops` the limit of the machine too. */
 export async function compare(bench: Bench, { unit, ours, against = [], flops }: Comparison): Promise<Row[]> {
   const opponents = against.filter((opponent) => opponent !== undefined);
-  const limit = flops && (await bench.limits.best(flops.precision));
+  const { limits } = bench;
+  const limit = flops && (flops.limit ? limits.of(flops.limit, flops.precision) : await limits.best(flops.precision));
   const sides = [ours, ...opponents.map(({ cost }) => cost), ...(limit ? [limit.cost] : [])];
   const [own = [], ...others] = await inTurns(sides, bench.budget);
   const row = { unit: unit.name, ours: sideOf(own, unit) };

@@ -27,7 +27,8 @@ const GEMM_SIZE = 1024;
 /** Runs of which the fastest counts. */
 const REPEATS = 5;
 
-const matrixProduct: LimitKind = {
+/** A product of large square matrices. */
+export const matrixProduct: LimitKind = {
   what: `matrix product of ${GEMM_SIZE}`,
   flops: 2 * GEMM_SIZE ** 3,
   prepare(precision) {

@@ -13,6 +13,7 @@ import {
   targetFrom,
 } from "stf";
 import { type Bench, type Benchmark, compare, milliseconds, type Row } from "../benchmark.js";
+import { matrixProduct } from "../limits.js";
 import { time } from "../measure.js";
 import { networks, randomBank } from "../networks.js";
 
@@ -83,7 +84,12 @@ async function run(bench: Bench, { batch, references, shape, all, classes = 0 }:
     unit: milliseconds,
     ours,
     against: [broadcast || undefined],
-    flops: { what: "its two matrix products", count: 4 * batch * references * dimension, precision: "fp32" },
+    flops: {
+      what: "its two matrix products",
+      count: 4 * batch * references * dimension,
+      precision: "fp32",
+      limit: matrixProduct,
+    },
   });
 }
 

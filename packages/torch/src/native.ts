@@ -89,7 +89,9 @@ export const sharedNumbers = new Float64Array(34);
 /**
  * Settings that libtorch and its libraries read once, when they are loaded. What the user has set stays.
  * Debian's libtorch picks AVX2 kernels even where the processor has AVX-512, which is up to 1.8 times slower, and it takes
- * its thread count from a library that has been seen to answer 1 on two cores. Some containers' environment
+ * its thread count from a library that has been seen to answer 1 on two cores. Threads wait for each other by spinning, which
+ * keeps a late one from its processor where other programs compute, too: steps took 2 to 50 times as long. A wait of some
+ * microseconds costs hardly anything on a machine of one's own (3 percent at most). Some containers' environment
  * lets GPUs round the factors of matrix products to 10 bits; that does not stay, for sums of whole numbers must be exact.
  */
 function prepareEnvironment(): number {
@@ -102,6 +104,7 @@ function prepareEnvironment(): number {
   const threads = asked > 0 ? asked : availableParallelism();
   process.env["OMP_NUM_THREADS"] ??= String(threads);
   process.env["OPENBLAS_NUM_THREADS"] ??= String(threads);
+  process.env["GOMP_SPINCOUNT"] ??= "2000";
   return threads;
 }
 

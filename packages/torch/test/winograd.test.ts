@@ -126,5 +126,8 @@ scopedTest("what does not fit is an error", () => {
   expect(() => conv3x3(x, normal([32, 32, 5, 5]).float(), null)).toThrow("the kernel must be 3x3");
   expect(() => conv3x3(x, normal([32, 64, 3, 3]).float(), null)).toThrow(TorchError);
   expect(() => conv3x3(x, normal([32, 32, 3, 3]).float(), normal([7]).float())).toThrow(TorchError);
+  expect(() => conv3x3(x, normal([32, 32, 3, 3]).float(), normal([32]).float().to({ device: elsewhere }))).toThrow(
+    TorchError,
+  );
   expect(() => conv3x3(x.to({ device: elsewhere }), normal([32, 32, 3, 3]).float(), null)).toThrow(TorchError);
 });

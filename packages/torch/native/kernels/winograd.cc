@@ -24,8 +24,9 @@ const WinogradLoops& loops() {
 }
 
 constexpr int64_t kTileSize = 4;
-// Tiles that one thread takes at a time: their transforms are to stay in the cache.
-constexpr int64_t kTilesPerTask = 32;
+// Tiles that one thread takes at a time, at most: their transforms are to stay in the cache. And the step in which they are
+// shared out, which is what the products like.
+constexpr int64_t kTilesPerTask = 32, kTilesStep = 8;
 // Tiles whose transforms are in memory together for the gradient of the weights. Fixed, so that the sums do not depend on
 // the number of threads.
 constexpr int64_t kTilesPerSum = 256;
@@ -82,26 +83,27 @@ void writeOutput(const WinogradShape& shape, const float* from, const float* bia
 }
 
 // Convolves with transformed weights [36, outputs / 32, channels of x, 32].
-at::Tensor convolve(const at::Tensor& x, const at::Tensor& transformed, int64_t outputs, const float* bias) {
+at::Tensor convolve(const at::Tensor& x, const at::Tensor& weights, int64_t outputs, const float* bias) {
   const int64_t inputs = x.size(1), tiles = tilesOf(x);
   const WinogradShape shape = shapeOf(x);
   at::Tensor y = at::empty({x.size(0), outputs, x.size(2), x.size(3)}, x.options(), at::MemoryFormat::ChannelsLast);
-  const float* u = transformed.data_ptr<float>();
+  const float* u = weights.data_ptr<float>();
   const int64_t weightStride = winogradStride(outputs * inputs);
-  at::parallel_for(0, divideUp(tiles, kTilesPerTask), 1, [&](int64_t begin, int64_t end) {
-    const int64_t inStride = winogradStride(inputs * kTilesPerTask), outStride = winogradStride(outputs * kTilesPerTask);
+  const int64_t perTask = std::min(divideUp(divideUp(tiles, at::get_num_threads()), kTilesStep) * kTilesStep, kTilesPerTask);
+  at::parallel_for(0, divideUp(tiles, perTask), 1, [&](int64_t begin, int64_t end) {
+    const int64_t inStride = winogradStride(inputs * perTask), outStride = winogradStride(outputs * perTask);
     float* in = scratch(kWinogradPlaces * (inStride + outStride));
     float* out = in + kWinogradPlaces * inStride;
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t first = task * kTilesPerTask, count = std::min(kTilesPerTask, tiles - first);
-      readInput(shape, x, first, count, kTilesPerTask, in);
+      const int64_t first = task * perTask, count = std::min(perTask, tiles - first);
+      readInput(shape, x, first, count, perTask, in);
       for (int64_t p = 0; p < kWinogradPlaces; ++p) {
         for (int64_t o = 0; o < outputs; o += kWinogradBlock) {
-          loops().multiply(in + p * inStride, kTilesPerTask, u + p * weightStride + o * inputs, inputs, count,
-                           out + p * outStride + o * kTilesPerTask);
+          loops().multiply(in + p * inStride, perTask, u + p * weightStride + o * inputs, inputs, count,
+                           out + p * outStride + o * perTask);
         }
       }
-      writeOutput(shape, out, bias, y, first, count, kTilesPerTask);
+      writeOutput(shape, out, bias, y, first, count, perTask);
     }
   });
   return y;
@@ -110,28 +112,27 @@ at::Tensor convolve(const at::Tensor& x, const at::Tensor& transformed, int64_t 
 // In the order in which the loops read and write weights: [O, 3, 3, I].
 at::Tensor inOrder(const at::Tensor& weight) { return weight.contiguous(at::MemoryFormat::ChannelsLast); }
 
-at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+// Weights for convolve(), by a loop that takes blocks of 32 channels of what comes out.
+at::Tensor transformed(const at::Tensor& weight, int64_t blocks, decltype(WinogradLoops::weights) loop) {
   const int64_t outputs = weight.size(0), inputs = weight.size(1);
   const at::Tensor ordered = inOrder(weight);
-  at::Tensor transformed = at::empty({kWinogradPlaces * winogradStride(outputs * inputs)}, weight.options());
+  at::Tensor result = at::empty({kWinogradPlaces * winogradStride(outputs * inputs)}, weight.options());
   const float* w = ordered.data_ptr<float>();
-  float* u = transformed.data_ptr<float>();
-  at::parallel_for(0, outputs / kWinogradBlock, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) loops().weights(w, outputs, inputs, block, u);
+  float* u = result.data_ptr<float>();
+  at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) loop(w, outputs, inputs, block, u);
   });
-  return convolve(x, transformed, outputs, bias.defined() ? bias.data_ptr<float>() : nullptr);
+  return result;
+}
+
+at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const int64_t outputs = weight.size(0);
+  return convolve(x, transformed(weight, outputs / kWinogradBlock, loops().weights), outputs, bias.defined() ? bias.data_ptr<float>() : nullptr);
 }
 
 at::Tensor inputGradient(const at::Tensor& dy, const at::Tensor& weight) {
-  const int64_t outputs = weight.size(0), inputs = weight.size(1);
-  const at::Tensor ordered = inOrder(weight);
-  at::Tensor transformed = at::empty({kWinogradPlaces * winogradStride(outputs * inputs)}, weight.options());
-  const float* w = ordered.data_ptr<float>();
-  float* u = transformed.data_ptr<float>();
-  at::parallel_for(0, inputs / kWinogradBlock, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) loops().turnedWeights(w, outputs, inputs, block, u);
-  });
-  return convolve(dy, transformed, inputs, nullptr);
+  const int64_t inputs = weight.size(1);
+  return convolve(dy, transformed(weight, inputs / kWinogradBlock, loops().turnedWeights), inputs, nullptr);
 }
 
 at::Tensor weightGradient(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight) {
@@ -173,7 +174,7 @@ bool isSupported(const at::Tensor& x, const at::Tensor& weight, const at::Tensor
          (dtype == at::kFloat || dtype == at::kBFloat16) && weight.scalar_type() == at::kFloat && x.numel() > 0 &&
          x.is_contiguous(at::MemoryFormat::ChannelsLast) && x.size(1) == weight.size(1) && weight.size(0) % kWinogradBlock == 0 &&
          weight.size(1) % kWinogradBlock == 0 && tilesOf(x) >= fewestTiles(dtype) &&
-         (!bias.defined() || (bias.scalar_type() == at::kFloat && bias.is_contiguous() && bias.numel() == weight.size(0)));
+         (!bias.defined() || (bias.device().is_cpu() && bias.scalar_type() == at::kFloat && bias.is_contiguous() && bias.numel() == weight.size(0)));
 }
 
 at::Tensor stock(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
