@@ -85,6 +85,7 @@ NAPI_MODULE_INIT() {
       {"setGeneratorState", setGeneratorState},
       {"environment", environment},
       {"setThreads", setThreads},
+      {"releaseFreeMemory", releaseFreeMemory},
       {"catchInterrupts", catchInterrupts},
       {"interrupts", interrupts},
       {"startProfile", startProfile},

@@ -77,6 +77,16 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
   });
 }
 
+// releaseFreeMemory(): to the system, which setThreads() has told glibc not to do by itself
+napi_value releaseFreeMemory(napi_env env, napi_callback_info) {
+  return guarded(env, [&] {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+    return undefinedValue(env);
+  });
+}
+
 // catchInterrupts(enabled): from now on SIGINT and SIGTERM are counted, and the second one ends the process; or as before
 napi_value catchInterrupts(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {

@@ -32,6 +32,14 @@ export function setThreads(count: number): void {
   native.setThreads(count);
 }
 
+/**
+ * Gives the system back what was freed on the CPU. Otherwise the process keeps it, to use it again: activations come back
+ * every step. Worth it after something large that does not.
+ */
+export function releaseFreeMemory(): void {
+  native.releaseFreeMemory();
+}
+
 /** The text of every operator's schema in this libtorch, such as "aten::relu(Tensor self) -> Tensor". */
 export function operatorSchemas(): string[] {
   return native.schemas();

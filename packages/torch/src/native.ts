@@ -77,6 +77,7 @@ export interface Native {
   setGeneratorState(id: number, state: Handle): void;
   environment(): EngineEnvironment;
   setThreads(count: number): void;
+  releaseFreeMemory(): void;
   catchInterrupts(enabled: boolean): void;
   interrupts(): number;
   startProfile(): void;

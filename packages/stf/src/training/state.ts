@@ -1,4 +1,4 @@
-import { Adam, type Device, ExponentialMovingAverage, FlatParameters, manualSeed } from "@stf/torch";
+import { Adam, type Device, ExponentialMovingAverage, FlatParameters, manualSeed, releaseFreeMemory } from "@stf/torch";
 import { buildDenoiser, type NetworkConfig } from "../networks/build.js";
 import type { Denoiser, Precision } from "../networks/denoiser.js";
 import { randomKey } from "../random/keyed.js";
@@ -32,12 +32,15 @@ export function initialState(
 ): TrainingState {
   manualSeed(randomKey(seed, "weights"));
   const network = buildDenoiser(config, { precision });
-  const averaged = buildDenoiser(config, { precision }).eval();
-  averaged.loadStateDict(network.stateDict());
+  // Flattened before the second network is made: it fits into the room that the first one's weights leave.
   const parameters = new FlatParameters(network.to(device));
-  const average = new FlatParameters(averaged.to(device), { trainable: false });
+  const averaged = buildDenoiser(config, { precision }).to(device).eval();
+  averaged.loadStateDict(network.stateDict());
+  const average = new FlatParameters(averaged, { trainable: false });
   const ema = new ExponentialMovingAverage(parameters, average);
-  return { network, parameters, optimizer: new Adam(parameters), ema, averaged, images: 0 };
+  const optimizer = new Adam(parameters);
+  releaseFreeMemory();
+  return { network, parameters, optimizer, ema, averaged, images: 0 };
 }
 
 /** Frees both networks and everything that belongs to them. */

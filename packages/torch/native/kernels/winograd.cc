@@ -51,11 +51,21 @@ int64_t tilesOf(const at::Tensor& x) {
   return x.size(0) * shape.rows * shape.columns;
 }
 
+// Memory that a thread keeps from call to call, one piece for each purpose: tens of megabytes that come and go between
+// activations would leave holes in the heap that nothing fits into.
+template <class Purpose>
 float* scratch(int64_t size) {
   thread_local std::vector<float> floats;
-  if (static_cast<int64_t>(floats.size()) < size) floats.resize(size);
+  if (static_cast<int64_t>(floats.size()) < size) {
+    floats.clear();  // what it holds need not be copied
+    floats.resize(size);
+  }
   return floats.data();
 }
+
+struct OfTiles {};
+struct OfWeights {};
+struct OfSums {};
 
 void readInput(const WinogradShape& shape, const at::Tensor& x, int64_t first, int64_t count, int64_t stride, float* to) {
   if (x.scalar_type() == at::kFloat) {
@@ -83,16 +93,15 @@ void writeOutput(const WinogradShape& shape, const float* from, const float* bia
 }
 
 // Convolves with transformed weights [36, outputs / 32, channels of x, 32].
-at::Tensor convolve(const at::Tensor& x, const at::Tensor& weights, int64_t outputs, const float* bias) {
+at::Tensor convolve(const at::Tensor& x, const float* u, int64_t outputs, const float* bias) {
   const int64_t inputs = x.size(1), tiles = tilesOf(x);
   const WinogradShape shape = shapeOf(x);
   at::Tensor y = at::empty({x.size(0), outputs, x.size(2), x.size(3)}, x.options(), at::MemoryFormat::ChannelsLast);
-  const float* u = weights.data_ptr<float>();
   const int64_t weightStride = winogradStride(outputs * inputs);
   const int64_t perTask = std::min(divideUp(divideUp(tiles, at::get_num_threads()), kTilesStep) * kTilesStep, kTilesPerTask);
   at::parallel_for(0, divideUp(tiles, perTask), 1, [&](int64_t begin, int64_t end) {
     const int64_t inStride = winogradStride(inputs * perTask), outStride = winogradStride(outputs * perTask);
-    float* in = scratch(kWinogradPlaces * (inStride + outStride));
+    float* in = scratch<OfTiles>(kWinogradPlaces * (inStride + outStride));
     float* out = in + kWinogradPlaces * inStride;
     for (int64_t task = begin; task < end; ++task) {
       const int64_t first = task * perTask, count = std::min(perTask, tiles - first);
@@ -113,16 +122,15 @@ at::Tensor convolve(const at::Tensor& x, const at::Tensor& weights, int64_t outp
 at::Tensor inOrder(const at::Tensor& weight) { return weight.contiguous(at::MemoryFormat::ChannelsLast); }
 
 // Weights for convolve(), by a loop that takes blocks of 32 channels of what comes out.
-at::Tensor transformed(const at::Tensor& weight, int64_t blocks, decltype(WinogradLoops::weights) loop) {
+const float* transformed(const at::Tensor& weight, int64_t blocks, decltype(WinogradLoops::weights) loop) {
   const int64_t outputs = weight.size(0), inputs = weight.size(1);
   const at::Tensor ordered = inOrder(weight);
-  at::Tensor result = at::empty({kWinogradPlaces * winogradStride(outputs * inputs)}, weight.options());
   const float* w = ordered.data_ptr<float>();
-  float* u = result.data_ptr<float>();
+  float* u = scratch<OfWeights>(kWinogradPlaces * winogradStride(outputs * inputs));
   at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) loop(w, outputs, inputs, block, u);
   });
-  return result;
+  return u;
 }
 
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -142,9 +150,8 @@ at::Tensor weightGradient(const at::Tensor& dy, const at::Tensor& x, const at::T
   const int64_t room = std::min(tiles, kTilesPerSum);
   const int64_t inStride = winogradStride(inputs * room), outStride = winogradStride(outputs * room);
   const int64_t weightStride = winogradStride(outputs * inputs);
-  at::Tensor buffer = at::empty({kWinogradPlaces * (inStride + outStride)}, weight.options());
-  at::Tensor sums = at::empty({kWinogradPlaces * weightStride}, weight.options());
-  float *in = buffer.data_ptr<float>(), *out = in + kWinogradPlaces * inStride, *u = sums.data_ptr<float>();
+  float *in = scratch<OfSums>(kWinogradPlaces * (inStride + outStride)), *out = in + kWinogradPlaces * inStride;
+  float* u = scratch<OfWeights>(kWinogradPlaces * weightStride);
   for (int64_t start = 0; start < tiles; start += room) {
     const int64_t length = std::min(room, tiles - start);
     at::parallel_for(0, divideUp(length, kTilesPerTask), 1, [&](int64_t begin, int64_t end) {
