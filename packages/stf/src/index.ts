@@ -69,7 +69,7 @@ export { Denoiser, type Precision } from "./networks/denoiser.js";
 export { DhariwalUNet } from "./networks/dhariwal-unet.js";
 export { FourierEmbedding, PositionalEmbedding } from "./networks/embedding.js";
 export { Mlp, type MlpOptions } from "./networks/mlp.js";
-export { type Conditions, type Network, oneHot } from "./networks/network.js";
+export { type Conditions, DropoutKeys, type Network, oneHot } from "./networks/network.js";
 export {
   type Coefficients,
   edmPreconditioning,
@@ -84,6 +84,7 @@ export {
 export type { Resampling } from "./networks/resample.js";
 export { SongUNet, type SongUNetOptions } from "./networks/song-unet.js";
 export {
+  type BlockDropout,
   type BlockOptions,
   type BlockStyle,
   type Initializers,

@@ -15,6 +15,12 @@ export {
 } from "./init.js";
 export { Linear, type LinearOptions } from "./linear.js";
 export { Module, type StateDict } from "./module.js";
-export { type DropoutMask, GroupNorm, type GroupNormExtras, type GroupNormOptions } from "./normalization.js";
+export {
+  type DropoutMask,
+  GroupNorm,
+  type GroupNormExtras,
+  type GroupNormOptions,
+  type Modulation,
+} from "./normalization.js";
 export { type Part, Recomputation } from "./recomputation.js";
 export { scaledAdd_ } from "./residual.js";

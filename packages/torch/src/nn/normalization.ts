@@ -25,12 +25,20 @@ export interface DropoutMask {
   readonly first?: number;
 }
 
+/** A change of normalised activations, per sample and channel. */
+export interface Modulation {
+  /** 1 less than the factor, `[B, channels]`. */
+  readonly scale: Tensor;
+  /** What is added afterwards, `[B, channels]`. */
+  readonly offset: Tensor;
+}
+
 /** What {@link GroupNorm.forward} does in the same pass. */
 export interface GroupNormExtras {
   /** Added to the input, `[B, channels]`. */
   readonly shift?: Tensor | undefined;
-  /** Applied to the result, before the SiLU: times 1 + scale, plus offset, each `[B, channels]`. */
-  readonly modulation?: { readonly scale: Tensor; readonly offset: Tensor } | undefined;
+  /** Applied to the result, before the SiLU: times 1 + scale, plus offset. */
+  readonly modulation?: Modulation | undefined;
   /** Applied last. */
   readonly dropout?: DropoutMask | undefined;
 }
