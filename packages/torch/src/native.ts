@@ -91,8 +91,8 @@ export const sharedNumbers = new Float64Array(34);
  * Settings that libtorch and its libraries read once, when they are loaded. What the user has set stays.
  * Debian's libtorch picks AVX2 kernels even where the processor has AVX-512, which is up to 1.8 times slower, and it takes
  * its thread count from a library that has been seen to answer 1 on two cores. Threads wait for each other by spinning, which
- * keeps a late one from its processor where other programs compute, too: steps took 2 to 50 times as long. A wait of some
- * microseconds costs hardly anything on a machine of one's own (3 percent at most). Some containers' environment
+ * keeps a late one from its processor where other programs compute, too: steps took 2 to 50 times as long. A spin of some
+ * microseconds costs 3 to 9 percent on a machine of one's own, and leaves a training its share of a busy one. Some containers' environment
  * lets GPUs round the factors of matrix products to 10 bits; that does not stay, for sums of whole numbers must be exact.
  */
 function prepareEnvironment(): number {
