@@ -5,12 +5,12 @@
 // tenth of a training step.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include "attention_loops.h"
 #include "instruction_set.h"
+#include "stock_gradients.h"
 
 namespace addon {
 namespace {
@@ -75,10 +75,7 @@ class Attention : public torch::autograd::Function<Attention> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
     const at::Tensor qkv = context->get_saved_variables()[0];
     const int64_t heads = context->saved_data["heads"].toInt();
-    if (at::GradMode::is_enabled()) {
-      // With createGraph the gradient itself is differentiated; stock operators can do that.
-      return {torch::autograd::grad({stock(qkv, heads)}, {qkv}, {gradients[0]}, true, true)[0], at::Tensor()};
-    }
+    if (at::GradMode::is_enabled()) return {stockGradients(stock(qkv, heads), {qkv}, gradients[0])[0], at::Tensor()};
     const at::Tensor dMixed = gradients[0].to(qkv.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
     at::Tensor dQkv = at::empty_like(qkv, qkv.options(), at::MemoryFormat::ChannelsLast);
     if (qkv.scalar_type() == at::kFloat) {

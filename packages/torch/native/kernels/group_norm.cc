@@ -7,7 +7,6 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -15,6 +14,7 @@
 
 #include "group_norm_loops.h"
 #include "instruction_set.h"
+#include "stock_gradients.h"
 
 namespace addon {
 namespace {
@@ -185,28 +185,15 @@ class GroupNorm : public torch::autograd::Function<GroupNorm> {
     const Inputs in{saved[0], saved[1], saved[2], saved[3]};
     const Settings settings{saved[4].size(1), data["eps"].toDouble(), data["silu"].toBool(), data["dropout"].toDouble(),
                             data["key"].toInt(), data["first"].toInt()};
-    if (at::GradMode::is_enabled()) return differentiableBackward(in, settings, gradients[0]);
+    if (at::GradMode::is_enabled()) {
+      auto results = stockGradients(stock(in, settings), {in.x, in.weight, in.bias, in.shift}, gradients[0]);
+      results.emplace_back();
+      return results;
+    }
     const at::Tensor dy = gradients[0].to(in.x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
     const auto results = in.x.scalar_type() == at::kFloat ? addon::backward<float>(dy, in, saved[4], saved[5], settings)
                                                           : addon::backward<c10::BFloat16>(dy, in, saved[4], saved[5], settings);
     return {results[0], results[1], results[2], in.shift.defined() ? results[3] : at::Tensor(), at::Tensor()};
-  }
-
- private:
-  // With createGraph the gradient itself is differentiated; stock operators can do that.
-  static torch::autograd::variable_list differentiableBackward(const Inputs& in, const Settings& settings, const at::Tensor& dy) {
-    const at::Tensor* inputs[] = {&in.x, &in.weight, &in.bias, &in.shift};
-    // Frozen inputs have no gradient, and may not be asked for one.
-    torch::autograd::variable_list asked;
-    for (const at::Tensor* input : inputs) {
-      if (input->defined() && input->requires_grad()) asked.push_back(*input);
-    }
-    const auto found = torch::autograd::grad({stock(in, settings)}, asked, {dy}, true, true, true);
-    torch::autograd::variable_list results(5);
-    for (int i = 0, next = 0; i < 4; ++i) {
-      if (inputs[i]->defined() && inputs[i]->requires_grad()) results[i] = found[next++];
-    }
-    return results;
   }
 };
 

@@ -5,7 +5,6 @@
 // and is 1.4 to 2.9 times faster, the more channels and pixels the more.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "instruction_set.h"
+#include "stock_gradients.h"
 #include "winograd_loops.h"
 
 namespace addon {
@@ -202,20 +202,9 @@ class Convolution : public torch::autograd::Function<Convolution> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2];
-    torch::autograd::variable_list results(3);
-    if (at::GradMode::is_enabled()) {
-      // With createGraph the gradient itself is differentiated; stock operators can do that.
-      torch::autograd::variable_list asked;
-      for (const at::Tensor& input : saved) {
-        if (input.defined() && input.requires_grad()) asked.push_back(input);
-      }
-      const auto found = torch::autograd::grad({stock(x, weight, bias)}, asked, {gradients[0]}, true, true, true);
-      for (int i = 0, next = 0; i < 3; ++i) {
-        if (saved[i].defined() && saved[i].requires_grad()) results[i] = found[next++];
-      }
-      return results;
-    }
+    if (at::GradMode::is_enabled()) return stockGradients(stock(x, weight, bias), saved, gradients[0]);
     const at::Tensor dy = gradients[0].to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
+    torch::autograd::variable_list results(3);
     if (x.requires_grad()) results[0] = inputGradient(dy, weight);
     if (weight.requires_grad()) results[1] = weightGradient(dy, x, weight);
     if (bias.defined() && bias.requires_grad()) results[2] = dy.sum({0, 2, 3}, false, at::kFloat);
