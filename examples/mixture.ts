@@ -80,7 +80,7 @@ function shareOnRing(denoiser: Denoiser): number {
     scope(() => {
       const steps = karrasSteps(18, { sigmaMax: 20 });
       const generator = new Generator(1);
-      const start = randn([512, 2, 1, 1], { generator, dtype: "float64" }).mul(steps[0] as number);
+      const start = randn([512, 2, 1, 1], { generator, dtype: "float64" }).mul(steps.times[0] as number);
       const radii = heun.sample(denoiseWith(denoiser), start, steps).square().sum(1).sqrt();
       return radii
         .sub(1)

@@ -10,6 +10,14 @@ import { parseArgs } from "node:util";
 import { checkAugmentation } from "./augmentation.js";
 import { GoldenFile } from "./golden-file.js";
 import { checkBlocks, checkNetwork } from "./networks.js";
+import {
+  checkAblationSampler,
+  checkEdmSampler,
+  checkLikelihood,
+  checkRandomNumbers,
+  checkSdeGrid,
+  checkSdeSamplers,
+} from "./sampling.js";
 import { checkState, compareStateDict } from "./state.js";
 import { checkLosses, checkTargets } from "./targets.js";
 
@@ -26,13 +34,18 @@ const checks: readonly Check[] = [
   { files: /^0[1-4]_.*\.safetensors$/, run: checkNetwork },
   { files: /^05_.*\.safetensors$/, run: checkTargets },
   { files: /^06_.*\.safetensors$/, run: checkLosses },
+  { files: /^07_edm_sampler\.safetensors$/, run: checkEdmSampler },
+  { files: /^07_ablation_sampler\.safetensors$/, run: checkAblationSampler },
+  { files: /^09_.*\.safetensors$/, run: checkRandomNumbers },
+  { files: /^11_sde_grid\.safetensors$/, run: checkSdeGrid },
+  { files: /^11_sde_samplers\.safetensors$/, run: checkSdeSamplers },
+  { files: /^11_sde_likelihood\.safetensors$/, run: checkLikelihood },
   { files: /^08_.*\.safetensors$/, run: checkAugmentation },
   { files: /^12_.*\.safetensors$/, run: checkState },
 ];
 
 /** What belongs to parts that do not exist yet. */
 const later: readonly { readonly files: RegExp; readonly part: string }[] = [
-  { files: /^(07|09|11)_.*\.safetensors$/, part: "sampling" },
   { files: /^10_.*\.safetensors$/, part: "evaluation" },
   { files: /^13_.*\.safetensors$/, part: "training" },
 ];

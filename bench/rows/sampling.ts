@@ -1,7 +1,7 @@
 /** The denoiser's forward pass, and sampling with it. */
 
 import { noGrad, randn, scope } from "@stf/torch";
-import { generateImages, karrasSteps, type Precision } from "stf";
+import { edmMethod, generateImages, karrasSteps, type Precision } from "stf";
 import { type Bench, type Benchmark, compare, imagesPerSecond, type Opponent, type Row } from "../benchmark.js";
 import { time } from "../measure.js";
 import { type BenchNetwork, networkNames, networks } from "../networks.js";
@@ -36,10 +36,10 @@ const heunOf = (steps: number): Task => ({
   evaluations: 2 * steps - 1,
   ours: ({ denoiser }, { batch, config }) => {
     const seeds = Array.from({ length: batch }, (_, seed) => seed);
-    generateImages(denoiser, config.shape, seeds, { steps }).dispose();
+    generateImages(denoiser, config.shape, seeds, { method: edmMethod(denoiser.preconditioning, { steps }) }).dispose();
   },
   command: "heun",
-  args: { levels: karrasSteps(steps) },
+  args: { levels: karrasSteps(steps).times },
 });
 
 async function run(bench: Bench, network: BenchNetwork, task: Task, precision: Precision): Promise<Row[]> {

@@ -91,10 +91,13 @@ export {
   UNetBlock,
   type UNetOptions,
 } from "./networks/unet-block.js";
+export { iddpmLevels } from "./processes/iddpm-levels.js";
 export { logNormalLevels, type NoiseLevels, oneOfLevels, uniformTimes } from "./processes/noise-levels.js";
-export { convertOutput, type Output } from "./processes/outputs.js";
+export { type Affine, affineForm, convertOutput, type Output } from "./processes/outputs.js";
 export {
   type BetaOptions,
+  type ChainStep,
+  type DiscreteProcess,
   edmProcess,
   flowProcess,
   type Process,
@@ -102,14 +105,80 @@ export {
   veProcess,
   vpProcess,
 } from "./processes/process.js";
+export {
+  type NoiseRange,
+  type Scaling,
+  type Schedule,
+  scalings,
+  scheduledProcess,
+  schedules,
+  vpProcessBetween,
+} from "./processes/schedules.js";
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
 export { InputError, UsageError } from "./run/errors.js";
 export type { Statistic, StatsLine } from "./run/format.js";
-export { denoiseWith, type GenerateOptions, generateImages, toBytes } from "./sampling/generate.js";
-export { type Churn, type HeunOptions, heun } from "./sampling/heun.js";
-export { SeededNoise } from "./sampling/noise.js";
-export type { Denoise, Sampler, SamplerOptions, StepReport } from "./sampling/sampler.js";
-export { type KarrasOptions, karrasSteps } from "./sampling/steps.js";
+export { addNoise, type Churn, type ChurnOptions } from "./sampling/churn.js";
+export { type Corrector, type CorrectorName, type CorrectorState, correctors } from "./sampling/correctors.js";
+export { type DpmSolverOptions, dpmSolver, sdeDpmSolver } from "./sampling/dpm-solver.js";
+export { euler } from "./sampling/euler.js";
+export {
+  denoiseWith,
+  edmMethod,
+  type GenerateOptions,
+  type Guidance,
+  generateImages,
+  type Method,
+  methodOf,
+  toBytes,
+} from "./sampling/generate.js";
+export { guided } from "./sampling/guidance.js";
+export { type HeunOptions, heun } from "./sampling/heun.js";
+export { denoiseKnowing, type KnownPart, knownGrey, knownPixels, withPart } from "./sampling/known-part.js";
+export {
+  bitsPerDimension,
+  dequantize,
+  type LikelihoodOptions,
+  type LogDensity,
+  logDensity,
+} from "./sampling/likelihood.js";
+export { drawnClasses, SeededNoise } from "./sampling/noise.js";
+export { type PredictorCorrectorOptions, predictorCorrector } from "./sampling/predictor-corrector.js";
+export {
+  type Predictor,
+  type PredictorName,
+  predictors,
+  type ReverseState,
+  type ReverseStep,
+} from "./sampling/predictors.js";
+export { type Rk45Options, rk45 } from "./sampling/rk45.js";
+export {
+  type ButcherTableau,
+  dormandPrince,
+  type Integrated,
+  type IntegrateOptions,
+  IntegrationError,
+  integrate,
+  type Tolerances,
+} from "./sampling/runge-kutta.js";
+export {
+  type Denoise,
+  denoiseAt,
+  estimateAt,
+  type PerImage,
+  type Sampler,
+  type SamplerOptions,
+  type StepReport,
+  type TimeSteps,
+} from "./sampling/sampler.js";
+export {
+  type Discretization,
+  type DiscretizationName,
+  discretizations,
+  evenSteps,
+  type KarrasOptions,
+  karrasSteps,
+  timeSteps,
+} from "./sampling/steps.js";
 export { augmentedTarget, type IsNeeded, type StepReferences } from "./targets/augmented.js";
 export { denoisingTarget } from "./targets/denoising.js";
 export { exactTarget } from "./targets/exact.js";

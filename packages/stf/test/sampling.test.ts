@@ -8,10 +8,10 @@ import { Denoiser } from "../src/networks/denoiser.js";
 import { edmPreconditioning } from "../src/networks/precondition.js";
 import { SongUNet } from "../src/networks/song-unet.js";
 import { UsageError } from "../src/run/errors.js";
-import { denoiseWith, generateImages, toBytes } from "../src/sampling/generate.js";
+import { denoiseWith, edmMethod, generateImages, toBytes } from "../src/sampling/generate.js";
 import { heun } from "../src/sampling/heun.js";
 import { SeededNoise } from "../src/sampling/noise.js";
-import type { Denoise, StepReport } from "../src/sampling/sampler.js";
+import { type Denoise, factorOf } from "../src/sampling/sampler.js";
 import { karrasSteps } from "../src/sampling/steps.js";
 import {
   golden,
@@ -22,7 +22,6 @@ import {
   publishedDdpmpp,
   relativeDeviation,
   sameBits,
-  tensorsLeft,
 } from "./support.js";
 
 describe("EDM's schedule", () => {
@@ -31,7 +30,7 @@ describe("EDM's schedule", () => {
       80, 57.586, 40.7856, 28.3746, 19.3525, 12.9101, 8.40094, 5.31519, 3.25682, 1.92334, 1.08817, 0.585348, 0.296442,
       0.139516, 0.0599473, 0.0229345, 0.00752802, 0.002, 0,
     ];
-    const found = karrasSteps(18);
+    const found = karrasSteps(18).times;
     expect(found).toHaveLength(19);
     published.forEach((level, i) => void expect(Math.abs(found[i]! - level)).toBeLessThanOrEqual(1e-5 * level));
     expect(found.at(-1)).toBe(0);
@@ -43,13 +42,13 @@ describe("EDM's schedule", () => {
     ["other_grid", { sigmaMin: 0.01, sigmaMax: 40, rho: 5 }],
   ] as const)("is that of the published run %s", (name, options) => {
     const published = goldenNumbers(golden("edm-sampler"), `${name}.t_steps`);
-    const found = karrasSteps(published.length - 1, options);
+    const found = karrasSteps(published.length - 1, options).times;
     published.forEach((level, i) => void expect(Math.abs(found[i]! - level)).toBeLessThanOrEqual(1e-12 * level));
   });
 
   test("falls strictly, from the highest level to the lowest, and to 0", () => {
     for (const count of [2, 3, 40]) {
-      const levels = karrasSteps(count, { sigmaMin: 0.1, sigmaMax: 3, rho: 2 });
+      const levels = karrasSteps(count, { sigmaMin: 0.1, sigmaMax: 3, rho: 2 }).times;
       expect(levels).toHaveLength(count + 1);
       expect(levels[0]).toBeCloseTo(3, 12);
       expect(levels[count - 1]).toBeCloseTo(0.1, 12);
@@ -78,61 +77,9 @@ const gaussian: Denoise = (x, sigma) =>
   scope(() =>
     x
       .sub(MEAN)
-      .mul_(DEVIATION ** 2 / (DEVIATION ** 2 + sigma ** 2))
+      .mul_(factorOf((level) => DEVIATION ** 2 / (DEVIATION ** 2 + level ** 2), sigma, x))
       .add_(MEAN),
   );
-const flow = (x: Float64Array, from: number, to: number): Float64Array =>
-  x.map((value) => MEAN + (value - MEAN) * Math.sqrt((DEVIATION ** 2 + to ** 2) / (DEVIATION ** 2 + from ** 2)));
-
-/** Slope of the least-squares line through the points. */
-function slope(xs: readonly number[], ys: readonly number[]): number {
-  const mean = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0) / list.length;
-  const [mx, my] = [mean(xs), mean(ys)];
-  const products = xs.reduce((sum, x, i) => sum + (x - mx) * (ys[i]! - my), 0);
-  return products / xs.reduce((sum, x) => sum + (x - mx) ** 2, 0);
-}
-
-describe.each([heun])("the sampler $name", (sampler) => {
-  const start = normals([3, 1, 2, 2], 1).mul_(80);
-  afterAll(() => start.dispose());
-  const run = (steps: number): Float64Array => {
-    using result = sampler.sample(gaussian, start, karrasSteps(steps, { sigmaMin: 1e-4 }));
-    return result.toFloat64Array();
-  };
-
-  test("converges with its declared order", () => {
-    const exact = flow(start.toFloat64Array(), 80, 0);
-    const counts = [32, 64, 128, 256];
-    const errors = counts.map((steps) => maxDeviation(run(steps), exact));
-    const found = -slope(counts.map(Math.log), errors.map(Math.log));
-    expect(Math.abs(found - sampler.order), `slope ${found}, errors ${errors}`).toBeLessThan(0.2);
-    expect(errors.at(-1)).toBeLessThan(2e-4);
-  });
-
-  test("is exact where the flow is a straight line", () => {
-    const point = normals([3, 1, 2, 2], 2);
-    using result = sampler.sample(() => point.clone(), start, karrasSteps(7));
-    expect(maxDeviation(result, point)).toBeLessThan(1e-12);
-    point.dispose();
-  });
-
-  test("leaves its input as it was, reports its steps, and leaves no tensors behind", () => {
-    const before = start.toFloat64Array();
-    const reports: { step: number; steps: number; x: Float64Array }[] = [];
-    const onStep = ({ step, steps, x }: StepReport): void => void reports.push({ step, steps, x: x.toFloat64Array() });
-    const left = tensorsLeft(() => {
-      const result = sampler.sample(gaussian, start, karrasSteps(5), { onStep });
-      expect(result.shape).toEqual(start.shape);
-      expect(result.dtype).toBe("float64");
-      expect(reports.at(-1)!.x).toEqual(result.toFloat64Array());
-    });
-    expect(left).toBe(0);
-    expect(start.isDisposed).toBe(false);
-    expect(start.toFloat64Array()).toEqual(before);
-    expect(reports.map(({ step, steps }) => [step, steps])).toEqual([0, 1, 2, 3, 4].map((step) => [step, 5]));
-  });
-});
-
 describe("churn", () => {
   const churn = { amount: 30, sMin: 0.05, sMax: 50, sNoise: 1 };
 
@@ -158,12 +105,13 @@ describe("churn", () => {
     { steps: 150, bias: 0.01 },
   ])("in $steps steps: mean and variance of Gaussian data", ({ steps, bias }) => {
     const count = 20_000;
-    const levels = karrasSteps(steps);
+    const way = karrasSteps(steps);
+    const levels = way.times;
     using generator = new Generator(3);
     let draws = 0;
     const sigmas: number[] = [];
     const watched: Denoise = (x, sigma) => {
-      sigmas.push(sigma);
+      sigmas.push(sigma as number);
       return gaussian(x, sigma);
     };
     const found = scope(() => {
@@ -172,7 +120,7 @@ describe("churn", () => {
         draws++;
         return randn(like.shape, { generator, dtype: like.dtype });
       };
-      return heun.sample(watched, start, levels, { churn, noise }).toFloat64Array();
+      return heun.sample(watched, start, way, { churn, noise }).toFloat64Array();
     });
     // Evaluations alternate between the raised level of a step and the level it goes to.
     const inRange = (level: number): boolean => level >= churn.sMin && level <= churn.sMax;
@@ -223,19 +171,19 @@ describe("EDM's sampler gives the published images", () => {
   ];
 
   test.each(runs)("$name", ({ name, options, churn }) => {
-    const levels = karrasSteps(goldenNumbers(file, `${name}.t_steps`).length - 1, options);
+    const steps = karrasSteps(goldenNumbers(file, `${name}.t_steps`).length - 1, options);
     /** The published code draws noise at every step; draw number i belongs to step i. */
     const sample = (denoise: Denoise): { images: Tensor; sigmas: number[] } => {
       const sigmas: number[] = [];
       let step = 0;
-      const start = file.tensors.get("latents")!.double().mul(levels[0]!);
+      const start = file.tensors.get("latents")!.double().mul(steps.times[0]!);
       const images = heun.sample(
         (x, sigma) => {
-          sigmas.push(sigma);
+          sigmas.push(sigma as number);
           return denoise(x, sigma);
         },
         start,
-        levels,
+        steps,
         {
           onStep: ({ step: done }) => {
             step = done + 1;
@@ -251,7 +199,7 @@ describe("EDM's sampler gives the published images", () => {
         expect(relativeDeviation(sigmas, goldenNumbers(file, `${name}.network_sigmas`))).toBeLessThan(1e-14);
         const single = relativeDeviation(images, goldenNumbers(file, `${name}.images`));
         expect(single, `deviation ${single}`).toBeLessThan(2e-5);
-        const exact = sample((x, sigma) => denoiser.forward(x, new Float64Array(x.size(0)).fill(sigma)));
+        const exact = sample((x, sigma) => denoiser.forward(x, new Float64Array(x.size(0)).fill(sigma as number)));
         const double = relativeDeviation(exact.images, goldenNumbers(file, `${name}.images_float64_network`));
         expect(double, `deviation ${double}`).toBeLessThan(1e-9);
       }),
@@ -301,7 +249,8 @@ describe("drawing images", () => {
     "image k depends on its seed only, churn %o",
     (churn) => {
       const draw = (seeds: readonly number[]): Uint8Array => {
-        using images = generateImages(denoiser, shape, seeds, { steps: 6, ...(churn && { churn }) });
+        const method = edmMethod(denoiser.preconditioning, { steps: 6, ...(churn && { churn }) });
+        using images = generateImages(denoiser, shape, seeds, { method });
         expect(images.shape).toEqual([seeds.length, 1, 8, 8]);
         return images.toTypedArray() as Uint8Array;
       };
@@ -336,7 +285,8 @@ describe("drawing images", () => {
     });
     const seeds = [3, 4, 5, 6, 7, 8];
     const draw = (classes?: number[]): number[] => {
-      using images = generateImages(conditional, shape, seeds, { steps: 3, classes });
+      const method = edmMethod(conditional.preconditioning, { steps: 3 });
+      using images = generateImages(conditional, shape, seeds, { method, classes });
       return Array.from(images.toTypedArray() as Uint8Array);
     };
     // One whole number per seed, from the stream that the noise was drawn from.
@@ -376,7 +326,7 @@ describe("drawing images", () => {
       numBlocks: 1,
     });
     const limited = new Denoiser(network, narrow).eval();
-    generateImages(limited, shape, [1], { steps: 5 }).dispose();
+    generateImages(limited, shape, [1], { method: edmMethod(narrow, { steps: 5 }) }).dispose();
     expect(seen).toHaveLength(9);
     expect(Math.max(...seen)).toBeCloseTo(20, 10);
     expect(Math.min(...seen)).toBeCloseTo(0.1, 10);
@@ -386,7 +336,10 @@ describe("drawing images", () => {
   test("leaves the images alone behind, and reports every step", () => {
     const before = memory().tensors;
     const steps: number[] = [];
-    const images = generateImages(denoiser, shape, [1, 2], { steps: 4, onStep: ({ step }) => void steps.push(step) });
+    const images = generateImages(denoiser, shape, [1, 2], {
+      method: edmMethod(denoiser.preconditioning, { steps: 4 }),
+      onStep: ({ step }) => void steps.push(step),
+    });
     expect(steps).toEqual([0, 1, 2, 3]);
     expect(memory().tensors).toBe(before + 1);
     images.dispose();

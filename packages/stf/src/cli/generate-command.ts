@@ -3,32 +3,71 @@
 import { existsSync, statSync } from "node:fs";
 import type { Command } from "commander";
 import { parse, resolve } from "../config/fields.js";
-import { type GenerateCommandOptions, generateFields } from "../config/generate-options.js";
+import {
+  checkTogether,
+  type GenerateCommandOptions,
+  generateFields,
+  withoutEffectIn,
+} from "../config/generate-options.js";
 import { UsageError } from "../run/errors.js";
+import { type Rank, rankOf } from "../run/ranks.js";
 import { addFields } from "./options.js";
 
 /** Options that name a network. */
-export type GenerateRequest = GenerateCommandOptions & { readonly network: string };
+export type GenerateRequest = GenerateCommandOptions & {
+  readonly network: string;
+  /** What there is to say about them. */
+  readonly notes: readonly string[];
+  /** Which share of the seeds this process draws. */
+  readonly rank: Rank;
+};
+
+/** Whether a destination is one file, not a folder. */
+export const isArchive = (path: string): boolean => /\.(zip|npz)$/i.test(path);
 
 /** @throws UsageError when something is missing, or does not fit together */
-function checked(options: GenerateCommandOptions): GenerateRequest {
-  const { network, outdir, grid, sigma_min: sigmaMin, sigma_max: sigmaMax } = options;
+function checked(given: Partial<GenerateCommandOptions>): GenerateRequest {
+  const options = resolve(generateFields, given);
+  const { network, outdir, grid, trajectory, seeds, batch } = options;
   if (network === null) throw new UsageError("--network must name a network snapshot (network-snapshot-*.safetensors)");
-  if (outdir === null && grid === null) throw new UsageError("--outdir or --grid must say where the pictures go");
-  if (sigmaMin >= sigmaMax) {
-    throw new UsageError(`--sigma_min must be below --sigma_max, found ${sigmaMin} and ${sigmaMax}`);
+  if (outdir === null && grid === null && trajectory === null) {
+    throw new UsageError("--outdir, --grid or --trajectory must say where the pictures go");
   }
-  if (grid !== null && existsSync(grid) && !statSync(grid).isFile()) {
-    throw new UsageError(`--grid must name a file, such as grid.png; ${grid} is a folder`);
+  if (new Set(seeds).size < seeds.length) {
+    const twice = seeds.find((seed, i) => seeds.indexOf(seed) < i);
+    throw new UsageError(`--seeds must name every seed once, found ${twice} twice`);
   }
-  return { ...options, network };
+  checkTogether(given, options);
+  checkFile("--grid", grid, /\.png$/i, "grid.png");
+  checkFile("--trajectory", trajectory, /\.(gif|webp)$/i, "denoising.gif");
+  if (trajectory !== null && seeds.length > batch) {
+    throw new UsageError(
+      `--trajectory shows images that are drawn at once: at most ${batch} --seeds (--batch), found ${seeds.length}`,
+    );
+  }
+  if (options.subdirs && outdir === null) throw new UsageError("--subdirs needs an --outdir");
+  const rank = rankOf();
+  if (rank.size > 1 && (outdir === null || trajectory !== null)) {
+    throw new UsageError(
+      "several processes need an --outdir, where they find each other's images, and no --trajectory",
+    );
+  }
+  return { ...options, network, notes: withoutEffectIn(given, options), rank };
+}
+
+function checkFile(flag: string, path: string | null, pattern: RegExp, example: string): void {
+  if (path === null) return;
+  if (existsSync(path) && !statSync(path).isFile()) {
+    throw new UsageError(`${flag} must name a file, such as ${example}; ${path} is a folder`);
+  }
+  if (!pattern.test(path)) throw new UsageError(`${flag} must name a file such as ${example}, found ${path}`);
 }
 
 /** Gives the command its options and its action. */
 export function declare(command: Command): void {
   addFields(command, generateFields).action(async (texts) => {
-    const request = checked(resolve(generateFields, parse(generateFields, texts)));
+    const request = checked(parse(generateFields, texts));
     const { generate } = await import("./generate.js");
-    process.exitCode = generate(request);
+    process.exitCode = await generate(request);
   });
 }

@@ -7,20 +7,26 @@ import type { Progress } from "../training/loop.js";
 const REDRAW_MILLISECONDS = 100;
 
 export class StatusLine {
-  readonly #terminal = process.stdout.isTTY === true;
+  readonly #terminal: boolean;
+  readonly #isQuiet: boolean;
   readonly #log: string | undefined;
   #drawn = false;
   #lastDraw = 0;
 
-  /** @param log - file that gets a copy of every permanent line */
-  constructor(log?: string) {
+  /**
+   * @param options.log - file that gets a copy of every permanent line
+   * @param options.isQuiet - write nothing to the terminal: of several processes, one speaks
+   */
+  constructor({ log, isQuiet = false }: { log?: string; isQuiet?: boolean } = {}) {
+    this.#terminal = process.stdout.isTTY === true && !isQuiet;
+    this.#isQuiet = isQuiet;
     this.#log = log;
   }
 
   /** A line that stays. */
   print(line: string): void {
     this.clear();
-    process.stdout.write(`${line}\n`);
+    if (!this.#isQuiet) process.stdout.write(`${line}\n`);
     if (this.#log !== undefined) appendFileSync(this.#log, `${line}\n`);
   }
 

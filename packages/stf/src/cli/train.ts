@@ -83,7 +83,7 @@ function drawSamples(state: TrainingState, bank: ImageBank, path: string, status
   const start = performance.now();
   const images = generateImages(state.averaged, bank.shape, seeds, {
     classes: seeds.map((seed) => Math.floor(seed / columns)),
-    onStep: ({ step, steps }) => status.update(`drawing ${seeds.length} pictures: step ${step + 1} of ${steps}`),
+    onStep: ({ progress }) => status.update(`drawing ${seeds.length} pictures: ${Math.floor(100 * progress)} %`),
   });
   writeGrid(path, imagesOf(images), bank.shape, columns);
   images.dispose();
@@ -175,7 +175,7 @@ export async function train(
   }
   removePartialFiles(folder);
   writeFileSync(join(folder, OPTIONS_FILE), `${JSON.stringify(options, undefined, 2)}\n`);
-  const status = new StatusLine(join(folder, LOG_FILE));
+  const status = new StatusLine({ log: join(folder, LOG_FILE) });
   for (const line of [...describe(options, bank, state), ...started]) status.print(line);
   status.print(`run folder  ${folder}`);
   if (saved) status.print(`resumed     at ${state.images} images from ${stateFile}`);

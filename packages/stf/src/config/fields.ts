@@ -116,7 +116,10 @@ export function flag(description: Description<boolean>): Field<boolean> {
 }
 
 /** One of a few words. */
-export function choice<W extends string>(words: readonly W[], description: Description<W>): Field<W> {
+export function choice<W extends string, D extends W | null = W>(
+  words: readonly W[],
+  description: Description<D>,
+): Field<D | W> {
   return {
     placeholder: words.join("|"),
     ...description,

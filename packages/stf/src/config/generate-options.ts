@@ -1,11 +1,29 @@
-/** The options of `stf generate`, with the published names and defaults. */
+/** The options of `stf generate`: the published names and defaults where the published tools have them. */
 
-import { choice, device, integer, integers, number, text, type Values } from "./fields.js";
+import { scalings, schedules } from "../processes/schedules.js";
+import { UsageError } from "../run/errors.js";
+import { choice, device, flag, flagOf, integer, integers, number, text, type Values } from "./fields.js";
+
+/** The samplers by name. */
+export const samplerNames = ["heun", "euler", "dpm++2m", "dpm++2m-sde", "rk45", "pc"] as const;
+
+/** The name of a sampler. */
+export type SamplerName = (typeof samplerNames)[number];
 
 export const generateFields = {
   network: text<string | null>({ default: null, help: "network snapshot to draw from", placeholder: "FILE" }),
-  outdir: text<string | null>({ default: null, help: "folder for the images, one PNG per seed", placeholder: "DIR" }),
+  outdir: text<string | null>({
+    default: null,
+    help: "where the images go, one PNG per seed: a folder, or one file named *.zip or *.npz",
+    placeholder: "DIR",
+  }),
+  subdirs: flag({ default: false, help: "a folder per 1000 seeds" }),
   grid: text<string | null>({ default: null, help: "one PNG with all images side by side", placeholder: "FILE" }),
+  trajectory: text<string | null>({
+    default: null,
+    help: "animation of all images from noise on, named *.gif or *.webp",
+    placeholder: "FILE",
+  }),
   seeds: integers({
     default: Array.from({ length: 64 }, (_, i) => i),
     min: 0,
@@ -17,16 +35,150 @@ export const generateFields = {
     help: "class of all images, for a class-conditional network; drawn from the seeds when left out",
   }),
   batch: integer({ default: 64, min: 1, help: "images drawn at once" }),
-  steps: integer({ default: 18, min: 2, help: "sampler steps; the network is evaluated 2 N - 1 times" }),
-  sigma_min: number({ default: 0.002, above: 0, help: "lowest noise level" }),
-  sigma_max: number({ default: 80, above: 0, help: "highest noise level" }),
-  rho: number({ default: 7, above: 0, help: "exponent of the schedule" }),
+  sampler: choice(samplerNames, {
+    default: "heun",
+    help: "how noise becomes images: EDM's sampler, or a solver of the same flow (euler, dpm++2m, rk45) or diffusion (dpm++2m-sde, pc)",
+  }),
+  steps: integer<number | null>({
+    default: null,
+    min: 2,
+    help: "sampler steps (default 18, pc 1000); rk45 chooses its own",
+  }),
+  sigma_min: number<number | null>({
+    default: null,
+    above: 0,
+    help: "lowest noise level (default 0.002, or that of --disc)",
+  }),
+  sigma_max: number<number | null>({
+    default: null,
+    above: 0,
+    help: "highest noise level (default 80, or that of --disc)",
+  }),
+  rho: number({ default: 7, above: 0, help: "exponent of EDM's schedule" }),
   S_churn: number({ default: 0, min: 0, help: "amount of noise that is added on the way; 0 is deterministic" }),
   S_min: number({ default: 0, min: 0, help: "lowest noise level at which noise is added" }),
   S_max: number({ default: Number.POSITIVE_INFINITY, min: 0, help: "highest noise level at which noise is added" }),
   S_noise: number({ default: 1, min: 0, help: "standard deviation of the added noise" }),
+  solver: choice<"euler" | "heun", "euler" | "heun" | null>(["euler", "heun"], {
+    default: null,
+    help: "the published name of --sampler",
+  }),
+  disc: choice(["vp", "ve", "iddpm", "edm"], { default: "edm", help: "where the noise levels of the steps lie" }),
+  schedule: choice(schedules, { default: "linear", help: "noise level as a function of time" }),
+  scaling: choice(scalings, { default: "none", help: "signal scale as a function of time" }),
+  rtol: number({ default: 1e-5, above: 0, help: "largest error of an rk45 step relative to the image" }),
+  atol: number({ default: 1e-5, above: 0, help: "largest error of an rk45 step whatever the image" }),
+  errorControl: choice(["image", "batch"], {
+    default: "image",
+    help: "whether each image has rk45 steps of its own, or all in a batch the same, as published",
+  }),
+  eta: number({ default: 1, min: 0, help: "how fast dpm++2m-sde replaces noise; 0 is dpm++2m" }),
+  process: choice<"ve" | "vp" | "subvp", "ve" | "vp" | "subvp" | null>(["ve", "vp", "subvp"], {
+    default: null,
+    help: "the diffusion that pc reverses (default: the network's, else ve)",
+  }),
+  predictor: choice(["reverse-diffusion", "euler-maruyama", "ancestral", "none"], {
+    default: "reverse-diffusion",
+    help: "how pc takes a step",
+  }),
+  corrector: choice(["langevin", "ald", "none"], { default: "langevin", help: "what pc does before each step" }),
+  correctorSteps: integer({ default: 1, min: 1, help: "how often" }),
+  snr: number({ default: 0.16, above: 0, help: "signal-to-noise ratio of the corrector" }),
+  guidance: number({
+    default: 1,
+    min: 0,
+    help: "guidance weight: away from --gnet, or from the network without a class; 1 is none",
+  }),
+  gnet: text<string | null>({
+    default: null,
+    help: "snapshot of a worse network to be guided away from",
+    placeholder: "FILE",
+  }),
+  image: text<string | null>({
+    default: null,
+    help: "PNG or JPEG image for --mask, --colorize or --from-sigma",
+    placeholder: "FILE",
+  }),
+  mask: text<string | null>({
+    default: null,
+    help: "inpainting: an image that is white where --image is kept and black where it is drawn anew",
+    placeholder: "FILE",
+  }),
+  colorize: flag({ default: false, help: "colouring: keep the grey values of --image" }),
+  fromSigma: number<number | null>({
+    default: null,
+    above: 0,
+    help: "image to image: begin at --image with noise of this level",
+  }),
   precision: choice(["fp32", "bf16"], { default: "fp32", help: "precision of the activations" }),
   device: device({ default: "cpu", help: "where to compute" }),
 } as const;
 
 export type GenerateCommandOptions = Values<typeof generateFields>;
+
+type Key = keyof GenerateCommandOptions;
+
+const churn = ["S_churn", "S_min", "S_max", "S_noise"] as const;
+
+/** The options that only some samplers have. */
+const optionsOf: Readonly<Record<SamplerName, readonly Key[]>> = {
+  heun: ["steps", "rho", "disc", "schedule", "scaling", ...churn],
+  euler: ["steps", "rho", "disc", "schedule", "scaling", ...churn],
+  "dpm++2m": ["steps", "rho", "disc"],
+  "dpm++2m-sde": ["steps", "rho", "disc", "eta"],
+  rk45: ["schedule", "scaling", "rtol", "atol", "errorControl"],
+  pc: ["steps", "process", "predictor", "corrector", "correctorSteps", "snr"],
+};
+
+/** The sampler that is asked for, under either of its names. */
+export function samplerOf({ sampler, solver }: GenerateCommandOptions): SamplerName {
+  return solver ?? sampler;
+}
+
+/** @throws UsageError when two options exclude each other, or one has no effect beside the others. */
+export function checkTogether(given: Partial<GenerateCommandOptions>, options: GenerateCommandOptions): void {
+  if (given.solver !== undefined && given.sampler !== undefined && given.solver !== given.sampler) {
+    throw new UsageError(
+      `--solver is another name of --sampler; found --solver=${given.solver} and --sampler=${given.sampler}`,
+    );
+  }
+  const sampler = samplerOf(options);
+  const isUseless = (key: string): boolean =>
+    Object.values(optionsOf).some((keys) => keys.includes(key as Key)) && !optionsOf[sampler].includes(key as Key);
+  const useless = Object.keys(given).find(isUseless);
+  if (useless !== undefined) {
+    const owners = samplerNames.filter((name) => optionsOf[name].includes(useless as Key));
+    throw new UsageError(
+      `${flagOf(useless)} has no effect with --sampler=${sampler}, only with ${owners.join(", ")}; leave it out`,
+    );
+  }
+  const { sigma_min: sigmaMin, sigma_max: sigmaMax } = options;
+  if (sigmaMin !== null && sigmaMax !== null && sigmaMin >= sigmaMax) {
+    throw new UsageError(`--sigma_min must be below --sigma_max, found ${sigmaMin} and ${sigmaMax}`);
+  }
+  checkImageOptions(options);
+  if (options.gnet !== null && options.guidance === 1) {
+    throw new UsageError("--gnet has no effect without a --guidance other than 1, such as --guidance=2");
+  }
+}
+
+function checkImageOptions({ image, mask, colorize, fromSigma, sigma_max: sigmaMax }: GenerateCommandOptions): void {
+  const uses = [mask !== null && "--mask", colorize && "--colorize", fromSigma !== null && "--from-sigma"];
+  const named = uses.filter((use) => use !== false);
+  if (image === null && named.length > 0) throw new UsageError(`${named[0]} needs an --image`);
+  if (image !== null && named.length === 0) {
+    throw new UsageError("--image needs --mask (inpainting), --colorize, or --from-sigma (image to image)");
+  }
+  if (mask !== null && colorize) throw new UsageError("--mask and --colorize exclude each other");
+  if (fromSigma !== null && sigmaMax !== null) {
+    throw new UsageError("--from-sigma is the highest noise level; leave out --sigma_max");
+  }
+}
+
+/** What can be said of options that change nothing beside the others. */
+export function withoutEffectIn(given: Partial<GenerateCommandOptions>, options: GenerateCommandOptions): string[] {
+  const idle = churn.filter((key) => key !== "S_churn" && given[key] !== undefined);
+  return options.S_churn === 0 && idle.length > 0
+    ? [`${idle.map(flagOf).join(", ")} without effect: no noise is added unless --S_churn is above 0`]
+    : [];
+}

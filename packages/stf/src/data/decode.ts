@@ -25,7 +25,17 @@ const MAX_PIXELS = 2 ** 27;
 
 let loaded: Promise<Sharp> | undefined;
 
-async function loadSharp(): Promise<Sharp> {
+/**
+ * The library for images of all kinds, when it is first needed.
+ *
+ * @throws InputError when it is not installed
+ */
+export function loadSharp(): Promise<Sharp> {
+  loaded ??= importSharp();
+  return loaded;
+}
+
+async function importSharp(): Promise<Sharp> {
   const { default: sharp } = await import("sharp").catch((cause: Error) => {
     throw new InputError(
       `images need the package sharp with its binaries for this platform (${firstLine(cause)}); try: npm install --include=optional sharp`,
@@ -61,8 +71,7 @@ export function imageFile(name: string, bytes: Uint8Array): ImageFile {
 }
 
 async function decodeBySharp({ bytes, header }: ImageFile): Promise<DecodedImage> {
-  loaded ??= loadSharp();
-  const sharp = await loaded;
+  const sharp = await loadSharp();
   // The values of the file are wanted, not those of a calibrated screen: colour profiles are ignored, as in PIL.
   const { data, info } = await sharp(bytes, { ignoreIcc: true }).raw().toBuffer({ resolveWithObject: true });
   if (info.width !== header.width || info.height !== header.height) {

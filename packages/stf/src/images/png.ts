@@ -1,9 +1,11 @@
+import { readFileSync } from "node:fs";
 import { writeAll, writeFileAtomically } from "@stf/torch";
-import { encode } from "fast-png";
+import { decode, encode } from "fast-png";
 import type { ImageShape } from "../data/bank.js";
+import { InputError } from "../run/errors.js";
 
 /** Interleaves planes: C, H, W to H, W, C. */
-function interleave(planes: Uint8Array, { channels, height, width }: ImageShape): Uint8Array {
+export function interleave(planes: Uint8Array, { channels, height, width }: ImageShape): Uint8Array {
   if (channels === 1) return planes;
   const area = height * width;
   const pixels = new Uint8Array(planes.length);
@@ -18,6 +20,33 @@ export function writePng(path: string, planes: Uint8Array, shape: ImageShape): v
   const { channels, height, width } = shape;
   const png = encode({ width, height, data: interleave(planes, shape), channels, depth: 8 });
   writeFileAtomically(path, (descriptor) => writeAll(descriptor, png));
+}
+
+/**
+ * Reads an image that {@link writePng} wrote, as bytes in the order C, H, W.
+ *
+ * @throws InputError when it is damaged, or of another shape
+ */
+export function readPng(path: string, { channels, height, width }: ImageShape): Uint8Array {
+  const fail = (found: string, cause?: unknown): never => {
+    throw new InputError(`${path} must be an image of ${width}x${height}x${channels}, ${found}; remove it`, { cause });
+  };
+  const image = (() => {
+    try {
+      return decode(readFileSync(path), { checkCrc: true });
+    } catch (cause) {
+      return fail(`and cannot be read (${(cause as Error).message})`, cause);
+    }
+  })();
+  if (image.width !== width || image.height !== height || image.channels !== channels || image.depth !== 8) {
+    fail(`found ${image.width}x${image.height}x${image.channels}`);
+  }
+  const area = height * width;
+  const planes = new Uint8Array(channels * area);
+  for (let c = 0; c < channels; c++) {
+    for (let i = 0; i < area; i++) planes[c * area + i] = image.data[i * channels + c] as number;
+  }
+  return planes;
 }
 
 /** Tiles images, each in the order C, H, W, into one picture with `columns` columns. */

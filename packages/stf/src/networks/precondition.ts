@@ -1,5 +1,6 @@
 /** Preconditioning: what the raw network F sees, and how its output becomes the denoiser D. */
 
+import { iddpmLevels } from "../processes/iddpm-levels.js";
 import { flowProcess, subVpProcess, vpProcess } from "../processes/process.js";
 
 /**
@@ -116,12 +117,18 @@ export function flowPreconditioning({ epsilon = 1e-4 } = {}): Preconditioning {
 }
 
 /**
+ * Rounded to float32 as they were where the published networks were made: exact arithmetic gives levels that are off by 5e-4 at
+ * the small end. The last bit of the sine, in which libraries differ, still moves them by 3e-4, so a network stores its levels.
+ */
+const storedLevels = (timeSteps: number): Float64Array => iddpmLevels(timeSteps, Math.fround);
+
+/**
  * The improved DDPM of Nichol and Dhariwal (2021, in the form of Karras et al. 2022, table 1): F knows some noise levels, those
  * of the cosine schedule, is told their number, and its first half of channels estimates the noise.
  *
  * @param options.levels - descending to 0; 1001 levels when left out
  */
-export function iddpmPreconditioning({ levels = iddpmLevels(1000) }: { levels?: Float64Array } = {}): Preconditioning {
+export function iddpmPreconditioning({ levels = storedLevels(1000) }: { levels?: Float64Array } = {}): Preconditioning {
   const timeSteps = levels.length - 1;
   return {
     name: "iddpm",
@@ -137,27 +144,6 @@ export function iddpmPreconditioning({ levels = iddpmLevels(1000) }: { levels?: 
     levels,
     withLevels: (stored) => iddpmPreconditioning({ levels: stored }),
   };
-}
-
-/**
- * u_M = 0 and u_(j-1) = sqrt((u_j² + 1) / max(abar_(j-1) / abar_j, 0.001) - 1) with abar_j = sin²(pi/2 j / M / 1.008), the
- * `timeSteps + 1` levels. Every operation is rounded to float32, as it was where the published networks were made: the
- * recursion is so sensitive at its small end that exact arithmetic gives levels that are off by 5e-4. The last bit of the
- * sine, in which libraries differ, still moves them by 3e-4, so a network stores its levels.
- */
-function iddpmLevels(timeSteps: number): Float64Array {
-  const { fround } = Math;
-  const alphaBar = (j: number): number => {
-    const angle = fround(fround(fround(fround(0.5 * Math.PI) * j) / timeSteps) / fround(1.008));
-    return fround(fround(Math.sin(angle)) ** 2);
-  };
-  const levels = new Float64Array(timeSteps + 1);
-  for (let j = timeSteps; j > 0; j--) {
-    const ratio = Math.max(fround(alphaBar(j - 1) / alphaBar(j)), fround(0.001));
-    const total = fround(fround((levels[j] as number) ** 2) + 1);
-    levels[j - 1] = fround(Math.sqrt(fround(fround(total / ratio) - 1)));
-  }
-  return levels;
 }
 
 /** Index of the level closest to sigma, which is taken as a float32 number as networks take it; the first of two. */

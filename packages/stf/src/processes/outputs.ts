@@ -11,13 +11,16 @@ import type { Process } from "./process.js";
  */
 export type Output = "denoiser" | "score" | "noise" | "velocity";
 
-/** Each output is offset x_t + factor D. */
-interface Affine {
+/** An estimate as offset x_t + factor D. */
+export interface Affine {
+  /** Of the scaled noisy image. */
   readonly offset: number;
+  /** Of the denoiser. */
   readonly factor: number;
 }
 
-function affineForm(output: Output, process: Process, t: number): Affine {
+/** How an estimate is made of the noisy image and the denoiser, at a positive time below the end of the process. */
+export function affineForm(output: Output, process: Process, t: number): Affine {
   const [s, sigma] = [process.scale(t), process.sigma(t)];
   const deviation = s * sigma;
   switch (output) {

@@ -20,6 +20,25 @@ export interface Process {
   scaleDerivative(t: number): number;
 }
 
+/** One step of a process in discrete time, x_i = decay x_{i-1} + deviation z with z standard normal. */
+export interface ChainStep {
+  /** Factor on the image. */
+  readonly decay: number;
+  /** Standard deviation of the noise that is added. */
+  readonly deviation: number;
+  /** Standard deviation of the noise that ancestral sampling adds on the way back; undefined where none is defined. */
+  readonly posteriorDeviation: number | undefined;
+}
+
+/** A process that is also a chain of a number of steps: what predictors walk back along (Song et al. 2021, appendix E). */
+export interface DiscreteProcess extends Process {
+  /** The one of `count` steps, at least 2, that ends at time t. Images are clean before the first, which ends at 0. */
+  chainStep(t: number, count: number): ChainStep;
+}
+
+/** The number of the step of a chain on [0, 1] that ends at or before time t, which may be off by rounding. */
+const placeOf = (t: number, count: number): number => Math.floor(t * (count - 1) + 1e-6);
+
 /** The process of EDM (Karras et al. 2022): the time is the noise level, and the signal keeps its scale. */
 export const edmProcess: Process = {
   name: "edm",
@@ -35,7 +54,13 @@ export const edmProcess: Process = {
  * The variance-exploding process (Song et al. 2021, section 3.4): sigma grows geometrically from sigmaMin to sigmaMax on
  * [0, 1]. At t = 0 the noise is sigmaMin, not none.
  */
-export function veProcess({ sigmaMin = 0.02, sigmaMax = 100 }: { sigmaMin?: number; sigmaMax?: number } = {}): Process {
+export function veProcess({
+  sigmaMin = 0.02,
+  sigmaMax = 100,
+}: {
+  sigmaMin?: number;
+  sigmaMax?: number;
+} = {}): DiscreteProcess {
   const growth = Math.log(sigmaMax / sigmaMin);
   const sigma = (t: number): number => sigmaMin * Math.exp(growth * t);
   return {
@@ -46,6 +71,13 @@ export function veProcess({ sigmaMin = 0.02, sigmaMax = 100 }: { sigmaMin?: numb
     sigmaInverse: (level) => Math.log(level / sigmaMin) / growth,
     scale: () => 1,
     scaleDerivative: () => 0,
+    chainStep(t, count) {
+      const index = placeOf(t, count);
+      const level = sigma(index / (count - 1));
+      const before = index > 0 ? sigma((index - 1) / (count - 1)) : 0;
+      const deviation = Math.sqrt(level ** 2 - before ** 2);
+      return { decay: 1, deviation, posteriorDeviation: (deviation * before) / level };
+    },
   };
 }
 
@@ -75,7 +107,7 @@ function linearBeta({ betaMin = 0.1, betaMax = 20 }: BetaOptions): LinearBeta {
 }
 
 /** The variance-preserving process (Song et al. 2021, section 3.4): alpha = exp(-B/2), std² = 1 - alpha². */
-export function vpProcess(options: BetaOptions = {}): Process {
+export function vpProcess(options: BetaOptions = {}): DiscreteProcess {
   const { beta, integral, inverse } = linearBeta(options);
   const scale = (t: number): number => Math.exp(-0.5 * integral(t));
   const sigma = (t: number): number => Math.sqrt(Math.expm1(integral(t)));
@@ -87,6 +119,12 @@ export function vpProcess(options: BetaOptions = {}): Process {
     sigmaInverse: (level) => inverse(Math.log1p(level ** 2)),
     scale,
     scaleDerivative: (t) => -0.5 * beta(t) * scale(t),
+    // The chain of denoising diffusion (Ho et al. 2020).
+    chainStep(t, count) {
+      const step = beta(placeOf(t, count) / (count - 1)) / count;
+      const deviation = Math.sqrt(step);
+      return { decay: Math.sqrt(1 - step), deviation, posteriorDeviation: deviation };
+    },
   };
 }
 
@@ -94,7 +132,7 @@ export function vpProcess(options: BetaOptions = {}): Process {
  * The sub-variance-preserving process (Song et al. 2021, section 3.4): alpha = exp(-B/2), std = 1 - alpha². So
  * sigma = std / alpha = 2 sinh(B/2).
  */
-export function subVpProcess(options: BetaOptions = {}): Process {
+export function subVpProcess(options: BetaOptions = {}): DiscreteProcess {
   const { beta, integral, inverse } = linearBeta(options);
   const scale = (t: number): number => Math.exp(-0.5 * integral(t));
   return {
@@ -105,6 +143,12 @@ export function subVpProcess(options: BetaOptions = {}): Process {
     sigmaInverse: (level) => inverse(2 * Math.asinh(0.5 * level)),
     scale,
     scaleDerivative: (t) => -0.5 * beta(t) * scale(t),
+    // Euler's step of its stochastic differential equation, of which no posterior is known.
+    chainStep(t, count) {
+      const step = beta(t) / count;
+      const deviation = Math.sqrt(-step * Math.expm1(-2 * integral(t)));
+      return { decay: 1 - step / 2, deviation, posteriorDeviation: undefined };
+    },
   };
 }
 

@@ -23,6 +23,8 @@ export interface StatsLine {
 export const STATS_FILE = "stats.jsonl";
 export const OPTIONS_FILE = "training_options.json";
 export const LOG_FILE = "log.txt";
+/** How the images of a folder were drawn. */
+export const GENERATE_OPTIONS_FILE = "generate_options.json";
 
 const kimg = (images: number): string => String(Math.floor(images / 1000)).padStart(6, "0");
 

@@ -3,93 +3,176 @@ import type { ImageShape } from "../data/bank.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { type Conditions, oneHot } from "../networks/network.js";
 import { nearestLevel, type Preconditioning } from "../networks/precondition.js";
-import { type Churn, heun } from "./heun.js";
+import type { Process } from "../processes/process.js";
+import type { NoiseRange } from "../processes/schedules.js";
+import type { Churn } from "./churn.js";
+import { guided } from "./guidance.js";
+import { heun } from "./heun.js";
+import { denoiseKnowing, type KnownPart, withPart } from "./known-part.js";
 import { SeededNoise } from "./noise.js";
-import type { Denoise, StepReport } from "./sampler.js";
-import { type KarrasOptions, karrasSteps } from "./steps.js";
+import type { Denoise, Sampler, SamplerOptions, StepReport, TimeSteps } from "./sampler.js";
+import { discretizations, type KarrasOptions, timeSteps } from "./steps.js";
 
-/** How {@link generateImages} samples. */
-export interface GenerateOptions extends KarrasOptions {
-  /** Number of steps; the network is evaluated 2 steps - 1 times. */
-  readonly steps?: number;
-  /** Noise that is added back on the way; none when left out. */
-  readonly churn?: Churn;
+/** A sampler with everything it takes but a network, noise, and where to begin. */
+export interface Method {
+  /** Signal scale at the beginning. */
+  readonly scale: number;
+  /** Noise level at the beginning. */
+  readonly sigma: number;
+  /** The way. */
+  readonly steps: TimeSteps;
+  /** {@link Sampler.sample} with the method's own steps and options. */
+  sample(denoise: Denoise, x: Tensor, options: SamplerOptions): Tensor;
+}
+
+/** Puts a sampler, its steps and its own options together. */
+export function methodOf<Options extends SamplerOptions, P extends Process>(
+  sampler: Sampler<Options, P>,
+  steps: TimeSteps<P>,
+  own: Omit<Options, keyof SamplerOptions>,
+): Method {
+  const { process, times } = steps;
+  const first = times[0] as number;
+  return {
+    scale: process.scale(first),
+    sigma: process.sigma(first),
+    steps,
+    sample: (denoise, x, options) => sampler.sample(denoise, x, steps, { ...own, ...options } as Options),
+  };
+}
+
+/** The level that the network knows nearest to sigma. */
+export function knownLevel({ levels }: Preconditioning, sigma: number): number {
+  return levels ? (levels[nearestLevel(levels, sigma)] as number) : sigma;
+}
+
+/** The part of a range that a network is meant for. */
+export function rangeWithin({ sigmaMin, sigmaMax }: NoiseRange, network: NoiseRange): NoiseRange {
+  return { sigmaMin: Math.max(sigmaMin, network.sigmaMin), sigmaMax: Math.min(sigmaMax, network.sigmaMax) };
+}
+
+/**
+ * EDM's sampler and schedule ({@link heun}, {@link karrasSteps}), inside the range of the network and on the levels that it knows,
+ * when it knows only some.
+ *
+ * @throws UsageError unless steps >= 2 and 0 < sigmaMin < sigmaMax, within the network's range.
+ */
+export function edmMethod(
+  preconditioning: Preconditioning,
+  {
+    steps = 18,
+    sigmaMin = 0.002,
+    sigmaMax = 80,
+    rho = 7,
+    churn,
+  }: KarrasOptions & {
+    /** Number of steps; the network is evaluated 2 steps - 1 times. */
+    readonly steps?: number;
+    /** Noise that is added back on the way; none when left out. */
+    readonly churn?: Churn;
+  } = {},
+): Method {
+  const round = (sigma: number): number => knownLevel(preconditioning, sigma);
+  const levels = discretizations.edm.levels(steps, rangeWithin({ sigmaMin, sigmaMax }, preconditioning), rho);
+  return methodOf(heun, timeSteps(levels.map(round)), { round, ...(churn && { churn }) });
+}
+
+/** Guidance away from something worse, as {@link guided} says. */
+export interface Guidance {
+  /** 1 for none. */
+  readonly weight: number;
+  /** A worse network; left out, the network itself without a class. */
+  readonly by?: Denoiser | undefined;
+}
+
+/** How {@link generateImages} draws. */
+export interface GenerateOptions {
+  /** How to go from noise to images; {@link edmMethod} when left out. */
+  readonly method?: Method | undefined;
   /** Class of each image, for a class-conditional network. Left out, each seed decides the class of its image. */
   readonly classes?: readonly number[] | undefined;
+  /** None when left out. */
+  readonly guidance?: Guidance | undefined;
+  /** What the images must agree with. */
+  readonly known?: KnownPart | undefined;
+  /** Where to begin, under the noise of the method's first level, float64 `[1, C, H, W]`; from noise alone when left out. */
+  readonly from?: Tensor | undefined;
   /** Called after every step. */
-  readonly onStep?: (report: StepReport) => void;
+  readonly onStep?: ((report: StepReport) => void) | undefined;
+  /** Called with every evaluation of a network for the batch. */
+  readonly onEvaluation?: (() => void) | undefined;
 }
 
 /** The network under fixed conditions as samplers call it: float32 inside, float64 outside. */
 export function denoiseWith(denoiser: Denoiser, conditions: Conditions = {}): Denoise {
   return (x, sigma) =>
-    scope(() => denoiser.forward(x.float(), new Float64Array(x.size(0)).fill(sigma), conditions).double());
-}
-
-/** The level that the network knows nearest to sigma. */
-function knownLevel({ levels }: Preconditioning, sigma: number): number {
-  return levels ? (levels[nearestLevel(levels, sigma)] as number) : sigma;
-}
-
-/** EDM's schedule inside the range of the network, on the levels that it knows when it knows only some. */
-function noiseLevels(
-  preconditioning: Preconditioning,
-  steps: number,
-  { sigmaMin, sigmaMax, rho }: Required<KarrasOptions>,
-): number[] {
-  const schedule = karrasSteps(steps, {
-    sigmaMin: Math.max(sigmaMin, preconditioning.sigmaMin),
-    sigmaMax: Math.min(sigmaMax, preconditioning.sigmaMax),
-    rho,
-  });
-  return schedule.map((sigma) => knownLevel(preconditioning, sigma));
+    scope(() => {
+      const levels = typeof sigma === "number" ? new Float64Array(x.size(0)).fill(sigma) : sigma;
+      return denoiser.forward(x.float(), levels, conditions).double();
+    });
 }
 
 /**
- * Draws one image per seed with EDM's sampler and schedule ({@link heun}, {@link karrasSteps}). An image depends on its
- * seed alone, not on the others that are drawn with it.
+ * Draws one image per seed. An image depends on its seed alone, not on the others that are drawn with it.
  *
  * @param shape - of one image, as the network was built for
  * @param seeds - whole numbers, of which the low 32 bits count
  * @returns uint8 `[seeds.length, C, H, W]`
- * @throws UsageError unless steps >= 2 and 0 < sigmaMin < sigmaMax, within the network's range; RangeError for a class
- * that the network does not know.
+ * @throws RangeError for a class that the network does not know.
  */
 export function generateImages(
   denoiser: Denoiser,
   shape: ImageShape,
   seeds: readonly number[],
-  { steps = 18, sigmaMin = 0.002, sigmaMax = 80, rho = 7, churn, classes, onStep }: GenerateOptions = {},
+  options: GenerateOptions = {},
 ): Tensor {
-  const { device, preconditioning } = denoiser;
-  const levels = noiseLevels(preconditioning, steps, { sigmaMin, sigmaMax, rho });
-  const noise = new SeededNoise(seeds, device);
+  const { method = edmMethod(denoiser.preconditioning), known, from, onStep } = options;
+  const noise = new SeededNoise(seeds, denoiser.device);
   const size = [shape.channels, shape.height, shape.width];
   try {
     return noGrad(() =>
       scope(() => {
-        const start = noise
-          .draw(size, "float32")
-          .double()
-          .mul_(levels[0] as number);
+        const start = noise.draw(size, "float32").double().mul_(method.sigma);
+        if (from) start.add_(from);
+        else if (known) start.add_(known.project(known.image));
         // From the same streams as the noise, after it: a seed then means the picture that the published tools draw for it.
-        const { labelDim } = denoiser;
-        const labels =
-          labelDim > 0
-            ? oneHot(classes ?? noise.integers(labelDim), labelDim, { dtype: "float32", device })
-            : undefined;
-        const x = heun.sample(denoiseWith(denoiser, { labels }), start, levels, {
+        const classes = denoiser.labelDim > 0 ? (options.classes ?? noise.integers(denoiser.labelDim)) : undefined;
+        const x = method.sample(conditionalDenoise(denoiser, classes, options), start.mul_(method.scale), {
           noise: (like) => noise.draw(size, like.dtype),
-          round: (sigma) => knownLevel(preconditioning, sigma),
-          ...(churn && { churn }),
           ...(onStep && { onStep }),
         });
-        return toBytes(x);
+        return toBytes(known ? withPart(x, known) : x);
       }),
     );
   } finally {
     noise.dispose();
   }
+}
+
+/** The denoiser under everything that an image shall agree with. */
+function conditionalDenoise(
+  denoiser: Denoiser,
+  classes: readonly number[] | undefined,
+  { guidance, known, onEvaluation }: GenerateOptions,
+): Denoise {
+  const { device } = denoiser;
+  const counted =
+    (network: Denoise): Denoise =>
+    (x, sigma) => {
+      onEvaluation?.();
+      return network(x, sigma);
+    };
+  const conditioned = (network: Denoiser): Denoise => {
+    const labels =
+      classes && network.labelDim > 0 ? oneHot(classes, network.labelDim, { dtype: "float32", device }) : undefined;
+    return counted(denoiseWith(network, { labels }));
+  };
+  let denoise = conditioned(denoiser);
+  if (guidance && guidance.weight !== 1) {
+    const { weight, by } = guidance;
+    denoise = guided(denoise, by ? conditioned(by) : counted(denoiseWith(denoiser)), weight);
+  }
+  return known ? denoiseKnowing(denoise, known) : denoise;
 }
 
 /** [-1, 1] to bytes: x 127.5 + 128, clipped and truncated, as the published tools do; uint8 of the same shape. */

@@ -1,6 +1,7 @@
 /** Noise that ties image k to its seed: not to the batch it is drawn in, nor to its neighbours. */
 
 import { type Device, type DType, Generator, randint, randn, scope, stack, type Tensor } from "@stf/torch";
+import type { ImageShape } from "../data/bank.js";
 
 /** One generator per image, seeded with the image's own seed (its low 32 bits). */
 export class SeededNoise {
@@ -31,4 +32,22 @@ export class SeededNoise {
   dispose(): void {
     for (const generator of this.#generators) generator.dispose();
   }
+}
+
+/** The class that each seed decides for its image: a whole number from its stream, after the noise that the image starts from. */
+export function drawnClasses(
+  seeds: readonly number[],
+  { channels, height, width }: ImageShape,
+  labelDim: number,
+  device: Device = "cpu",
+): number[] {
+  return seeds.flatMap((seed) => {
+    const noise = new SeededNoise([seed], device);
+    try {
+      noise.draw([channels, height, width], "float32").dispose();
+      return noise.integers(labelDim);
+    } finally {
+      noise.dispose();
+    }
+  });
 }

@@ -1,16 +1,36 @@
-import type { Tensor } from "@stf/torch";
+import { scope, type Tensor, tensor } from "@stf/torch";
+import { affineForm, type Output } from "../processes/outputs.js";
+import type { Process } from "../processes/process.js";
 
-/** The denoiser at one noise level: float64 images in and out, `[B, C, H, W]`. */
-export type Denoise = (x: Tensor, sigma: number) => Tensor;
+/** One number for all images of a batch, or one for each, `[B]`. */
+export type PerImage = number | Float64Array;
+
+/**
+ * The denoiser D(x; sigma): images in and out, `[B, C, H, W]`, float64.
+ *
+ * @param x - unscaled noisy images
+ * @param sigma - their noise level
+ */
+export type Denoise = (x: Tensor, sigma: PerImage) => Tensor;
+
+/** A way from noise to images: times of a process. */
+export interface TimeSteps<P extends Process = Process> {
+  /** What the times are times of. */
+  readonly process: P;
+  /** At least two, descending. At 0, where a list usually ends, images are clean. */
+  readonly times: readonly number[];
+}
 
 /** What a sampler tells after every step. */
 export interface StepReport {
   /** Index of the step that was just taken, from 0 on. */
   readonly step: number;
-  /** Number of all steps. */
-  readonly steps: number;
-  /** Images after the step; valid during the call only. */
+  /** How much of the way is behind, above 0 and up to 1. */
+  readonly progress: number;
+  /** Scaled noisy images after the step; valid during the call only. */
   readonly x: Tensor;
+  /** The time that they are at, or the largest of their times. */
+  readonly time: number;
 }
 
 /** What every sampler takes besides the steps. */
@@ -22,15 +42,70 @@ export interface SamplerOptions {
 }
 
 /** A method that turns noise into images. */
-export interface Sampler<Options extends SamplerOptions = SamplerOptions> {
+export interface Sampler<Options extends SamplerOptions = SamplerOptions, P extends Process = Process> {
   /** Short name, such as "heun". */
   readonly name: string;
-  /** Order of convergence of the deterministic part, in the step size. */
+  /** Order of convergence in the step size; of the law of the images, for a method that adds noise. */
   readonly order: number;
   /**
-   * @param x - images at noise level steps[0], float64 `[B, C, H, W]`; left as they are
-   * @param steps - descending noise levels, of which the last is 0, as {@link karrasSteps} makes them
-   * @returns images at noise level 0, float64 `[B, C, H, W]`
+   * @param x - x_t = s (y + sigma eps) at the first of the times, float64 `[B, C, H, W]`; left as it is
+   * @returns images at the last of the times, float64 `[B, C, H, W]`
    */
-  sample(denoise: Denoise, x: Tensor, steps: readonly number[], options?: Options): Tensor;
+  sample(denoise: Denoise, x: Tensor, steps: TimeSteps<P>, options?: Options): Tensor;
+}
+
+/** A function of each image's time, as something that images can be multiplied with. */
+export function factorOf(value: (t: number) => number, times: PerImage, like: Tensor): number | Tensor {
+  if (typeof times === "number") return value(times);
+  return tensor(times.map(value), { shape: [times.length, 1, 1, 1], dtype: like.dtype, device: like.device });
+}
+
+const mapped = (times: PerImage, f: (t: number) => number): PerImage =>
+  typeof times === "number" ? f(times) : times.map(f);
+
+/** D of scaled noisy images x_t. */
+export function denoiseAt(denoise: Denoise, { scale, sigma }: Process, x: Tensor, t: PerImage): Tensor {
+  return scope(() => {
+    const isScaled = typeof t === "number" ? scale(t) !== 1 : t.some((time) => scale(time) !== 1);
+    const unscaled = isScaled ? x.div(factorOf(scale, t, x)) : x;
+    return denoise(unscaled, mapped(t, sigma));
+  });
+}
+
+/**
+ * An estimate at scaled noisy images x_t, made of the denoiser's: the "score" that reverse diffusion follows, or the "velocity"
+ * dx/dt of the probability flow (Karras et al. 2022, equations 3 and 4).
+ */
+export function estimateAt(output: Output, denoise: Denoise, process: Process, x: Tensor, t: PerImage): Tensor {
+  return scope(() => {
+    const denoised = denoiseAt(denoise, process, x, t);
+    const coefficient = (name: "offset" | "factor"): number | Tensor =>
+      factorOf((time) => affineForm(output, process, time)[name], t, x);
+    return x.mul(coefficient("offset")).add_(denoised.mul(coefficient("factor")));
+  });
+}
+
+/**
+ * Goes from time to time, freeing what is left behind.
+ *
+ * @param step - makes the images at `tNext` of those at `t`, as a new tensor
+ */
+export function walk(
+  start: Tensor,
+  times: readonly number[],
+  step: (x: Tensor, t: number, tNext: number, index: number) => Tensor,
+  onStep?: SamplerOptions["onStep"],
+): Tensor {
+  const count = times.length - 1;
+  return scope(() => {
+    let x = start;
+    for (let i = 0; i < count; i++) {
+      const [t, tNext] = [times[i] as number, times[i + 1] as number];
+      const before = x;
+      x = scope(() => step(before, t, tNext, i));
+      if (before !== start) before.dispose();
+      onStep?.({ step: i, progress: (i + 1) / count, x, time: tNext });
+    }
+    return x;
+  });
 }

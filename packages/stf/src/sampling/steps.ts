@@ -1,8 +1,12 @@
-/** Noise levels for sampling: a descending list that ends in 0. */
+/** Where samplers evaluate the network: noise levels, descending, and the times of a process at which it has them. */
 
+import { iddpmLevels } from "../processes/iddpm-levels.js";
+import { edmProcess, type Process } from "../processes/process.js";
+import { type NoiseRange, SHORTEST_TIME, vpProcessBetween } from "../processes/schedules.js";
 import { UsageError } from "../run/errors.js";
+import type { TimeSteps } from "./sampler.js";
 
-/** The shape of {@link karrasSteps}. */
+/** The shape of EDM's schedule. */
 export interface KarrasOptions {
   /** The last noise level but the final 0. */
   readonly sigmaMin?: number;
@@ -12,22 +16,112 @@ export interface KarrasOptions {
   readonly rho?: number;
 }
 
-/**
- * EDM's schedule (Karras et al. 2022, equation 5): `count` levels from sigmaMax to sigmaMin, evenly spaced in
- * sigma^(1/rho), and a final 0.
- *
- * @returns `count + 1` noise levels, descending
- *
- * @throws UsageError unless count >= 2 and 0 < sigmaMin < sigmaMax.
- */
-export function karrasSteps(count: number, { sigmaMin = 0.002, sigmaMax = 80, rho = 7 }: KarrasOptions = {}): number[] {
+/** Places noise levels in a range: `count` of them, descending. */
+export interface Discretization {
+  /** The range where none is given. */
+  readonly range: NoiseRange;
+  /** @throws UsageError unless count >= 2 and 0 < sigmaMin < sigmaMax. */
+  levels(count: number, range: NoiseRange, rho: number): number[];
+}
+
+/** The names of the discretizations of Karras et al. (2022, table 1). */
+export const discretizationNames = ["vp", "ve", "iddpm", "edm"] as const;
+
+/** The name of a discretization. */
+export type DiscretizationName = (typeof discretizationNames)[number];
+
+/** `count` numbers: `f` of the share of the way, from 0 to 1. */
+function alongTheWay(
+  count: number,
+  { sigmaMin, sigmaMax }: NoiseRange,
+  f: (share: number, index: number) => number,
+): number[] {
   if (!(Number.isInteger(count) && count >= 2))
     throw new UsageError(`a schedule needs at least 2 steps, found ${count}`);
   if (!(sigmaMin > 0 && sigmaMin < sigmaMax)) {
     throw new UsageError(`a schedule needs 0 < sigma_min < sigma_max, found ${sigmaMin} and ${sigmaMax}`);
   }
-  const first = sigmaMax ** (1 / rho);
-  const last = sigmaMin ** (1 / rho);
-  const levels = Array.from({ length: count }, (_, i) => (first + (i / (count - 1)) * (last - first)) ** rho);
-  return [...levels, 0];
+  return Array.from({ length: count }, (_, i) => f(i / (count - 1), i));
+}
+
+const CHAIN_LENGTH = 1000;
+
+/** To the nearest whole number; of two, to the even one. */
+function roundHalfToEven(value: number): number {
+  const below = Math.floor(value);
+  if (value - below !== 0.5) return Math.round(value);
+  return below % 2 === 0 ? below : below + 1;
+}
+
+const PUBLISHED_VP = { betaMin: 0.1, betaMax: 20 };
+
+function vpLevelAt(time: number): number {
+  const { betaMin, betaMax } = PUBLISHED_VP;
+  return Math.sqrt(Math.expm1(time * (betaMin + 0.5 * (betaMax - betaMin) * time)));
+}
+
+/** Where the published samplers evaluate their networks. */
+export const discretizations: Readonly<Record<DiscretizationName, Discretization>> = {
+  /** Even in the time of the variance-preserving process. */
+  vp: {
+    range: { sigmaMin: vpLevelAt(SHORTEST_TIME), sigmaMax: vpLevelAt(1) },
+    levels(count, range) {
+      const { sigma } = vpProcessBetween(range);
+      return alongTheWay(count, range, (share) => sigma(1 + share * (SHORTEST_TIME - 1)));
+    },
+  },
+  /** Even in ln sigma. */
+  ve: {
+    range: { sigmaMin: 0.02, sigmaMax: 100 },
+    levels(count, range) {
+      const { sigmaMin, sigmaMax } = range;
+      return alongTheWay(count, range, (share) => sigmaMax * (sigmaMin / sigmaMax) ** share);
+    },
+  },
+  /** Even along the chain of improved DDPM. */
+  iddpm: {
+    range: { sigmaMin: 0.002, sigmaMax: 81 },
+    levels(count, range) {
+      const chain = iddpmLevels(CHAIN_LENGTH).filter((level) => level >= range.sigmaMin && level <= range.sigmaMax);
+      if (count > chain.length) {
+        throw new UsageError(`the discretization iddpm has ${chain.length} levels in this range, found ${count} steps`);
+      }
+      const stride = (chain.length - 1) / (count - 1);
+      return alongTheWay(count, range, (_, i) => chain[roundHalfToEven(stride * i)] as number);
+    },
+  },
+  /** Even in sigma^(1/rho) (Karras et al. 2022, equation 5). */
+  edm: {
+    range: { sigmaMin: 0.002, sigmaMax: 80 },
+    levels(count, range, rho) {
+      const [first, last] = [range.sigmaMax ** (1 / rho), range.sigmaMin ** (1 / rho)];
+      return alongTheWay(count, range, (share) => (first + share * (last - first)) ** rho);
+    },
+  },
+};
+
+/** The times at which a process has the noise levels, and 0, where images are clean. */
+export function timeSteps(levels: readonly number[], process: Process = edmProcess): TimeSteps {
+  return { process, times: [...levels.map(process.sigmaInverse), 0] };
+}
+
+/**
+ * EDM's schedule (Karras et al. 2022, equation 5): `count` levels from sigmaMax to sigmaMin, evenly spaced in
+ * sigma^(1/rho), and a final 0.
+ *
+ * @throws UsageError unless count >= 2 and 0 < sigmaMin < sigmaMax.
+ */
+export function karrasSteps(
+  count: number,
+  { sigmaMin = 0.002, sigmaMax = 80, rho = 7 }: KarrasOptions = {},
+): TimeSteps {
+  return timeSteps(discretizations.edm.levels(count, { sigmaMin, sigmaMax }, rho));
+}
+
+/** `count` times of a process, evenly spaced from its end to `last`. */
+export function evenSteps<P extends Process>(count: number, process: P, last: number): TimeSteps<P> {
+  const { end } = process;
+  if (!(Number.isInteger(count) && count >= 2))
+    throw new UsageError(`a schedule needs at least 2 steps, found ${count}`);
+  return { process, times: Array.from({ length: count }, (_, i) => end + (i / (count - 1)) * (last - end)) };
 }

@@ -1,0 +1,39 @@
+import { scope } from "@stf/torch";
+import type { ImageShape } from "../data/bank.js";
+import { tile } from "../images/png.js";
+import type { Process } from "../processes/process.js";
+import { toBytes } from "../sampling/generate.js";
+import type { StepReport } from "../sampling/sampler.js";
+import { imagesOf } from "./pictures.js";
+
+const MOST_FRAMES = 60;
+
+/** About the standard deviation of pixels. */
+const SIGMA_DATA = 0.5;
+
+/** The images of a batch after each step, or after as many as an animation needs. */
+export class TrajectoryFrames {
+  /** All images side by side, bytes in the order C, H, W. */
+  readonly frames: Uint8Array[] = [];
+  /** Of a frame. */
+  shape: ImageShape;
+  readonly #process: Process;
+  readonly #imageShape: ImageShape;
+
+  constructor(process: Process, shape: ImageShape) {
+    this.#process = process;
+    this.shape = shape;
+    this.#imageShape = shape;
+  }
+
+  /** Adds a frame, with the noise scaled down so that the contrast stays the same. */
+  add({ x, time, progress }: StepReport): void {
+    if (progress < 1 && progress < (this.frames.length + 1) / MOST_FRAMES) return;
+    const { scale, sigma } = this.#process;
+    const contrast = SIGMA_DATA / Math.hypot(SIGMA_DATA, sigma(time)) / scale(time);
+    const images = scope(() => imagesOf(toBytes(x.mul(contrast))));
+    const { planes, shape } = tile(images, this.#imageShape, Math.ceil(Math.sqrt(images.length)));
+    this.frames.push(planes);
+    this.shape = shape;
+  }
+}

@@ -1,0 +1,34 @@
+import { writeAll, writeFileAtomically } from "@stf/torch";
+import type { ImageShape } from "../data/bank.js";
+import { loadSharp } from "../data/decode.js";
+import { interleave } from "./png.js";
+
+const MILLISECONDS_PER_FRAME = 80;
+const MILLISECONDS_AT_END = 2000;
+
+/**
+ * Writes an animation that starts over for ever, after a rest on its last frame. The name says its format, *.gif or *.webp.
+ *
+ * @param frames - bytes in the order C, H, W
+ */
+export async function writeAnimation(path: string, frames: readonly Uint8Array[], shape: ImageShape): Promise<void> {
+  const { channels, height, width } = shape;
+  const sharp = await loadSharp();
+  const data = Buffer.concat(frames.map((frame) => interleave(frame, shape)));
+  const raw = {
+    width,
+    height: height * frames.length,
+    channels: channels as 1 | 3,
+    pageHeight: height,
+  };
+  const timing = {
+    loop: 0,
+    delay: frames.map((_, i) => (i === frames.length - 1 ? MILLISECONDS_AT_END : MILLISECONDS_PER_FRAME)),
+  };
+  const image = sharp(data, { raw, limitInputPixels: false });
+  const encoded = await (/\.webp$/i.test(path)
+    ? image.webp({ lossless: true, ...timing })
+    : image.gif(timing)
+  ).toBuffer();
+  writeFileAtomically(path, (descriptor) => writeAll(descriptor, encoded));
+}

@@ -1,0 +1,86 @@
+/** A set of images as one file: a zip archive of PNGs, as EDM's data sets are, or NumPy's npz, as ADM's evaluation reads. */
+
+import { createWriteStream, renameSync, rmSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { ZipFile } from "yazl";
+import type { ImageShape } from "../data/bank.js";
+import type { ImageSet } from "./image-set.js";
+import { interleave } from "./png.js";
+
+/** What goes into an archive. */
+export interface ArchiveContent {
+  readonly images: ImageSet;
+  readonly shape: ImageShape;
+  readonly seeds: readonly number[];
+  /** The class of each image, where they have one. */
+  readonly classes: readonly number[] | undefined;
+}
+
+/** Files are dated like this, so that equal images make equal archives. */
+const EPOCH = new Date("1980-01-01T00:00:00");
+
+/** PNGs are compressed already, and arrays of generated images hardly can be. */
+const STORED = { compress: false, mtime: EPOCH, mode: 0o100644 } as const;
+
+/** The header of an .npy file (NumPy enhancement proposal 1), for numbers in C order. */
+function npyHeader(dtype: string, shape: readonly number[]): Buffer {
+  const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(", ")})`;
+  const text = `{'descr': '${dtype}', 'fortran_order': False, 'shape': ${tuple}, }`;
+  const preamble = 10;
+  // The numbers begin at a multiple of 64.
+  const padded = `${text.padEnd(64 * Math.ceil((preamble + text.length + 1) / 64) - preamble - 1)}\n`;
+  const header = Buffer.alloc(preamble + padded.length);
+  header.write("\x93NUMPY\x01\x00", "latin1");
+  header.writeUInt16LE(padded.length, 8);
+  header.write(padded, preamble, "latin1");
+  return header;
+}
+
+function addNpz(zip: ZipFile, { images, shape, seeds, classes }: ArchiveContent): void {
+  const { channels, height, width } = shape;
+  const header = npyHeader("|u1", [seeds.length, height, width, channels]);
+  const size = header.length + seeds.length * channels * height * width;
+  zip.addReadStreamLazy("arr_0.npy", { ...STORED, size }, (ready) => {
+    const parts = function* () {
+      yield header;
+      for (const seed of seeds) yield Buffer.from(interleave(images.read(seed), shape));
+    };
+    ready(null, Readable.from(parts()));
+  });
+  if (!classes) return;
+  const labels = Buffer.from(BigInt64Array.from(classes, BigInt).buffer);
+  zip.addBuffer(Buffer.concat([npyHeader("<i8", [classes.length]), labels]), "arr_1.npy", STORED);
+}
+
+function addPngs(zip: ZipFile, { images, seeds, classes }: ArchiveContent): void {
+  const labels = classes ? seeds.map((seed, i) => [images.nameOf(seed), classes[i]]) : null;
+  zip.addBuffer(Buffer.from(JSON.stringify({ labels })), "dataset.json", STORED);
+  for (const seed of seeds) zip.addFile(join(images.folder, images.nameOf(seed)), images.nameOf(seed), STORED);
+}
+
+/**
+ * Writes the images as one file, *.zip or *.npz, whose name always stands for a complete one.
+ *
+ * @throws what the file system reports, such as a full disk.
+ */
+export async function writeArchive(path: string, content: ArchiveContent): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);
+  const zip = new ZipFile();
+  const stream = Readable.from(zip.outputStream);
+  zip.on("error", (error: Error) => stream.destroy(error));
+  try {
+    if (/\.npz$/i.test(path)) addNpz(zip, content);
+    else addPngs(zip, content);
+    zip.end();
+    await pipeline(stream, createWriteStream(temporary));
+    const file = await open(temporary, "r+");
+    await file.sync().finally(() => file.close());
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Noise schedules and signal scales that combine freely: the choices of the generalised sampler of Karras et al. (2022, table
+ * 1 and appendix B).
+ */
+
+import { edmProcess, type Process, vpProcess } from "./process.js";
+
+/** The names of sigma(t): that of the variance-preserving process, sqrt(t), and t. */
+export const schedules = ["vp", "ve", "linear"] as const;
+
+/** The name of a noise schedule. */
+export type Schedule = (typeof schedules)[number];
+
+/** The names of s(t): 1 / sqrt(1 + sigma²), which keeps the variance, and 1. */
+export const scalings = ["vp", "none"] as const;
+
+/** The name of a signal scale. */
+export type Scaling = (typeof scalings)[number];
+
+/** Lowest and highest noise level. */
+export interface NoiseRange {
+  /** Positive. */
+  readonly sigmaMin: number;
+  /** Above sigmaMin. */
+  readonly sigmaMax: number;
+}
+
+/** The time at which the variance-preserving schedule has its lowest noise level, in sampling. */
+export const SHORTEST_TIME = 1e-3;
+
+/** The variance-preserving process whose noise level is sigmaMin at time {@link SHORTEST_TIME} and sigmaMax at time 1. */
+export function vpProcessBetween({ sigmaMin, sigmaMax }: NoiseRange): Process {
+  const [low, high] = [Math.log1p(sigmaMin ** 2), Math.log1p(sigmaMax ** 2)];
+  const slope = (2 * (low / SHORTEST_TIME - high)) / (SHORTEST_TIME - 1);
+  const betaMin = high - slope / 2;
+  return vpProcess({ betaMin, betaMax: betaMin + slope });
+}
+
+const unscaled = { scale: () => 1, scaleDerivative: () => 0 } as const;
+
+/** The noise of a heat equation: its variance is the time. */
+const heatProcess: Process = {
+  name: "heat",
+  end: Number.POSITIVE_INFINITY,
+  sigma: Math.sqrt,
+  sigmaDerivative: (t) => 0.5 / Math.sqrt(t),
+  sigmaInverse: (sigma) => sigma ** 2,
+  ...unscaled,
+};
+
+/** The process with a noise schedule and a signal scale of one's choice. The range matters to the schedule "vp" alone. */
+export function scheduledProcess(schedule: Schedule, scaling: Scaling, range: NoiseRange): Process {
+  const processOf = { vp: vpProcessBetween, ve: () => heatProcess, linear: () => edmProcess };
+  const process = processOf[schedule](range);
+  if (scaling === "none") return { ...process, ...unscaled };
+  const scale = (t: number): number => 1 / Math.sqrt(1 + process.sigma(t) ** 2);
+  return {
+    ...process,
+    scale,
+    scaleDerivative: (t) => -process.sigma(t) * process.sigmaDerivative(t) * scale(t) ** 3,
+  };
+}

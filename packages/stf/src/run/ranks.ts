@@ -1,0 +1,27 @@
+/** Which of several processes this one is, as torchrun, SLURM's wrappers and `stf launch` tell it. */
+
+import { UsageError } from "./errors.js";
+
+/** One process among some that share work. */
+export interface Rank {
+  /** From 0 to size - 1. */
+  readonly rank: number;
+  /** How many processes there are. */
+  readonly size: number;
+  /** Number of the process on its machine, which is that of its GPU. */
+  readonly local: number;
+}
+
+/** @throws UsageError when the variables make no sense. */
+export function rankOf(environment: Readonly<Record<string, string | undefined>> = process.env): Rank {
+  const read = (name: string, fallback: number, least: number): number => {
+    const text = environment[name];
+    if (text === undefined || text === "") return fallback;
+    if (/^\d+$/.test(text) && Number(text) >= least) return Number(text);
+    throw new UsageError(`the variable ${name} must be a whole number of at least ${least}, found "${text}"`);
+  };
+  const size = read("WORLD_SIZE", 1, 1);
+  const rank = read("RANK", 0, 0);
+  if (rank >= size) throw new UsageError(`the variable RANK must be below WORLD_SIZE, found ${rank} and ${size}`);
+  return { rank, size, local: read("LOCAL_RANK", rank, 0) };
+}

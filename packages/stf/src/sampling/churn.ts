@@ -1,0 +1,49 @@
+import { scope, type Tensor } from "@stf/torch";
+import type { Process } from "../processes/process.js";
+import type { SamplerOptions } from "./sampler.js";
+
+/** How much noise is added back on the way (Karras et al. 2022, algorithm 2). */
+export interface Churn {
+  /** Amount over the whole trajectory; 0 is deterministic. */
+  readonly amount: number;
+  /** Noise is added only while sMin <= sigma <= sMax. */
+  readonly sMin: number;
+  /** The other end of that range. */
+  readonly sMax: number;
+  /** Standard deviation of the added noise. */
+  readonly sNoise: number;
+}
+
+/** What samplers take that may add noise before a step. */
+export interface ChurnOptions extends SamplerOptions {
+  /** The noise level that the network knows nearest to a raised one; the level itself when left out. */
+  readonly round?: (sigma: number) => number;
+  /** Needs `noise` too; none when left out. */
+  readonly churn?: Churn;
+}
+
+const NO_CHURN: Churn = { amount: 0, sMin: 0, sMax: Number.POSITIVE_INFINITY, sNoise: 1 };
+
+/**
+ * Raises the noise level a little, by fresh noise.
+ *
+ * @param count - number of all steps
+ * @returns the images, which may be `x` itself, and their new time
+ */
+export function addNoise(
+  x: Tensor,
+  t: number,
+  { sigma, sigmaInverse, scale }: Process,
+  count: number,
+  { churn = NO_CHURN, round = (level: number) => level, noise }: ChurnOptions,
+): { xHat: Tensor; tHat: number } {
+  if (!(churn.amount > 0) || !noise) return { xHat: x, tHat: t };
+  const level = sigma(t);
+  const inRange = level >= churn.sMin && level <= churn.sMax;
+  const gamma = inRange ? Math.min(churn.amount / count, Math.SQRT2 - 1) : 0;
+  const tHat = sigmaInverse(round(level + gamma * level));
+  const added = Math.sqrt(Math.max(sigma(tHat) ** 2 - level ** 2, 0)) * scale(tHat) * churn.sNoise;
+  // Drawn at every step, also where none is added: a seed means the same noise whatever the window.
+  const xHat = scope(() => x.mul(scale(tHat) / scale(t)).add_(noise(x), { alpha: added }));
+  return { xHat, tHat };
+}

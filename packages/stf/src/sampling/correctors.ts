@@ -1,0 +1,56 @@
+/** Steps that stay at a time and bring images nearer to the law they should have there (Song et al. 2021, appendix G). */
+
+import { scope, type Tensor } from "@stf/torch";
+import type { DiscreteProcess } from "../processes/process.js";
+
+/** What a corrector sees. */
+export interface CorrectorState {
+  readonly process: DiscreteProcess;
+  /** Scaled noisy images, `[B, C, H, W]`. */
+  readonly x: Tensor;
+  /** Their score. */
+  readonly score: Tensor;
+  /** Standard normal noise, as x. */
+  readonly z: Tensor;
+  /** Their time. */
+  readonly t: number;
+  /** Factor on the step size: 1, or less where the chain's step shrinks the image. */
+  readonly alpha: number;
+  /** Signal-to-noise ratio of a step. */
+  readonly snr: number;
+  /** Whether the length of a step is each image's own, or one for the batch, as published. */
+  readonly perImage: boolean;
+}
+
+/** The step size epsilon: one number, or `[B, 1, 1, 1]`. */
+export type Corrector = (state: CorrectorState) => number | Tensor;
+
+/** The lengths of the images as vectors, `[B, 1, 1, 1]`, or their mean. */
+function lengths(images: Tensor, perImage: boolean): Tensor {
+  const own = images.square().sum([1, 2, 3], true).sqrt();
+  return perImage ? own : own.mean();
+}
+
+/** Langevin dynamics, epsilon = 2 alpha (snr ||z|| / ||score||)². */
+const langevin: Corrector = ({ score, z, alpha, snr, perImage }) =>
+  scope(() =>
+    lengths(z, perImage)
+      .div_(lengths(score, perImage))
+      .mul_(snr)
+      .square_()
+      .mul_(2 * alpha),
+  );
+
+/** Annealed Langevin dynamics (Song and Ermon 2019), epsilon = 2 alpha (snr std)². */
+const annealedLangevin: Corrector = ({ process, t, alpha, snr }) =>
+  2 * alpha * (snr * process.scale(t) * process.sigma(t)) ** 2;
+
+/** The correctors by name. */
+export const correctors = {
+  langevin,
+  ald: annealedLangevin,
+  none: undefined,
+} as const satisfies Record<string, Corrector | undefined>;
+
+/** The name of a corrector. */
+export type CorrectorName = keyof typeof correctors;

@@ -1,0 +1,97 @@
+import { scope, type Tensor } from "@stf/torch";
+import type { DiscreteProcess } from "../processes/process.js";
+import { type CorrectorName, correctors } from "./correctors.js";
+import { type PredictorName, predictors, type ReverseState } from "./predictors.js";
+import { type Denoise, estimateAt, type Sampler, type SamplerOptions, type TimeSteps } from "./sampler.js";
+
+/** What {@link predictorCorrector} takes besides the steps. */
+export interface PredictorCorrectorOptions extends SamplerOptions {
+  /** How a step is taken. */
+  readonly predictor?: PredictorName;
+  /** What follows at every time, before the step. */
+  readonly corrector?: CorrectorName;
+  /** How often the corrector is applied. */
+  readonly correctorSteps?: number;
+  /** Signal-to-noise ratio of the corrector, which sets its step size; 0.05 to 0.2 is usual. */
+  readonly snr?: number;
+  /** Follow the probability flow: half the score, no noise in the predictor. */
+  readonly flow?: boolean;
+  /** Leave out the noise of the last step. */
+  readonly denoiseLast?: boolean;
+  /** Whether the corrector's step size is each image's own; the published one is the mean over the batch. */
+  readonly perImage?: boolean;
+}
+
+/** What stays the same along the way. */
+interface Way extends TimeSteps<DiscreteProcess> {
+  readonly denoise: Denoise;
+  readonly options: PredictorCorrectorOptions;
+}
+
+function correct(x: Tensor, t: number, way: Way): Tensor {
+  const { denoise, process, times, options } = way;
+  const { corrector = "langevin", correctorSteps = 1, snr = 0.16, perImage = true, noise } = options;
+  const stepSize = correctors[corrector];
+  if (!stepSize || !noise) return x;
+  const alpha = process.chainStep(t, times.length).decay ** 2;
+  return scope(() => {
+    let current = x;
+    for (let i = 0; i < correctorSteps; i++) {
+      const before = current;
+      current = scope(() => {
+        const score = estimateAt("score", denoise, process, before, t);
+        const z = noise(before);
+        const epsilon = stepSize({ process, x: before, score, z, t, alpha, snr, perImage });
+        if (typeof epsilon === "number") {
+          return before.add(score, { alpha: epsilon }).add_(z, { alpha: Math.sqrt(2 * epsilon) });
+        }
+        return before.addcmul(score, epsilon).addcmul_(z, epsilon.mul(2).sqrt_());
+      });
+      if (before !== x) before.dispose();
+    }
+    return current;
+  });
+}
+
+function predict(x: Tensor, t: number, way: Way): { mean: Tensor; x: Tensor } {
+  const { denoise, process, times, options } = way;
+  const { predictor = "reverse-diffusion", flow = false, noise } = options;
+  if (predictor === "none") return predictors.none({ x } as ReverseState);
+  return scope(() => {
+    const score = estimateAt("score", denoise, process, x, t);
+    return predictors[predictor]({
+      process,
+      x,
+      t,
+      count: times.length,
+      score,
+      noise: flow ? undefined : noise,
+    });
+  });
+}
+
+/**
+ * Predictor and corrector in turns along a process that is also a chain (Song et al. 2021, algorithm 1). The times are evenly
+ * spaced, from the end of the process to the last at which the network is evaluated; the chain has as many steps as there are
+ * times, and the last leads to clean images.
+ */
+export const predictorCorrector: Sampler<PredictorCorrectorOptions, DiscreteProcess> = {
+  name: "pc",
+  order: 1,
+  sample: (denoise, start, { process, times }, options = {}) =>
+    scope(() => {
+      const { denoiseLast = true, onStep } = options;
+      const way: Way = { denoise, process, times, options };
+      let x = start;
+      times.forEach((t, step) => {
+        const before = x;
+        x = scope(() => {
+          const after = predict(correct(before, t, way), t, way);
+          return denoiseLast && step === times.length - 1 ? after.mean : after.x;
+        });
+        if (before !== start && before !== x) before.dispose();
+        onStep?.({ step, progress: (step + 1) / times.length, x, time: times[step + 1] ?? 0 });
+      });
+      return x;
+    }),
+};
