@@ -7,6 +7,7 @@ import {
   checkTogether,
   type GenerateCommandOptions,
   generateFields,
+  stepCountOf,
   withoutEffectIn,
 } from "../config/generate-options.js";
 import { UsageError } from "../run/errors.js";
@@ -52,7 +53,7 @@ function checked(given: Partial<GenerateCommandOptions>): GenerateRequest {
       "several processes need an --outdir, where they find each other's images, and no --trajectory",
     );
   }
-  return { ...options, network, notes: withoutEffectIn(given, options), rank };
+  return { ...options, steps: stepCountOf(options), network, notes: withoutEffectIn(given, options), rank };
 }
 
 function checkFile(flag: string, path: string | null, pattern: RegExp, example: string): void {

@@ -34,11 +34,20 @@ function checkClass(label: number | null, labelDim: number): void {
 }
 
 /** @throws UsageError when there is nothing to be guided away from. */
-function checkGuidance({ guidance, gnet }: GenerateRequest, { denoiser }: Snapshot, weak: Snapshot | undefined): void {
+function checkGuidance(
+  { guidance, gnet }: GenerateRequest,
+  { denoiser, about }: Snapshot,
+  weak: Snapshot | undefined,
+): void {
   if (guidance === 1) return;
   if (gnet === null && denoiser.labelDim === 0) {
     throw new UsageError(
       "--guidance needs a class-conditional network, trained with --cond and --label-dropout, or a second one by --gnet",
+    );
+  }
+  if (gnet === null && about["labelDropout"] === 0) {
+    throw new UsageError(
+      "--guidance needs a network that draws without a class, too; this one was trained with --label-dropout=0: train one with 0.1, or name a second network by --gnet",
     );
   }
   if (weak && weak.denoiser.labelDim !== 0 && weak.denoiser.labelDim !== denoiser.labelDim) {

@@ -37,6 +37,16 @@ const commands = [
     load: () => import("./generate-command.js"),
   },
   {
+    name: "likelihood",
+    description: "how many bits per dimension a network needs for images",
+    load: () => import("./likelihood-command.js"),
+  },
+  {
+    name: "launch",
+    description: "run a command in several processes that share its work",
+    load: () => import("./launch-command.js"),
+  },
+  {
     name: "import",
     description: "turn a checkpoint made elsewhere into a network snapshot; nothing in it is executed",
     load: () => import("./import-command.js"),

@@ -135,6 +135,14 @@ export function samplerOf({ sampler, solver }: GenerateCommandOptions): SamplerN
   return solver ?? sampler;
 }
 
+const DEFAULT_STEPS = 18;
+const DEFAULT_CHAIN = 1000;
+
+/** Number of steps: of a chain that reverses a diffusion many, of a solver few. */
+export function stepCountOf(options: GenerateCommandOptions): number {
+  return options.steps ?? (samplerOf(options) === "pc" ? DEFAULT_CHAIN : DEFAULT_STEPS);
+}
+
 /** @throws UsageError when two options exclude each other, or one has no effect beside the others. */
 export function checkTogether(given: Partial<GenerateCommandOptions>, options: GenerateCommandOptions): void {
   if (given.solver !== undefined && given.sampler !== undefined && given.solver !== given.sampler) {

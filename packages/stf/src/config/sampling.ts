@@ -12,10 +12,7 @@ import { heun } from "../sampling/heun.js";
 import { predictorCorrector } from "../sampling/predictor-corrector.js";
 import { rk45 } from "../sampling/rk45.js";
 import { discretizations, evenSteps, timeSteps } from "../sampling/steps.js";
-import { type GenerateCommandOptions, samplerOf } from "./generate-options.js";
-
-const DEFAULT_STEPS = 18;
-const DEFAULT_CHAIN = 1000;
+import { type GenerateCommandOptions, samplerOf, stepCountOf } from "./generate-options.js";
 
 /** The last time at which reverse diffusion evaluates the network, as published. */
 const lastTimes = { ve: 1e-5, vp: 1e-3, subvp: 1e-3 } as const;
@@ -42,7 +39,7 @@ function reverseDiffusion(options: GenerateCommandOptions, { precond }: NetworkC
       `the process ${name} has noise levels of its own; leave out --sigma_min, --sigma_max and --from-sigma, or take --process=ve`,
     );
   }
-  const steps = options.steps ?? DEFAULT_CHAIN;
+  const steps = stepCountOf(options);
   const processes: Record<typeof name, () => DiscreteProcess> = {
     ve: () => veProcess(range),
     vp: vpProcess,
@@ -79,7 +76,7 @@ export function samplingMethod(
   if (sampler === "pc") return reverseDiffusion(options, config, range);
   const process = scheduledProcess(options.schedule, options.scaling, range);
   const round = (sigma: number): number => knownLevel(network, sigma);
-  const placed = discretizations[options.disc].levels(options.steps ?? DEFAULT_STEPS, range, options.rho);
+  const placed = discretizations[options.disc].levels(stepCountOf(options), range, options.rho);
   const steps = timeSteps(placed.map(round), process);
   const churn = { amount: options.S_churn, sMin: options.S_min, sMax: options.S_max, sNoise: options.S_noise };
   switch (sampler) {

@@ -16,7 +16,9 @@ export type Purpose =
   | "dropout"
   | "augmentation"
   | "labelDropout"
-  | "data";
+  | "data"
+  | "dequantization"
+  | "probes";
 
 const purposes = {
   weights: 1,
@@ -28,6 +30,8 @@ const purposes = {
   augmentation: 7,
   labelDropout: 8,
   data: 9,
+  dequantization: 10,
+  probes: 11,
 } as const satisfies Record<Purpose, number>;
 
 /** The finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection of 64-bit numbers without visible structure. */

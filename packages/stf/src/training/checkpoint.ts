@@ -129,6 +129,8 @@ export interface Snapshot {
   readonly denoiser: Denoiser;
   /** What it was built from. */
   readonly config: NetworkConfig;
+  /** What {@link saveNetwork} was told about it. */
+  readonly about: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -153,7 +155,8 @@ export function loadSnapshot(
     }
     // The layout of training, so that sampling is as fast as there and rounds alike. The parameters keep the storage.
     new FlatParameters(denoiser.to(device), { trainable: false }).dispose();
-    return { denoiser, config };
+    const about = metadata["training"] === undefined ? {} : metadataField(path, metadata, "training");
+    return { denoiser, config, about: about as Snapshot["about"] };
   } finally {
     for (const tensor of tensors.values()) tensor.dispose();
   }

@@ -119,7 +119,11 @@ export async function trainingLoop(
       state: statePath(options.folder, state.images),
     };
     if (due.snapshot)
-      saveSnapshot(paths.snapshot, state, options.network, { data: data.bank.name, seed: settings.seed });
+      saveSnapshot(paths.snapshot, state, options.network, {
+        data: data.bank.name,
+        seed: settings.seed,
+        labelDropout: settings.labelDropout ?? 0,
+      });
     if (due.state) saveState(paths.state, state, options.network, options.options);
     saving += seconds() - begin;
     return paths;

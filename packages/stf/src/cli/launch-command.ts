@@ -1,0 +1,25 @@
+/** `stf launch`: starts one process per rank on this machine, as torchrun does. */
+
+import type { Command } from "commander";
+import { UsageError } from "../run/errors.js";
+
+/** Commands that share their work when they find themselves among several processes. */
+const shared = ["generate"];
+
+/** Gives the command its options and its action. */
+export function declare(command: Command): void {
+  command
+    .option("--nproc <N>", "number of processes (default: one)", "1")
+    .argument("<command...>", 'what to run, after "--": generate and its options')
+    .action(async (words: string[], { nproc }: { nproc: string }) => {
+      const count = Number(nproc);
+      if (!/^\d+$/.test(nproc) || count < 1) {
+        throw new UsageError(`--nproc must be a whole number of at least 1, found "${nproc}"`);
+      }
+      if (!shared.includes(words[0] ?? "")) {
+        throw new UsageError(`launch runs ${shared.join(", ")}, found "${words[0]}"; no other command shares its work`);
+      }
+      const { launch } = await import("./launch.js");
+      process.exitCode = await launch(count, words);
+    });
+}

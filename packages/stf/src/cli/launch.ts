@@ -1,0 +1,67 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+
+/** How long a process may take to end when another has failed. */
+const GRACE_MILLISECONDS = 10_000;
+
+const main = fileURLToPath(new URL("./main.js", import.meta.url));
+
+/** What each process is told, under torchrun's names. */
+function environmentOf(rank: number, count: number): NodeJS.ProcessEnv {
+  // Together they use the processors once.
+  const threads = Math.max(1, Math.floor(availableParallelism() / count));
+  return {
+    MASTER_ADDR: "127.0.0.1",
+    MASTER_PORT: "29500",
+    OMP_NUM_THREADS: String(threads),
+    ...process.env,
+    RANK: String(rank),
+    LOCAL_RANK: String(rank),
+    WORLD_SIZE: String(count),
+  };
+}
+
+/**
+ * Runs a command of this program in several processes at once, of which the first has the terminal. When one fails, the others
+ * are ended.
+ *
+ * @returns the exit code of the first that failed, else 0
+ */
+export async function launch(count: number, words: readonly string[]): Promise<number> {
+  const children: ChildProcess[] = [];
+  let failure = 0;
+  const endAll = (signal: NodeJS.Signals): void => {
+    for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+  };
+  // Ctrl-C reaches every process from the terminal itself, and each saves what it has. This one waits for them.
+  const wait = (): void => {};
+  const forward = (): void => endAll("SIGTERM");
+  process.on("SIGINT", wait);
+  process.on("SIGTERM", forward);
+  try {
+    const ended = Array.from({ length: count }, (_, rank) => {
+      const child = spawn(process.execPath, [main, ...words], {
+        env: environmentOf(rank, count),
+        stdio: ["inherit", rank === 0 ? "inherit" : "ignore", "inherit"],
+      });
+      children.push(child);
+      return new Promise<void>((resolve, reject) => {
+        child.on("error", reject);
+        child.on("close", (code) => {
+          if (code !== 0 && failure === 0) {
+            failure = code ?? 1;
+            endAll("SIGTERM");
+            setTimeout(() => endAll("SIGKILL"), GRACE_MILLISECONDS).unref();
+          }
+          resolve();
+        });
+      });
+    });
+    await Promise.all(ended);
+    return failure;
+  } finally {
+    process.off("SIGINT", wait);
+    process.off("SIGTERM", forward);
+  }
+}
