@@ -18,13 +18,14 @@ export function benchmarks(): readonly Benchmark[] {
   const precisions: readonly Precision[] = bfloat16Support() === "emulated" ? ["fp32"] : ["fp32", "bf16"];
   return [
     ...limitBenchmarks(precisions),
+    // Before this process and its peers have grown: the largest networks take what a machine has.
+    ...memoryBenchmarks(precisions),
     ...operatorBenchmarks,
     ...targetBenchmarks,
     ...trainingBenchmarks(precisions),
     ...samplingBenchmarks(precisions),
     ...decodingBenchmarks,
     ...commandBenchmarks,
-    ...memoryBenchmarks(precisions),
   ];
 }
 

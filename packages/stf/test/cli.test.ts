@@ -1,6 +1,5 @@
 /** The command as people run it: a process, its files, its messages and its exit codes. */
 
-import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,17 +11,16 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Field, flagOf } from "../src/config/fields.js";
 import { generateFields } from "../src/config/generate-options.js";
 import { importFields } from "../src/config/import-options.js";
+import { likelihoodFields } from "../src/config/likelihood-options.js";
 import { trainFields } from "../src/config/train-options.js";
 import type { StatsLine } from "../src/run/format.js";
+import { commandIn, type Ended } from "./cli-support.js";
 import { blobs, idxBytes, maxDeviation, sameBits } from "./support.js";
 
-const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
-
-let folder = "";
-const running = new Set<ChildProcess>();
+const folder = mkdtempSync(join(tmpdir(), "stf-cli-"));
+const { start, stf, expectFailure, killAll } = commandIn(folder);
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "stf-cli-"));
   const bank = blobs(300, 8);
   const file = idxBytes([300, 8, 8], bank.pixels.toTypedArray() as Uint8Array);
   bank.dispose();
@@ -40,71 +38,7 @@ beforeAll(() => {
   mkdirSync(join(folder, "empty"));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-// Only processes started here, by themselves: a test that fails must not leave one behind.
-afterEach(() => {
-  for (const child of running) child.kill("SIGKILL");
-});
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-interface Started {
-  readonly child: ChildProcess;
-  readonly ended: Promise<Ended>;
-  /** Resolves when the output so far matches; rejects when the process ends first. */
-  saying(pattern: RegExp): Promise<void>;
-}
-
-function start(args: readonly string[], env: Record<string, string> = {}): Started {
-  const child = spawn(process.execPath, [main, ...args], {
-    cwd: folder,
-    // Test files run side by side.
-    env: { ...process.env, OMP_NUM_THREADS: "1", ...env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  running.add(child);
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    stderr += text;
-  });
-  const ended = new Promise<Ended>((resolve) => {
-    child.on("close", (code) => {
-      running.delete(child);
-      resolve({ code, stdout, stderr });
-    });
-  });
-  const saying = (pattern: RegExp): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const look = (): void => {
-        if (pattern.test(stdout)) resolve();
-      };
-      look();
-      child.stdout.on("data", look);
-      void ended.then(() => reject(new Error(`ended without saying ${pattern}: ${stdout}${stderr}`)));
-    });
-  return { child, ended, saying };
-}
-
-const stf = (args: readonly string[], env?: Record<string, string>): Promise<Ended> => start(args, env).ended;
-
-/** A run that fails says so in one line and nothing else. */
-async function expectFailure(code: number, args: readonly string[], says: RegExp): Promise<void> {
-  const before = readdirSync(folder).sort();
-  const ended = await stf(args);
-  expect(ended.stderr).toMatch(/^stf: [^\n]+\n$/);
-  expect(ended.stderr).toMatch(says);
-  expect(ended.stderr).not.toMatch(/\bat .*:\d+:\d+|node:internal|\.js:/);
-  expect(ended.stdout).toBe("");
-  expect(ended.code).toBe(code);
-  expect(readdirSync(folder).sort()).toEqual(before);
-}
+afterEach(killAll);
 
 const data = "--data=spots-images-idx3-ubyte";
 const tiny = [data, "--cbase=8", "--cres=1,2", "--num-blocks=1", "--attn=4", "--dropout=0.1"];
@@ -137,13 +71,14 @@ describe("what needs no libtorch does not wait for it", () => {
     const { code, stdout, stderr } = await withoutLibtorch(["--help"]);
     expect(code).toBe(0);
     expect(stderr).toBe("");
-    for (const command of ["train", "generate", "import", "doctor"])
+    for (const command of ["train", "generate", "likelihood", "launch", "import", "doctor"])
       expect(stdout).toMatch(new RegExp(`^  ${command}\\b`, "m"));
   });
 
   test.each([
     { command: "train", fields: trainFields as Record<string, Field<unknown>> },
     { command: "generate", fields: generateFields as Record<string, Field<unknown>> },
+    { command: "likelihood", fields: likelihoodFields as Record<string, Field<unknown>> },
     { command: "import", fields: importFields as Record<string, Field<unknown>> },
   ])("help of $command, with every option and its line", async ({ command, fields }) => {
     const { code, stdout } = await withoutLibtorch([command, "--help"]);
@@ -225,7 +160,6 @@ describe("input that cannot be used is exit code 1 and one line", () => {
     [["import", "empty", "--dest=x.safetensors"], /empty is no file/],
     [["import", "a-file", "--dest=x.safetensors"], /a-file.*no safetensors file, no zip archive and no pickle/],
     [["train", ...run, "--transfer=a-file"], /a-file.*no safetensors file/],
-    [["generate", "--network=a-file", "--outdir=a-file"], /a-file.*in the way/],
   ])("%j", async (args, says) => {
     await expectFailure(1, args, says);
   });
@@ -395,7 +329,7 @@ describe.sequential("a run, from its first image to its pictures", () => {
     expect(stderr).toBe("");
     expect(code).toBe(0);
     const names = ["000000.png", "000001.png", "000002.png", "000007.png", "000009.png"];
-    expect(readdirSync(join(folder, "pictures")).sort()).toEqual(names);
+    expect(readdirSync(join(folder, "pictures")).sort()).toEqual([...names, "generate_options.json"]);
     const grid = decode(readFileSync(join(folder, "grids", "all.png")));
     expect([grid.width, grid.height]).toEqual([24, 16]);
     names.forEach((name, i) => {

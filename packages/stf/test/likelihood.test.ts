@@ -94,7 +94,7 @@ test.each(["row", "batch"] as const)(
 
 describe.each(["signs", "normal"] as const)("random probes, %s", (law) => {
   test("give the density on average, within their own error bars", () => {
-    const count = 400;
+    const count = 120;
     scope(() => {
       const x = images();
       const probes = Array.from({ length: count }, (_, i) => {

@@ -173,7 +173,6 @@ function description(request: GenerateRequest, { config, denoiser }: Snapshot, {
 /** Runs the command. Returns the exit code. */
 export async function generate(request: GenerateRequest): Promise<number> {
   const { seeds, outdir, grid, trajectory, rank } = request;
-  for (const file of [grid, trajectory]) if (file !== null) makeFolder(dirname(file));
   const device = request.device === "cuda" && rank.size > 1 ? (`cuda:${rank.local}` as const) : request.device;
   checkDevice(device);
   const snapshot = loadSnapshot(request.network, { precision: request.precision, device });
@@ -183,6 +182,7 @@ export async function generate(request: GenerateRequest): Promise<number> {
   checkGuidance(request, snapshot, weak);
   const method = samplingMethod(request, denoiser.preconditioning, config);
   const fromImage = await givenImage(request, config.shape, denoiser.device);
+  for (const file of [grid, trajectory]) if (file !== null) makeFolder(dirname(file));
   const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, config.shape);
   const frames = trajectory === null ? undefined : new TrajectoryFrames(method.steps.process, config.shape);
 

@@ -205,7 +205,6 @@ function estimatorError(bits: readonly number[][]): number | undefined {
 /** Runs the command. Returns the exit code. */
 export async function likelihood(request: LikelihoodRequest): Promise<number> {
   const { dest, probes, repeats, rtol, atol, seed } = request;
-  if (dest !== null) makeFolder(dirname(dest));
   checkDevice(request.device);
   const { denoiser, config } = loadSnapshot(request.network, { device: request.device });
   const path = pathOf(request, denoiser);
@@ -216,6 +215,7 @@ export async function likelihood(request: LikelihoodRequest): Promise<number> {
   });
   status.clear();
   checkImages(images, denoiser, request, config.shape);
+  if (dest !== null) makeFolder(dirname(dest));
   const bank = request.device === "cpu" ? images : images.to(request.device);
   const count = Math.min(request.num ?? bank.count, bank.count);
   const start = performance.now();

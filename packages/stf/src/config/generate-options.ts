@@ -2,6 +2,7 @@
 
 import { scalings, schedules } from "../processes/schedules.js";
 import { UsageError } from "../run/errors.js";
+import { discretizationNames, discretizations } from "../sampling/steps.js";
 import { choice, device, flag, flagOf, integer, integers, number, text, type Values } from "./fields.js";
 
 /** The samplers by name. */
@@ -63,7 +64,7 @@ export const generateFields = {
     default: null,
     help: "the published name of --sampler",
   }),
-  disc: choice(["vp", "ve", "iddpm", "edm"], { default: "edm", help: "where the noise levels of the steps lie" }),
+  disc: choice(discretizationNames, { default: "edm", help: "where the noise levels of the steps lie" }),
   schedule: choice(schedules, { default: "linear", help: "noise level as a function of time" }),
   scaling: choice(scalings, { default: "none", help: "signal scale as a function of time" }),
   rtol: number({ default: 1e-5, above: 0, help: "largest error of an rk45 step relative to the image" }),
@@ -160,8 +161,9 @@ export function checkTogether(given: Partial<GenerateCommandOptions>, options: G
       `${flagOf(useless)} has no effect with --sampler=${sampler}, only with ${owners.join(", ")}; leave it out`,
     );
   }
-  const { sigma_min: sigmaMin, sigma_max: sigmaMax } = options;
-  if (sigmaMin !== null && sigmaMax !== null && sigmaMin >= sigmaMax) {
+  const { range } = discretizations[options.disc];
+  const [sigmaMin, sigmaMax] = [options.sigma_min ?? range.sigmaMin, options.sigma_max ?? range.sigmaMax];
+  if (sigmaMin >= sigmaMax) {
     throw new UsageError(`--sigma_min must be below --sigma_max, found ${sigmaMin} and ${sigmaMax}`);
   }
   checkImageOptions(options);

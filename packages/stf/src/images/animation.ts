@@ -28,7 +28,7 @@ export async function writeAnimation(path: string, frames: readonly Uint8Array[]
   const image = sharp(data, { raw, limitInputPixels: false });
   const encoded = await (/\.webp$/i.test(path)
     ? image.webp({ lossless: true, ...timing })
-    : image.gif(timing)
+    : image.gif({ keepDuplicateFrames: true, ...timing })
   ).toBuffer();
   writeFileAtomically(path, (descriptor) => writeAll(descriptor, encoded));
 }
