@@ -20,6 +20,7 @@ import {
   heun,
   logDensity,
   nearestLevel,
+  type Predictor,
   type PredictorName,
   predictorCorrector,
   predictors,
@@ -453,7 +454,7 @@ function compareFlow(file: GoldenFile, name: string, run: PublishedSdeRun, proce
   const tight = draw({ rtol: 1e-11, atol: 1e-11 }).images;
   file.compareAbsolute(`${name}.samples_exact`, tight, file.tensor(`${name}.samples_exact`), 1e-8);
   const count = file.metadata<number>("N_ode");
-  const last = predictors["reverse-diffusion"]({
+  const last = (predictors["reverse-diffusion"] as Predictor)({
     process,
     x: images,
     t: run.eps,

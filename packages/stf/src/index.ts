@@ -117,7 +117,7 @@ export {
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
 export { InputError, UsageError } from "./run/errors.js";
 export type { Statistic, StatsLine } from "./run/format.js";
-export { addNoise, type Churn, type ChurnOptions } from "./sampling/churn.js";
+export { addNoise, type Churn, type ChurnOptions, type Raised } from "./sampling/churn.js";
 export { type Corrector, type CorrectorName, type CorrectorState, correctors } from "./sampling/correctors.js";
 export { type DpmSolverOptions, dpmSolver, sdeDpmSolver } from "./sampling/dpm-solver.js";
 export { euler } from "./sampling/euler.js";
@@ -173,6 +173,7 @@ export {
 export {
   type Discretization,
   type DiscretizationName,
+  discretizationNames,
   discretizations,
   evenSteps,
   type KarrasOptions,

@@ -28,7 +28,7 @@ export interface NoiseRange {
 /** The time at which the variance-preserving schedule has its lowest noise level, in sampling. */
 export const SHORTEST_TIME = 1e-3;
 
-/** The variance-preserving process whose noise level is sigmaMin at time {@link SHORTEST_TIME} and sigmaMax at time 1. */
+/** The variance-preserving process whose noise level is sigmaMin at time 0.001 and sigmaMax at time 1. */
 export function vpProcessBetween({ sigmaMin, sigmaMax }: NoiseRange): Process {
   const [low, high] = [Math.log1p(sigmaMin ** 2), Math.log1p(sigmaMax ** 2)];
   const slope = (2 * (low / SHORTEST_TIME - high)) / (SHORTEST_TIME - 1);

@@ -24,11 +24,18 @@ export interface ChurnOptions extends SamplerOptions {
 
 const NO_CHURN: Churn = { amount: 0, sMin: 0, sMax: Number.POSITIVE_INFINITY, sNoise: 1 };
 
+/** Images before a step, with the noise that was added to them. */
+export interface Raised {
+  /** May be the images as they were. */
+  readonly xHat: Tensor;
+  /** Their new time. */
+  readonly tHat: number;
+}
+
 /**
  * Raises the noise level a little, by fresh noise.
  *
  * @param count - number of all steps
- * @returns the images, which may be `x` itself, and their new time
  */
 export function addNoise(
   x: Tensor,
@@ -36,7 +43,7 @@ export function addNoise(
   { sigma, sigmaInverse, scale }: Process,
   count: number,
   { churn = NO_CHURN, round = (level: number) => level, noise }: ChurnOptions,
-): { xHat: Tensor; tHat: number } {
+): Raised {
   if (!(churn.amount > 0) || !noise) return { xHat: x, tHat: t };
   const level = sigma(t);
   const inRange = level >= churn.sMin && level <= churn.sMax;

@@ -5,6 +5,7 @@ import type { DiscreteProcess } from "../processes/process.js";
 
 /** What a corrector sees. */
 export interface CorrectorState {
+  /** What is sampled. */
   readonly process: DiscreteProcess;
   /** Scaled noisy images, `[B, C, H, W]`. */
   readonly x: Tensor;
@@ -45,12 +46,12 @@ const langevin: Corrector = ({ score, z, alpha, snr, perImage }) =>
 const annealedLangevin: Corrector = ({ process, t, alpha, snr }) =>
   2 * alpha * (snr * process.scale(t) * process.sigma(t)) ** 2;
 
+/** The name of a corrector; "ald" is annealed Langevin dynamics. */
+export type CorrectorName = "langevin" | "ald" | "none";
+
 /** The correctors by name. */
-export const correctors = {
+export const correctors: Readonly<Record<CorrectorName, Corrector | undefined>> = {
   langevin,
   ald: annealedLangevin,
   none: undefined,
-} as const satisfies Record<string, Corrector | undefined>;
-
-/** The name of a corrector. */
-export type CorrectorName = keyof typeof correctors;
+};

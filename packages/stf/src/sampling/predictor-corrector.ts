@@ -1,7 +1,7 @@
 import { scope, type Tensor } from "@stf/torch";
 import type { DiscreteProcess } from "../processes/process.js";
 import { type CorrectorName, correctors } from "./correctors.js";
-import { type PredictorName, predictors, type ReverseState } from "./predictors.js";
+import { type PredictorName, predictors, type ReverseStep } from "./predictors.js";
 import { type Denoise, estimateAt, type Sampler, type SamplerOptions, type TimeSteps } from "./sampler.js";
 
 /** What {@link predictorCorrector} takes besides the steps. */
@@ -53,13 +53,14 @@ function correct(x: Tensor, t: number, way: Way): Tensor {
   });
 }
 
-function predict(x: Tensor, t: number, way: Way): { mean: Tensor; x: Tensor } {
+function predict(x: Tensor, t: number, way: Way): ReverseStep {
   const { denoise, process, times, options } = way;
   const { predictor = "reverse-diffusion", flow = false, noise } = options;
-  if (predictor === "none") return predictors.none({ x } as ReverseState);
+  const step = predictors[predictor];
+  if (!step) return { mean: x, x };
   return scope(() => {
     const score = estimateAt("score", denoise, process, x, t);
-    return predictors[predictor]({
+    return step({
       process,
       x,
       t,

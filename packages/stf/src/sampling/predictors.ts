@@ -9,6 +9,7 @@ import { UsageError } from "../run/errors.js";
 
 /** Where a step starts. */
 export interface ReverseState {
+  /** What is reversed. */
   readonly process: DiscreteProcess;
   /** Scaled noisy images, `[B, C, H, W]`. */
   readonly x: Tensor;
@@ -24,7 +25,9 @@ export interface ReverseState {
 
 /** Images one step earlier. */
 export interface ReverseStep {
+  /** Without the step's noise. */
   readonly mean: Tensor;
+  /** With it. */
   readonly x: Tensor;
 }
 
@@ -74,13 +77,13 @@ const ancestral: Predictor = (state) =>
     return withNoise(mean, posteriorDeviation, state);
   });
 
-/** The predictors by name; "none" leaves all to the corrector. */
-export const predictors = {
+/** The name of a predictor; "none" leaves everything to the corrector. */
+export type PredictorName = "reverse-diffusion" | "euler-maruyama" | "ancestral" | "none";
+
+/** The predictors by name. */
+export const predictors: Readonly<Record<PredictorName, Predictor | undefined>> = {
   "reverse-diffusion": reverseDiffusion,
   "euler-maruyama": eulerMaruyama,
   ancestral,
-  none: ({ x }) => ({ mean: x, x }),
-} as const satisfies Record<string, Predictor>;
-
-/** The name of a predictor. */
-export type PredictorName = keyof typeof predictors;
+  none: undefined,
+};
