@@ -23,9 +23,6 @@ export type GenerateRequest = GenerateCommandOptions & {
   readonly rank: Rank;
 };
 
-/** Whether a destination is one file, not a folder. */
-export const isArchive = (path: string): boolean => /\.(zip|npz)$/i.test(path);
-
 /** @throws UsageError when something is missing, or does not fit together */
 function checked(given: Partial<GenerateCommandOptions>): GenerateRequest {
   const options = resolve(generateFields, given);

@@ -10,7 +10,10 @@ import { ImageSet } from "../images/image-set.js";
 import { InputError } from "../run/errors.js";
 import { makeFolder } from "../run/folder.js";
 import { GENERATE_OPTIONS_FILE } from "../run/format.js";
-import { type GenerateRequest, isArchive } from "./generate-command.js";
+import type { GenerateRequest } from "./generate-command.js";
+
+/** Whether a destination is one file, not a folder. */
+const isArchive = (path: string): boolean => /\.(zip|npz)$/i.test(path);
 
 /** The options that decide what an image looks like. */
 function protocolOf(request: GenerateRequest, digests: Readonly<Record<string, string>>): Record<string, unknown> {
