@@ -2,28 +2,27 @@
 
 import { dirname } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { catchInterrupts, interruptCount, scope } from "@stf/torch";
+import { catchInterrupts, scope } from "@stf/torch";
 import { samplerOf } from "../config/generate-options.js";
 import { samplingMethod } from "../config/sampling.js";
 import type { ImageShape } from "../data/bank.js";
 import { writeAnimation } from "../images/animation.js";
 import { writeGrid } from "../images/png.js";
-import type { Denoiser } from "../networks/denoiser.js";
 import { UsageError } from "../run/errors.js";
 import { makeFolder } from "../run/folder.js";
 import { formatDuration } from "../run/format.js";
 import { type GenerateOptions, generateImages, type Method } from "../sampling/generate.js";
 import { drawnClasses } from "../sampling/noise.js";
+import type { StepReport } from "../sampling/sampler.js";
 import { loadSnapshot, type Snapshot } from "../training/checkpoint.js";
 import { checkDevice } from "./device.js";
 import type { GenerateRequest } from "./generate-command.js";
 import { givenImage } from "./given-image.js";
 import { ImageOutput } from "./image-output.js";
+import { INTERRUPTED, Interruption, stopIfInterrupted } from "./interrupts.js";
 import { imagesOf } from "./pictures.js";
 import { StatusLine } from "./progress.js";
 import { TrajectoryFrames } from "./trajectory.js";
-
-const INTERRUPTED = 130;
 
 /** @throws UsageError when the network knows no such class. */
 function checkClass(label: number | null, labelDim: number): void {
@@ -84,19 +83,18 @@ export function batchesOf(
   );
 }
 
-/** Thrown out of a step, so that Ctrl-C need not wait for the batch. */
-class Interrupted extends Error {}
-
-/** What is drawn, and with what. */
-interface Drawing {
-  readonly denoiser: Denoiser;
-  readonly shape: ImageShape;
-  readonly conditions: GenerateOptions;
-  readonly label: number | null;
+/** A request with everything it names. */
+interface Job {
+  readonly request: GenerateRequest;
+  readonly snapshot: Snapshot;
+  readonly conditions: GenerateOptions & { readonly method: Method };
+  /** Where images are kept; undefined when only a grid or an animation is wanted. */
+  readonly output: ImageOutput | undefined;
+  readonly frames: TrajectoryFrames | undefined;
 }
 
 /** Draws batch after batch, and counts. */
-class Draughtsman {
+class DrawingSession {
   readonly #status: StatusLine;
   readonly #start = performance.now();
   #evaluations = 0;
@@ -107,17 +105,18 @@ class Draughtsman {
     this.#status = status;
   }
 
-  /** Images, as bytes in the order C, H, W. @throws Interrupted after Ctrl-C. */
-  draw({ denoiser, shape, conditions, label }: Drawing, seeds: readonly number[], all: number): Uint8Array[] {
+  /** Images, as bytes in the order C, H, W. @throws Interruption after Ctrl-C. */
+  draw({ request, snapshot, conditions }: Job, seeds: readonly number[], all: number): Uint8Array[] {
+    const { class: label } = request;
     const drawn = scope(() =>
       imagesOf(
-        generateImages(denoiser, shape, seeds, {
+        generateImages(snapshot.denoiser, snapshot.config.shape, seeds, {
           ...conditions,
           classes: label === null ? undefined : seeds.map(() => label),
           onEvaluation: () => void this.#evaluations++,
           onStep: (report) => {
             conditions.onStep?.(report);
-            if (interruptCount() > 0) throw new Interrupted();
+            stopIfInterrupted();
             this.#show(this.#done + seeds.length * report.progress, all);
           },
         }),
@@ -148,31 +147,18 @@ class Draughtsman {
   }
 }
 
-/** Waits for the images that other processes draw. @returns whether all came. */
-async function waitForOthers({ images }: ImageOutput, seeds: readonly number[], status: StatusLine): Promise<boolean> {
+/** Waits for the images that other processes draw. @throws Interruption after Ctrl-C. */
+async function waitForOthers({ images }: ImageOutput, seeds: readonly number[], status: StatusLine): Promise<void> {
   for (let missing = images.missing(seeds); missing.length > 0; missing = images.missing(missing)) {
-    if (interruptCount() > 0) return false;
+    stopIfInterrupted();
     status.update(`waiting for ${missing.length} images of other processes`);
     await setTimeout(200);
   }
-  return true;
 }
 
-/** What was asked for, in a line. */
-function description(request: GenerateRequest, { config, denoiser }: Snapshot, { steps, sigma }: Method): string {
-  const sampler = samplerOf(request);
-  const { width, height, channels } = config.shape;
-  const levels = steps.times.filter((t) => t > 0).map(steps.process.sigma);
-  const count = sampler === "rk45" ? "" : `, ${levels.length} steps`;
-  return (
-    `drawing ${request.seeds.length} images of ${width}x${height}x${channels} with ${sampler}${count}, noise levels ` +
-    `${Number(sigma.toPrecision(4))} to ${Number((levels.at(-1) as number).toPrecision(4))}, ${denoiser.precision}`
-  );
-}
-
-/** Runs the command. Returns the exit code. */
-export async function generate(request: GenerateRequest): Promise<number> {
-  const { seeds, outdir, grid, trajectory, rank } = request;
+/** Loads what the request names, and checks that it fits together. */
+async function prepare(request: GenerateRequest): Promise<Job> {
+  const { outdir, grid, trajectory, rank } = request;
   const device = request.device === "cuda" && rank.size > 1 ? (`cuda:${rank.local}` as const) : request.device;
   checkDevice(device);
   const snapshot = loadSnapshot(request.network, { precision: request.precision, device });
@@ -185,67 +171,91 @@ export async function generate(request: GenerateRequest): Promise<number> {
   for (const file of [grid, trajectory]) if (file !== null) makeFolder(dirname(file));
   const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, config.shape);
   const frames = trajectory === null ? undefined : new TrajectoryFrames(method.steps.process, config.shape);
-
-  const status = new StatusLine({ isQuiet: rank.rank > 0 });
-  for (const line of [description(request, snapshot, method), ...request.notes.map((note) => `note: ${note}`)]) {
-    status.print(line);
-  }
-  const drawing: Drawing = {
-    denoiser,
-    shape: config.shape,
-    label: request.class,
-    conditions: {
-      method,
-      guidance: { weight: request.guidance, by: weak?.denoiser },
-      ...fromImage,
-      onStep: frames && ((report) => frames.add(report)),
-    },
+  const conditions = {
+    method,
+    guidance: { weight: request.guidance, by: weak?.denoiser },
+    ...fromImage,
+    onStep: frames && ((report: StepReport) => frames.add(report)),
   };
+  return { request, snapshot, conditions, output, frames };
+}
+
+/** What was asked for, in a line. */
+function description({ request, snapshot: { config, denoiser }, conditions: { method } }: Job): string {
+  const { steps, sigma } = method;
+  const sampler = samplerOf(request);
+  const { width, height, channels } = config.shape;
+  const levels = steps.times.filter((t) => t > 0).map(steps.process.sigma);
+  const count = sampler === "rk45" ? "" : `, ${levels.length} steps`;
+  return (
+    `drawing ${request.seeds.length} images of ${width}x${height}x${channels} with ${sampler}${count}, noise levels ` +
+    `${Number(sigma.toPrecision(4))} to ${Number((levels.at(-1) as number).toPrecision(4))}, ${denoiser.precision}`
+  );
+}
+
+/**
+ * Draws the share of this process, as far as it is not there yet, and waits for the others.
+ *
+ * @returns images that are kept nowhere else, by their seeds
+ * @throws Interruption after Ctrl-C.
+ */
+async function drawMissing(job: Job, session: DrawingSession, status: StatusLine): Promise<Map<number, Uint8Array>> {
+  const { request, output, frames } = job;
+  const { seeds, batch: largest, rank } = request;
   // An animation needs every image from its first step on.
   const wanted = (batch: readonly number[]): readonly number[] =>
     output && !frames ? output.images.missing(batch) : batch;
-  const batches = batchesOf(seeds, request.batch, rank)
+  const batches = batchesOf(seeds, largest, rank)
     .map(wanted)
     .filter(({ length }) => length > 0);
   const count = batches.reduce((sum, { length }) => sum + length, 0);
   const pictures = new Map<number, Uint8Array>();
-  const draughtsman = new Draughtsman(status);
-  catchInterrupts(true);
-  try {
-    let done = 0;
-    for (const batch of batches) {
-      for (const [i, image] of draughtsman.draw(drawing, batch, count).entries()) {
-        const seed = batch[i] as number;
-        output?.images.write(seed, image);
-        if (grid !== null && !output) pictures.set(seed, image);
-      }
-      done += batch.length;
-      if (!process.stdout.isTTY) status.print(`${done} of ${count} images`);
+  let done = 0;
+  for (const batch of batches) {
+    for (const [i, image] of session.draw(job, batch, count).entries()) {
+      const seed = batch[i] as number;
+      if (output) output.images.write(seed, image);
+      else pictures.set(seed, image);
     }
-  } catch (error) {
-    if (!(error instanceof Interrupted)) throw error;
-    return stopped(request, status);
+    done += batch.length;
+    if (!process.stdout.isTTY) status.print(`${done} of ${count} images`);
   }
-  if (rank.rank > 0) return 0;
-  if (output && !(await waitForOthers(output, seeds, status))) return stopped(request, status);
-
-  const image = (seed: number): Uint8Array => pictures.get(seed) ?? (output?.images.read(seed) as Uint8Array);
-  if (grid !== null) writeGrid(grid, seeds.map(image), config.shape);
-  if (frames && trajectory !== null) {
-    await writeAnimation(trajectory, frames.frames, frames.shape);
-  }
-  if (output) {
-    const { labelDim } = denoiser;
-    const drawn = (): number[] => drawnClasses(seeds, config.shape, labelDim, denoiser.device);
-    const given = request.class;
-    await output.finish(labelDim > 0 ? () => (given === null ? drawn() : seeds.map(() => given)) : undefined);
-  }
-  const places = [outdir, grid, trajectory].filter((place) => place !== null).join(" and ");
-  status.print(`images in ${places}; ${draughtsman.summary}`);
-  return 0;
+  if (output && rank.rank === 0) await waitForOthers(output, seeds, status);
+  return pictures;
 }
 
-function stopped({ outdir }: GenerateRequest, status: StatusLine): number {
-  status.print(outdir === null ? "stopped" : `stopped; the same command draws what is missing in ${outdir}`);
-  return INTERRUPTED;
+/** Writes what is made of all images together. */
+async function deliver({ request, snapshot, output, frames }: Job, pictures: Map<number, Uint8Array>): Promise<void> {
+  const { seeds, grid, trajectory, class: label } = request;
+  const { denoiser, config } = snapshot;
+  if (grid !== null) {
+    const images = seeds.map((seed) => pictures.get(seed) ?? (output?.images.read(seed) as Uint8Array));
+    writeGrid(grid, images, config.shape);
+  }
+  if (frames && trajectory !== null) await writeAnimation(trajectory, frames.frames, frames.shape);
+  const classes = (): number[] =>
+    label === null ? drawnClasses(seeds, config.shape, denoiser.labelDim, denoiser.device) : seeds.map(() => label);
+  await output?.finish(denoiser.labelDim > 0 ? classes : undefined);
+}
+
+/** Runs the command. Returns the exit code. */
+export async function generate(request: GenerateRequest): Promise<number> {
+  const { outdir, grid, trajectory, notes, rank } = request;
+  const job = await prepare(request);
+  const status = new StatusLine({ isQuiet: rank.rank > 0 });
+  for (const line of [description(job), ...notes.map((note) => `note: ${note}`)]) status.print(line);
+  const session = new DrawingSession(status);
+  catchInterrupts(true);
+  try {
+    const pictures = await drawMissing(job, session, status);
+    if (rank.rank > 0) return 0;
+    await deliver(job, pictures);
+  } catch (error) {
+    if (!(error instanceof Interruption)) throw error;
+    status.print(outdir === null ? "stopped" : `stopped; the same command draws what is missing in ${outdir}`);
+    return INTERRUPTED;
+  }
+  const places = [outdir, grid, trajectory].filter((place) => place !== null).join(" and ");
+  status.print(`images in ${places}; ${session.summary}`);
+  return 0;
 }

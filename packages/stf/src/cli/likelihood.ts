@@ -4,7 +4,6 @@ import { dirname } from "node:path";
 import {
   catchInterrupts,
   Generator,
-  interruptCount,
   rand,
   randint,
   scope,
@@ -26,10 +25,9 @@ import { denoiseWith, rangeWithin } from "../sampling/generate.js";
 import { bitsPerDimension, dequantize, logDensity } from "../sampling/likelihood.js";
 import { loadSnapshot } from "../training/checkpoint.js";
 import { checkDevice } from "./device.js";
+import { INTERRUPTED, Interruption, stopIfInterrupted } from "./interrupts.js";
 import type { LikelihoodRequest } from "./likelihood-command.js";
 import { StatusLine } from "./progress.js";
-
-const INTERRUPTED = 130;
 
 /** The flow, and where on it images and noise are. */
 interface Path {
@@ -113,9 +111,6 @@ interface Measurement {
   readonly count: number;
 }
 
-/** Thrown out of a step, so that Ctrl-C need not wait for the batch. */
-class Interrupted extends Error {}
-
 function measureBatch(
   first: number,
   count: number,
@@ -170,7 +165,7 @@ function measure(measurement: Measurement): Measured {
   for (let first = 0; first < count; first += request.batch) {
     const size = Math.min(request.batch, count - first);
     const found = measureBatch(first, size, measurement, (share) => {
-      if (interruptCount() > 0) throw new Interrupted();
+      stopIfInterrupted();
       const done = first + size * share;
       const rate = done / ((performance.now() - start) / 1000);
       status.update(
@@ -224,7 +219,7 @@ export async function likelihood(request: LikelihoodRequest): Promise<number> {
     try {
       return measure({ denoiser, bank, path, request, status, count });
     } catch (error) {
-      if (error instanceof Interrupted) return undefined;
+      if (error instanceof Interruption) return undefined;
       throw error;
     }
   })();
