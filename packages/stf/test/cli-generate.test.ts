@@ -64,6 +64,8 @@ beforeAll(() => {
   writeNetwork("net.safetensors", {});
   writeNetwork("classes.safetensors", { labelDim: 4 }, { labelDropout: 0.1 });
   writeNetwork("told.safetensors", { labelDim: 4 }, { labelDropout: 0 });
+  writeNetwork("exploding.safetensors", { precond: "ve" });
+  writeNetwork("steps.safetensors", { precond: "iddpm" });
   writeNetwork("grey.safetensors", { shape: { channels: 1, height: 8, width: 8 } });
   const image = Uint8Array.from({ length: 192 }, (_, i) => (i * 37) % 256);
   writeFileSync(at("photo.png"), encode({ width: 8, height: 8, channels: 3, depth: 8, data: image }));
@@ -112,6 +114,22 @@ describe("samplers", () => {
     expect(maxDeviation(half!, sampler!)).toBeLessThan(40);
   });
 
+  test("a network that knows some noise levels only, with steps that fall on one", async () => {
+    for (const sampler of ["heun", "dpm++2m", "dpm++2m-sde"]) {
+      const outdir = `levels-${sampler}`;
+      await draw(
+        "--network=steps.safetensors",
+        `--sampler=${sampler}`,
+        "--steps=128",
+        "--seeds=1",
+        `--outdir=${outdir}`,
+      );
+      const found = pixels(join(outdir, seedName(1)));
+      // What is no number becomes black.
+      expect(found.some((value) => value > 0)).toBe(true);
+    }
+  });
+
   test("says what has no effect", async () => {
     expect(await draw(net, "--S_max=1", "--S_noise=1.003", "--seeds=1", "--steps=2", "--grid=idle.png")).toMatch(
       /note: --S_max, --S_noise without effect.*--S_churn/,
@@ -141,6 +159,7 @@ describe("a set of images", () => {
     await expectFailure(1, [...["generate", ...set], "--rho=5"], /set holds.*other options \(rho: 7 there, 5 here\)/);
     const other = ["generate", "--network=classes.safetensors", ...set.slice(1)];
     await expectFailure(1, other, /set holds.*other options \(network_sha256/);
+    await expectFailure(1, ["generate", ...set, "--subdirs"], /set holds.*other options \(subdirs/);
     await draw(net, "--outdir=foreign", "--seeds=1", "--steps=2");
     rmSync(at("foreign", GENERATE_OPTIONS_FILE));
     await expectFailure(
@@ -239,26 +258,58 @@ describe("several processes", () => {
 
   test("take their share from the environment", async () => {
     const options = ["generate", net, "--seeds=0-10", "--steps=2", "--batch=2", "--outdir=shares"];
+    const first = start(options, { RANK: "0", WORLD_SIZE: "2" });
+    await first.saying(/waiting for 5 images of other processes/);
+    // Six batches: the first five of two images, and one of one.
+    expect(pngs("shares")).toEqual([0, 1, 4, 5, 8, 9].map(seedName));
     const second = await stf(options, { RANK: "1", WORLD_SIZE: "2" });
     expect([second.code, second.stdout, second.stderr]).toEqual([0, "", ""]);
-    // Six batches: the first five of two images, and one of one.
-    expect(pngs("shares")).toEqual([2, 3, 6, 7, 10].map(seedName));
-    const first = await stf(options, { RANK: "0", WORLD_SIZE: "2" });
-    expect(first.code).toBe(0);
+    expect((await first.ended).code).toBe(0);
     expect(pngs("shares")).toHaveLength(11);
   });
 
   test("one that fails ends all, with its exit code", async () => {
-    const options = ["generate", "--network=damaged.safetensors", "--seeds=0-10", "--outdir=never"];
+    // The second finds a file where it wants a folder; the first waits for its images.
+    await draw(net, "--seeds=0-3", "--batch=4", "--steps=2", "--subdirs", "--outdir=wedged");
+    writeFileSync(at("wedged", "001000"), "in the way");
+    const options = [
+      "generate",
+      net,
+      "--seeds=0-3,1000-1003",
+      "--batch=4",
+      "--steps=2",
+      "--subdirs",
+      "--outdir=wedged",
+    ];
     const { code, stderr } = await stf(["launch", "--nproc=2", "--", ...options]);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^(stf: damaged\.safetensors cannot be read.*\n)+$/);
+    expect(stderr).toMatch(/001000 cannot be made: a file is in the way/);
+  });
+
+  test("Ctrl-C for the launcher stops them once, and all is kept", async () => {
+    const options = ["generate", net, "--seeds=0-39", "--batch=4", "--outdir=halted", "--sampler=pc", "--steps=60"];
+    const { child, ended, saying } = start(["launch", "--nproc=2", "--", ...options]);
+    await saying(/4 of 20 images/);
+    child.kill("SIGINT");
+    const { code, stdout, stderr } = await ended;
+    expect([code, stderr]).toEqual([130, ""]);
+    expect(stdout).toMatch(/stopped; the same command draws what is missing in halted/);
+    expect(pngs("halted").length).toBeGreaterThanOrEqual(4);
+  });
+
+  test("a process that comes when the archive is packed has nothing to do", async () => {
+    const options = ["generate", net, "--seeds=0", "--steps=2", "--outdir=late.zip"];
+    expect((await stf(options, { RANK: "0", WORLD_SIZE: "2" })).code).toBe(0);
+    const late = await stf(options, { RANK: "1", WORLD_SIZE: "2" });
+    expect([late.code, late.stdout, late.stderr]).toEqual([0, "", ""]);
   });
 
   test("wrong variables and counts are told", async () => {
     const { code, stderr } = await stf(["generate", net, "--outdir=x"], { RANK: "2", WORLD_SIZE: "2" });
     expect([code, stderr]).toEqual([2, expect.stringMatching(/^stf: .*RANK must be below WORLD_SIZE.*\n$/)]);
-    const alone = await stf(["generate", net, "--grid=x.png"], { WORLD_SIZE: "2" });
+    const half = await stf(["generate", net, "--outdir=x"], { WORLD_SIZE: "2" });
+    expect([half.code, half.stderr]).toEqual([2, expect.stringMatching(/RANK must be set where WORLD_SIZE/)]);
+    const alone = await stf(["generate", net, "--grid=x.png"], { WORLD_SIZE: "2", RANK: "0" });
     expect([alone.code, alone.stderr]).toEqual([2, expect.stringMatching(/--outdir/)]);
     await expectFailure(2, ["launch", "--nproc=0", "--", "generate"], /--nproc.*at least 1.*"0"/);
     await expectFailure(2, ["launch", "--", "train"], /launch runs generate, found "train"/);
@@ -347,6 +398,9 @@ describe("options that do not fit together", () => {
     [["--image=photo.png", "--mask=mask.png", "--colorize=1"], /--mask and --colorize/],
     [["--image=photo.png", "--from-sigma=3", "--sigma_max=9"], /leave out --sigma_max/],
     [["--gnet=net.safetensors"], /--gnet.*--guidance/],
+    [["--disc=vp", "--rho=3"], /--rho has no effect with --disc=vp/],
+    [["--sampler=pc", "--corrector=none", "--snr=0.3"], /--snr has no effect with --corrector=none/],
+    [["--sampler=pc", "--corrector=none", "--predictor=none"], /must not both be none/],
   ])("%j", (args, says) => {
     const given = parse(
       generateFields,
@@ -377,16 +431,19 @@ describe("what makes no sense is one line", () => {
     [2, [net, "--trajectory=no.png"], /--trajectory.*denoising\.gif/],
     [2, [net, "--trajectory=no.gif", "--seeds=0-99"], /--trajectory.*64.*100/],
     [2, [net, grid, "--subdirs"], /--subdirs.*--outdir/],
-    [2, [net, grid, "--sampler=pc", "--process=vp", "--steps=20"], /more than 20 --steps/],
+    [2, [net, grid, "--sampler=pc", "--process=vp", "--steps=20"], /vp needs more --steps, found 20/],
     [2, [net, grid, "--sampler=pc", "--process=subvp", "--predictor=ancestral"], /ancestral.*subvp/],
     [2, [net, grid, "--sampler=pc", "--process=vp", "--sigma_max=9"], /vp has noise levels of its own/],
+    [2, [net, grid, "--disc=vp", "--sigma_min=0.2"], /cannot go from noise level 152.* to 0\.2/],
+    [2, ["--network=exploding.safetensors", grid, "--sampler=pc", "--process=vp"], /vp has noise levels.*0\.02 to 100/],
+    [2, ["--network=grey.safetensors", grid, "--image=mask.png", "--colorize"], /--colorize needs.*in colour/],
     [2, [net, grid, "--disc=iddpm", "--steps=2000"], /iddpm has \d+ levels.*2000/],
     [1, ["--network=damaged.safetensors", grid], /damaged\.safetensors cannot be read.*truncated/],
     [1, ["--network=photo.png", grid], /photo\.png/],
-    [1, [net, grid, "--image=large.png", "--from-sigma=1"], /large\.png must be.*8x8.*9x8/],
+    [1, [net, grid, "--image=large.png", "--from-sigma=1"], /large\.png must have the size.*8x8.*9x8/],
     [1, [net, grid, "--image=net.safetensors", "--from-sigma=1"], /net\.safetensors is no PNG/],
     [1, [net, grid, "--image=nowhere.png", "--from-sigma=1"], /nowhere\.png cannot be read/],
-    [1, ["--network=grey.safetensors", grid, "--image=photo.png", "--from-sigma=1"], /grey.*in colour/],
+    [1, ["--network=grey.safetensors", grid, "--image=photo.png", "--from-sigma=1"], /photo\.png must be grey/],
     [1, [net, "--outdir=mask.png"], /mask\.png.*in the way/],
     [1, [net, "--outdir=/proc/no"], /\/proc\/no cannot be made.*--outdir/],
   ])("exit code %s: %j", async (code, args, says) => {
@@ -400,7 +457,7 @@ describe("likelihood", () => {
     const options = ["likelihood", net, "--data=asked", "--probes=2", "--repeats=2", "--rtol=0.001", "--atol=0.001"];
     const first = await stf([...options, "--dest=results/bits.json"]);
     expect([first.code, first.stderr]).toEqual([0, ""]);
-    expect(first.stdout).toMatch(/bits\/dim \+- \d+\.\d{4} over images, \+- \d+\.\d{4} over probes/);
+    expect(first.stdout).toMatch(/bits\/dim \+- \d+\.\d{4} over images, \+- \d+\.\d{4} over repeats/);
     expect(first.stdout).toMatch(/of 6 images with 2 probes each; edm, noise levels 0\.002 to 80, rtol 0\.001/);
     const second = await stf([...options, "--batch=4", "--dest=other.json"]);
     expect(second.code).toBe(0);

@@ -29,7 +29,7 @@ export { Generator, manualSeed, rngState, setRngState } from "./random.js";
 export { affineResample, LONGEST_RESAMPLED_SIDE } from "./resample.js";
 export { type PointsOnRays, relativeSquaredDistances, weightedRowSum } from "./rows.js";
 export { type Frame, keep, type MemoryUse, memory, type Synchronous, scope, type Tracked } from "./scope.js";
-export { writeAll, writeFileAtomically } from "./serialization/atomic-file.js";
+export { syncFolder, writeAll, writeFileAtomically } from "./serialization/atomic-file.js";
 export { NumpyArray, numpyNames } from "./serialization/numpy.js";
 export {
   InertClass,

@@ -1,24 +1,24 @@
 /** `stf generate` */
 
 import { dirname } from "node:path";
-import { setTimeout } from "node:timers/promises";
 import { catchInterrupts, scope } from "@stf/torch";
 import { samplerOf } from "../config/generate-options.js";
 import { samplingMethod } from "../config/sampling.js";
 import type { ImageShape } from "../data/bank.js";
+import { loadSharp } from "../data/decode.js";
 import { writeAnimation } from "../images/animation.js";
 import { writeGrid } from "../images/png.js";
 import { UsageError } from "../run/errors.js";
 import { makeFolder } from "../run/folder.js";
 import { formatDuration } from "../run/format.js";
-import { type GenerateOptions, generateImages, type Method } from "../sampling/generate.js";
+import { type GenerateOptions, generateImages, type Method, rangeWithin } from "../sampling/generate.js";
 import { drawnClasses } from "../sampling/noise.js";
 import type { StepReport } from "../sampling/sampler.js";
 import { loadSnapshot, type Snapshot } from "../training/checkpoint.js";
 import { checkDevice } from "./device.js";
 import type { GenerateRequest } from "./generate-command.js";
 import { givenImage } from "./given-image.js";
-import { ImageOutput } from "./image-output.js";
+import { ImageOutput, isCoupled } from "./image-output.js";
 import { INTERRUPTED, Interruption, stopIfInterrupted } from "./interrupts.js";
 import { imagesOf } from "./pictures.js";
 import { StatusLine } from "./progress.js";
@@ -30,6 +30,11 @@ function checkClass(label: number | null, labelDim: number): void {
   if (labelDim === 0)
     throw new UsageError("--class needs a class-conditional network; this one was trained without --cond");
   if (label >= labelDim) throw new UsageError(`--class must be from 0 to ${labelDim - 1}, found ${label}`);
+}
+
+/** @throws UsageError when there are no colours to be found. */
+function checkColorize({ colorize }: GenerateRequest, { shape }: Snapshot["config"]): void {
+  if (colorize && shape.channels === 1) throw new UsageError("--colorize needs a network that draws in colour");
 }
 
 /** @throws UsageError when there is nothing to be guided away from. */
@@ -96,13 +101,18 @@ interface Job {
 /** Draws batch after batch, and counts. */
 class DrawingSession {
   readonly #status: StatusLine;
-  readonly #start = performance.now();
+  #start = performance.now();
   #evaluations = 0;
   #batches = 0;
   #done = 0;
 
   constructor(status: StatusLine) {
     this.#status = status;
+  }
+
+  /** Starts the clock. */
+  begin(): void {
+    this.#start = performance.now();
   }
 
   /** Images, as bytes in the order C, H, W. @throws Interruption after Ctrl-C. */
@@ -147,17 +157,8 @@ class DrawingSession {
   }
 }
 
-/** Waits for the images that other processes draw. @throws Interruption after Ctrl-C. */
-async function waitForOthers({ images }: ImageOutput, seeds: readonly number[], status: StatusLine): Promise<void> {
-  for (let missing = images.missing(seeds); missing.length > 0; missing = images.missing(missing)) {
-    stopIfInterrupted();
-    status.update(`waiting for ${missing.length} images of other processes`);
-    await setTimeout(200);
-  }
-}
-
-/** Loads what the request names, and checks that it fits together. */
-async function prepare(request: GenerateRequest): Promise<Job> {
+/** Loads what the request names, and checks that it fits together. Undefined when other processes have done everything. */
+async function prepare(request: GenerateRequest): Promise<Job | undefined> {
   const { outdir, grid, trajectory, rank } = request;
   const device = request.device === "cuda" && rank.size > 1 ? (`cuda:${rank.local}` as const) : request.device;
   checkDevice(device);
@@ -166,10 +167,17 @@ async function prepare(request: GenerateRequest): Promise<Job> {
   const weak = loadWeak(request, snapshot);
   checkClass(request.class, denoiser.labelDim);
   checkGuidance(request, snapshot, weak);
-  const method = samplingMethod(request, denoiser.preconditioning, config);
+  checkColorize(request, config);
+  const { preconditioning } = denoiser;
+  const range = weak ? rangeWithin(preconditioning, weak.denoiser.preconditioning) : preconditioning;
+  const method = samplingMethod(request, { ...preconditioning, ...range }, config);
   const fromImage = await givenImage(request, config.shape, denoiser.device);
-  for (const file of [grid, trajectory]) if (file !== null) makeFolder(dirname(file));
+  // Before hours of drawing, not after them.
+  if (trajectory !== null) await loadSharp();
+  if (grid !== null) makeFolder(dirname(grid), "--grid");
+  if (trajectory !== null) makeFolder(dirname(trajectory), "--trajectory");
   const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, config.shape);
+  if (outdir !== null && !output) return undefined;
   const frames = trajectory === null ? undefined : new TrajectoryFrames(method.steps.process, config.shape);
   const conditions = {
     method,
@@ -202,9 +210,12 @@ function description({ request, snapshot: { config, denoiser }, conditions: { me
 async function drawMissing(job: Job, session: DrawingSession, status: StatusLine): Promise<Map<number, Uint8Array>> {
   const { request, output, frames } = job;
   const { seeds, batch: largest, rank } = request;
-  // An animation needs every image from its first step on.
-  const wanted = (batch: readonly number[]): readonly number[] =>
-    output && !frames ? output.images.missing(batch) : batch;
+  const wanted = (batch: readonly number[]): readonly number[] => {
+    // An animation needs every image from its first step on.
+    if (!output || frames) return batch;
+    const missing = output.images.missing(batch);
+    return missing.length > 0 && isCoupled(request) ? batch : missing;
+  };
   const batches = batchesOf(seeds, largest, rank)
     .map(wanted)
     .filter(({ length }) => length > 0);
@@ -218,9 +229,18 @@ async function drawMissing(job: Job, session: DrawingSession, status: StatusLine
       else pictures.set(seed, image);
     }
     done += batch.length;
-    if (!process.stdout.isTTY) status.print(`${done} of ${count} images`);
+    if (!process.stdout.isTTY)
+      status.print(`${done} of ${count} images${rank.size > 1 ? " of the first process" : ""}`);
   }
-  if (output && rank.rank === 0) await waitForOthers(output, seeds, status);
+  if (output && rank.rank === 0) {
+    let isSaid = false;
+    await output.waitForAll((missing) => {
+      const line = `waiting for ${missing} images of other processes`;
+      status.update(line);
+      if (!isSaid && !process.stdout.isTTY) status.print(line);
+      isSaid = true;
+    });
+  }
   return pictures;
 }
 
@@ -241,14 +261,18 @@ async function deliver({ request, snapshot, output, frames }: Job, pictures: Map
 /** Runs the command. Returns the exit code. */
 export async function generate(request: GenerateRequest): Promise<number> {
   const { outdir, grid, trajectory, notes, rank } = request;
-  const job = await prepare(request);
   const status = new StatusLine({ isQuiet: rank.rank > 0 });
-  for (const line of [description(job), ...notes.map((note) => `note: ${note}`)]) status.print(line);
   const session = new DrawingSession(status);
   catchInterrupts(true);
   try {
+    const job = await prepare(request);
+    if (!job) return 0;
+    for (const line of [description(job), ...notes.map((note) => `note: ${note}`)]) status.print(line);
+    session.begin();
     const pictures = await drawMissing(job, session, status);
     if (rank.rank > 0) return 0;
+    // All that took long is done: from here on Ctrl-C may simply end the process.
+    catchInterrupts(false);
     await deliver(job, pictures);
   } catch (error) {
     if (!(error instanceof Interruption)) throw error;

@@ -9,8 +9,8 @@ import { InputError } from "../run/errors.js";
 import type { GenerateOptions } from "../sampling/generate.js";
 import { knownGrey, knownPixels } from "../sampling/known-part.js";
 
-/** One image, float64 `[1, C, H, W]` on [-1, 1]. @throws InputError when it is damaged, or of another shape. */
-async function readImage(path: string, { channels, height, width }: ImageShape, device: Device): Promise<Tensor> {
+/** One image, float64 `[1, C, H, W]` on [-1, 1]. @throws InputError when it is damaged, or of another size. */
+async function readImage(path: string, { height, width }: ImageShape, device: Device): Promise<Tensor> {
   const source = {
     location: path,
     paths: [path],
@@ -26,23 +26,28 @@ async function readImage(path: string, { channels, height, width }: ImageShape, 
   };
   const bank = await readImages(source, [path]);
   const { shape } = bank;
-  const isGrey = shape.channels === 1;
-  if (shape.height !== height || shape.width !== width || (!isGrey && channels === 1)) {
-    const found = `${shape.width}x${shape.height} and ${isGrey ? "grey" : "in colour"}`;
+  if (shape.height !== height || shape.width !== width) {
     bank.dispose();
     throw new InputError(
-      `${path} must be as the network's images, ${width}x${height} and ${channels === 1 ? "grey" : "in colour"}; it is ${found}: crop, resize or convert it`,
+      `${path} must have the size of the network's images, ${width}x${height}, found ${shape.width}x${shape.height}; crop or resize it`,
     );
   }
   const image = bank
     .toValues(bank.gather(Int32Array.of(0)))
     .view([1, shape.channels, height, width])
     .double()
-    .expand([1, channels, height, width])
-    .contiguous()
     .to({ device });
   bank.dispose();
   return image;
+}
+
+/** An image with the network's channels. @throws InputError when it has colours, and the network none. */
+function withChannels(path: string, image: Tensor, { channels }: ImageShape): Tensor {
+  if (image.size(1) === channels) return image;
+  if (channels === 1) {
+    throw new InputError(`${path} must be grey as the network's images, and is in colour; convert it`);
+  }
+  return image.expand([1, channels, image.size(2), image.size(3)]).contiguous();
 }
 
 /** How the images must agree with those that the options name. */
@@ -52,10 +57,11 @@ export async function givenImage(
   device: Device,
 ): Promise<Pick<GenerateOptions, "known" | "from">> {
   if (path === null) return {};
-  const image = await readImage(path, shape, device);
+  const image = withChannels(path, await readImage(path, shape, device), shape);
   const from = fromSigma === null ? {} : { from: image };
   if (colorize) return { known: knownGrey(image), ...from };
   if (maskPath === null) return from;
-  const mask = await readImage(maskPath, { ...shape, channels: 1 }, device);
-  return { known: knownPixels(image, mask.gt(0).double()), ...from };
+  const mask = await readImage(maskPath, shape, device);
+  // White, or at least light; in a picture with colours, on average.
+  return { known: knownPixels(image, mask.mean([1], true).gt(0).double()), ...from };
 }

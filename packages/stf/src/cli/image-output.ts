@@ -1,31 +1,46 @@
 /** Where `stf generate` puts a set of images, so that an interrupted set can be completed and never mixed with another one. */
 
-import { createHash } from "node:crypto";
-import { createReadStream, existsSync, readFileSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { writeAll, writeFileAtomically } from "@stf/torch";
+import { samplerOf } from "../config/generate-options.js";
 import type { ImageShape } from "../data/bank.js";
 import { writeArchive } from "../images/archive.js";
 import { ImageSet } from "../images/image-set.js";
 import { InputError } from "../run/errors.js";
-import { makeFolder } from "../run/folder.js";
+import { makeFolder, removePartialFiles } from "../run/folder.js";
 import { GENERATE_OPTIONS_FILE } from "../run/format.js";
+import { digestOf } from "./digest.js";
 import type { GenerateRequest } from "./generate-command.js";
+import { stopIfInterrupted } from "./interrupts.js";
+
+const POLL_MILLISECONDS = 200;
 
 /** Whether a destination is one file, not a folder. */
 const isArchive = (path: string): boolean => /\.(zip|npz)$/i.test(path);
 
-/** The options that decide what an image looks like. */
-function protocolOf(request: GenerateRequest, digests: Readonly<Record<string, string>>): Record<string, unknown> {
-  const { outdir, grid, trajectory, seeds, batch, device, notes, rank, solver, subdirs, ...options } = request;
-  return { ...options, sampler: solver ?? options.sampler, ...digests };
+/** The options that decide what an image looks like, and where it is. */
+async function protocolOf(request: GenerateRequest): Promise<Record<string, unknown>> {
+  const { outdir, grid, trajectory, seeds, batch, device, notes, rank, solver, ...options } = request;
+  const files = { network: request.network, gnet: request.gnet, image: request.image, mask: request.mask };
+  const digests: Record<string, string> = {};
+  for (const [name, path] of Object.entries(files)) {
+    if (path !== null) digests[`${name}_sha256`] = await digestOf(path);
+  }
+  return {
+    ...options,
+    sampler: samplerOf(request),
+    // Other generators, and so another picture for a seed.
+    device: device.startsWith("cuda") ? "cuda" : device,
+    ...(isCoupled(request) ? { batch, processes: rank.size } : {}),
+    ...digests,
+  };
 }
 
-/** Identifies files by their content. */
-async function digestOf(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest("hex");
+/** Whether an image depends on those that are drawn with it. */
+export function isCoupled(request: GenerateRequest): boolean {
+  return samplerOf(request) === "rk45" && request.errorControl === "batch";
 }
 
 /** @throws InputError when the images of the folder were drawn in another way. */
@@ -40,7 +55,7 @@ function checkProtocol(images: ImageSet, protocol: Record<string, unknown>, outd
   }
   const found = (() => {
     try {
-      return JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+      return Object(JSON.parse(readFileSync(path, "utf8"))) as Record<string, unknown>;
     } catch (cause) {
       throw new InputError(`${path} is damaged; ${advice}`, { cause });
     }
@@ -70,28 +85,47 @@ export class ImageOutput {
   }
 
   /**
-   * Makes the folder, or finds the one of an interrupted set.
+   * Makes the folder, or finds the one of an interrupted set. Of several processes the first makes it, and the others wait.
    *
-   * @throws InputError when it cannot be made, or holds other images.
+   * @returns undefined when the others have finished everything already
+   * @throws InputError when it cannot be made, or holds other images; Interruption after Ctrl-C.
    */
-  static async open(request: GenerateRequest, outdir: string, shape: ImageShape): Promise<ImageOutput> {
-    const archived = isArchive(outdir);
-    if (archived && existsSync(outdir)) {
+  static async open(request: GenerateRequest, outdir: string, shape: ImageShape): Promise<ImageOutput | undefined> {
+    const { rank, size } = request.rank;
+    const isFinished = (): boolean => isArchive(outdir) && existsSync(outdir);
+    if (rank === 0 && isFinished()) {
       throw new InputError(`${outdir} is there already; choose another --outdir, or remove it`);
     }
-    const folder = archived ? `${outdir}.parts` : outdir;
+    const folder = isArchive(outdir) ? `${outdir}.parts` : outdir;
     const images = new ImageSet(folder, shape, request.subdirs);
-    const files = { network: request.network, gnet: request.gnet, image: request.image, mask: request.mask };
-    const digests: Record<string, string> = {};
-    for (const [name, path] of Object.entries(files)) {
-      if (path !== null) digests[`${name}_sha256`] = await digestOf(path);
+    const protocol = await protocolOf(request);
+    const path = join(folder, GENERATE_OPTIONS_FILE);
+    if (rank === 0) {
+      makeFolder(folder);
+      checkProtocol(images, protocol, outdir);
+      if (size === 1) removePartialFiles(folder);
+      if (isArchive(outdir)) removePartialFiles(dirname(outdir), basename(outdir));
+      const text = new TextEncoder().encode(`${JSON.stringify(protocol, undefined, 2)}\n`);
+      writeFileAtomically(path, (descriptor) => writeAll(descriptor, text));
+    } else {
+      while (!existsSync(path)) {
+        if (isFinished()) return undefined;
+        stopIfInterrupted();
+        await setTimeout(POLL_MILLISECONDS);
+      }
+      checkProtocol(images, protocol, outdir);
     }
-    const protocol = protocolOf(request, digests);
-    makeFolder(folder);
-    checkProtocol(images, protocol, outdir);
-    const text = new TextEncoder().encode(`${JSON.stringify(protocol, undefined, 2)}\n`);
-    writeFileAtomically(join(folder, GENERATE_OPTIONS_FILE), (descriptor) => writeAll(descriptor, text));
     return new ImageOutput(images, outdir, shape, request.seeds);
+  }
+
+  /** Waits for the images that other processes draw. @throws Interruption after Ctrl-C. */
+  async waitForAll(onWait: (missing: number) => void): Promise<void> {
+    const { images } = this;
+    for (let missing = images.missing(this.#seeds); missing.length > 0; missing = images.missing(missing)) {
+      stopIfInterrupted();
+      onWait(missing.length);
+      await setTimeout(POLL_MILLISECONDS);
+    }
   }
 
   /**
@@ -101,7 +135,6 @@ export class ImageOutput {
    */
   async finish(classes: (() => number[]) | undefined): Promise<void> {
     if (!isArchive(this.#outdir)) return;
-    makeFolder(dirname(this.#outdir));
     await writeArchive(this.#outdir, {
       images: this.images,
       shape: this.#shape,

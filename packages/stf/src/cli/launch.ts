@@ -34,16 +34,20 @@ export async function launch(count: number, words: readonly string[]): Promise<n
   const endAll = (signal: NodeJS.Signals): void => {
     for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill(signal);
   };
-  // Ctrl-C reaches every process from the terminal itself, and each saves what it has. This one waits for them.
-  const wait = (): void => {};
-  const forward = (): void => endAll("SIGTERM");
-  process.on("SIGINT", wait);
-  process.on("SIGTERM", forward);
+  // Groups of their own keep Ctrl-C from reaching the processes twice: a second one would end them at once.
+  let isStopping = false;
+  const forward = (signal: NodeJS.Signals): void => {
+    isStopping = true;
+    endAll(signal);
+  };
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, forward);
   try {
     const ended = Array.from({ length: count }, (_, rank) => {
       const child = spawn(process.execPath, [main, ...words], {
         env: environmentOf(rank, count),
-        stdio: ["inherit", rank === 0 ? "inherit" : "ignore", "inherit"],
+        stdio: ["ignore", rank === 0 ? "inherit" : "ignore", "inherit"],
+        detached: true,
       });
       children.push(child);
       return new Promise<void>((resolve, reject) => {
@@ -51,8 +55,10 @@ export async function launch(count: number, words: readonly string[]): Promise<n
         child.on("close", (code) => {
           if (code !== 0 && failure === 0) {
             failure = code ?? 1;
-            endAll("SIGTERM");
-            setTimeout(() => endAll("SIGKILL"), GRACE_MILLISECONDS).unref();
+            if (!isStopping) {
+              endAll("SIGTERM");
+              setTimeout(() => endAll("SIGKILL"), GRACE_MILLISECONDS).unref();
+            }
           }
           resolve();
         });
@@ -61,7 +67,6 @@ export async function launch(count: number, words: readonly string[]): Promise<n
     await Promise.all(ended);
     return failure;
   } finally {
-    process.off("SIGINT", wait);
-    process.off("SIGTERM", forward);
+    for (const signal of signals) process.off(signal, forward);
   }
 }

@@ -21,10 +21,11 @@ import { type Purpose, randomKey } from "../random/keyed.js";
 import { InputError, UsageError } from "../run/errors.js";
 import { makeFolder } from "../run/folder.js";
 import { formatDuration } from "../run/format.js";
-import { denoiseWith, rangeWithin } from "../sampling/generate.js";
+import { checkKnown, denoiseWith, rangeWithin } from "../sampling/generate.js";
 import { bitsPerDimension, dequantize, logDensity } from "../sampling/likelihood.js";
 import { loadSnapshot } from "../training/checkpoint.js";
 import { checkDevice } from "./device.js";
+import { digestOf } from "./digest.js";
 import { INTERRUPTED, Interruption, stopIfInterrupted } from "./interrupts.js";
 import type { LikelihoodRequest } from "./likelihood-command.js";
 import { StatusLine } from "./progress.js";
@@ -52,7 +53,9 @@ function pathOf(request: LikelihoodRequest, { preconditioning }: Denoiser): Path
     vp: () => ({ process: vpProcess(), first: FIRST_TIME, last: 1 }),
     subvp: () => ({ process: subVpProcess(), first: FIRST_TIME, last: 1 }),
   };
-  return paths[request.process]();
+  const path = paths[request.process]();
+  checkKnown(path.process, path, preconditioning);
+  return path;
 }
 
 /** @throws InputError when the network cannot be asked about such images. */
@@ -78,10 +81,10 @@ function checkImages(
   }
 }
 
-/** The bits of every image: under each probe, for each time that it was spread over its grey levels. */
+/** Bits per dimension of images. */
 interface Measured {
-  /** `[images][repeats x probes]` */
-  readonly bits: readonly number[][];
+  /** `[images][repeats][probes]` */
+  readonly bits: readonly number[][][];
   readonly evaluations: number;
 }
 
@@ -122,7 +125,7 @@ function measureBatch(
   const { probes, repeats, device, rtol, atol } = request;
   const indices = Int32Array.from({ length: count }, (_, i) => first + i);
   const isTold = denoiser.labelDim > 0 && request.class === "data";
-  const bits: number[][] = Array.from(indices, () => []);
+  const bits: number[][][] = Array.from(indices, () => []);
   let evaluations = 0;
   scope(() => {
     const classes = indices.map((index) => bank.labels?.[index] ?? 0);
@@ -148,9 +151,8 @@ function measureBatch(
         );
       });
       evaluations += found.evaluations;
-      found.logDensity.toFloat64Array().forEach((value, i) => {
-        bits[Math.floor(i / probes)]?.push(bitsPerDimension(value, bank.dimension));
-      });
+      const values = Array.from(found.logDensity.toFloat64Array(), (value) => bitsPerDimension(value, bank.dimension));
+      bits.forEach((own, i) => void own.push(values.slice(i * probes, (i + 1) * probes)));
     }
   });
   return { bits, evaluations: evaluations / repeats };
@@ -159,7 +161,7 @@ function measureBatch(
 function measure(measurement: Measurement): Measured {
   const { request, status, count } = measurement;
   const start = performance.now();
-  const bits: number[][] = [];
+  const bits: number[][][] = [];
   let evaluations = 0;
   let batches = 0;
   for (let first = 0; first < count; first += request.batch) {
@@ -167,6 +169,7 @@ function measure(measurement: Measurement): Measured {
     const found = measureBatch(first, size, measurement, (share) => {
       stopIfInterrupted();
       const done = first + size * share;
+      if (done === 0) return;
       const rate = done / ((performance.now() - start) / 1000);
       status.update(
         `${Math.floor(done)} of ${count} images  ${rate.toFixed(2)} images/s  ${formatDuration((count - done) / rate)} left`,
@@ -176,7 +179,7 @@ function measure(measurement: Measurement): Measured {
     evaluations += found.evaluations;
     batches++;
     if (!process.stdout.isTTY)
-      status.print(`${first + size} of ${count} images, ${average(bits.map(average)).toFixed(4)} bits/dim so far`);
+      status.print(`${first + size} of ${count} images, ${average(bits.map(meanOf)).toFixed(4)} bits/dim so far`);
   }
   return { bits, evaluations: evaluations / batches };
 }
@@ -190,52 +193,51 @@ function standardError(values: readonly number[]): number {
   return Math.sqrt(squares / (values.length - 1) / values.length);
 }
 
-/** Of the mean over images: how far the probes and the noise in the grey levels move it. */
-function estimatorError(bits: readonly number[][]): number | undefined {
-  if ((bits[0]?.length ?? 0) < 2) return undefined;
-  const variance = bits.reduce((sum, own) => sum + standardError(own) ** 2, 0);
-  return Math.sqrt(variance) / bits.length;
+/** Of an image, over repeats and probes. */
+const meanOf = (repeats: readonly number[][]): number => average(repeats.map(average));
+
+/** Errors of the mean over images, as far as there is something to tell them from. */
+function errorsOf({ bits }: Measured): string[] {
+  const shown = (error: number, over: string): string => `+- ${error.toFixed(4)} over ${over}`;
+  const errors = bits.length > 1 ? [shown(standardError(bits.map(meanOf)), "images")] : [];
+  const ofEstimates = (estimates: (repeats: number[][]) => number[]): number =>
+    Math.sqrt(bits.reduce((sum, repeats) => sum + standardError(estimates(repeats)) ** 2, 0)) / bits.length;
+  const [first = []] = bits;
+  // The probes of a repeat share its noise in the grey levels: repeats vary by both, probes by themselves.
+  if (first.length > 1)
+    errors.push(
+      shown(
+        ofEstimates((repeats) => repeats.map(average)),
+        "repeats",
+      ),
+    );
+  else if ((first[0]?.length ?? 0) > 1)
+    errors.push(
+      shown(
+        ofEstimates(([only = []]) => only),
+        "probes",
+      ),
+    );
+  return errors;
 }
 
-/** Runs the command. Returns the exit code. */
-export async function likelihood(request: LikelihoodRequest): Promise<number> {
-  const { dest, probes, repeats, rtol, atol, seed } = request;
-  checkDevice(request.device);
-  const { denoiser, config } = loadSnapshot(request.network, { device: request.device });
-  const path = pathOf(request, denoiser);
-  const status = new StatusLine();
-  const images = await openDataset(request.data, {
-    labels: denoiser.labelDim > 0,
-    onProgress: (done, total) => status.update(`reading ${request.data}: ${done} of ${total} images`),
-  });
-  status.clear();
-  checkImages(images, denoiser, request, config.shape);
-  if (dest !== null) makeFolder(dirname(dest));
-  const bank = request.device === "cpu" ? images : images.to(request.device);
-  const count = Math.min(request.num ?? bank.count, bank.count);
-  const start = performance.now();
-  catchInterrupts(true);
-  const found = (() => {
-    try {
-      return measure({ denoiser, bank, path, request, status, count });
-    } catch (error) {
-      if (error instanceof Interruption) return undefined;
-      throw error;
-    }
-  })();
-  if (!found) {
-    status.print("stopped");
-    return INTERRUPTED;
-  }
-  const means = found.bits.map(average);
-  const overProbes = estimatorError(found.bits);
-  const errors = [
-    count > 1 && `+- ${standardError(means).toFixed(4)} over images`,
-    overProbes !== undefined && `+- ${overProbes.toFixed(4)} over probes`,
-  ].filter((error) => error !== false);
-  const level = (t: number): string => Number(path.process.sigma(t).toPrecision(4)).toString();
+/** Prints the result, and writes it where that is wanted. */
+async function report(found: Measured, { request, path, status }: Measurement, seconds: number): Promise<void> {
+  const { network, data, class: told, dest, probes, repeats, rtol, atol, seed } = request;
+  const means = found.bits.map(meanOf);
+  const level = (t: number): number => Number(path.process.sigma(t).toPrecision(4));
+  status.print([`${average(means).toFixed(4)} bits/dim`, errorsOf(found).join(", ")].join(" ").trim());
+  status.print(
+    `of ${means.length} images with ${probes} probe${probes === 1 ? "" : "s"} each; ${request.process}, noise levels ${level(path.first)} to ${level(path.last)}, ` +
+      `rtol ${rtol}, atol ${atol}, seed ${seed}; ${Math.round(found.evaluations)} network evaluations, ${formatDuration(seconds)}`,
+  );
+  if (dest === null) return;
   const protocol = {
-    images: count,
+    network,
+    network_sha256: await digestOf(network),
+    data,
+    images: means.length,
+    class: told,
     probes,
     repeats,
     process: request.process,
@@ -246,14 +248,34 @@ export async function likelihood(request: LikelihoodRequest): Promise<number> {
     seed,
     evaluations: found.evaluations,
   };
-  status.print(`${average(means).toFixed(4)} bits/dim ${errors.join(", ")}`);
-  status.print(
-    `of ${count} images with ${probes} probe${probes === 1 ? "" : "s"} each; ${request.process}, noise levels ${level(path.first)} to ${level(path.last)}, ` +
-      `rtol ${rtol}, atol ${atol}, seed ${seed}; ${Math.round(found.evaluations)} network evaluations, ${formatDuration((performance.now() - start) / 1000)}`,
-  );
-  if (dest !== null) {
-    const text = JSON.stringify({ bitsPerDimension: average(means), protocol, perImage: means }, undefined, 2);
-    writeFileAtomically(dest, (descriptor) => writeAll(descriptor, new TextEncoder().encode(`${text}\n`)));
+  const text = JSON.stringify({ bitsPerDimension: average(means), protocol, perImage: means }, undefined, 2);
+  writeFileAtomically(dest, (descriptor) => writeAll(descriptor, new TextEncoder().encode(`${text}\n`)));
+}
+
+/** Runs the command. Returns the exit code. */
+export async function likelihood(request: LikelihoodRequest): Promise<number> {
+  checkDevice(request.device);
+  const { denoiser, config } = loadSnapshot(request.network, { device: request.device });
+  const path = pathOf(request, denoiser);
+  const status = new StatusLine();
+  const images = await openDataset(request.data, {
+    labels: denoiser.labelDim > 0,
+    onProgress: (done, total) => status.update(`reading ${request.data}: ${done} of ${total} images`),
+  });
+  status.clear();
+  checkImages(images, denoiser, request, config.shape);
+  if (request.dest !== null) makeFolder(dirname(request.dest), "--dest");
+  const bank = request.device === "cpu" ? images : images.to(request.device);
+  const count = Math.min(request.num ?? bank.count, bank.count);
+  const measurement: Measurement = { denoiser, bank, path, request, status, count };
+  const start = performance.now();
+  catchInterrupts(true);
+  try {
+    await report(measure(measurement), measurement, (performance.now() - start) / 1000);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof Interruption)) throw error;
+    status.print("stopped");
+    return INTERRUPTED;
   }
-  return 0;
 }

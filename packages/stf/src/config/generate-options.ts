@@ -22,7 +22,7 @@ export const generateFields = {
   grid: text<string | null>({ default: null, help: "one PNG with all images side by side", placeholder: "FILE" }),
   trajectory: text<string | null>({
     default: null,
-    help: "animation of all images from noise on, named *.gif or *.webp",
+    help: "animation of all images on their way from noise, named *.gif or *.webp",
     placeholder: "FILE",
   }),
   seeds: integers({
@@ -167,6 +167,14 @@ export function checkTogether(given: Partial<GenerateCommandOptions>, options: G
     throw new UsageError(`--sigma_min must be below --sigma_max, found ${sigmaMin} and ${sigmaMax}`);
   }
   checkImageOptions(options);
+  if (given.rho !== undefined && options.disc !== "edm") {
+    throw new UsageError(`--rho has no effect with --disc=${options.disc}, only with edm; leave it out`);
+  }
+  if (sampler === "pc" && options.corrector === "none") {
+    const idle = (["snr", "correctorSteps"] as const).find((key) => given[key] !== undefined);
+    if (idle) throw new UsageError(`${flagOf(idle)} has no effect with --corrector=none; leave it out`);
+    if (options.predictor === "none") throw new UsageError("--predictor and --corrector must not both be none");
+  }
   if (options.gnet !== null && options.guidance === 1) {
     throw new UsageError("--gnet has no effect without a --guidance other than 1, such as --guidance=2");
   }

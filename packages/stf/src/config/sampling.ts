@@ -7,7 +7,7 @@ import { type NoiseRange, scheduledProcess } from "../processes/schedules.js";
 import { UsageError } from "../run/errors.js";
 import { dpmSolver, sdeDpmSolver } from "../sampling/dpm-solver.js";
 import { euler } from "../sampling/euler.js";
-import { knownLevel, type Method, methodOf, rangeWithin } from "../sampling/generate.js";
+import { checkKnown, knownLevel, type Method, methodOf, rangeWithin } from "../sampling/generate.js";
 import { heun } from "../sampling/heun.js";
 import { predictorCorrector } from "../sampling/predictor-corrector.js";
 import { rk45 } from "../sampling/rk45.js";
@@ -32,7 +32,12 @@ function rangeOf(options: GenerateCommandOptions, network: Preconditioning): Noi
   );
 }
 
-function reverseDiffusion(options: GenerateCommandOptions, { precond }: NetworkConfig, range: NoiseRange): Method {
+function reverseDiffusion(
+  options: GenerateCommandOptions,
+  network: Preconditioning,
+  { precond }: NetworkConfig,
+  range: NoiseRange,
+): Method {
   const name = options.process ?? (precond === "vp" || precond === "subvp" ? precond : "ve");
   if (name !== "ve" && (options.sigma_min !== null || options.sigma_max !== null || options.fromSigma !== null)) {
     throw new UsageError(
@@ -47,8 +52,9 @@ function reverseDiffusion(options: GenerateCommandOptions, { precond }: NetworkC
   };
   const process = processes[name]();
   if (!(process.chainStep(process.end, steps).decay > 0)) {
-    throw new UsageError(`the process ${name} needs more than 20 --steps, found ${steps}`);
+    throw new UsageError(`the process ${name} needs more --steps, found ${steps}`);
   }
+  checkKnown(process, { first: process.end, last: lastTimes[name] }, network);
   if (options.predictor === "ancestral" && process.chainStep(0, steps).posteriorDeviation === undefined) {
     throw new UsageError(`--predictor=ancestral is not defined for the process ${name}; take euler-maruyama`);
   }
@@ -73,7 +79,7 @@ export function samplingMethod(
 ): Method {
   const range = rangeOf(options, network);
   const sampler = samplerOf(options);
-  if (sampler === "pc") return reverseDiffusion(options, config, range);
+  if (sampler === "pc") return reverseDiffusion(options, network, config, range);
   const process = scheduledProcess(options.schedule, options.scaling, range);
   const round = (sigma: number): number => knownLevel(network, sigma);
   const placed = discretizations[options.disc].levels(stepCountOf(options), range, options.rho);

@@ -5,6 +5,7 @@ import { open } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { syncFolder } from "@stf/torch";
 import { ZipFile } from "yazl";
 import type { ImageShape } from "../data/bank.js";
 import type { ImageSet } from "./image-set.js";
@@ -23,7 +24,7 @@ export interface ArchiveContent {
 const EPOCH = new Date("1980-01-01T00:00:00");
 
 /** PNGs are compressed already, and arrays of generated images hardly can be. */
-const STORED = { compress: false, mtime: EPOCH, mode: 0o100644 } as const;
+const STORED = { compress: false, mtime: EPOCH, mode: 0o100644, forceDosTimestamp: true } as const;
 
 /** The header of an .npy file (NumPy enhancement proposal 1), for numbers in C order. */
 function npyHeader(dtype: string, shape: readonly number[]): Buffer {
@@ -79,6 +80,7 @@ export async function writeArchive(path: string, content: ArchiveContent): Promi
     const file = await open(temporary, "r+");
     await file.sync().finally(() => file.close());
     renameSync(temporary, path);
+    syncFolder(dirname(path));
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;

@@ -3,6 +3,7 @@
  * 1 and appendix B).
  */
 
+import { UsageError } from "../run/errors.js";
 import { edmProcess, type Process, vpProcess } from "./process.js";
 
 /** The names of sigma(t): that of the variance-preserving process, sqrt(t), and t. */
@@ -28,11 +29,20 @@ export interface NoiseRange {
 /** The time at which the variance-preserving schedule has its lowest noise level, in sampling. */
 export const SHORTEST_TIME = 1e-3;
 
-/** The variance-preserving process whose noise level is sigmaMin at time 0.001 and sigmaMax at time 1. */
+/**
+ * The variance-preserving process whose noise level is sigmaMin at time 0.001 and sigmaMax at time 1.
+ *
+ * @throws UsageError for a range so narrow that the noise would fall again on the way.
+ */
 export function vpProcessBetween({ sigmaMin, sigmaMax }: NoiseRange): Process {
   const [low, high] = [Math.log1p(sigmaMin ** 2), Math.log1p(sigmaMax ** 2)];
   const slope = (2 * (low / SHORTEST_TIME - high)) / (SHORTEST_TIME - 1);
   const betaMin = high - slope / 2;
+  if (betaMin + slope * SHORTEST_TIME < 0 || betaMin + slope < 0) {
+    throw new UsageError(
+      `the variance-preserving schedule cannot go from noise level ${sigmaMax} to ${sigmaMin}; take a wider range, such as 80 to 0.002, or another schedule`,
+    );
+  }
   return vpProcess({ betaMin, betaMax: betaMin + slope });
 }
 

@@ -22,16 +22,24 @@ function makeWithParents(path: string): void {
     return;
   }
   makeWithParents(dirname(resolve(path)));
-  mkdirSync(path);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another process may have been faster.
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
+  }
 }
 
-/** @throws InputError when the folder cannot be made. */
-export function makeFolder(path: string): string {
+/**
+ * @param flag - the option that named it
+ * @throws InputError when the folder cannot be made.
+ */
+export function makeFolder(path: string, flag = "--outdir"): string {
   try {
     makeWithParents(path);
     return path;
   } catch (cause) {
-    throw new InputError(`the folder ${path} cannot be made: ${reason(cause)}; choose another with --outdir`, {
+    throw new InputError(`the folder ${path} cannot be made: ${reason(cause)}; choose another with ${flag}`, {
       cause,
     });
   }
@@ -55,10 +63,15 @@ export function makeNumberedFolder(parent: string, description: string): string 
   return makeFolder(join(parent, `${String(next).padStart(5, "0")}-${description}`));
 }
 
-/** Removes what a process that was killed in the middle of a write has left in a run folder, as large as a checkpoint. */
-export function removePartialFiles(folder: string): void {
+/**
+ * Removes what a process that was killed in the middle of a write has left in a folder, as large as a checkpoint.
+ *
+ * @param of - the file that was written; any when left out
+ */
+export function removePartialFiles(folder: string, of?: string): void {
   for (const name of readdirSync(folder)) {
-    if (/^\..+\.\d+\.partial$/.test(name)) rmSync(join(folder, name), { force: true });
+    const written = /^\.(.+)\.\d+\.partial$/.exec(name)?.[1];
+    if (written !== undefined && (of ?? written) === written) rmSync(join(folder, name), { force: true });
   }
 }
 

@@ -20,6 +20,11 @@ export function rankOf(environment: Readonly<Record<string, string | undefined>>
     if (/^\d+$/.test(text) && Number(text) >= least) return Number(text);
     throw new UsageError(`the variable ${name} must be a whole number of at least ${least}, found "${text}"`);
   };
+  if ((environment["RANK"] ?? "") === "" && Number(environment["WORLD_SIZE"] ?? 1) > 1) {
+    throw new UsageError(
+      "the variable RANK must be set where WORLD_SIZE is above 1; unset both for a process of its own",
+    );
+  }
   const size = read("WORLD_SIZE", 1, 1);
   const rank = read("RANK", 0, 0);
   if (rank >= size) throw new UsageError(`the variable RANK must be below WORLD_SIZE, found ${rank} and ${size}`);

@@ -1,6 +1,6 @@
 import { scope, type Tensor } from "@stf/torch";
 import type { Process } from "../processes/process.js";
-import type { SamplerOptions } from "./sampler.js";
+import { requireNoise, type SamplerOptions } from "./sampler.js";
 
 /** How much noise is added back on the way (Karras et al. 2022, algorithm 2). */
 export interface Churn {
@@ -44,7 +44,8 @@ export function addNoise(
   count: number,
   { churn = NO_CHURN, round = (level: number) => level, noise }: ChurnOptions,
 ): Raised {
-  if (!(churn.amount > 0) || !noise) return { xHat: x, tHat: t };
+  if (!(churn.amount > 0)) return { xHat: x, tHat: t };
+  requireNoise(noise, "churn");
   const level = sigma(t);
   const inRange = level >= churn.sMin && level <= churn.sMax;
   const gamma = inRange ? Math.min(churn.amount / count, Math.SQRT2 - 1) : 0;

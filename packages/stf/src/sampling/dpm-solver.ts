@@ -4,7 +4,7 @@
  */
 
 import { keep, type Tensor } from "@stf/torch";
-import { denoiseAt, type Sampler, type SamplerOptions, walk } from "./sampler.js";
+import { denoiseAt, requireNoise, type Sampler, type SamplerOptions, walk } from "./sampler.js";
 
 /** What DPM-Solver++ takes besides the steps. */
 export interface DpmSolverOptions extends SamplerOptions {
@@ -17,6 +17,7 @@ function solver(name: string, ownEta: number): Sampler<DpmSolverOptions> {
     name,
     order: 2,
     sample(denoise, start, { process, times }, { eta = ownEta, noise, onStep } = {}) {
+      if (eta > 0) requireNoise(noise, name);
       let previous: { denoised: Tensor; h: number } | undefined;
       try {
         return walk(
@@ -27,9 +28,9 @@ function solver(name: string, ownEta: number): Sampler<DpmSolverOptions> {
             const [s, sNext] = [process.scale(t), process.scale(tNext)];
             const h = Math.log(sigma / sigmaNext);
             const denoised = denoiseAt(denoise, process, x, t);
-            // The step to clean images is as long as all others together: nothing is extrapolated over it.
+            // Nothing is extrapolated over the last step, which is as long as all others together, nor over none.
             const clean =
-              previous && sigmaNext > 0
+              previous && previous.h > 0 && sigmaNext > 0
                 ? denoised.add(denoised.sub(previous.denoised), { alpha: h / (2 * previous.h) })
                 : denoised;
             const ratio = (sigmaNext / sigma) ** (1 + eta);

@@ -5,6 +5,7 @@ import { type Conditions, oneHot } from "../networks/network.js";
 import { nearestLevel, type Preconditioning } from "../networks/precondition.js";
 import type { Process } from "../processes/process.js";
 import type { NoiseRange } from "../processes/schedules.js";
+import { UsageError } from "../run/errors.js";
 import type { Churn } from "./churn.js";
 import { guided } from "./guidance.js";
 import { heun } from "./heun.js";
@@ -49,6 +50,22 @@ export function knownLevel({ levels }: Preconditioning, sigma: number): number {
 /** The part of a range that a network is meant for. */
 export function rangeWithin({ sigmaMin, sigmaMax }: NoiseRange, network: NoiseRange): NoiseRange {
   return { sigmaMin: Math.max(sigmaMin, network.sigmaMin), sigmaMax: Math.min(sigmaMax, network.sigmaMax) };
+}
+
+/** @throws UsageError when a network does not know the noise levels of a process between two times. */
+export function checkKnown(
+  process: Process,
+  { first, last }: { readonly first: number; readonly last: number },
+  network: NoiseRange,
+): void {
+  const levels = [process.sigma(first), process.sigma(last)];
+  const [low, high] = [Math.min(...levels), Math.max(...levels)];
+  // Levels that were stored in float32 may be off by rounding.
+  if (low >= network.sigmaMin * (1 - 1e-5) && high <= network.sigmaMax * (1 + 1e-5)) return;
+  const shown = (level: number): string => Number(level.toPrecision(4)).toString();
+  throw new UsageError(
+    `the process ${process.name} has noise levels from ${shown(low)} to ${shown(high)}, and the network knows those from ${shown(network.sigmaMin)} to ${shown(network.sigmaMax)}; take another --process`,
+  );
 }
 
 /**

@@ -2,7 +2,14 @@ import { scope, type Tensor } from "@stf/torch";
 import type { DiscreteProcess } from "../processes/process.js";
 import { type CorrectorName, correctors } from "./correctors.js";
 import { type PredictorName, predictors, type ReverseStep } from "./predictors.js";
-import { type Denoise, estimateAt, type Sampler, type SamplerOptions, type TimeSteps } from "./sampler.js";
+import {
+  type Denoise,
+  estimateAt,
+  requireNoise,
+  type Sampler,
+  type SamplerOptions,
+  type TimeSteps,
+} from "./sampler.js";
 
 /** What {@link predictorCorrector} takes besides the steps. */
 export interface PredictorCorrectorOptions extends SamplerOptions {
@@ -32,7 +39,8 @@ function correct(x: Tensor, t: number, way: Way): Tensor {
   const { denoise, process, times, options } = way;
   const { corrector = "langevin", correctorSteps = 1, snr = 0.16, perImage = true, noise } = options;
   const stepSize = correctors[corrector];
-  if (!stepSize || !noise) return x;
+  if (!stepSize) return x;
+  requireNoise(noise, `the corrector ${corrector}`);
   const alpha = process.chainStep(t, times.length).decay ** 2;
   return scope(() => {
     let current = x;
@@ -58,6 +66,7 @@ function predict(x: Tensor, t: number, way: Way): ReverseStep {
   const { predictor = "reverse-diffusion", flow = false, noise } = options;
   const step = predictors[predictor];
   if (!step) return { mean: x, x };
+  if (!flow) requireNoise(noise, `the predictor ${predictor}`);
   return scope(() => {
     const score = estimateAt("score", denoise, process, x, t);
     return step({
@@ -66,7 +75,7 @@ function predict(x: Tensor, t: number, way: Way): ReverseStep {
       t,
       count: times.length,
       score,
-      noise: flow ? undefined : noise,
+      noise: flow || !noise ? "none" : noise,
     });
   });
 }

@@ -19,8 +19,8 @@ export interface ReverseState {
   readonly count: number;
   /** The score of x. */
   readonly score: Tensor;
-  /** Standard normal noise like its argument; undefined for the probability flow, which has half the score and no noise. */
-  readonly noise: ((like: Tensor) => Tensor) | undefined;
+  /** Standard normal noise like its argument; "none" for the probability flow, which has half the score and no noise. */
+  readonly noise: ((like: Tensor) => Tensor) | "none";
 }
 
 /** Images one step earlier. */
@@ -35,13 +35,13 @@ export interface ReverseStep {
 export type Predictor = (state: ReverseState) => ReverseStep;
 
 function withNoise(mean: Tensor, deviation: number, { noise }: ReverseState): ReverseStep {
-  return { mean, x: noise ? mean.add(noise(mean), { alpha: deviation }) : mean };
+  return { mean, x: noise === "none" ? mean : mean.add(noise(mean), { alpha: deviation }) };
 }
 
 const chainStep = ({ process, t, count }: ReverseState): ChainStep => process.chainStep(t, count);
 
 /** How much of the score is followed. */
-const share = ({ noise }: ReverseState): number => (noise ? 1 : 0.5);
+const share = ({ noise }: ReverseState): number => (noise === "none" ? 0.5 : 1);
 
 /** Euler's step of the reverse stochastic differential equation, dx = (f - g² score) dt + g dw. */
 const eulerMaruyama: Predictor = (state) =>
@@ -66,11 +66,11 @@ const reverseDiffusion: Predictor = (state) =>
 const ancestral: Predictor = (state) =>
   scope(() => {
     const { decay, deviation, posteriorDeviation } = chainStep(state);
-    if (posteriorDeviation === undefined || !state.noise) {
+    if (posteriorDeviation === undefined || state.noise === "none") {
       throw new UsageError(
         posteriorDeviation === undefined
-          ? `ancestral sampling is not defined for the process ${state.process.name}; take the predictor euler-maruyama`
-          : "ancestral sampling has no probability flow; take the predictor reverse-diffusion",
+          ? `ancestral sampling is not defined for the process ${state.process.name}; take euler-maruyama`
+          : "ancestral sampling has no probability flow; take reverse-diffusion",
       );
     }
     const mean = state.x.add(state.score, { alpha: deviation ** 2 }).mul_(1 / decay);

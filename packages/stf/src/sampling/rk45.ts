@@ -28,6 +28,8 @@ export const rk45: Sampler<Rk45Options> = {
           ...tolerances,
           onStep(rowTimes, state) {
             const time = Math.max(...rowTimes);
+            // Until every image has taken its first step there is nothing to tell.
+            if (time === first) return;
             scope(() =>
               onStep?.({ step: step++, progress: share * (depth(time) / depth(last)), x: asImages(state), time }),
             );

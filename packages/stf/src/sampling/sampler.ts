@@ -54,6 +54,14 @@ export interface Sampler<Options extends SamplerOptions = SamplerOptions, P exte
   sample(denoise: Denoise, x: Tensor, steps: TimeSteps<P>, options?: Options): Tensor;
 }
 
+/** @throws TypeError without noise, of which the method would make images of another law. */
+export function requireNoise(
+  noise: SamplerOptions["noise"],
+  method: string,
+): asserts noise is NonNullable<typeof noise> {
+  if (!noise) throw new TypeError(`${method} adds noise and needs the option noise`);
+}
+
 /** A function of each image's time, as something that images can be multiplied with. */
 export function factorOf(value: (t: number) => number, times: PerImage, like: Tensor): number | Tensor {
   if (typeof times === "number") return value(times);
