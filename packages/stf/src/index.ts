@@ -129,6 +129,7 @@ export {
   generateImages,
   type Method,
   methodOf,
+  SamplingError,
   toBytes,
 } from "./sampling/generate.js";
 export { guided } from "./sampling/guidance.js";

@@ -72,6 +72,7 @@ beforeAll(() => {
   const half = Uint8Array.from({ length: 64 }, (_, i) => (i < 32 ? 255 : 0));
   writeFileSync(at("mask.png"), encode({ width: 8, height: 8, channels: 1, depth: 8, data: half }));
   writeFileSync(at("large.png"), encode({ width: 9, height: 8, channels: 1, depth: 8, data: new Uint8Array(72) }));
+  writeFileSync(at("elsewhere.pkl"), "pickle");
   writeFileSync(at("damaged.safetensors"), readFileSync(at("net.safetensors")).subarray(0, 3000));
 });
 afterEach(killAll);
@@ -216,6 +217,22 @@ describe("a set of images", () => {
     await expectFailure(1, ["generate", ...options, "--outdir=packed.zip"], /packed\.zip is there already/);
   });
 
+  test("an archive is completed too, and what was damaged on the way is drawn again", async () => {
+    const set = [net, "--seeds=0-39", "--batch=8", "--steps=12", "--outdir=parts.zip", "--sampler=pc"];
+    const { child, ended, saying } = start(["generate", ...set]);
+    await saying(/8 of 40 images/);
+    child.kill("SIGKILL");
+    expect((await ended).code).toBe(null);
+    const whole = readFileSync(at("parts.zip.parts", seedName(2)));
+    writeFileSync(at("parts.zip.parts", seedName(2)), whole.subarray(0, 60));
+    const said = await draw(...set);
+    expect(said).toMatch(/are there already/);
+    expect(existsSync(at("parts.zip.parts"))).toBe(false);
+    const bank = await openDataset(at("parts.zip"));
+    expect(bank.count).toBe(40);
+    bank.dispose();
+  });
+
   test("an npz file, as NumPy writes them", async () => {
     await draw(net, "--seeds=0-2", "--steps=2", "--outdir=one.npz");
     await draw(net, "--seeds=0-2", "--steps=2", "--outdir=same");
@@ -311,6 +328,7 @@ describe("several processes", () => {
     expect([half.code, half.stderr]).toEqual([2, expect.stringMatching(/RANK must be set where WORLD_SIZE/)]);
     const alone = await stf(["generate", net, "--grid=x.png"], { WORLD_SIZE: "2", RANK: "0" });
     expect([alone.code, alone.stderr]).toEqual([2, expect.stringMatching(/--outdir/)]);
+    await expectFailure(2, ["launch", "--nproc=1000", "--", "generate"], /--nproc.*at most/);
     await expectFailure(2, ["launch", "--nproc=0", "--", "generate"], /--nproc.*at least 1.*"0"/);
     await expectFailure(2, ["launch", "--", "train"], /launch runs generate, found "train"/);
   });
@@ -422,13 +440,17 @@ describe("what makes no sense is one line", () => {
   const grid = "--grid=no.png";
   test.each<[number, string[], RegExp]>([
     [2, [net, grid, "--seeds=1-3,2"], /--seeds.*2 twice/],
+    [2, [net, grid, "--seeds=4294967296"], /--seeds.*0 to 4294967295/],
+    [2, [net, grid, "--S_churn=1", "--S_min=5", "--S_max=1"], /--S_min.*--S_max.*5 and 1/],
+    [1, ["--network=elsewhere.pkl", grid], /npx stf import elsewhere\.pkl/],
+    [1, ["--network=.", grid], /\. is a folder/],
     [2, [net, grid, "--sampler=rk45", "--S_churn=3"], /--S_churn.*--sampler=rk45/],
     [2, [net, grid, "--image=photo.png", "--from-sigma=0.001"], /noise.*0\.001 to 0\.002.*--from-sigma/],
     [2, [net, grid, "--guidance=2"], /--guidance needs a class-conditional/],
     [2, ["--network=told.safetensors", grid, "--guidance=2"], /--label-dropout=0/],
     [2, [net, grid, "--gnet=grey.safetensors", "--guidance=2"], /--gnet.*8x8x3.*8x8x1/],
-    [2, [net, "--grid=no.gif"], /--grid.*grid\.png.*no\.gif/],
-    [2, [net, "--trajectory=no.png"], /--trajectory.*denoising\.gif/],
+    [2, [net, "--grid=no.gif"], /--grid.*\*\.png.*no\.gif/],
+    [2, [net, "--trajectory=no.png"], /--trajectory.*\*\.gif or \*\.webp/],
     [2, [net, "--trajectory=no.gif", "--seeds=0-99"], /--trajectory.*64.*100/],
     [2, [net, grid, "--subdirs"], /--subdirs.*--outdir/],
     [2, [net, grid, "--sampler=pc", "--process=vp", "--steps=20"], /vp needs more --steps, found 20/],
@@ -442,13 +464,20 @@ describe("what makes no sense is one line", () => {
     [1, ["--network=photo.png", grid], /photo\.png/],
     [1, [net, grid, "--image=large.png", "--from-sigma=1"], /large\.png must have the size.*8x8.*9x8/],
     [1, [net, grid, "--image=net.safetensors", "--from-sigma=1"], /net\.safetensors is no PNG/],
-    [1, [net, grid, "--image=nowhere.png", "--from-sigma=1"], /nowhere\.png cannot be read/],
+    [1, [net, grid, "--image=nowhere.png", "--from-sigma=1"], /no image at nowhere\.png/],
     [1, ["--network=grey.safetensors", grid, "--image=photo.png", "--from-sigma=1"], /photo\.png must be grey/],
     [1, [net, "--outdir=mask.png"], /mask\.png.*in the way/],
     [1, [net, "--outdir=/proc/no"], /\/proc\/no cannot be made.*--outdir/],
   ])("exit code %s: %j", async (code, args, says) => {
     await expectFailure(code, ["generate", ...args], says);
   });
+});
+
+test("numbers that are not finite make no pictures", async () => {
+  const options = ["--gnet=net.safetensors", "--guidance=1e200", "--seeds=0,1", "--steps=2", "--outdir=infinite"];
+  const { code, stderr } = await stf(["generate", "--network=classes.safetensors", ...options]);
+  expect([code, stderr]).toEqual([1, expect.stringMatching(/^stf: the images are no finite numbers.*\n$/)]);
+  expect(pngs("infinite")).toEqual([]);
 });
 
 describe("likelihood", () => {
@@ -484,6 +513,7 @@ describe("likelihood", () => {
     [2, [net, "--data=asked", "--sigma_min=90"], /--sigma_min.*90 and 80/],
     [2, [net, "--data=asked", "--process=vp", "--sigma_min=0.1"], /--process=vp has noise levels of its own/],
     [1, [net, "--data=nowhere"], /no data set at nowhere/],
+    [1, [net, "--data=asked", "--dest=asked"], /asked cannot be written: it is a folder.*--dest/],
     [1, ["--network=grey.safetensors", "--data=asked"], /asked must hold images of 8x8x1.*8x8x3/],
   ])("exit code %s: %j", async (code, args, says) => {
     await expectFailure(code, ["likelihood", ...args], says);

@@ -36,8 +36,8 @@ function checked(given: Partial<GenerateCommandOptions>): GenerateRequest {
     throw new UsageError(`--seeds must name every seed once, found ${twice} twice`);
   }
   checkTogether(given, options);
-  checkFile("--grid", grid, /\.png$/i, "grid.png");
-  checkFile("--trajectory", trajectory, /\.(gif|webp)$/i, "denoising.gif");
+  checkFile("--grid", grid, /\.png$/i, "*.png");
+  checkFile("--trajectory", trajectory, /\.(gif|webp)$/i, "*.gif or *.webp");
   if (trajectory !== null && seeds.length > batch) {
     throw new UsageError(
       `--trajectory shows images that are drawn at once: at most ${batch} --seeds (--batch), found ${seeds.length}`,
@@ -53,12 +53,12 @@ function checked(given: Partial<GenerateCommandOptions>): GenerateRequest {
   return { ...options, steps: stepCountOf(options), network, notes: withoutEffectIn(given, options), rank };
 }
 
-function checkFile(flag: string, path: string | null, pattern: RegExp, example: string): void {
+function checkFile(flag: string, path: string | null, pattern: RegExp, kind: string): void {
   if (path === null) return;
   if (existsSync(path) && !statSync(path).isFile()) {
-    throw new UsageError(`${flag} must name a file, such as ${example}; ${path} is a folder`);
+    throw new UsageError(`${flag} must name a file, ${kind}; ${path} is a folder`);
   }
-  if (!pattern.test(path)) throw new UsageError(`${flag} must name a file such as ${example}, found ${path}`);
+  if (!pattern.test(path)) throw new UsageError(`${flag} must name a file ${kind}, found ${path}`);
 }
 
 /** Gives the command its options and its action. */

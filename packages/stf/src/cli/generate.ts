@@ -1,6 +1,5 @@
 /** `stf generate` */
 
-import { dirname } from "node:path";
 import { catchInterrupts, scope } from "@stf/torch";
 import { samplerOf } from "../config/generate-options.js";
 import { samplingMethod } from "../config/sampling.js";
@@ -8,8 +7,8 @@ import type { ImageShape } from "../data/bank.js";
 import { loadSharp } from "../data/decode.js";
 import { writeAnimation } from "../images/animation.js";
 import { writeGrid } from "../images/png.js";
-import { UsageError } from "../run/errors.js";
-import { makeFolder } from "../run/folder.js";
+import { InputError, UsageError } from "../run/errors.js";
+import { makeFolderFor } from "../run/folder.js";
 import { formatDuration } from "../run/format.js";
 import { type GenerateOptions, generateImages, type Method, rangeWithin } from "../sampling/generate.js";
 import { drawnClasses } from "../sampling/noise.js";
@@ -174,8 +173,8 @@ async function prepare(request: GenerateRequest): Promise<Job | undefined> {
   const fromImage = await givenImage(request, config.shape, denoiser.device);
   // Before hours of drawing, not after them.
   if (trajectory !== null) await loadSharp();
-  if (grid !== null) makeFolder(dirname(grid), "--grid");
-  if (trajectory !== null) makeFolder(dirname(trajectory), "--trajectory");
+  if (grid !== null) makeFolderFor(grid, "--grid");
+  if (trajectory !== null) makeFolderFor(trajectory, "--trajectory");
   const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, config.shape);
   if (outdir !== null && !output) return undefined;
   const frames = trajectory === null ? undefined : new TrajectoryFrames(method.steps.process, config.shape);
@@ -196,7 +195,7 @@ function description({ request, snapshot: { config, denoiser }, conditions: { me
   const levels = steps.times.filter((t) => t > 0).map(steps.process.sigma);
   const count = sampler === "rk45" ? "" : `, ${levels.length} steps`;
   return (
-    `drawing ${request.seeds.length} images of ${width}x${height}x${channels} with ${sampler}${count}, noise levels ` +
+    `drawing ${request.seeds.length} ${request.seeds.length === 1 ? "image" : "images"} of ${width}x${height}x${channels} with ${sampler}${count}, noise levels ` +
     `${Number(sigma.toPrecision(4))} to ${Number((levels.at(-1) as number).toPrecision(4))}, ${denoiser.precision}`
   );
 }
@@ -220,6 +219,8 @@ async function drawMissing(job: Job, session: DrawingSession, status: StatusLine
     .map(wanted)
     .filter(({ length }) => length > 0);
   const count = batches.reduce((sum, { length }) => sum + length, 0);
+  const present = rank.size === 1 ? seeds.length - count : 0;
+  if (present > 0) status.print(`${present} of them ${present === 1 ? "is" : "are"} there already`);
   const pictures = new Map<number, Uint8Array>();
   let done = 0;
   for (const batch of batches) {
@@ -261,7 +262,7 @@ async function deliver({ request, snapshot, output, frames }: Job, pictures: Map
 /** Runs the command. Returns the exit code. */
 export async function generate(request: GenerateRequest): Promise<number> {
   const { outdir, grid, trajectory, notes, rank } = request;
-  const status = new StatusLine({ isQuiet: rank.rank > 0 });
+  const status = new StatusLine({ isQuiet: rank.rank > 0, plainSeconds: 60 });
   const session = new DrawingSession(status);
   catchInterrupts(true);
   try {
@@ -275,6 +276,12 @@ export async function generate(request: GenerateRequest): Promise<number> {
     catchInterrupts(false);
     await deliver(job, pictures);
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOSPC" && outdir !== null) {
+      const { message } = error as Error;
+      throw new InputError(`${message}; make room, and the same command draws what is missing in ${outdir}`, {
+        cause: error,
+      });
+    }
     if (!(error instanceof Interruption)) throw error;
     status.print(outdir === null ? "stopped" : `stopped; the same command draws what is missing in ${outdir}`);
     return INTERRUPTED;

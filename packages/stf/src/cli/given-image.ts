@@ -19,7 +19,13 @@ async function readImage(path: string, { height, width }: ImageShape, device: De
       try {
         return readFileSync(path);
       } catch (cause) {
-        throw new InputError(`${path} cannot be read (${(cause as Error).message})`, { cause });
+        const { code, message } = cause as NodeJS.ErrnoException;
+        throw new InputError(
+          code === "ENOENT" ? `there is no image at ${path}` : `${path} cannot be read (${message})`,
+          {
+            cause,
+          },
+        );
       }
     },
     close() {},
@@ -45,6 +51,8 @@ async function readImage(path: string, { height, width }: ImageShape, device: De
 function withChannels(path: string, image: Tensor, { channels }: ImageShape): Tensor {
   if (image.size(1) === channels) return image;
   if (channels === 1) {
+    const grey = image.narrow(1, 0, 1);
+    if (image.eq(grey).all().item()) return grey.contiguous();
     throw new InputError(`${path} must be grey as the network's images, and is in colour; convert it`);
   }
   return image.expand([1, channels, image.size(2), image.size(3)]).contiguous();

@@ -1,10 +1,10 @@
 /** Where `stf generate` puts a set of images, so that an interrupted set can be completed and never mixed with another one. */
 
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { writeAll, writeFileAtomically } from "@stf/torch";
-import { samplerOf } from "../config/generate-options.js";
+import { generateFields, samplerOf } from "../config/generate-options.js";
 import type { ImageShape } from "../data/bank.js";
 import { writeArchive } from "../images/archive.js";
 import { ImageSet } from "../images/image-set.js";
@@ -61,7 +61,10 @@ function checkProtocol(images: ImageSet, protocol: Record<string, unknown>, outd
     }
   })();
   const names = [...new Set([...Object.keys(found), ...Object.keys(protocol)])];
-  const differs = (name: string): boolean => JSON.stringify(found[name]) !== JSON.stringify(protocol[name]);
+  // What an earlier version did not have was as its default is.
+  const defaults = Object.fromEntries(Object.entries(generateFields).map(([key, field]) => [key, field.default]));
+  const differs = (name: string): boolean =>
+    JSON.stringify(name in found ? found[name] : defaults[name]) !== JSON.stringify(protocol[name]);
   // A file may have moved: what is in it counts.
   const other = names.find((name) => !(`${name}_sha256` in protocol) && differs(name));
   if (other === undefined) return;
@@ -141,6 +144,6 @@ export class ImageOutput {
       seeds: this.#seeds,
       classes: classes?.(),
     });
-    rmSync(this.images.folder, { recursive: true });
+    this.images.remove(this.#seeds);
   }
 }

@@ -1,5 +1,6 @@
 /** `stf launch`: starts one process per rank on this machine, as torchrun does. */
 
+import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { UsageError } from "../run/errors.js";
 
@@ -15,6 +16,12 @@ export function declare(command: Command): void {
       const count = Number(nproc);
       if (!/^\d+$/.test(nproc) || count < 1) {
         throw new UsageError(`--nproc must be a whole number of at least 1, found "${nproc}"`);
+      }
+      const most = Math.max(16, 4 * availableParallelism());
+      if (count > most) {
+        throw new UsageError(
+          `--nproc must be at most ${most} on this machine, four for each processor, found ${count}`,
+        );
       }
       if (!shared.includes(words[0] ?? "")) {
         throw new UsageError(`launch runs ${shared.join(", ")}, found "${words[0]}"; no other command shares its work`);

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
+import { LAUNCHER } from "../run/ranks.js";
 
 /** How long a process may take to end when another has failed. */
 const GRACE_MILLISECONDS = 10_000;
@@ -19,6 +20,7 @@ function environmentOf(rank: number, count: number): NodeJS.ProcessEnv {
     RANK: String(rank),
     LOCAL_RANK: String(rank),
     WORLD_SIZE: String(count),
+    [LAUNCHER]: String(process.pid),
   };
 }
 

@@ -1,6 +1,5 @@
 /** `stf likelihood` */
 
-import { dirname } from "node:path";
 import {
   catchInterrupts,
   Generator,
@@ -19,7 +18,7 @@ import { oneHot } from "../networks/network.js";
 import { edmProcess, type Process, subVpProcess, veProcess, vpProcess } from "../processes/process.js";
 import { type Purpose, randomKey } from "../random/keyed.js";
 import { InputError, UsageError } from "../run/errors.js";
-import { makeFolder } from "../run/folder.js";
+import { makeFolderFor } from "../run/folder.js";
 import { formatDuration } from "../run/format.js";
 import { checkKnown, denoiseWith, rangeWithin } from "../sampling/generate.js";
 import { bitsPerDimension, dequantize, logDensity } from "../sampling/likelihood.js";
@@ -86,6 +85,8 @@ interface Measured {
   /** `[images][repeats][probes]` */
   readonly bits: readonly number[][][];
   readonly evaluations: number;
+  /** Whether Ctrl-C came before all images were done. */
+  readonly isPartial?: boolean;
 }
 
 /** Random numbers of an image that depend on the seed and its own number alone, whatever the batch. */
@@ -158,6 +159,16 @@ function measureBatch(
   return { bits, evaluations: evaluations / repeats };
 }
 
+/** What `body` returns, or undefined when Ctrl-C ended it. */
+function untilInterrupted<T>(body: () => T): T | undefined {
+  try {
+    return body();
+  } catch (error) {
+    if (error instanceof Interruption) return undefined;
+    throw error;
+  }
+}
+
 function measure(measurement: Measurement): Measured {
   const { request, status, count } = measurement;
   const start = performance.now();
@@ -166,15 +177,18 @@ function measure(measurement: Measurement): Measured {
   let batches = 0;
   for (let first = 0; first < count; first += request.batch) {
     const size = Math.min(request.batch, count - first);
-    const found = measureBatch(first, size, measurement, (share) => {
-      stopIfInterrupted();
-      const done = first + size * share;
-      if (done === 0) return;
-      const rate = done / ((performance.now() - start) / 1000);
-      status.update(
-        `${Math.floor(done)} of ${count} images  ${rate.toFixed(2)} images/s  ${formatDuration((count - done) / rate)} left`,
-      );
-    });
+    const found = untilInterrupted(() =>
+      measureBatch(first, size, measurement, (share) => {
+        stopIfInterrupted();
+        const done = first + size * share;
+        if (done === 0) return;
+        const rate = done / ((performance.now() - start) / 1000);
+        status.update(
+          `${Math.floor(done)} of ${count} images  ${rate.toFixed(2)} images/s  ${formatDuration((count - done) / rate)} left`,
+        );
+      }),
+    );
+    if (!found) return { bits, evaluations: evaluations / Math.max(batches, 1), isPartial: true };
     bits.push(...found.bits);
     evaluations += found.evaluations;
     batches++;
@@ -257,25 +271,21 @@ export async function likelihood(request: LikelihoodRequest): Promise<number> {
   checkDevice(request.device);
   const { denoiser, config } = loadSnapshot(request.network, { device: request.device });
   const path = pathOf(request, denoiser);
-  const status = new StatusLine();
+  const status = new StatusLine({ plainSeconds: 60 });
   const images = await openDataset(request.data, {
     labels: denoiser.labelDim > 0,
     onProgress: (done, total) => status.update(`reading ${request.data}: ${done} of ${total} images`),
   });
   status.clear();
   checkImages(images, denoiser, request, config.shape);
-  if (request.dest !== null) makeFolder(dirname(request.dest), "--dest");
+  if (request.dest !== null) makeFolderFor(request.dest, "--dest");
   const bank = request.device === "cpu" ? images : images.to(request.device);
   const count = Math.min(request.num ?? bank.count, bank.count);
   const measurement: Measurement = { denoiser, bank, path, request, status, count };
   const start = performance.now();
   catchInterrupts(true);
-  try {
-    await report(measure(measurement), measurement, (performance.now() - start) / 1000);
-    return 0;
-  } catch (error) {
-    if (!(error instanceof Interruption)) throw error;
-    status.print("stopped");
-    return INTERRUPTED;
-  }
+  const found = measure(measurement);
+  if (found.isPartial) status.print(`stopped after ${found.bits.length} of ${count} images`);
+  if (found.bits.length > 0) await report(found, measurement, (performance.now() - start) / 1000);
+  return found.isPartial ? INTERRUPTED : 0;
 }

@@ -10,14 +10,26 @@ export class StatusLine {
   readonly #terminal: boolean;
   readonly #isQuiet: boolean;
   readonly #log: string | undefined;
+  readonly #plainMilliseconds: number;
   #drawn = false;
   #lastDraw = 0;
+  #lastPrint = performance.now();
 
   /**
    * @param options.log - file that gets a copy of every permanent line
    * @param options.isQuiet - write nothing to the terminal: of several processes, one speaks
+   * @param options.plainSeconds - where there is no terminal, one temporary line in so many seconds stays; else none does
    */
-  constructor({ log, isQuiet = false }: { log?: string; isQuiet?: boolean } = {}) {
+  constructor({
+    log,
+    isQuiet = false,
+    plainSeconds = Number.POSITIVE_INFINITY,
+  }: {
+    log?: string;
+    isQuiet?: boolean;
+    plainSeconds?: number;
+  } = {}) {
+    this.#plainMilliseconds = 1000 * plainSeconds;
     this.#terminal = process.stdout.isTTY === true && !isQuiet;
     this.#isQuiet = isQuiet;
     this.#log = log;
@@ -26,13 +38,15 @@ export class StatusLine {
   /** A line that stays. */
   print(line: string): void {
     this.clear();
+    this.#lastPrint = performance.now();
     if (!this.#isQuiet) process.stdout.write(`${line}\n`);
     if (this.#log !== undefined) appendFileSync(this.#log, `${line}\n`);
   }
 
-  /** A line that the next one replaces; only on a terminal. */
+  /** A line that the next one replaces, on a terminal. */
   update(line: string): void {
     const now = performance.now();
+    if (!this.#terminal && now - this.#lastPrint > this.#plainMilliseconds) this.print(line);
     if (!this.#terminal || now - this.#lastDraw < REDRAW_MILLISECONDS) return;
     this.#lastDraw = now;
     this.#drawn = true;

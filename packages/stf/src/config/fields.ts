@@ -177,10 +177,15 @@ export function folderName(description: Description<string | null>): Field<strin
   };
 }
 
+/** The longest list that is made of a range. */
+const MOST_INTEGERS = 10_000_000;
+
 /** Whole numbers and inclusive ranges: "1,2,5-10". */
 export function integers<T extends readonly number[] | null = readonly number[]>(
-  description: Description<T> & { min: number },
+  description: Description<T> & { min: number; max?: number },
 ): Field<T | readonly number[]> {
+  const { min, max = Number.MAX_SAFE_INTEGER } = description;
+  const range = max < Number.MAX_SAFE_INTEGER ? `from ${min} to ${max}` : `of at least ${min}`;
   return {
     placeholder: "N,N-N,...",
     ...description,
@@ -190,9 +195,10 @@ export function integers<T extends readonly number[] | null = readonly number[]>
         const match = /^(\d+)(?:-(\d+))?$/.exec(part.trim());
         const first = Number(match?.[1]);
         const last = Number(match?.[2] ?? match?.[1]);
-        if (!match || first < description.min || last < first || last - first > 10_000_000) {
-          fail(name, `a list of whole numbers of at least ${description.min} and ranges, such as 1,2,5-10`, value);
+        if (!match || !(first >= min && last >= first && last <= max)) {
+          fail(name, `a list of whole numbers ${range} and ranges, such as 1,2,5-10`, value);
         }
+        if (last - first >= MOST_INTEGERS) fail(name, `a list of at most ${MOST_INTEGERS} numbers`, value);
         for (let i = first; i <= last; i++) list.push(i);
       }
       return list;

@@ -28,6 +28,7 @@ export const generateFields = {
   seeds: integers({
     default: Array.from({ length: 64 }, (_, i) => i),
     min: 0,
+    max: 2 ** 32 - 1,
     help: "one image per seed (default 0-63)",
   }),
   class: integer<number | null>({
@@ -167,6 +168,9 @@ export function checkTogether(given: Partial<GenerateCommandOptions>, options: G
     throw new UsageError(`--sigma_min must be below --sigma_max, found ${sigmaMin} and ${sigmaMax}`);
   }
   checkImageOptions(options);
+  if (options.S_min > options.S_max) {
+    throw new UsageError(`--S_min must not be above --S_max, found ${options.S_min} and ${options.S_max}`);
+  }
   if (given.rho !== undefined && options.disc !== "edm") {
     throw new UsageError(`--rho has no effect with --disc=${options.disc}, only with edm; leave it out`);
   }

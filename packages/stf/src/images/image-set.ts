@@ -1,10 +1,10 @@
 /** Images that are drawn one per seed into a folder, and what has become of them. */
 
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { ImageShape } from "../data/bank.js";
 import { makeFolder } from "../run/folder.js";
-import { readPng, writePng } from "./png.js";
+import { isWholePng, readPng, writePng } from "./png.js";
 
 /** The PNG files of a set of seeds. */
 export class ImageSet {
@@ -35,9 +35,15 @@ export class ImageSet {
     return readdirSync(this.folder, { recursive: true, encoding: "utf8" }).some((name) => name.endsWith(".png"));
   }
 
-  /** The seeds whose images are not there yet. Files appear complete. */
+  /** The seeds whose images are not there yet, or were damaged: files appear complete, but a disk may lose what it promised. */
   missing(seeds: readonly number[]): number[] {
-    return seeds.filter((seed) => !existsSync(this.#pathOf(seed)));
+    return seeds.filter((seed) => !isWholePng(this.#pathOf(seed), this.#shape));
+  }
+
+  /** Removes the images of seeds, and the folder, unless it holds others. */
+  remove(seeds: readonly number[]): void {
+    for (const seed of seeds) rmSync(this.#pathOf(seed), { force: true });
+    if (!this.hasImages) rmSync(this.folder, { recursive: true, force: true });
   }
 
   /** Writes the image of a seed, bytes in the order C, H, W. */

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { writeAll, writeFileAtomically } from "@stf/torch";
 import { decode, encode } from "fast-png";
 import type { ImageShape } from "../data/bank.js";
@@ -22,6 +22,31 @@ export function writePng(path: string, planes: Uint8Array, shape: ImageShape): v
   writeFileAtomically(path, (descriptor) => writeAll(descriptor, png));
 }
 
+/** The last chunk of a PNG: no bytes, "IEND", and their checksum. */
+const LAST_CHUNK = Buffer.from("0000000049454e44ae426082", "hex");
+
+/** Whether a file begins as an image of the shape that {@link writePng} wrote, and ends as one. */
+export function isWholePng(path: string, { channels, height, width }: ImageShape): boolean {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, "r");
+  } catch {
+    return false;
+  }
+  try {
+    const { size } = fstatSync(descriptor);
+    const [head, tail] = [Buffer.alloc(26), Buffer.alloc(LAST_CHUNK.length)];
+    if (size < head.length + tail.length) return false;
+    readSync(descriptor, head, 0, head.length, 0);
+    readSync(descriptor, tail, 0, tail.length, size - tail.length);
+    const [depth, colour] = [head[24], head[25]];
+    const isShape = head.readUInt32BE(16) === width && head.readUInt32BE(20) === height && depth === 8;
+    return isShape && colour === (channels === 1 ? 0 : 2) && tail.equals(LAST_CHUNK);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 /**
  * Reads an image that {@link writePng} wrote, as bytes in the order C, H, W.
  *
@@ -29,13 +54,16 @@ export function writePng(path: string, planes: Uint8Array, shape: ImageShape): v
  */
 export function readPng(path: string, { channels, height, width }: ImageShape): Uint8Array {
   const fail = (found: string, cause?: unknown): never => {
-    throw new InputError(`${path} must be an image of ${width}x${height}x${channels}, ${found}; remove it`, { cause });
+    throw new InputError(
+      `${path} must be an image of ${width}x${height}x${channels}, ${found}; remove it, and the same command draws it again`,
+      { cause },
+    );
   };
   const image = (() => {
     try {
       return decode(readFileSync(path), { checkCrc: true });
     } catch (cause) {
-      return fail(`and cannot be read (${(cause as Error).message})`, cause);
+      return fail("and is damaged", cause);
     }
   })();
   if (image.width !== width || image.height !== height || image.channels !== channels || image.depth !== 8) {

@@ -1,6 +1,6 @@
 /** Making and finding run folders. */
 
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { InputError } from "./errors.js";
 import { stateNames } from "./format.js";
@@ -42,6 +42,24 @@ export function makeFolder(path: string, flag = "--outdir"): string {
     throw new InputError(`the folder ${path} cannot be made: ${reason(cause)}; choose another with ${flag}`, {
       cause,
     });
+  }
+}
+
+/**
+ * Makes the folder of a file that will be written after much work, and tries whether it can be.
+ *
+ * @param flag - the option that named the file
+ * @throws InputError when it cannot.
+ */
+export function makeFolderFor(path: string, flag: string): void {
+  const folder = makeFolder(dirname(path), flag);
+  try {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
+      throw Object.assign(new Error("it is a folder"), { code: "EISDIR" });
+    }
+    accessSync(folder, constants.W_OK);
+  } catch (cause) {
+    throw new InputError(`${path} cannot be written: ${reason(cause)}; choose another with ${flag}`, { cause });
   }
 }
 

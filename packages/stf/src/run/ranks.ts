@@ -2,6 +2,9 @@
 
 import { UsageError } from "./errors.js";
 
+/** The variable that holds the number of the process that started this one with `stf launch`. */
+export const LAUNCHER = "STF_LAUNCHER";
+
 /** One process among some that share work. */
 export interface Rank {
   /** From 0 to size - 1. */

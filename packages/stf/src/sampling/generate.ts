@@ -102,6 +102,11 @@ export interface Guidance {
   readonly by?: Denoiser | undefined;
 }
 
+/** A network or a sampler has left the numbers behind: images that are not finite. */
+export class SamplingError extends Error {
+  override readonly name = "SamplingError";
+}
+
 /** How {@link generateImages} draws. */
 export interface GenerateOptions {
   /** How to go from noise to images; {@link edmMethod} when left out. */
@@ -135,7 +140,7 @@ export function denoiseWith(denoiser: Denoiser, conditions: Conditions = {}): De
  * @param shape - of one image, as the network was built for
  * @param seeds - whole numbers, of which the low 32 bits count
  * @returns uint8 `[seeds.length, C, H, W]`
- * @throws RangeError for a class that the network does not know.
+ * @throws RangeError for a class that the network does not know; SamplingError when a pixel is no finite number.
  */
 export function generateImages(
   denoiser: Denoiser,
@@ -158,6 +163,11 @@ export function generateImages(
           noise: (like) => noise.draw(size, like.dtype),
           ...(onStep && { onStep }),
         });
+        if (!x.isfinite().all().item()) {
+          throw new SamplingError(
+            "the images are no finite numbers; check that the network is sound, and that noise levels and weights are not extreme",
+          );
+        }
         return toBytes(known ? withPart(x, known) : x);
       }),
     );

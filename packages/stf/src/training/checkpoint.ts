@@ -3,7 +3,7 @@
  * snapshot holds the averaged network; a state holds everything needed to go on.
  */
 
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import {
   type Device,
   FileFormatError,
@@ -101,6 +101,12 @@ function metadataField(path: string, metadata: Readonly<Record<string, string>>,
 
 function open(path: string, format: string, what: string): ReturnType<typeof loadSafetensors> {
   if (!existsSync(path)) throw new InputError(`there is no ${what} at ${path}`);
+  if (statSync(path).isDirectory()) throw new InputError(`${path} is a folder; name the ${what} in it`);
+  if (/\.(pkl|pt|pth)$/i.test(path)) {
+    throw new InputError(
+      `${path} was made elsewhere; turn it into a network snapshot: npx stf import ${path} --dest=network.safetensors`,
+    );
+  }
   const content = loadSafetensors(path);
   const { format: found } = content.metadata;
   if (found !== format) {

@@ -16,6 +16,13 @@ export function writeAll(descriptor: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) done += writeSync(descriptor, bytes, done);
 }
 
+/** What the file system reports names the temporary file, or none. */
+function named(error: unknown, path: string): unknown {
+  if (!(error instanceof Error && "syscall" in error)) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  return Object.assign(new Error(`${path} cannot be written (${error.message})`, { cause: error }), { code });
+}
+
 /**
  * Writes a file so that its name always stands for a complete one: under a temporary name, flushed to the disk, renamed.
  * When `write` fails the temporary file is removed, and whatever had the name before is untouched.
@@ -36,7 +43,7 @@ export function writeFileAtomically(path: string, write: (descriptor: number) =>
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
-    throw error;
+    throw named(error, path);
   }
   syncFolder(dirname(path));
 }
