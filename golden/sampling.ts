@@ -14,6 +14,7 @@ import {
   denoiseWith,
   discretizations,
   estimateAt,
+  forEachImage,
   euler,
   evenSteps,
   gaussianMixture,
@@ -130,7 +131,7 @@ function compareRun(file: GoldenFile, name: string, run: PublishedRun, denoiser:
         file.compare(`${name}: states`, states, file.tensor(`${name}.x_at_step_start`), SAMPLE_TOLERANCE);
       }
       if (!file.has(`${name}.images_float64_network`)) return;
-      const exact = draw((x, sigma) => denoiser.forward(x, new Float64Array(x.size(0)).fill(sigma as number)));
+      const exact = draw((x, sigma) => denoiser.forward(x, forEachImage(sigma, x.size(0))));
       file.compare(
         `${name}: network in float64`,
         exact.images,
@@ -305,7 +306,7 @@ function mixtureOf(file: GoldenFile): Denoise {
   );
   return (x, sigma) =>
     scope(() => {
-      const levels = typeof sigma === "number" ? new Float64Array(x.size(0)).fill(sigma) : sigma;
+      const levels = forEachImage(sigma, x.size(0));
       return (mixture.denoise as NonNullable<typeof mixture.denoise>)(x.double().flatten(1), levels).view(x.shape);
     });
 }

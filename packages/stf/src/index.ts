@@ -165,6 +165,7 @@ export {
   type Denoise,
   denoiseAt,
   estimateAt,
+  forEachImage,
   type PerImage,
   type Sampler,
   type SamplerOptions,

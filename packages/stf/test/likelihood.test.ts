@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { gaussianMixture } from "../src/data/toy.js";
 import { edmProcess, type Process, veProcess, vpProcess } from "../src/processes/process.js";
 import { bitsPerDimension, dequantize, type LikelihoodOptions, logDensity } from "../src/sampling/likelihood.js";
-import { type Denoise, factorOf } from "../src/sampling/sampler.js";
+import { type Denoise, factorOf, forEachImage } from "../src/sampling/sampler.js";
 import { maxDeviation, meanAndError, normals, tensorsLeft } from "./support.js";
 
 const components = [
@@ -15,7 +15,7 @@ const components = [
 const mixture = gaussianMixture("mixture", components);
 const denoise: Denoise = (x, sigma) =>
   scope(() => {
-    const levels = typeof sigma === "number" ? new Float64Array(x.size(0)).fill(sigma) : sigma;
+    const levels = forEachImage(sigma, x.size(0));
     return mixture.denoise!(x.flatten(1), levels).view(x.shape);
   });
 

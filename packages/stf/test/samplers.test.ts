@@ -12,7 +12,14 @@ import { heun } from "../src/sampling/heun.js";
 import { type PredictorCorrectorOptions, predictorCorrector } from "../src/sampling/predictor-corrector.js";
 import { rk45 } from "../src/sampling/rk45.js";
 import { dormandPrince, IntegrationError, integrate } from "../src/sampling/runge-kutta.js";
-import { type Denoise, factorOf, type Sampler, type StepReport, type TimeSteps } from "../src/sampling/sampler.js";
+import {
+  type Denoise,
+  factorOf,
+  forEachImage,
+  type Sampler,
+  type StepReport,
+  type TimeSteps,
+} from "../src/sampling/sampler.js";
 import { discretizations, evenSteps, karrasSteps, timeSteps } from "../src/sampling/steps.js";
 import { blobs, maxDeviation, normals, sameBits, tensorsLeft } from "./support.js";
 
@@ -349,7 +356,7 @@ describe("solvers of one flow draw one picture", () => {
   /** The exact denoiser of a set of images: the posterior mean over all of them. */
   const denoise: Denoise = (x, sigma) =>
     scope(() => {
-      const levels = typeof sigma === "number" ? new Float64Array(x.size(0)).fill(sigma) : sigma;
+      const levels = forEachImage(sigma, x.size(0));
       const rows = x.flatten(1);
       const values = bank.toValues(bank.rows).double();
       const squares = rows

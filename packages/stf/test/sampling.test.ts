@@ -11,7 +11,7 @@ import { UsageError } from "../src/run/errors.js";
 import { denoiseWith, edmMethod, generateImages, toBytes } from "../src/sampling/generate.js";
 import { heun } from "../src/sampling/heun.js";
 import { drawnClasses, SeededNoise } from "../src/sampling/noise.js";
-import { type Denoise, factorOf } from "../src/sampling/sampler.js";
+import { type Denoise, factorOf, forEachImage } from "../src/sampling/sampler.js";
 import { karrasSteps } from "../src/sampling/steps.js";
 import {
   golden,
@@ -199,7 +199,7 @@ describe("EDM's sampler gives the published images", () => {
         expect(relativeDeviation(sigmas, goldenNumbers(file, `${name}.network_sigmas`))).toBeLessThan(1e-14);
         const single = relativeDeviation(images, goldenNumbers(file, `${name}.images`));
         expect(single, `deviation ${single}`).toBeLessThan(2e-5);
-        const exact = sample((x, sigma) => denoiser.forward(x, new Float64Array(x.size(0)).fill(sigma as number)));
+        const exact = sample((x, sigma) => denoiser.forward(x, forEachImage(sigma, x.size(0))));
         const double = relativeDeviation(exact.images, goldenNumbers(file, `${name}.images_float64_network`));
         expect(double, `deviation ${double}`).toBeLessThan(1e-9);
       }),

@@ -3,13 +3,12 @@
 import { catchInterrupts, scope } from "@stf/torch";
 import { samplerOf } from "../config/generate-options.js";
 import { samplingMethod } from "../config/sampling.js";
-import type { ImageShape } from "../data/bank.js";
 import { loadSharp } from "../data/decode.js";
 import { writeAnimation } from "../images/animation.js";
 import { writeGrid } from "../images/png.js";
 import { InputError, UsageError } from "../run/errors.js";
 import { makeFolderFor } from "../run/folder.js";
-import { formatDuration } from "../run/format.js";
+import { formatDuration, formatImageShape, formatLevel } from "../run/format.js";
 import { type GenerateOptions, generateImages, type Method, rangeWithin } from "../sampling/generate.js";
 import { drawnClasses } from "../sampling/noise.js";
 import type { StepReport } from "../sampling/sampler.js";
@@ -64,17 +63,15 @@ function checkGuidance(
 function loadWeak({ gnet, precision }: GenerateRequest, { denoiser, config }: Snapshot): Snapshot | undefined {
   if (gnet === null) return undefined;
   const weak = loadSnapshot(gnet, { precision, device: denoiser.device });
-  const size = ({ width, height, channels }: ImageShape): string => `${width}x${height}x${channels}`;
-  if (size(weak.config.shape) !== size(config.shape)) {
-    throw new UsageError(
-      `--gnet must draw images of ${size(config.shape)} as --network does, found ${size(weak.config.shape)}`,
-    );
+  const [found, wanted] = [formatImageShape(weak.config.shape), formatImageShape(config.shape)];
+  if (found !== wanted) {
+    throw new UsageError(`--gnet must draw images of ${wanted} as --network does, found ${found}`);
   }
   return weak;
 }
 
 /** The batches that fall to a process: of evenly split ones, every size-th. */
-export function batchesOf(
+function batchesOf(
   seeds: readonly number[],
   batch: number,
   { rank, size }: { readonly rank: number; readonly size: number },
@@ -100,18 +97,13 @@ interface Job {
 /** Draws batch after batch, and counts. */
 class DrawingSession {
   readonly #status: StatusLine;
-  #start = performance.now();
+  readonly #start = performance.now();
   #evaluations = 0;
   #batches = 0;
   #done = 0;
 
   constructor(status: StatusLine) {
     this.#status = status;
-  }
-
-  /** Starts the clock. */
-  begin(): void {
-    this.#start = performance.now();
   }
 
   /** Images, as bytes in the order C, H, W. @throws Interruption after Ctrl-C. */
@@ -140,6 +132,11 @@ class DrawingSession {
     const rate = done / this.seconds;
     const left = formatDuration((all - done) / rate);
     this.#status.update(`${Math.floor(done)} of ${all} images  ${rate.toFixed(1)} images/s  ${left} left`);
+  }
+
+  /** How many images were drawn. */
+  get done(): number {
+    return this.#done;
   }
 
   /** Since it began. */
@@ -191,12 +188,11 @@ async function prepare(request: GenerateRequest): Promise<Job | undefined> {
 function description({ request, snapshot: { config, denoiser }, conditions: { method } }: Job): string {
   const { steps, sigma } = method;
   const sampler = samplerOf(request);
-  const { width, height, channels } = config.shape;
   const levels = steps.times.filter((t) => t > 0).map(steps.process.sigma);
   const count = sampler === "rk45" ? "" : `, ${levels.length} steps`;
   return (
-    `drawing ${request.seeds.length} ${request.seeds.length === 1 ? "image" : "images"} of ${width}x${height}x${channels} with ${sampler}${count}, noise levels ` +
-    `${Number(sigma.toPrecision(4))} to ${Number((levels.at(-1) as number).toPrecision(4))}, ${denoiser.precision}`
+    `drawing ${request.seeds.length} ${request.seeds.length === 1 ? "image" : "images"} of ${formatImageShape(config.shape)} with ${sampler}${count}, noise levels ` +
+    `${formatLevel(sigma)} to ${formatLevel(levels.at(-1) as number)}, ${denoiser.precision}`
   );
 }
 
@@ -222,23 +218,20 @@ async function drawMissing(job: Job, session: DrawingSession, status: StatusLine
   const present = rank.size === 1 ? seeds.length - count : 0;
   if (present > 0) status.print(`${present} of them ${present === 1 ? "is" : "are"} there already`);
   const pictures = new Map<number, Uint8Array>();
-  let done = 0;
   for (const batch of batches) {
     for (const [i, image] of session.draw(job, batch, count).entries()) {
       const seed = batch[i] as number;
       if (output) output.images.write(seed, image);
       else pictures.set(seed, image);
     }
-    done += batch.length;
-    if (!process.stdout.isTTY)
-      status.print(`${done} of ${count} images${rank.size > 1 ? " of the first process" : ""}`);
+    status.printPlain(`${session.done} of ${count} images${rank.size > 1 ? " of the first process" : ""}`);
   }
-  if (output && rank.rank === 0) {
+  if (output && rank.size > 1 && rank.rank === 0) {
     let isSaid = false;
     await output.waitForAll((missing) => {
       const line = `waiting for ${missing} images of other processes`;
       status.update(line);
-      if (!isSaid && !process.stdout.isTTY) status.print(line);
+      if (!isSaid) status.printPlain(line);
       isSaid = true;
     });
   }
@@ -263,18 +256,20 @@ async function deliver({ request, snapshot, output, frames }: Job, pictures: Map
 export async function generate(request: GenerateRequest): Promise<number> {
   const { outdir, grid, trajectory, notes, rank } = request;
   const status = new StatusLine({ isQuiet: rank.rank > 0, plainSeconds: 60 });
-  const session = new DrawingSession(status);
   catchInterrupts(true);
   try {
     const job = await prepare(request);
     if (!job) return 0;
     for (const line of [description(job), ...notes.map((note) => `note: ${note}`)]) status.print(line);
-    session.begin();
+    const session = new DrawingSession(status);
     const pictures = await drawMissing(job, session, status);
     if (rank.rank > 0) return 0;
     // All that took long is done: from here on Ctrl-C may simply end the process.
     catchInterrupts(false);
     await deliver(job, pictures);
+    const places = [outdir, grid, trajectory].filter((place) => place !== null).join(" and ");
+    status.print(`images in ${places}; ${session.summary}`);
+    return 0;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOSPC" && outdir !== null) {
       const { message } = error as Error;
@@ -286,7 +281,4 @@ export async function generate(request: GenerateRequest): Promise<number> {
     status.print(outdir === null ? "stopped" : `stopped; the same command draws what is missing in ${outdir}`);
     return INTERRUPTED;
   }
-  const places = [outdir, grid, trajectory].filter((place) => place !== null).join(" and ");
-  status.print(`images in ${places}; ${session.summary}`);
-  return 0;
 }

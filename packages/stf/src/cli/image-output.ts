@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { writeAll, writeFileAtomically } from "@stf/torch";
+import { writeFileAtomically } from "@stf/torch";
 import { generateFields, samplerOf } from "../config/generate-options.js";
 import type { ImageShape } from "../data/bank.js";
 import { writeArchive } from "../images/archive.js";
@@ -109,7 +109,7 @@ export class ImageOutput {
       if (size === 1) removePartialFiles(folder);
       if (isArchive(outdir)) removePartialFiles(dirname(outdir), basename(outdir));
       const text = new TextEncoder().encode(`${JSON.stringify(protocol, undefined, 2)}\n`);
-      writeFileAtomically(path, (descriptor) => writeAll(descriptor, text));
+      writeFileAtomically(path, text);
     } else {
       while (!existsSync(path)) {
         if (isFinished()) return undefined;

@@ -3,6 +3,7 @@
 import { basename, dirname } from "node:path";
 import { importNetwork } from "../checkpoints/import.js";
 import { makeFolder } from "../run/folder.js";
+import { formatImageShape } from "../run/format.js";
 import { saveNetwork } from "../training/checkpoint.js";
 import type { ImportRequest } from "./import-command.js";
 import { abbreviated } from "./options.js";
@@ -19,13 +20,12 @@ export function importCheckpoint(file: string, { dest, ...options }: ImportReque
     precond: chosen(options.precond),
   });
   const { format, part, skipped } = source;
-  const { channels, height, width } = config.shape;
   const classes = config.labelDim ? `, ${config.labelDim} classes` : "";
   makeFolder(dirname(dest));
   saveNetwork(dest, denoiser, config, { imported: basename(file), ...(part === undefined ? {} : { part }) });
   const lines = [
     `read        ${file}: ${format}${part === undefined ? "" : `, its "${part}"`}`,
-    `network     ${config.arch}, preconditioning ${config.precond}, ${(denoiser.parameterCount / 1e6).toFixed(2)} million parameters, images of ${width}x${height}x${channels}${classes}`,
+    `network     ${config.arch}, preconditioning ${config.precond}, ${(denoiser.parameterCount / 1e6).toFixed(2)} million parameters, images of ${formatImageShape(config.shape)}${classes}`,
     skipped.length > 0 && `skipped     ${abbreviated(skipped)}`,
     `wrote       ${dest}`,
     "licence     that of the file: EDM's and STF's published weights are for non-commercial use (CC BY-NC-SA 4.0)",

@@ -1,16 +1,6 @@
 /** `stf likelihood` */
 
-import {
-  catchInterrupts,
-  Generator,
-  rand,
-  randint,
-  scope,
-  stack,
-  type Tensor,
-  writeAll,
-  writeFileAtomically,
-} from "@stf/torch";
+import { catchInterrupts, Generator, rand, randint, scope, stack, type Tensor, writeFileAtomically } from "@stf/torch";
 import type { ImageBank } from "../data/image-bank.js";
 import { openDataset } from "../data/open.js";
 import type { Denoiser } from "../networks/denoiser.js";
@@ -19,7 +9,7 @@ import { edmProcess, type Process, subVpProcess, veProcess, vpProcess } from "..
 import { type Purpose, randomKey } from "../random/keyed.js";
 import { InputError, UsageError } from "../run/errors.js";
 import { makeFolderFor } from "../run/folder.js";
-import { formatDuration } from "../run/format.js";
+import { formatDuration, formatImageShape, formatLevel } from "../run/format.js";
 import { checkKnown, denoiseWith, rangeWithin } from "../sampling/generate.js";
 import { bitsPerDimension, dequantize, logDensity } from "../sampling/likelihood.js";
 import { loadSnapshot } from "../training/checkpoint.js";
@@ -64,11 +54,9 @@ function checkImages(
   request: LikelihoodRequest,
   shape: ImageBank["shape"],
 ): void {
-  const size = ({ width, height, channels }: ImageBank["shape"]): string => `${width}x${height}x${channels}`;
-  if (size(bank.shape) !== size(shape)) {
-    throw new InputError(
-      `${request.data} must hold images of ${size(shape)} as the network's, found ${size(bank.shape)}`,
-    );
+  const [found, wanted] = [formatImageShape(bank.shape), formatImageShape(shape)];
+  if (found !== wanted) {
+    throw new InputError(`${request.data} must hold images of ${wanted} as the network's, found ${found}`);
   }
   if (labelDim > 0 && request.class === "data") {
     const wrong = bank.labels ? bank.labels.find((label) => label >= labelDim) : -1;
@@ -192,8 +180,7 @@ function measure(measurement: Measurement): Measured {
     bits.push(...found.bits);
     evaluations += found.evaluations;
     batches++;
-    if (!process.stdout.isTTY)
-      status.print(`${first + size} of ${count} images, ${average(bits.map(meanOf)).toFixed(4)} bits/dim so far`);
+    status.printPlain(`${first + size} of ${count} images, ${average(bits.map(meanOf)).toFixed(4)} bits/dim so far`);
   }
   return { bits, evaluations: evaluations / batches };
 }
@@ -239,7 +226,7 @@ function errorsOf({ bits }: Measured): string[] {
 async function report(found: Measured, { request, path, status }: Measurement, seconds: number): Promise<void> {
   const { network, data, class: told, dest, probes, repeats, rtol, atol, seed } = request;
   const means = found.bits.map(meanOf);
-  const level = (t: number): number => Number(path.process.sigma(t).toPrecision(4));
+  const level = (t: number): string => formatLevel(path.process.sigma(t));
   status.print([`${average(means).toFixed(4)} bits/dim`, errorsOf(found).join(", ")].join(" ").trim());
   status.print(
     `of ${means.length} images with ${probes} probe${probes === 1 ? "" : "s"} each; ${request.process}, noise levels ${level(path.first)} to ${level(path.last)}, ` +
@@ -263,7 +250,7 @@ async function report(found: Measured, { request, path, status }: Measurement, s
     evaluations: found.evaluations,
   };
   const text = JSON.stringify({ bitsPerDimension: average(means), protocol, perImage: means }, undefined, 2);
-  writeFileAtomically(dest, (descriptor) => writeAll(descriptor, new TextEncoder().encode(`${text}\n`)));
+  writeFileAtomically(dest, new TextEncoder().encode(`${text}\n`));
 }
 
 /** Runs the command. Returns the exit code. */

@@ -43,6 +43,11 @@ export class StatusLine {
     if (this.#log !== undefined) appendFileSync(this.#log, `${line}\n`);
   }
 
+  /** A line that stays where there is no terminal, on which {@link update} tells more. */
+  printPlain(line: string): void {
+    if (!this.#terminal) this.print(line);
+  }
+
   /** A line that the next one replaces, on a terminal. */
   update(line: string): void {
     const now = performance.now();

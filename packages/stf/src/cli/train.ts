@@ -22,7 +22,7 @@ import { nearestDistances } from "../data/neighbours.js";
 import { openDataset } from "../data/open.js";
 import { writeGrid } from "../images/png.js";
 import { findState, makeNewFolder, makeNumberedFolder, removePartialFiles } from "../run/folder.js";
-import { formatDuration, LOG_FILE, OPTIONS_FILE, STATS_FILE, samplesPath } from "../run/format.js";
+import { formatDuration, formatImageShape, LOG_FILE, OPTIONS_FILE, STATS_FILE, samplesPath } from "../run/format.js";
 import { generateImages } from "../sampling/generate.js";
 import { loadState } from "../training/checkpoint.js";
 import { type LoopResult, trainingLoop } from "../training/loop.js";
@@ -47,7 +47,6 @@ function runDescription(options: TrainOptions, bank: ImageBank): string {
 }
 
 function describe(options: ResolvedOptions, bank: ImageBank, state: TrainingState): string[] {
-  const { channels, height, width } = bank.shape;
   const engine = engineReport();
   const ofClass = options.cond && options.stfRef === "class" ? " of its class" : "";
   const isAll = options.rbatch === "all" || options.rbatch === bank.count;
@@ -60,7 +59,7 @@ function describe(options: ResolvedOptions, bank: ImageBank, state: TrainingStat
       ? `, augmentation ${options.augment}${options.stf ? ` (references ${options.stfAugment})` : ""}`
       : "";
   return [
-    `data        ${bank.count} images of ${width}x${height}x${channels} from ${options.data}`,
+    `data        ${bank.count} images of ${formatImageShape(bank.shape)} from ${options.data}`,
     `objective   ${options.precond}, ${target}${augmentation}`,
     `network     ${options.arch}, ${(parameters / 1e6).toFixed(2)} million parameters, ${options.precision}${classes > 0 ? `, ${classes} classes` : ""}`,
     `training    ${options.duration} million images in batches of ${options.batch}, seed ${options.seed}` +

@@ -1,4 +1,4 @@
-import { writeAll, writeFileAtomically } from "@stf/torch";
+import { writeFileAtomically } from "@stf/torch";
 import type { ImageShape } from "../data/bank.js";
 import { loadSharp } from "../data/decode.js";
 import { interleave } from "./png.js";
@@ -30,5 +30,5 @@ export async function writeAnimation(path: string, frames: readonly Uint8Array[]
     ? image.webp({ lossless: true, ...timing })
     : image.gif({ keepDuplicateFrames: true, ...timing })
   ).toBuffer();
-  writeFileAtomically(path, (descriptor) => writeAll(descriptor, encoded));
+  writeFileAtomically(path, encoded);
 }

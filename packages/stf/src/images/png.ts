@@ -1,8 +1,9 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
-import { writeAll, writeFileAtomically } from "@stf/torch";
+import { writeFileAtomically } from "@stf/torch";
 import { decode, encode } from "fast-png";
 import type { ImageShape } from "../data/bank.js";
 import { InputError } from "../run/errors.js";
+import { formatImageShape } from "../run/format.js";
 
 /** Interleaves planes: C, H, W to H, W, C. */
 export function interleave(planes: Uint8Array, { channels, height, width }: ImageShape): Uint8Array {
@@ -19,7 +20,7 @@ export function interleave(planes: Uint8Array, { channels, height, width }: Imag
 export function writePng(path: string, planes: Uint8Array, shape: ImageShape): void {
   const { channels, height, width } = shape;
   const png = encode({ width, height, data: interleave(planes, shape), channels, depth: 8 });
-  writeFileAtomically(path, (descriptor) => writeAll(descriptor, png));
+  writeFileAtomically(path, png);
 }
 
 /** The last chunk of a PNG: no bytes, "IEND", and their checksum. */
@@ -52,10 +53,11 @@ export function isWholePng(path: string, { channels, height, width }: ImageShape
  *
  * @throws InputError when it is damaged, or of another shape
  */
-export function readPng(path: string, { channels, height, width }: ImageShape): Uint8Array {
+export function readPng(path: string, shape: ImageShape): Uint8Array {
+  const { channels, height, width } = shape;
   const fail = (found: string, cause?: unknown): never => {
     throw new InputError(
-      `${path} must be an image of ${width}x${height}x${channels}, ${found}; remove it, and the same command draws it again`,
+      `${path} must be an image of ${formatImageShape(shape)}, ${found}; remove it, and the same command draws it again`,
       { cause },
     );
   };
@@ -67,7 +69,7 @@ export function readPng(path: string, { channels, height, width }: ImageShape): 
     }
   })();
   if (image.width !== width || image.height !== height || image.channels !== channels || image.depth !== 8) {
-    fail(`found ${image.width}x${image.height}x${image.channels}`);
+    fail(`found ${formatImageShape(image)}`);
   }
   const area = height * width;
   const planes = new Uint8Array(channels * area);

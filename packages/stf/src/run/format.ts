@@ -48,6 +48,24 @@ export function stateNames(names: readonly string[]): string[] {
     .sort((a, b) => Number(STATE_PATTERN.exec(a)?.[1]) - Number(STATE_PATTERN.exec(b)?.[1]));
 }
 
+/** "28x28x1": width, height, channels. */
+export function formatImageShape({
+  width,
+  height,
+  channels,
+}: {
+  readonly width: number;
+  readonly height: number;
+  readonly channels: number;
+}): string {
+  return `${width}x${height}x${channels}`;
+}
+
+/** A noise level, to four digits. */
+export function formatLevel(level: number): string {
+  return Number(level.toPrecision(4)).toString();
+}
+
 /** "5s", "3m 07s", "1h 02m 03s", "2d 03h 04m" */
 export function formatDuration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));

@@ -6,12 +6,20 @@ import { nearestLevel, type Preconditioning } from "../networks/precondition.js"
 import type { Process } from "../processes/process.js";
 import type { NoiseRange } from "../processes/schedules.js";
 import { UsageError } from "../run/errors.js";
+import { formatLevel } from "../run/format.js";
 import type { Churn } from "./churn.js";
 import { guided } from "./guidance.js";
 import { heun } from "./heun.js";
 import { denoiseKnowing, type KnownPart, withPart } from "./known-part.js";
 import { SeededNoise } from "./noise.js";
-import type { Denoise, Sampler, SamplerOptions, StepReport, TimeSteps } from "./sampler.js";
+import {
+  type Denoise,
+  forEachImage,
+  type Sampler,
+  type SamplerOptions,
+  type StepReport,
+  type TimeSteps,
+} from "./sampler.js";
 import { discretizations, type KarrasOptions, timeSteps } from "./steps.js";
 
 /** A sampler with everything it takes but a network, noise, and where to begin. */
@@ -62,9 +70,8 @@ export function checkKnown(
   const [low, high] = [Math.min(...levels), Math.max(...levels)];
   // Levels that were stored in float32 may be off by rounding.
   if (low >= network.sigmaMin * (1 - 1e-5) && high <= network.sigmaMax * (1 + 1e-5)) return;
-  const shown = (level: number): string => Number(level.toPrecision(4)).toString();
   throw new UsageError(
-    `the process ${process.name} has noise levels from ${shown(low)} to ${shown(high)}, and the network knows those from ${shown(network.sigmaMin)} to ${shown(network.sigmaMax)}; take another --process`,
+    `the process ${process.name} has noise levels from ${formatLevel(low)} to ${formatLevel(high)}, and the network knows those from ${formatLevel(network.sigmaMin)} to ${formatLevel(network.sigmaMax)}; take another --process`,
   );
 }
 
@@ -129,7 +136,7 @@ export interface GenerateOptions {
 export function denoiseWith(denoiser: Denoiser, conditions: Conditions = {}): Denoise {
   return (x, sigma) =>
     scope(() => {
-      const levels = typeof sigma === "number" ? new Float64Array(x.size(0)).fill(sigma) : sigma;
+      const levels = forEachImage(sigma, x.size(0));
       return denoiser.forward(x.float(), levels, conditions).double();
     });
 }

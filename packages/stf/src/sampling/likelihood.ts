@@ -3,7 +3,7 @@
  * (Song et al. 2021, section 4.3 and appendix D.2).
  */
 
-import { cat, enableGrad, grad, noGrad, scope, type Tensor } from "@stf/torch";
+import { cat, enableGrad, grad, noGrad, scope, type Tensor, zeros } from "@stf/torch";
 import { edmProcess, type Process } from "../processes/process.js";
 import { integrate, type Tolerances } from "./runge-kutta.js";
 import { type Denoise, estimateAt } from "./sampler.js";
@@ -70,7 +70,8 @@ export function logDensity(
   const depth = (t: number): number => Math.log(process.sigma(t) / process.sigma(first));
   return noGrad(() =>
     scope(() => {
-      const start = cat([images.flatten(1), images.flatten(1).narrow(1, 0, 1).mul(0).repeat([1, probes.length])], 1);
+      const { dtype, device } = images;
+      const start = cat([images.flatten(1), zeros([images.size(0), probes.length], { dtype, device })], 1);
       const { y, evaluations } = integrate(
         (times, state) => slopeAndDivergences(denoise, process, pixelsOf(state), times, probes),
         start,

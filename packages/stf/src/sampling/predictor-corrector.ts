@@ -9,6 +9,7 @@ import {
   type Sampler,
   type SamplerOptions,
   type TimeSteps,
+  walk,
 } from "./sampler.js";
 
 /** What {@link predictorCorrector} takes besides the steps. */
@@ -88,20 +89,17 @@ function predict(x: Tensor, t: number, way: Way): ReverseStep {
 export const predictorCorrector: Sampler<PredictorCorrectorOptions, DiscreteProcess> = {
   name: "pc",
   order: 1,
-  sample: (denoise, start, { process, times }, options = {}) =>
-    scope(() => {
-      const { denoiseLast = true, onStep } = options;
-      const way: Way = { denoise, process, times, options };
-      let x = start;
-      times.forEach((t, step) => {
-        const before = x;
-        x = scope(() => {
-          const after = predict(correct(before, t, way), t, way);
-          return denoiseLast && step === times.length - 1 ? after.mean : after.x;
-        });
-        if (before !== start && before !== x) before.dispose();
-        onStep?.({ step, progress: (step + 1) / times.length, x, time: times[step + 1] ?? 0 });
-      });
-      return x;
-    }),
+  sample(denoise, start, { process, times }, options = {}) {
+    const { denoiseLast = true, onStep } = options;
+    const way: Way = { denoise, process, times, options };
+    return walk(
+      start,
+      [...times, 0],
+      (x, t, tNext) => {
+        const after = predict(correct(x, t, way), t, way);
+        return denoiseLast && tNext === 0 ? after.mean : after.x;
+      },
+      onStep,
+    );
+  },
 };

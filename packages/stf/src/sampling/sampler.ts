@@ -54,6 +54,11 @@ export interface Sampler<Options extends SamplerOptions = SamplerOptions, P exte
   sample(denoise: Denoise, x: Tensor, steps: TimeSteps<P>, options?: Options): Tensor;
 }
 
+/** The numbers of `count` images. */
+export function forEachImage(value: PerImage, count: number): Float64Array {
+  return typeof value === "number" ? new Float64Array(count).fill(value) : value;
+}
+
 /** @throws TypeError without noise, of which the method would make images of another law. */
 export function requireNoise(
   noise: SamplerOptions["noise"],
@@ -96,7 +101,7 @@ export function estimateAt(output: Output, denoise: Denoise, process: Process, x
 /**
  * Goes from time to time, freeing what is left behind.
  *
- * @param step - makes the images at `tNext` of those at `t`, as a new tensor
+ * @param step - makes the images at `tNext` of those at `t`
  */
 export function walk(
   start: Tensor,
@@ -111,7 +116,7 @@ export function walk(
       const [t, tNext] = [times[i] as number, times[i + 1] as number];
       const before = x;
       x = scope(() => step(before, t, tNext, i));
-      if (before !== start) before.dispose();
+      if (before !== start && before !== x) before.dispose();
       onStep?.({ step: i, progress: (i + 1) / count, x, time: tNext });
     }
     return x;

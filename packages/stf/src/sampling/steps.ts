@@ -1,7 +1,7 @@
 /** Where samplers evaluate the network: noise levels, descending, and the times of a process at which it has them. */
 
 import { iddpmLevels } from "../processes/iddpm-levels.js";
-import { edmProcess, type Process } from "../processes/process.js";
+import { edmProcess, type Process, vpProcess } from "../processes/process.js";
 import { type NoiseRange, SHORTEST_TIME, vpProcessBetween } from "../processes/schedules.js";
 import { UsageError } from "../run/errors.js";
 import type { TimeSteps } from "./sampler.js";
@@ -53,18 +53,13 @@ function roundHalfToEven(value: number): number {
   return below % 2 === 0 ? below : below + 1;
 }
 
-const PUBLISHED_VP = { betaMin: 0.1, betaMax: 20 };
-
-function vpLevelAt(time: number): number {
-  const { betaMin, betaMax } = PUBLISHED_VP;
-  return Math.sqrt(Math.expm1(time * (betaMin + 0.5 * (betaMax - betaMin) * time)));
-}
+const publishedVp = vpProcess();
 
 /** Where the published samplers evaluate their networks. */
 export const discretizations: Readonly<Record<DiscretizationName, Discretization>> = {
   /** Even in the time of the variance-preserving process. */
   vp: {
-    range: { sigmaMin: vpLevelAt(SHORTEST_TIME), sigmaMax: vpLevelAt(1) },
+    range: { sigmaMin: publishedVp.sigma(SHORTEST_TIME), sigmaMax: publishedVp.sigma(1) },
     levels(count, range) {
       const { sigma } = vpProcessBetween(range);
       return alongTheWay(count, range, (share) => sigma(1 + share * (SHORTEST_TIME - 1)));

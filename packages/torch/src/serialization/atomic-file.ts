@@ -25,17 +25,18 @@ function named(error: unknown, path: string): unknown {
 
 /**
  * Writes a file so that its name always stands for a complete one: under a temporary name, flushed to the disk, renamed.
- * When `write` fails the temporary file is removed, and whatever had the name before is untouched.
+ * When writing fails the temporary file is removed, and whatever had the name before is untouched.
  *
- * @param write - writes the content to the file that is open under the descriptor
- * @throws what `write` throws or the file system reports, such as a full disk.
+ * @param content - bytes, or what writes them to the file that is open under the descriptor
+ * @throws what `content` throws or the file system reports, such as a full disk.
  */
-export function writeFileAtomically(path: string, write: (descriptor: number) => void): void {
+export function writeFileAtomically(path: string, content: Uint8Array | ((descriptor: number) => void)): void {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);
   const descriptor = openSync(temporary, "w");
   try {
     try {
-      write(descriptor);
+      if (typeof content === "function") content(descriptor);
+      else writeAll(descriptor, content);
       fsyncSync(descriptor);
     } finally {
       closeSync(descriptor);
