@@ -4,6 +4,7 @@ import type { Precision } from "stf";
 import type { LimitKind, Limits } from "./limits.js";
 import { type Budget, type Cost, inTurns, median, ratioOf } from "./measure.js";
 import type { Peer } from "./peer.js";
+import type { Place } from "./place.js";
 
 /** How a cost is shown. */
 export interface Unit {
@@ -44,6 +45,7 @@ export interface Row {
 /** What every benchmark may use. */
 export interface Bench {
   readonly budget: Budget;
+  readonly place: Place;
   /** PyTorch from Python, where there is one. */
   readonly pytorch: Peer | undefined;
   /** The published code, where there is a checkout. */

@@ -1,7 +1,8 @@
 /** The command line of `npm run bench`. */
 
 import { parseArgs } from "node:util";
-import { type Precision, UsageError } from "stf";
+import type { Device } from "@stf/torch";
+import { type Precision, precisions, UsageError } from "stf";
 import { type NetworkName, networkNames } from "./networks.js";
 
 /** What was asked for. */
@@ -18,9 +19,9 @@ export interface Flags {
   readonly profile: NetworkName | undefined;
   /** Of the profiled step. */
   readonly precision: Precision;
+  /** Where is measured. */
+  readonly device: Device;
 }
-
-const precisions: readonly Precision[] = ["fp32", "bf16"];
 
 function oneOf<T extends string>(flag: string, words: readonly T[], text: string): T {
   const found = words.find((word) => word === text);
@@ -30,7 +31,9 @@ function oneOf<T extends string>(flag: string, words: readonly T[], text: string
 
 /** @throws UsageError for anything but these flags */
 export function parseFlags(args: readonly string[]): Flags {
-  const { full, only, list, json, profile, precision } = valuesOf(args);
+  const { full, only, list, json, profile, precision, device } = valuesOf(args);
+  if (!/^(cpu|cuda(:\d+)?)$/.test(device))
+    throw new UsageError(`--device must be cpu, cuda or cuda:N, found "${device}"`);
   if (precision !== undefined && profile === undefined) {
     throw new UsageError("--precision belongs to --profile; choose rows by precision with --only=bf16");
   }
@@ -41,6 +44,7 @@ export function parseFlags(args: readonly string[]): Flags {
     json,
     profile: profile === undefined ? undefined : oneOf("--profile", networkNames, profile),
     precision: oneOf("--precision", precisions, precision ?? "fp32"),
+    device: device as Device,
   };
 }
 
@@ -55,12 +59,13 @@ function valuesOf(args: readonly string[]) {
         json: { type: "string" },
         profile: { type: "string" },
         precision: { type: "string" },
+        device: { type: "string", default: "cpu" },
       },
     }).values;
   } catch (error) {
     const [reason] = (error as Error).message.split(/\.\s/);
     throw new UsageError(
-      `${reason}; there are --full, --only=TEXT, --list, --json=FILE, --profile=NETWORK, --precision`,
+      `${reason}; there are --full, --only=TEXT, --list, --json=FILE, --profile=NETWORK, --precision, --device`,
     );
   }
 }

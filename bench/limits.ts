@@ -1,8 +1,9 @@
 /** What the machine can do at best: the rate of its matrix products and convolutions. */
 
-import { callOperator, randn, scope, type Tensor } from "@stf/torch";
+import { allowTf32, callOperator, type Device, randn, scope, type Tensor } from "@stf/torch";
 import type { Precision } from "stf";
-import { type Cost, inTurns, median, time } from "./measure.js";
+import { type Cost, inTurns, median } from "./measure.js";
+import type { Place } from "./place.js";
 
 /** A computation that does nothing but multiply and add. */
 export interface LimitKind {
@@ -10,7 +11,7 @@ export interface LimitKind {
   /** Floating-point operations of one run. */
   readonly flops: number;
   /** What runs it, on tensors that live as long as the process. */
-  prepare(precision: Precision): () => void;
+  prepare(precision: Precision, device: Device): () => void;
 }
 
 /** A kind in one precision. */
@@ -21,23 +22,22 @@ export interface Limit {
   readonly cost: Cost;
 }
 
-const dtypes = { fp32: "float32", bf16: "bfloat16" } as const;
+const dtypes = { fp32: "float32", tf32: "float32", bf16: "bfloat16" } as const;
 
-const GEMM_SIZE = 1024;
 /** Runs of which the fastest counts. */
 const REPEATS = 5;
 
-/** A product of large square matrices. */
-export const matrixProduct: LimitKind = {
-  what: `matrix product of ${GEMM_SIZE}`,
-  flops: 2 * GEMM_SIZE ** 3,
-  prepare(precision) {
-    const values = scope(() => randn([GEMM_SIZE, GEMM_SIZE]).to({ dtype: dtypes[precision] }));
+/** A product of square matrices. Not in TF32, in which matrices are never multiplied here. */
+const productOf = (size: number): LimitKind => ({
+  what: `matrix product of ${size}`,
+  flops: 2 * size ** 3,
+  prepare(precision, device) {
+    const values = scope(() => randn([size, size], { device }).to({ dtype: dtypes[precision] }));
     return () => void values.mm(values);
   },
-};
+});
 
-const [BATCH, CHANNELS, SIZE, KERNEL] = [8, 256, 32, 3];
+const [CHANNELS, SIZE, KERNEL] = [256, 32, 3];
 
 /** Which gradients `convolution_backward` computes: of the input, the weight, the bias. */
 const passes = {
@@ -47,36 +47,57 @@ const passes = {
 } as const;
 
 /** 3x3 convolutions of 256 channels at 32x32, as U-Nets have many. */
-const convolutions = Object.entries(passes).map(
-  ([pass, gradients]): LimitKind => ({
+const convolution = (pass: keyof typeof passes, batch: number): LimitKind => {
+  const gradients = passes[pass];
+  return {
     what: `convolution, ${pass}`,
-    flops: 2 * BATCH * CHANNELS ** 2 * SIZE ** 2 * KERNEL ** 2,
-    prepare(precision) {
+    flops: 2 * batch * CHANNELS ** 2 * SIZE ** 2 * KERNEL ** 2,
+    prepare(precision, device) {
       const random = (shape: number[]): Tensor =>
-        scope(() => randn(shape).to({ dtype: dtypes[precision], memoryFormat: "channelsLast" }));
-      const input = random([BATCH, CHANNELS, SIZE, SIZE]);
+        scope(() => randn(shape, { device }).to({ dtype: dtypes[precision], memoryFormat: "channelsLast" }));
+      const input = random([batch, CHANNELS, SIZE, SIZE]);
       const weight = random([CHANNELS, CHANNELS, KERNEL, KERNEL]);
       // Without a bias; stride, padding, dilation, transposed, output padding and groups.
       const settings = [null, [1, 1], [1, 1], [1, 1], false, [0, 0], 1] as const;
-      return gradients
-        ? () => void callOperator("aten::convolution_backward", input, input, weight, ...settings, gradients)
-        : () => void callOperator("aten::convolution", input, weight, ...settings);
+      return () => {
+        allowTf32(precision === "tf32");
+        if (gradients) callOperator("aten::convolution_backward", input, input, weight, ...settings, gradients);
+        else callOperator("aten::convolution", input, weight, ...settings);
+      };
     },
-  }),
-);
+  };
+};
 
-export const limitKinds: readonly LimitKind[] = [matrixProduct, ...convolutions];
+/** Large enough for the device to be busy, small enough for many runs. */
+const sizes = { cpu: { product: 1024, batch: 8 }, gpu: { product: 8192, batch: 128 } } as const;
+
+/** The limit of what multiplies matrices and does nothing else. */
+export const matrixProductOn = ({ isGpu }: Place): LimitKind => productOf(sizes[isGpu ? "gpu" : "cpu"].product);
+
+/** Everything whose rate is a limit of the machine in a precision. */
+export function limitKindsOn(place: Place, precision: Precision): readonly LimitKind[] {
+  const { batch } = sizes[place.isGpu ? "gpu" : "cpu"];
+  const passNames = Object.keys(passes) as (keyof typeof passes)[];
+  const convolutions = passNames.map((pass) => convolution(pass, batch));
+  return precision === "tf32" ? convolutions : [matrixProductOn(place), ...convolutions];
+}
 
 /** The limits of this process; tensors are made when they are first needed. */
 export class Limits {
+  readonly #place: Place;
   readonly #limits = new Map<string, Limit>();
   readonly #best = new Map<Precision, Promise<Limit>>();
 
+  constructor(place: Place) {
+    this.#place = place;
+  }
+
   of({ what: kind, flops, prepare }: LimitKind, precision: Precision): Limit {
+    const { device, time } = this.#place;
     const what = `${kind}, ${precision}`;
     const known = this.#limits.get(what);
     if (known) return known;
-    const body = prepare(precision);
+    const body = prepare(precision, device);
     const once = (): number => time(() => scope(body));
     // What the machine can do at best, even while others use it.
     const cost = (): number => Math.min(...Array.from({ length: REPEATS }, once));
@@ -93,7 +114,7 @@ export class Limits {
   }
 
   async #findBest(precision: Precision): Promise<Limit> {
-    const limits = limitKinds.map((kind) => this.of(kind, precision));
+    const limits = limitKindsOn(this.#place, precision).map((kind) => this.of(kind, precision));
     const seconds = await inTurns(
       limits.map(({ cost }) => cost),
       { seconds: 2, least: 3, most: 9 },

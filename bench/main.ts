@@ -14,6 +14,7 @@ import { type Flags, parseFlags } from "./flags.js";
 import { Limits } from "./limits.js";
 import type { Budget } from "./measure.js";
 import { Peers } from "./peer.js";
+import { type Place, placeOf } from "./place.js";
 import { printProfile } from "./profile.js";
 import { heading, lines, Report } from "./report.js";
 import { benchmarks, chosen } from "./rows/index.js";
@@ -44,32 +45,33 @@ async function measure(benchmarks: readonly Benchmark[], bench: Bench, report: R
 }
 
 /** Peers and temporary files are gone afterwards, whatever happens. */
-async function run(flags: Flags): Promise<void> {
-  const asked = chosen(benchmarks(), flags);
+async function run(flags: Flags, place: Place): Promise<void> {
+  const asked = chosen(benchmarks(place), flags);
   const peers = new Peers();
   const folder = mkdtempSync(join(tmpdir(), "stf-bench-"));
   try {
     const budget = flags.full ? fullBudget : shortBudget;
+    const report = new Report(await peers.hello(engineReport().threads, place.device), place);
     const { pytorch, published } = peers;
-    const report = new Report(await peers.hello(engineReport().threads));
-    await measure(asked, { budget, limits: new Limits(), folder, pytorch, published }, report, flags.json);
+    await measure(asked, { budget, place, limits: new Limits(place), folder, pytorch, published }, report, flags.json);
   } finally {
     peers.stop();
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function printNames(flags: Flags): void {
-  for (const { name, isShort } of chosen(benchmarks(), { ...flags, full: true })) {
+function printNames(flags: Flags, place: Place): void {
+  for (const { name, isShort } of chosen(benchmarks(place), { ...flags, full: true })) {
     console.log(`${isShort ? "short" : "full "}  ${name}`);
   }
 }
 
 try {
   const flags = parseFlags(process.argv.slice(2));
-  if (flags.profile) printProfile(flags.profile, flags.precision);
-  else if (flags.list) printNames(flags);
-  else await run(flags);
+  const place = placeOf(flags.device);
+  if (flags.profile) printProfile(flags.profile, flags.precision, place);
+  else if (flags.list) printNames(flags, place);
+  else await run(flags, place);
 } catch (error) {
   if (!(error instanceof UsageError)) throw error;
   console.error(`bench: ${error.message}`);

@@ -8,7 +8,7 @@ export const median = (values: readonly number[]): number => {
     : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 };
 
-/** Seconds that `body` takes. */
+/** Seconds that `body` takes on the CPU. */
 export function time(body: () => void): number {
   const start = performance.now();
   body();

@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { denoisingTarget, type Precision } from "stf";
 import { type NetworkName, networks } from "./networks.js";
+import { placeOf } from "./place.js";
 import { Trainee } from "./trainee.js";
 
 /** The largest resident size so far, in bytes. Linux alone tells it without what the parent process had. */
@@ -14,6 +15,6 @@ const peak = (): number => 1024 * Number(/^VmHWM:\s*(\d+)/m.exec(readFileSync("/
 const [name, precision] = process.argv.slice(2) as [NetworkName, Precision];
 const { config, batch } = networks[name];
 const before = peak();
-const trainee = new Trainee(config, precision, batch, batch);
+const trainee = new Trainee(placeOf("cpu"), config, precision, batch.cpu, batch.cpu);
 trainee.step({ target: denoisingTarget, references: 1 });
 console.log(peak() - before);

@@ -1,14 +1,15 @@
 /** The networks that are measured, and random images for them. */
 
-import { randint } from "@stf/torch";
+import { type Device, randint } from "@stf/torch";
 import { defaultSizes, ImageBank, type ImageShape, type NetworkConfig } from "stf";
+import type { Place } from "./place.js";
 
 /** A network as it is measured. */
 export interface BenchNetwork {
   /** What rows call it. */
   readonly label: string;
-  /** Images in a training step. */
-  readonly batch: number;
+  /** Images in a training step, on a CPU and on a GPU. */
+  readonly batch: { readonly cpu: number; readonly gpu: number };
   readonly config: NetworkConfig;
 }
 
@@ -26,7 +27,7 @@ const published = (arch: "ddpmpp" | "ncsnpp" | "adm"): NetworkConfig => ({
 export const networks = {
   small: {
     label: "small U-Net",
-    batch: 16,
+    batch: { cpu: 16, gpu: 512 },
     config: {
       arch: "ddpmpp",
       precond: "edm",
@@ -38,10 +39,13 @@ export const networks = {
       dropout: 0.1,
     },
   },
-  ddpmpp: { label: "ddpmpp", batch: 4, config: published("ddpmpp") },
-  ncsnpp: { label: "ncsnpp", batch: 4, config: published("ncsnpp") },
-  adm: { label: "adm", batch: 2, config: published("adm") },
+  ddpmpp: { label: "ddpmpp", batch: { cpu: 4, gpu: 128 }, config: published("ddpmpp") },
+  ncsnpp: { label: "ncsnpp", batch: { cpu: 4, gpu: 128 }, config: published("ncsnpp") },
+  adm: { label: "adm", batch: { cpu: 2, gpu: 64 }, config: published("adm") },
 } as const satisfies Record<string, BenchNetwork>;
+
+/** How many images a network is given at once. */
+export const batchOn = ({ batch }: BenchNetwork, { isGpu }: Place): number => (isGpu ? batch.gpu : batch.cpu);
 
 /** The name of a measured network. */
 export type NetworkName = keyof typeof networks;
@@ -52,8 +56,8 @@ export const networkNames = Object.keys(networks) as NetworkName[];
 export const augmented = (config: NetworkConfig): NetworkConfig => ({ ...config, augmentDim: 9 });
 
 /** Images of random bytes; with `classes`, as many of each. */
-export function randomBank(shape: ImageShape, count: number, classes = 0): ImageBank {
-  const pixels = randint(0, 256, [count, shape.channels * shape.height * shape.width], { dtype: "uint8" });
+export function randomBank(shape: ImageShape, count: number, classes = 0, device: Device = "cpu"): ImageBank {
+  const pixels = randint(0, 256, [count, shape.channels * shape.height * shape.width], { dtype: "uint8", device });
   return new ImageBank(
     "random",
     shape,

@@ -2,21 +2,23 @@
 
 import { profileOperators } from "@stf/torch";
 import { denoisingTarget, type Precision } from "stf";
-import { type NetworkName, networks } from "./networks.js";
+import { batchOn, type NetworkName, networks } from "./networks.js";
+import type { Place } from "./place.js";
 import { Trainee } from "./trainee.js";
 
 /** Operators below it are summed up. */
 const SMALLEST_SHARE = 0.002;
 
-export function printProfile(name: NetworkName, precision: Precision): void {
-  const { label, batch, config } = networks[name];
-  const trainee = new Trainee(config, precision, batch);
+export function printProfile(name: NetworkName, precision: Precision, place: Place): void {
+  const { label, config } = networks[name];
+  const batch = batchOn(networks[name], place);
+  const trainee = new Trainee(place, config, precision, batch);
   const objective = { target: denoisingTarget, references: 1 };
   trainee.step(objective);
   let seconds = 0;
   const costs = profileOperators(() => {
     seconds = trainee.step(objective);
-  });
+  }, place.device);
   trainee.dispose();
 
   const sum = costs.reduce((total, cost) => total + cost.seconds, 0);

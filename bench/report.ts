@@ -1,11 +1,13 @@
 /** The table that people read, and the numbers behind it. */
 
+import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { arch, cpus, platform, release, totalmem } from "node:os";
-import { engineReport } from "@stf/torch";
+import { type Device, engineReport } from "@stf/torch";
 import { bfloat16Support } from "@stf/torch/installation";
 import type { Benchmark, Row } from "./benchmark.js";
 import type { PeerReport } from "./peer.js";
+import type { Place } from "./place.js";
 
 /** Widths of the columns after the name's. */
 const [NAME, OURS, THEIRS, RATIO] = [60, 16, 10, 8];
@@ -34,8 +36,16 @@ function line(name: string, { unit, ours, against, isShare }: Row): string {
 export const lines = (name: string, rows: readonly Row[]): string[] =>
   rows.map((row, i) => line(i === 0 ? name : row.part ? `  ${row.part}` : "", row));
 
+/** The first GPU's name and driver as its own tool tells them. */
+function gpuName(): string {
+  const query = ["--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"];
+  return spawnSync("nvidia-smi", query, { encoding: "utf8" }).stdout?.split("\n")[0]?.trim() || "unknown GPU";
+}
+
 /** What the numbers were measured on. */
 export interface Machine {
+  /** Where was measured. */
+  readonly device: string;
   readonly processor: string;
   readonly processors: number;
   readonly memory: number;
@@ -45,7 +55,8 @@ export interface Machine {
   readonly engine: ReturnType<typeof engineReport>;
 }
 
-export const machine = (): Machine => ({
+export const machine = (device: Device): Machine => ({
+  device: device === "cpu" ? device : `${device}: ${gpuName()}`,
   processor: cpus()[0]?.model.trim() ?? "unknown",
   processors: cpus().length,
   memory: totalmem(),
@@ -59,19 +70,20 @@ type Heading = Pick<Benchmark, "section" | "name">;
 
 /** Everything that a run found out. */
 export class Report {
-  readonly machine = machine();
+  readonly machine: Machine;
   readonly #peers: readonly PeerReport[];
   readonly #rows: (Row & Heading)[] = [];
   readonly #failures: (Heading & { readonly message: string })[] = [];
 
-  constructor(peers: readonly PeerReport[]) {
+  constructor(peers: readonly PeerReport[], { device }: Place) {
+    this.machine = machine(device);
     this.#peers = peers;
   }
 
   /** What was measured on, and against. */
   introduction(): string[] {
-    const { processor, engine, bfloat16, node } = this.machine;
-    const own = `${processor}, ${engine.threads} threads, libtorch ${engine.version}, ${engine.cpuCapability}, bfloat16: ${bfloat16}, Node ${node}`;
+    const { device, processor, engine, bfloat16, node } = this.machine;
+    const own = `${device === "cpu" ? "" : `${device}, `}${processor}, ${engine.threads} threads, libtorch ${engine.version}, ${engine.cpuCapability}, bfloat16: ${bfloat16}, Node ${node}`;
     const peers = this.#peers.map(
       ({ name, version, python, threads, capability }) =>
         `against ${name}: PyTorch ${version} of ${python}, ${threads} threads, ${capability}`,

@@ -17,8 +17,8 @@ import {
   trainingStep,
 } from "stf";
 import { forwardFlops } from "./flops.js";
-import { time } from "./measure.js";
 import { randomBank } from "./networks.js";
+import type { Place } from "./place.js";
 
 /** What the steps of one network may differ in. */
 export type Objective = Pick<TrainingSettings, "target" | "references"> & Partial<TrainingSettings>;
@@ -32,16 +32,19 @@ export class Trainee {
   readonly #data: TrainingData;
   readonly #config: NetworkConfig;
   readonly #batch: number;
+  readonly #place: Place;
 
   /** @param images - in the data set; with classes, as many of each */
-  constructor(config: NetworkConfig, precision: Precision, batch: number, images = 10_240) {
+  constructor(place: Place, config: NetworkConfig, precision: Precision, batch: number, images = 10_240) {
+    const { device } = place;
+    this.#place = place;
     this.#config = config;
     this.#batch = batch;
-    this.#state = initialState(config, 0, precision);
-    const bank = randomBank(config.shape, images, config.labelDim);
+    this.#state = initialState(config, 0, precision, device);
+    const bank = randomBank(config.shape, images, config.labelDim, device);
     this.#bank = bank;
     const classes = bank.labels && classMembers(bank.labels);
-    this.#data = { bank, order: new DataOrder(bank.count, 0), classes, generator: new Generator() };
+    this.#data = { bank, order: new DataOrder(bank.count, 0), classes, generator: new Generator(0, device) };
     this.#unsettle();
   }
 
@@ -53,7 +56,9 @@ export class Trainee {
       for (const [, parameter] of network.namedParameters()) {
         const { shape } = parameter;
         const inputs = shape.slice(1).reduce((product, size) => product * size, 1);
-        scope(() => void parameter.add_(randn(shape), { alpha: 0.3 / Math.sqrt(inputs) }));
+        scope(
+          () => void parameter.add_(randn(shape, { device: parameter.device }), { alpha: 0.3 / Math.sqrt(inputs) }),
+        );
       }
     });
     averaged.loadStateDict(network.stateDict());
@@ -82,7 +87,7 @@ export class Trainee {
       noiseLevels: logNormalLevels(-1.2, 1.2),
       ...objective,
     };
-    return time(() => void trainingStep(this.#state, this.#data, settings));
+    return this.#place.time(() => void trainingStep(this.#state, this.#data, settings));
   }
 
   saveWeights(path: string): void {
@@ -93,7 +98,8 @@ export class Trainee {
   output(path: string): number[] {
     const sigma = Float64Array.of(0.5, 2);
     return scope(() => {
-      const x = randn([sigma.length, ...Object.values(this.#config.shape)]);
+      const { device } = this.#place;
+      const x = randn([sigma.length, ...Object.values(this.#config.shape)], { device });
       const inputs = { x, sigma: tensor(sigma, { dtype: "float32" }) };
       saveSafetensors(path, new Map(Object.entries(inputs)));
       return Array.from(this.denoiser.forward(x, sigma).flatten().slice(0, 0, COMPARED).toFloat32Array());

@@ -8,6 +8,7 @@ import { parseFlags } from "../bench/flags.js";
 import { forwardFlops, PASSES_PER_STEP } from "../bench/flops.js";
 import { inTurns, median, ratioOf } from "../bench/measure.js";
 import { type NetworkName, networks } from "../bench/networks.js";
+import { placeOf } from "../bench/place.js";
 import { lines } from "../bench/report.js";
 import { benchmarks, chosen } from "../bench/rows/index.js";
 
@@ -20,6 +21,7 @@ describe("flags", () => {
       json: undefined,
       profile: undefined,
       precision: "fp32",
+      device: "cpu",
     };
     expect(parseFlags([])).toEqual(defaults);
     expect(parseFlags(["--full", "--only=adm", "--json=x.json"])).toEqual({
@@ -41,8 +43,9 @@ describe("flags", () => {
     [["--only"], /--only.*argument/],
     [["--full=yes"], /--full/],
     [["--profile=resnet"], /--profile.*small, ddpmpp, ncsnpp, adm.*resnet/],
-    [["--profile=small", "--precision=fp16"], /--precision.*fp32, bf16.*fp16/],
+    [["--profile=small", "--precision=fp16"], /--precision.*fp32, tf32, bf16.*fp16/],
     [["--precision=bf16"], /--profile/],
+    [["--device=gpu"], /--device.*cpu, cuda.*gpu/],
   ])("%j is a mistake", (args, says) => {
     expect(() => parseFlags(args)).toThrow(UsageError);
     expect(() => parseFlags(args)).toThrow(says);
@@ -59,7 +62,14 @@ describe("flags", () => {
 });
 
 describe("rows", () => {
-  const all = benchmarks();
+  const all = benchmarks(placeOf("cpu"));
+
+  test("on a GPU are those of networks and targets, in three precisions", () => {
+    const names = benchmarks(placeOf("cuda")).map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    for (const precision of ["fp32", "tf32", "bf16"]) expect(names).toContain(`train step, ddpmpp, DSM, ${precision}`);
+    expect(names.filter((name) => /operator call|start-up|decod/.test(name))).toEqual([]);
+  });
 
   test("have names of their own", () => {
     expect(new Set(all.map(({ name }) => name)).size).toBe(all.length);

@@ -5,7 +5,7 @@ from torch import nn
 from dhariwal_unet import DhariwalUNet
 from song_unet import SongUNet
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Denoiser(nn.Module):
@@ -14,10 +14,11 @@ class Denoiser(nn.Module):
         arch = config["arch"]
         self.model = DhariwalUNet(config) if arch == "adm" else SongUNet(config, is_ncsnpp=arch == "ncsnpp")
         self.dtype = DTYPES[precision]
+        self.layout = torch.channels_last
 
     def forward(self, x, sigma):
         s = sigma[:, None, None, None]
         total = s.square() + 0.25
-        scaled = (x / total.sqrt()).to(self.dtype).contiguous(memory_format=torch.channels_last)
+        scaled = (x / total.sqrt()).to(self.dtype).contiguous(memory_format=self.layout)
         raw = self.model(scaled, sigma.log() / 4).float()
         return x * (0.25 / total) + raw * (0.5 * s / total.sqrt())

@@ -15,7 +15,7 @@ def peak():
 if __name__ == "__main__":
     threads, (config, precision, sizes) = int(sys.argv[1]), json.loads(sys.argv[2])
     peer = PyTorch()
-    peer.hello(threads)
+    peer.hello(threads, "cpu")
     before = peak()
     peer.network(config, precision)
     peer.step(**sizes)

@@ -33,14 +33,15 @@ ARCHITECTURES = {
 
 
 class Published(Peer):
-    def network(self, config, weights):
-        """Builds the network that the following commands are about."""
+    def network(self, config, weights, precision="fp32"):
+        """Builds the network that the following commands are about; half precision is theirs to choose, and is float16."""
         self.forget()
         shape = config["shape"]
         denoiser = networks.EDMPrecond(
             img_resolution=shape["height"],
             img_channels=shape["channels"],
             label_dim=0,
+            use_fp16=precision == "bf16",
             augment_dim=config["augmentDim"],
             model_channels=config["modelChannels"],
             channel_mult=config["channelMult"],

@@ -5,7 +5,7 @@ import torch
 
 import decoding
 from denoiser import Denoiser
-from serve import Peer, serve
+from serve import Peer, serve, synchronize
 from trainer import Trainer
 from weights import load_safetensors
 
@@ -16,6 +16,16 @@ def broadcast_target(noisy, sigma, pool):
     distance = (x[:, None] - r[None]).square().sum(2)
     weights = (-distance / (2 * sigma.square())[:, None]).softmax(1)
     return (weights[:, :, None] * r[None]).sum(1).reshape(noisy.shape)
+
+
+def seconds_of(body):
+    """Seconds of one run, the work of a GPU included."""
+    synchronize()
+    start = time.perf_counter()
+    for _ in range(Peer.runs):
+        body()
+    synchronize()
+    return (time.perf_counter() - start) / Peer.runs
 
 
 class PyTorch(Peer):
@@ -30,10 +40,14 @@ class PyTorch(Peer):
     def network(self, config, precision, weights=None):
         """Builds the network that the following commands are about."""
         self.forget()
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
         denoiser = Denoiser(config, precision)
         if weights:
             denoiser.load_state_dict(load_safetensors(weights))
-        denoiser.to(memory_format=torch.channels_last)
+        if precision == "fp32" and torch.cuda.is_initialized():
+            # Without TF32 cuDNN is slow in the other layout.
+            denoiser.layout = torch.contiguous_format
+        denoiser.to(memory_format=denoiser.layout)
         self.trainer = Trainer(denoiser, self.loss_of)
 
     def forget(self):
@@ -59,9 +73,7 @@ class PyTorch(Peer):
         x, sigma = torch.randn(batch, *shape), torch.ones(batch)
         denoiser = self.trainer.denoiser.eval()
         with torch.no_grad():
-            start = time.perf_counter()
-            denoiser(x, sigma)
-            return time.perf_counter() - start
+            return seconds_of(lambda: denoiser(x, sigma))
 
     def heun(self, batch, shape, levels):
         """Seconds of Heun's method over descending noise levels, of which the last is 0."""
@@ -70,21 +82,31 @@ class PyTorch(Peer):
         def slope(x, sigma):
             return (x - denoiser(x.float(), torch.full((batch,), sigma)).double()) / sigma
 
-        with torch.no_grad():
-            start = time.perf_counter()
+        def sample():
             x = torch.randn(batch, *shape).double() * levels[0]
             for t, after in zip(levels, levels[1:]):
                 first = slope(x, t)
                 euler = x + (after - t) * first
                 x = euler if after == 0 else x + (after - t) / 2 * (first + slope(euler, after))
-            return time.perf_counter() - start
+
+        with torch.no_grad():
+            return seconds_of(sample)
 
     def target(self, batch, references, dimension):
         """Seconds of the stable target by broadcasting."""
         noisy, sigma, pool = torch.randn(batch, dimension), torch.ones(batch), torch.randn(references, dimension)
-        start = time.perf_counter()
-        broadcast_target(noisy, sigma, pool)
-        return time.perf_counter() - start
+        return seconds_of(lambda: broadcast_target(noisy, sigma, pool))
+
+    def peak(self, config, precision, sizes):
+        """The most bytes of a GPU that a network and its steps take."""
+        self.forget()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        self.network(config, precision)
+        self.step(**sizes)
+        most = torch.cuda.max_memory_allocated()
+        self.forget()
+        return most - before
 
     def can_decode(self):
         return decoding.Image is not None

@@ -5,11 +5,26 @@ import sys
 import torch
 
 
+def synchronize():
+    """Waits for the GPU, if there is one in use."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
 class Peer:
     """What every peer can say of itself. Commands are its methods."""
 
-    def hello(self, threads):
+    # Steps between two waits for the device: one on a CPU.
+    runs = 1
+
+    def hello(self, threads, device):
         torch.set_num_threads(threads)
+        if device != "cpu":
+            # Everything that is made from now on lies there.
+            torch.set_default_device(device)
+            torch.backends.cudnn.benchmark = True
+            torch.backends.cudnn.allow_tf32 = False
+            Peer.runs = 4
         capability = [line for line in torch.__config__.show().splitlines() if "CPU capability" in line]
         return {"version": torch.__version__, "threads": torch.get_num_threads(), "capability": capability[0].split()[-1]}
 

@@ -3,6 +3,7 @@ import time
 
 import torch
 
+from serve import Peer, synchronize
 from weights import load_safetensors
 
 
@@ -24,18 +25,23 @@ class Trainer:
         images = torch.rand(batch, *shape) * 2 - 1
         pool = torch.rand(references, *shape) * 2 - 1 if references else None
         self.denoiser.train()
+        synchronize()
         start = time.perf_counter()
-        loss = self.loss_of(images, pool)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        with torch.no_grad():
-            torch._foreach_mul_(self.average, 0.999)
-            torch._foreach_add_(self.average, list(self.denoiser.parameters()), alpha=0.001)
-        return time.perf_counter() - start
+        for _ in range(Peer.runs):
+            loss = self.loss_of(images, pool)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            with torch.no_grad():
+                torch._foreach_mul_(self.average, 0.999)
+                torch._foreach_add_(self.average, list(self.denoiser.parameters()), alpha=0.001)
+        synchronize()
+        return (time.perf_counter() - start) / Peer.runs
 
     def output(self, inputs):
         """The first values of the denoiser's output on stored inputs."""
         tensors = load_safetensors(inputs)
         with torch.no_grad():
-            return self.denoiser.eval()(tensors["x"], tensors["sigma"]).flatten()[:4096].tolist()
+            device = self.average[0].device
+            x, sigma = tensors["x"].to(device), tensors["sigma"].to(device)
+            return self.denoiser.eval()(x, sigma).flatten()[:4096].tolist()

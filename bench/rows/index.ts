@@ -1,29 +1,44 @@
 /** All benchmarks, in the order of the report. */
 
-import { bfloat16Support } from "@stf/torch/installation";
-import { type Precision, UsageError } from "stf";
+import { UsageError } from "stf";
 import type { Benchmark } from "../benchmark.js";
 import type { Flags } from "../flags.js";
+import type { Place } from "../place.js";
 import { commandBenchmarks } from "./command.js";
 import { decodingBenchmarks } from "./decoding.js";
 import { limitBenchmarks } from "./limits.js";
-import { memoryBenchmarks } from "./memory.js";
+import { deviceMemoryBenchmarks, memoryBenchmarks } from "./memory.js";
 import { operatorBenchmarks } from "./operators.js";
 import { samplingBenchmarks } from "./sampling.js";
 import { targetBenchmarks } from "./targets.js";
 import { trainingBenchmarks } from "./training.js";
 
-/** Those that make sense on this machine: where bfloat16 is emulated nobody would train in it. */
-export function benchmarks(): readonly Benchmark[] {
-  const precisions: readonly Precision[] = bfloat16Support() === "emulated" ? ["fp32"] : ["fp32", "bf16"];
+/** What the published figures are about comes first, for a GPU may be at hand for minutes. */
+const firstOnGpu = [
+  "train step, ddpmpp, DSM, bf16",
+  "train step, ddpmpp, DSM augmented, bf16",
+  "train step, ddpmpp, DSM augmented, fp32",
+  "train step, ddpmpp, STF consistent, sigma > 0.8, bf16",
+  "train step, ddpmpp, STF, n=50000 (all), bf16",
+];
+
+function byImportance(a: Benchmark, b: Benchmark): number {
+  const rank = ({ name }: Benchmark): number =>
+    firstOnGpu.includes(name) ? firstOnGpu.indexOf(name) : firstOnGpu.length;
+  return rank(a) - rank(b);
+}
+
+/** Those that make sense in a place. */
+export function benchmarks(place: Place): readonly Benchmark[] {
+  const ofNetworks = [...targetBenchmarks, ...trainingBenchmarks(place), ...samplingBenchmarks(place)];
+  if (place.isGpu)
+    return [...ofNetworks.toSorted(byImportance), ...deviceMemoryBenchmarks(place), ...limitBenchmarks(place)];
   return [
-    ...limitBenchmarks(precisions),
+    ...limitBenchmarks(place),
     // Before this process and its peers have grown: the largest networks take what a machine has.
-    ...memoryBenchmarks(precisions),
+    ...memoryBenchmarks(place),
     ...operatorBenchmarks,
-    ...targetBenchmarks,
-    ...trainingBenchmarks(precisions),
-    ...samplingBenchmarks(precisions),
+    ...ofNetworks,
     ...decodingBenchmarks,
     ...commandBenchmarks,
   ];

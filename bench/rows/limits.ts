@@ -1,13 +1,13 @@
 /** The machine's limits, as rows of their own. */
 
-import type { Precision } from "stf";
 import { type Benchmark, compare, gigaflops } from "../benchmark.js";
-import { limitKinds } from "../limits.js";
+import { limitKindsOn } from "../limits.js";
+import type { Place } from "../place.js";
 
-/** Of the precisions that this processor computes with. */
-export const limitBenchmarks = (precisions: readonly Precision[]): readonly Benchmark[] =>
-  precisions.flatMap((precision) =>
-    limitKinds.map((kind) => ({
+/** Of the precisions that this device computes with. */
+export const limitBenchmarks = (place: Place): readonly Benchmark[] =>
+  place.precisions.flatMap((precision) =>
+    limitKindsOn(place, precision).map((kind) => ({
       section: "The machine's limits",
       name: `${kind.what}, ${precision}`,
       isShort: true,

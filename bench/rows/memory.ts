@@ -3,11 +3,13 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { engineReport } from "@stf/torch";
-import type { Precision } from "stf";
+import { deviceMemory, engineReport, resetPeakMemory } from "@stf/torch";
+import { denoisingTarget } from "stf";
 import { type Benchmark, compare, megabytes } from "../benchmark.js";
-import { networkNames, networks } from "../networks.js";
+import { batchOn, networkNames, networks } from "../networks.js";
 import { peerEnvironment, program } from "../peer.js";
+import type { Place } from "../place.js";
+import { Trainee } from "../trainee.js";
 
 const ownProgram = fileURLToPath(new URL("../memory.js", import.meta.url));
 
@@ -19,7 +21,7 @@ function printedBy(command: string, args: readonly string[], env = process.env):
 }
 
 /** In the precisions that this processor computes with; none where the system does not tell the peak. */
-export const memoryBenchmarks = (precisions: readonly Precision[]): readonly Benchmark[] =>
+export const memoryBenchmarks = ({ precisions }: Place): readonly Benchmark[] =>
   (existsSync("/proc/self/status") ? networkNames : []).flatMap((key) =>
     precisions.map((precision) => ({
       section: "Memory",
@@ -28,7 +30,7 @@ export const memoryBenchmarks = (precisions: readonly Precision[]): readonly Ben
       run(bench) {
         const { pytorch } = bench;
         const { batch, config } = networks[key];
-        const task = JSON.stringify([config, precision, { batch, shape: Object.values(config.shape) }]);
+        const task = JSON.stringify([config, precision, { batch: batch.cpu, shape: Object.values(config.shape) }]);
         const args = [program("memory"), String(engineReport().threads), task];
         return compare(
           // Runs of one program differ by little, and each loads everything anew.
@@ -43,6 +45,39 @@ export const memoryBenchmarks = (precisions: readonly Precision[]): readonly Ben
               },
             ],
           },
+        );
+      },
+    })),
+  );
+
+/** The most memory of a GPU that a training step and everything it needs take. */
+export const deviceMemoryBenchmarks = ({ precisions }: Place): readonly Benchmark[] =>
+  networkNames.flatMap((key) =>
+    precisions.map((precision) => ({
+      section: "Memory",
+      name: `peak GPU memory, train step, ${networks[key].label}, ${precision}`,
+      isShort: key === "ddpmpp",
+      async run(bench) {
+        const { place, pytorch } = bench;
+        const { config } = networks[key];
+        const batch = batchOn(networks[key], place);
+        const ours = (): number => {
+          const before = deviceMemory(place.device)?.allocated ?? 0;
+          resetPeakMemory(place.device);
+          const trainee = new Trainee(place, config, precision, batch, batch);
+          trainee.step({ target: denoisingTarget, references: 1 });
+          const { peak = Number.NaN } = deviceMemory(place.device) ?? {};
+          trainee.dispose();
+          return peak - before;
+        };
+        const sizes = { batch, shape: Object.values(config.shape) };
+        const theirs = pytorch && {
+          what: `PyTorch, ${precision}`,
+          cost: () => pytorch.call<number>("peak", { config, precision, sizes }),
+        };
+        return await compare(
+          { ...bench, budget: { seconds: 0, least: 1, most: 1, uncounted: 0 } },
+          { unit: megabytes, ours, against: [theirs] },
         );
       },
     })),

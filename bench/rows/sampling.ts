@@ -3,9 +3,9 @@
 import { noGrad, randn, scope } from "@stf/torch";
 import { edmMethod, generateImages, karrasSteps, type Precision } from "stf";
 import { type Bench, type Benchmark, compare, imagesPerSecond, type Opponent, type Row } from "../benchmark.js";
-import { time } from "../measure.js";
-import { type BenchNetwork, networkNames, networks } from "../networks.js";
+import { type BenchNetwork, batchOn, networkNames, networks } from "../networks.js";
 import { sameNetwork } from "../peer.js";
+import type { Place } from "../place.js";
 import { Trainee } from "../trainee.js";
 
 /** What is asked of a network, by both sides. */
@@ -13,7 +13,8 @@ interface Task {
   readonly name: string;
   /** Evaluations of the network for an image. */
   readonly evaluations: number;
-  readonly ours: (trainee: Trainee, network: BenchNetwork) => void;
+  /** @param shape - of the images */
+  readonly ours: (trainee: Trainee, shape: readonly [number, number, number, number]) => void;
   readonly command: string;
   readonly args: Record<string, unknown>;
 }
@@ -21,10 +22,10 @@ interface Task {
 const forward: Task = {
   name: "denoiser forward",
   evaluations: 1,
-  ours: ({ denoiser }, { batch, config }) =>
+  ours: ({ denoiser }, shape) =>
     noGrad(() =>
       scope(() => {
-        denoiser.forward(randn([batch, ...Object.values(config.shape)]), new Float64Array(batch).fill(1));
+        denoiser.forward(randn(shape, { device: denoiser.device }), new Float64Array(shape[0]).fill(1));
       }),
     ),
   command: "forward",
@@ -34,18 +35,23 @@ const forward: Task = {
 const heunOf = (steps: number): Task => ({
   name: `sampling, Heun with ${steps} steps`,
   evaluations: 2 * steps - 1,
-  ours: ({ denoiser }, { batch, config }) => {
+  ours: ({ denoiser }, [batch, channels, height, width]) => {
     const seeds = Array.from({ length: batch }, (_, seed) => seed);
-    generateImages(denoiser, config.shape, seeds, { method: edmMethod(denoiser.preconditioning, { steps }) }).dispose();
+    generateImages(denoiser, { channels, height, width }, seeds, {
+      method: edmMethod(denoiser.preconditioning, { steps }),
+    }).dispose();
   },
   command: "heun",
   args: { levels: karrasSteps(steps).times },
 });
 
 async function run(bench: Bench, network: BenchNetwork, task: Task, precision: Precision): Promise<Row[]> {
-  const { batch, config } = network;
-  const { pytorch } = bench;
-  const ours = new Trainee(config, precision, batch);
+  const { config } = network;
+  const { pytorch, place } = bench;
+  const batch = batchOn(network, place);
+  const { channels, height, width } = config.shape;
+  const shape = [batch, channels, height, width] as const;
+  const ours = new Trainee(place, config, precision, batch);
   try {
     const against: Opponent[] = [];
     if (pytorch) {
@@ -55,7 +61,7 @@ async function run(bench: Bench, network: BenchNetwork, task: Task, precision: P
     }
     return await compare(bench, {
       unit: imagesPerSecond(batch),
-      ours: () => time(() => task.ours(ours, network)),
+      ours: () => place.time(() => task.ours(ours, shape)),
       against,
       flops: { what: "its model FLOPs", count: batch * task.evaluations * ours.forwardFlops, precision },
     });
@@ -65,8 +71,8 @@ async function run(bench: Bench, network: BenchNetwork, task: Task, precision: P
   }
 }
 
-/** In the precisions that this processor computes with. */
-export const samplingBenchmarks = (precisions: readonly Precision[]): readonly Benchmark[] =>
+/** In the precisions that this device computes with. */
+export const samplingBenchmarks = ({ precisions }: Place): readonly Benchmark[] =>
   networkNames.flatMap((key) =>
     // A row compares single rounds of it, and the large networks take seconds for an evaluation.
     [forward, heunOf(key === "small" ? 6 : 3)].flatMap((task) =>

@@ -13,8 +13,7 @@ import {
   targetFrom,
 } from "stf";
 import { type Bench, type Benchmark, compare, milliseconds, type Row } from "../benchmark.js";
-import { matrixProduct } from "../limits.js";
-import { time } from "../measure.js";
+import { matrixProductOn } from "../limits.js";
 import { networks, randomBank } from "../networks.js";
 
 interface Case {
@@ -58,7 +57,8 @@ function nameOf({ batch, references, shape, all, classes }: Case): string {
 
 async function run(bench: Bench, { batch, references, shape, all, classes = 0 }: Case): Promise<Row[]> {
   const dimension = dimensionOf(shape);
-  using bank = disposable(randomBank(shape, all ? references : BANK * Math.max(classes, 1), classes));
+  const { device, time } = bench.place;
+  using bank = disposable(randomBank(shape, all ? references : BANK * Math.max(classes, 1), classes, device));
   const random = new KeyedRandom(randomKey(0, "references"));
   const indices = random.permutation(bank.count).slice(0, batch);
   // So much noise that every reference has a weight: those without one cost little.
@@ -66,8 +66,10 @@ async function run(bench: Bench, { batch, references, shape, all, classes = 0 }:
   const sigma = Float64Array.from(indices, () => levels(random));
   const size = [batch, shape.channels, shape.height, shape.width];
   using source = scope(() => normalize(bank.gather(indices)).view(size));
-  using noise = randn(size);
-  using perturbed = scope(() => source.addcmul(noise, tensor(sigma, { shape: [batch, 1, 1, 1], dtype: "float32" })));
+  using noise = randn(size, { device });
+  using perturbed = scope(() =>
+    source.addcmul(noise, tensor(sigma, { shape: [batch, 1, 1, 1], dtype: "float32", device })),
+  );
   const target = stableFieldTarget();
   const members = bank.labels && classMembers(bank.labels);
   const ours = (): number => {
@@ -88,7 +90,7 @@ async function run(bench: Bench, { batch, references, shape, all, classes = 0 }:
       what: "its two matrix products",
       count: 4 * batch * references * dimension,
       precision: "fp32",
-      limit: matrixProduct,
+      limit: matrixProductOn(bench.place),
     },
   });
 }

@@ -61,11 +61,13 @@ export {
   architectures,
   defaultSizes,
   type NetworkSize,
+  type Precision,
   type PreconditioningName,
+  precisions,
   preconditionings,
 } from "./networks/architectures.js";
 export { buildDenoiser, type NetworkConfig } from "./networks/build.js";
-export { Denoiser, type Precision } from "./networks/denoiser.js";
+export { Denoiser } from "./networks/denoiser.js";
 export { DhariwalUNet } from "./networks/dhariwal-unet.js";
 export { FourierEmbedding, PositionalEmbedding } from "./networks/embedding.js";
 export { Mlp, type MlpOptions } from "./networks/mlp.js";

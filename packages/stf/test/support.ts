@@ -16,7 +16,8 @@ import {
 } from "@stf/torch";
 import type { ImageShape } from "../src/data/bank.js";
 import { ImageBank, normalize } from "../src/data/image-bank.js";
-import { Denoiser, type Precision } from "../src/networks/denoiser.js";
+import type { Precision } from "../src/networks/architectures.js";
+import { Denoiser } from "../src/networks/denoiser.js";
 import { edmPreconditioning } from "../src/networks/precondition.js";
 import { SongUNet } from "../src/networks/song-unet.js";
 import type { PerturbedBatch } from "../src/targets/target.js";

@@ -57,6 +57,10 @@ napi_value generatorState(napi_env, napi_callback_info);
 napi_value setGeneratorState(napi_env, napi_callback_info);
 // environment.cc
 napi_value environment(napi_env, napi_callback_info);
+napi_value setConvolutions(napi_env, napi_callback_info);
+napi_value synchronize(napi_env, napi_callback_info);
+napi_value deviceMemory(napi_env, napi_callback_info);
+napi_value resetPeakMemory(napi_env, napi_callback_info);
 napi_value setThreads(napi_env, napi_callback_info);
 napi_value releaseFreeMemory(napi_env, napi_callback_info);
 napi_value catchInterrupts(napi_env, napi_callback_info);

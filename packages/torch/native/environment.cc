@@ -1,9 +1,13 @@
-// What this libtorch is and may use, and interrupts that must be seen while JavaScript is busy.
+// What this libtorch is and may use, devices, and interrupts that must be seen while JavaScript is busy.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <torch/csrc/api/include/torch/cuda.h>
 #include <torch/csrc/api/include/torch/version.h>
+
+#ifdef LIBTORCH_COUNTS_DEVICE_MEMORY
+#include <c10/core/CachingDeviceAllocator.h>
+#endif
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -59,6 +63,63 @@ napi_value environment(napi_env env, napi_callback_info) {
     set(env, object, "oneDnn", fromBool(env, at::hasMKLDNN()));
     set(env, object, "build", fromString(env, at::show_config()));
     return object;
+  });
+}
+
+// setConvolutions(autotune, allowTf32): how cuDNN convolves from now on
+napi_value setConvolutions(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const auto [autotune, allowTf32] = arguments<2>(env, info);
+    at::globalContext().setBenchmarkCuDNN(toBool(env, autotune, "a boolean"));
+    at::globalContext().setAllowTF32CuDNN(toBool(env, allowTf32, "a boolean"));
+    return undefinedValue(env);
+  });
+}
+
+namespace {
+
+// The device of that name, with a number; none for one that does its work at once.
+c10::optional<c10::Device> queued(napi_env env, napi_value name) {
+  const c10::Device device(toString(env, name));
+  if (!device.is_cuda()) return {};
+  return c10::Device(device.type(), device.has_index() ? device.index() : c10::DeviceIndex{0});
+}
+
+}  // namespace
+
+// synchronize(device): waits for what the device was asked to do
+napi_value synchronize(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const auto [name] = arguments<1>(env, info);
+    if (const auto device = queued(env, name)) torch::cuda::synchronize(device->index());
+    return undefinedValue(env);
+  });
+}
+
+// deviceMemory(device) -> [bytes of live tensors, the most since resetPeakMemory, bytes held], or null where libtorch does not count
+napi_value deviceMemory(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const auto [name] = arguments<1>(env, info);
+#ifdef LIBTORCH_COUNTS_DEVICE_MEMORY
+    if (const auto device = queued(env, name)) {
+      const auto stats = c10::getDeviceAllocator(device->type())->getDeviceStats(device->index());
+      return fromIntegers(env, {stats.allocated_bytes[0].current, stats.allocated_bytes[0].peak, stats.reserved_bytes[0].current});
+    }
+#endif
+    napi_value none;
+    check(env, napi_get_null(env, &none), "null");
+    return none;
+  });
+}
+
+// resetPeakMemory(device)
+napi_value resetPeakMemory(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const auto [name] = arguments<1>(env, info);
+#ifdef LIBTORCH_COUNTS_DEVICE_MEMORY
+    if (const auto device = queued(env, name)) c10::getDeviceAllocator(device->type())->resetPeakStats(device->index());
+#endif
+    return undefinedValue(env);
   });
 }
 

@@ -1,5 +1,6 @@
 // Where the time goes: seconds and calls of every operator, without the operators that it calls itself.
 #include <ATen/record_function.h>
+#include <torch/csrc/api/include/torch/cuda.h>
 
 #include <chrono>
 #include <mutex>
@@ -28,6 +29,7 @@ struct Running {
 std::mutex lock;
 std::unordered_map<std::string, Cost>* costs = nullptr;
 at::CallbackHandle callback = 0;
+bool waitsForGpu = false;
 
 // Backward passes may run on threads of their own.
 std::vector<Running>& running() {
@@ -45,6 +47,7 @@ void end(const at::RecordFunction& function, at::ObserverContext*) {
   if (stack.empty()) return;  // it began before the profile did
   const Running finished = stack.back();
   stack.pop_back();
+  if (waitsForGpu) torch::cuda::synchronize();
   const double seconds = std::chrono::duration<double>(Clock::now() - finished.start).count();
   if (!stack.empty()) stack.back().inside += seconds;
   const std::lock_guard<std::mutex> guard(lock);
@@ -56,12 +59,15 @@ void end(const at::RecordFunction& function, at::ObserverContext*) {
 
 }  // namespace
 
-// startProfile(): from now on operators are timed
-napi_value startProfile(napi_env env, napi_callback_info) {
+// startProfile(device): from now on operators are timed; on a GPU each until it is done
+napi_value startProfile(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
+    const auto [device] = arguments<1>(env, info);
+    const bool isGpu = c10::Device(toString(env, device)).is_cuda();
     if (costs) throw UsageError("a profile is being taken already");
     costs = new std::unordered_map<std::string, Cost>;
     running().clear();
+    waitsForGpu = isGpu;
     callback = at::addGlobalCallback(
         at::RecordFunctionCallback(begin, end).scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
     return undefinedValue(env);

@@ -1,4 +1,5 @@
 // Lifetimes, metadata, and bytes in and out.
+#include <ATen/Context.h>
 #include <ATen/Functions.h>
 #include <ATen/core/Tensor.h>
 
@@ -95,22 +96,32 @@ napi_value adjustExternalMemory(napi_env env, napi_callback_info info) {
   });
 }
 
-// fromBytes(bytes: Uint8Array, scalar type, shape) -> handle of a CPU tensor that holds a copy
+namespace {
+
+// Small tensors go to a GPU by way of memory that it reads by itself: the program does not wait for what the GPU does meanwhile.
+// libtorch keeps that memory until it was read. Making it takes longer than copying for large ones.
+constexpr size_t kLargestUnwaited = 1 << 20;
+
+}  // namespace
+
+// fromBytes(bytes: Uint8Array, scalar type, shape, device) -> handle of a tensor there that holds a copy
 napi_value fromBytes(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
-    const auto [bytes, type, shape] = arguments<3>(env, info);
+    const auto [bytes, type, shape, deviceName] = arguments<4>(env, info);
     size_t length = 0;
     void* data = nullptr;
     napi_typedarray_type arrayType;
     check(env, napi_get_typedarray_info(env, bytes, &arrayType, &length, &data, nullptr, nullptr), "expected a Uint8Array");
     if (arrayType != napi_uint8_array) throw UsageError("expected a Uint8Array");
     const auto dtype = static_cast<at::ScalarType>(toInteger(env, type, "a dtype"));
-    at::Tensor tensor = at::empty(toIntegers(env, shape, "expected a shape"), at::TensorOptions().dtype(dtype));
+    const c10::Device device(toString(env, deviceName));
+    const bool isUnwaited = device.is_cuda() && at::hasCUDA() && length <= kLargestUnwaited;
+    at::Tensor tensor = at::empty(toIntegers(env, shape, "expected a shape"), at::TensorOptions().dtype(dtype).pinned_memory(isUnwaited));
     if (tensor.nbytes() != length) {
       throw UsageError("a tensor of this shape and dtype has " + std::to_string(tensor.nbytes()) + " bytes, found " + std::to_string(length));
     }
     if (length) std::memcpy(tensor.data_ptr(), data, length);
-    return fromTensor(env, std::move(tensor));
+    return fromTensor(env, device.is_cpu() ? std::move(tensor) : tensor.to(device, isUnwaited));
   });
 }
 

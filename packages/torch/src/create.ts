@@ -61,11 +61,11 @@ function fromTypedArray(data: TypedArray, shape: readonly number[], { dtype, dev
     throw new ShapeError(`${data.length} elements do not fill the shape ${formatShape(shape)}`);
   }
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  const tensor = new Tensor(native.fromBytes(bytes, dtypeCode(stored), shape));
+  const tensor = new Tensor(native.fromBytes(bytes, dtypeCode(stored), shape, device));
   const target = dtype ?? stored;
-  if (target === stored && device === "cpu") return tensor;
+  if (target === stored) return tensor;
   using original = tensor;
-  return original.to({ dtype: target, device });
+  return original.to({ dtype: target });
 }
 
 /**

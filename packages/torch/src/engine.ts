@@ -1,6 +1,7 @@
 /** What the engine is and how it is told to behave. */
 
 import { call, operator, wrap } from "./dispatch.js";
+import type { Device } from "./dtype.js";
 import { TorchError } from "./errors.js";
 import { type EngineEnvironment, native } from "./native.js";
 import { Tensor } from "./tensor.js";
@@ -38,6 +39,46 @@ export function setThreads(count: number): void {
  */
 export function releaseFreeMemory(): void {
   native.releaseFreeMemory();
+}
+
+/**
+ * Whether GPUs may round the factors of float32 convolutions to TF32, 10 bits after the point, which is several times
+ * faster. At first they may not. Matrix products never are: the exact distances of stable targets depend on it.
+ */
+export function allowTf32(allowed: boolean): void {
+  // cuDNN tries its algorithms once for every shape; the shapes of a training stay the same.
+  native.setConvolutions(true, allowed);
+}
+
+/**
+ * Waits until a device has done everything that it was asked for. A GPU works through a queue, so what is to be timed needs
+ * it; tensors that are read wait by themselves. Without effect on the CPU.
+ */
+export function synchronize(device: Device): void {
+  native.synchronize(device);
+}
+
+/** Memory of a GPU, in bytes. */
+export interface DeviceMemory {
+  /** Of live tensors, those that autograd keeps included. */
+  readonly allocated: number;
+  /** The most of that since the start, or since {@link resetPeakMemory}. */
+  readonly peak: number;
+  /** What libtorch holds, to use it again. */
+  readonly reserved: number;
+}
+
+/** What libtorch has allocated on a GPU; undefined for the CPU, and where this libtorch (before 2.8) does not tell. */
+export function deviceMemory(device: Device): DeviceMemory | undefined {
+  const counts = native.deviceMemory(device);
+  if (counts === null) return undefined;
+  const [allocated, peak, reserved] = counts;
+  return { allocated, peak, reserved };
+}
+
+/** Starts the count of {@link DeviceMemory.peak} anew. */
+export function resetPeakMemory(device: Device): void {
+  native.resetPeakMemory(device);
 }
 
 /** The text of every operator's schema in this libtorch, such as "aten::relu(Tensor self) -> Tensor". */
@@ -143,12 +184,14 @@ export interface OperatorCost {
 
 /**
  * Runs `body` and measures every operator in it, the dearest first. Backward passes are included. The measuring itself
- * costs about a microsecond a call. On a GPU it sees how long operators take to be asked for, not how long they run.
+ * costs about a microsecond a call.
  *
+ * @param device - a GPU to wait for after every operator, so that its time is counted where it is spent; operators then no
+ * longer follow each other without a gap, and the whole takes longer
  * @throws TorchError inside another profile.
  */
-export function profileOperators(body: () => void): OperatorCost[] {
-  native.startProfile();
+export function profileOperators(body: () => void, device: Device = "cpu"): OperatorCost[] {
+  native.startProfile(device);
   let rows: ReturnType<typeof native.stopProfile> = [];
   try {
     body();

@@ -25,7 +25,7 @@ export * from "./operators.js";
 export { Adam, type AdamOptions } from "./optim/adam.js";
 export { clipGradientNorm, gradientNorm } from "./optim/clip.js";
 export { ExponentialMovingAverage } from "./optim/ema.js";
-export { Generator, manualSeed, rngState, setRngState } from "./random.js";
+export { Generator, keyedNormal, manualSeed, rngState, setRngState } from "./random.js";
 export { affineResample, LONGEST_RESAMPLED_SIDE } from "./resample.js";
 export { type PointsOnRays, relativeSquaredDistances, weightedRowSum } from "./rows.js";
 export { type Frame, keep, type MemoryUse, memory, type Synchronous, scope, type Tracked } from "./scope.js";

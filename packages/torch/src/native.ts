@@ -52,7 +52,7 @@ export interface Native {
   device(handle: Handle): string;
   elementBytes(handle: Handle): number;
   adjustExternalMemory(change: number): number;
-  fromBytes(bytes: Uint8Array, scalarType: number, shape: readonly number[]): Handle;
+  fromBytes(bytes: Uint8Array, scalarType: number, shape: readonly number[], device: string): Handle;
   toBytes(handle: Handle): ArrayBuffer;
   backward(outputs: Handle[], gradients: Handle[] | undefined, retainGraph: boolean, createGraph: boolean): void;
   gradients(
@@ -76,11 +76,15 @@ export interface Native {
   generatorState(id: number): Handle;
   setGeneratorState(id: number, state: Handle): void;
   environment(): EngineEnvironment;
+  setConvolutions(autotune: boolean, allowTf32: boolean): void;
+  synchronize(device: string): void;
+  deviceMemory(device: string): [allocated: number, peak: number, reserved: number] | null;
+  resetPeakMemory(device: string): void;
   setThreads(count: number): void;
   releaseFreeMemory(): void;
   catchInterrupts(enabled: boolean): void;
   interrupts(): number;
-  startProfile(): void;
+  startProfile(device: string): void;
   stopProfile(): [name: string, calls: number, seconds: number][];
 }
 
@@ -130,6 +134,7 @@ function load(): Native {
   }
   native.initialize(TorchError, sharedNumbers);
   native.setThreads(threads);
+  native.setConvolutions(true, false);
   return native;
 }
 

@@ -1,9 +1,14 @@
 /** Random numbers: the global seed, and generators of their own. Values equal PyTorch's for equal seeds on the CPU. */
 
-import { wrap } from "./dispatch.js";
+import { tensor } from "./create.js";
+import { call, operator, wrap } from "./dispatch.js";
 import type { Device } from "./dtype.js";
 import { native } from "./native.js";
+import { scope } from "./scope.js";
 import type { Tensor } from "./tensor.js";
+
+/** From native/kernels/keyed_normal.cc. */
+const KEYED_NORMAL = operator("stf::keyed_normal");
 
 const DEFAULT_GENERATOR = 0;
 
@@ -26,6 +31,23 @@ export function rngState(): Tensor {
  */
 export function setRngState(state: Tensor): void {
   native.setGeneratorState(DEFAULT_GENERATOR, state.handle);
+}
+
+/**
+ * Standard normal numbers of which each depends on the key of its row and its place in the row alone, float32
+ * `[keys.length, columns]`: from the hash SplitMix64 (Steele, Lea and Flood 2014) by Box and Muller (1958). The same on every
+ * device but for rounding, and a few launches on a GPU, whatever the number of keys. The largest possible number is 6.66.
+ *
+ * @param keys - whole numbers of at most 64 bits
+ */
+export function keyedNormal(keys: readonly bigint[], columns: number, device: Device = "cpu"): Tensor {
+  return scope(() => {
+    const seeds = tensor(
+      BigInt64Array.from(keys, (key) => BigInt.asIntN(64, key)),
+      { device },
+    );
+    return wrap(call(KEYED_NORMAL, seeds.handle, columns));
+  });
 }
 
 /**

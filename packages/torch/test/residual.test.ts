@@ -24,6 +24,25 @@ for (const dtype of ["float32", "bfloat16", "float64"] as const) {
   }
 }
 
+scopedTest("a bias is added to every channel, and has the sum of the gradients", () => {
+  const [a, b] = [1, 2].map((seed) => normal([3, 4, 5, 2], seed).requiresGrad_());
+  const bias = normal([4], 3).requiresGrad_();
+  const sum = scaledAdd_(a!.mul(1), b!, 0.7, bias);
+  expectClose(
+    sum,
+    a!
+      .detach()
+      .add(b!.detach())
+      .add(bias.detach().view([1, 4, 1, 1]))
+      .mul(0.7),
+    { rtol: 1e-14 },
+  );
+  const dy = normal([3, 4, 5, 2], 4);
+  const [, , found] = grad([sum], [a!, b!, bias], { gradOutputs: [dy] });
+  expectClose(found!, dy.mul(0.7).sum([0, 2, 3]), { rtol: 1e-6 });
+  expect(() => scaledAdd_(a!.mul(1), b!, 1, normal([5]))).toThrow(/bias.*4/);
+});
+
 scopedTest("layouts that differ, and sizes that are broadcast, go through stock operators", () => {
   const a = normal([2, 3, 4, 5], 1).float();
   const expected = a.add(normal([3, 1, 1], 2).float()).mul(2);

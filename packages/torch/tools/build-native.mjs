@@ -19,6 +19,7 @@ import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { findCudaCompiler } from "./find-cuda.mjs";
 import { libraryFile, requireLibtorch } from "./find-libtorch.mjs";
 import { runMain, runStep, StepError } from "./steps.mjs";
 
@@ -78,6 +79,7 @@ function currentStamp(libtorch, sanitize) {
       nodeApiHeaders().include,
       // CMakeLists.txt links it when it is there, and a person may install it after the first build.
       `OpenBLAS on OpenMP: ${existsSync(join(libtorch.libraryDir, "openblas-openmp"))}`,
+      `CUDA: ${JSON.stringify(findCudaCompiler(libtorch))}`,
       `${CXX} ${CXXFLAGS} ${LDFLAGS} ${CMAKE_GENERATOR} ${sanitize}`,
     ]),
     sources: hash(sourceFiles(nativeFolder).flatMap((path) => [path, readFileSync(path)])),
@@ -134,12 +136,16 @@ function forgetConfiguration(folder) {
 
 /** @param {string} folder @param {Libtorch} libtorch @param {boolean} sanitize */
 function configure(folder, libtorch, sanitize) {
+  const cuda = findCudaCompiler(libtorch);
   const variables = {
     CMAKE_BUILD_TYPE: "Release",
     CMAKE_CXX_STANDARD: libtorch.cxxStandard,
     TORCH_INCLUDE_DIRS: libtorch.includeDirs.join(";"),
     TORCH_LIBRARY_DIR: libtorch.libraryDir,
     NODE_API_INCLUDE_DIR: nodeApiHeaders().include,
+    CUDA_COMPILER: cuda?.path ?? "",
+    CUDA_ARCHITECTURES: cuda?.architectures.join(";") ?? "",
+    CUDA_INCLUDE_DIR: cuda?.includeDir ?? "",
     SANITIZE: sanitize ? "ON" : "OFF",
   };
   return runStep({

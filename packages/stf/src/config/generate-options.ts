@@ -1,5 +1,6 @@
 /** The options of `stf generate`: the published names and defaults where the published tools have them. */
 
+import { precisions } from "../networks/architectures.js";
 import { scalings, schedules } from "../processes/schedules.js";
 import { UsageError } from "../run/errors.js";
 import { discretizationNames, discretizations } from "../sampling/steps.js";
@@ -112,7 +113,7 @@ export const generateFields = {
     above: 0,
     help: "image to image: begin at --image with noise of this level",
   }),
-  precision: choice(["fp32", "bf16"], { default: "fp32", help: "precision of the activations" }),
+  precision: choice(precisions, { default: "fp32", help: "precision of the activations" }),
   device: device({ default: "cpu", help: "where to compute" }),
 } as const;
 

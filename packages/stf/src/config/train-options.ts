@@ -1,6 +1,6 @@
 /** The options of `stf train`. Where the published tools have an option, ours has the same name and default. */
 
-import { architectures, preconditionings } from "../networks/architectures.js";
+import { architectures, precisions, preconditionings } from "../networks/architectures.js";
 import {
   choice,
   device,
@@ -110,9 +110,9 @@ export const trainFields = {
     max: 1,
     help: "probability of each transform of the training images; 0 for none",
   }),
-  precision: choice(["fp32", "bf16"], {
+  precision: choice(precisions, {
     default: "fp32",
-    help: "precision of the activations; weights and targets are fp32",
+    help: "precision of the activations; weights and targets are fp32; tf32 is for GPUs",
   }),
   device: device({ default: "cpu", help: "where to compute" }),
   ls: number({ default: 1, above: 0, help: "constant factor on the loss" }),

@@ -12,6 +12,15 @@ export const preconditionings = ["edm", "vp", "ve", "subvp", "flow", "iddpm"] as
 /** The name of a preconditioning. */
 export type PreconditioningName = (typeof preconditionings)[number];
 
+/**
+ * What activations are computed in: float32; float32 with the factors of convolutions rounded to TF32, on GPUs that have it;
+ * bfloat16.
+ */
+export const precisions = ["fp32", "tf32", "bf16"] as const;
+
+/** The name of a precision of activations; parameters, losses and targets are float32 in any case. */
+export type Precision = (typeof precisions)[number];
+
 /** What makes a network larger or smaller. */
 export interface NetworkSize {
   /** Channels at full resolution; the width of a hidden layer of an mlp. */

@@ -2,8 +2,8 @@
 
 import type { ImageShape } from "../data/bank.js";
 import { UsageError } from "../run/errors.js";
-import type { Architecture, NetworkSize, PreconditioningName } from "./architectures.js";
-import { Denoiser, type Precision } from "./denoiser.js";
+import type { Architecture, NetworkSize, Precision, PreconditioningName } from "./architectures.js";
+import { Denoiser } from "./denoiser.js";
 import { CHANNELS_PER_HEAD, DhariwalUNet, headsFor } from "./dhariwal-unet.js";
 import { Mlp } from "./mlp.js";
 import type { Network } from "./network.js";

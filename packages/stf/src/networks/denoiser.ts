@@ -1,11 +1,12 @@
-import { type DType, Module, scope, type Tensor, tensor } from "@stf/torch";
+import { allowTf32, type DType, Module, scope, type Tensor, tensor } from "@stf/torch";
+import type { Precision } from "./architectures.js";
 import type { Conditions, Network } from "./network.js";
 import type { Coefficients, Preconditioning } from "./precondition.js";
 
-/** The dtype of activations; parameters, losses and targets are float32 in any case. */
-export type Precision = "fp32" | "bf16";
-
-const activationDtypes = { fp32: "float32", bf16: "bfloat16" } as const satisfies Record<Precision, DType>;
+const activationDtypes = { fp32: "float32", tf32: "float32", bf16: "bfloat16" } as const satisfies Record<
+  Precision,
+  DType
+>;
 
 /**
  * The denoiser D(x; sigma): a network with its preconditioning. An estimate of the clean image behind x = y + sigma eps.
@@ -13,7 +14,7 @@ const activationDtypes = { fp32: "float32", bf16: "bfloat16" } as const satisfie
  * Keys of the state dict start with `model.`, as in the published checkpoints.
  */
 export class Denoiser extends Module {
-  /** The dtype of the network's activations; float64 images are computed in float64 in any case. */
+  /** What the network's activations are computed in; float64 images are computed in float64 in any case. */
   readonly precision: Precision;
   private readonly network: Network;
   private readonly initial: Preconditioning;
@@ -61,6 +62,8 @@ export class Denoiser extends Module {
           Float64Array.from(coefficients, (value) => value[name]),
           { shape: [sigma.length, 1, 1, 1], dtype, device },
         );
+      // One setting of the process, which the backward pass of this evaluation finds as well.
+      allowTf32(this.precision === "tf32");
       const activations = dtype === "float64" ? dtype : activationDtypes[this.precision];
       const input = x.mul(column("in")).to({ dtype: activations, memoryFormat: "channelsLast" });
       const output = this.network.forward(input, column("noise").flatten(), conditions);

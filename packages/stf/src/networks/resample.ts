@@ -32,7 +32,7 @@ function upsample(x: Tensor, kernel: Tensor): Tensor {
   if (length === 2) return x.upsampleNearest2d([2 * x.size(2), 2 * x.size(3)]);
   return scope(() => {
     // libtorch 1.13 gives bfloat16 another size on some processors.
-    const wide = x.dtype === "bfloat16" ? x.float() : x;
+    const wide = x.dtype === "bfloat16" && x.device === "cpu" ? x.float() : x;
     const filter = depthwise(kernel, wide).mul(4);
     return convTranspose2d(wide, filter, null, 2, samePadding(length), 0, x.size(1)).to({ dtype: x.dtype });
   });
@@ -71,12 +71,12 @@ export class ResamplingConv2d extends Conv2d {
     this.kernel = resampling && this.registerBuffer("resample_filter", filterKernel(filter));
   }
 
-  override forward(x: Tensor): Tensor {
+  override forward(x: Tensor, options: { bias?: Tensor | null } = {}): Tensor {
     const { resampling, kernel } = this;
-    if (!resampling || !kernel) return super.forward(x);
+    if (!resampling || !kernel) return super.forward(x, options);
     return scope(() => {
-      if (this.filterLast) return downsample(super.forward(x), kernel, 0);
-      return super.forward(resample(x, resampling, kernel));
+      if (this.filterLast) return downsample(super.forward(x, options), kernel, 0);
+      return super.forward(resample(x, resampling, kernel), options);
     });
   }
 }

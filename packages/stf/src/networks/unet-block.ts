@@ -123,6 +123,12 @@ export function groupsFor(channels: number): number {
   return Math.min(32, Math.floor(channels / 4));
 }
 
+/**
+ * Whether the biases of convolutions are added by what comes after them. On a GPU a bias goes over memory once more, and so does
+ * its gradient; on a CPU a convolution adds it on the way.
+ */
+const addsBiasLater = (x: Tensor): boolean => x.device !== "cpu";
+
 /** How a block's input reaches its sum; undefined when it goes unchanged. */
 type Skip = ResamplingConv2d | Resample | undefined;
 
@@ -191,27 +197,50 @@ export class UNetBlock extends Module {
   forward(x: Tensor, embedding: Tensor, dropout?: BlockDropout): Tensor {
     return scope(() => {
       const { skipScale } = this.style;
+      const { attention } = this;
+      const later = addsBiasLater(x);
       const h = this.branch(x, embedding, dropout);
-      const sum = scaledAdd_(h, this.skip ? this.skip.forward(x) : x, skipScale);
-      return this.attention ? scaledAdd_(this.attention.forward(sum), sum, skipScale) : sum;
+      const sum = scaledAdd_(h, this.skipped(x), skipScale, later ? this.sumBias() : null);
+      if (!attention) return sum;
+      return scaledAdd_(attention.forward(sum), sum, skipScale, later ? attention.bias : null);
     });
+  }
+
+  /** What is added to the branch. */
+  private skipped(x: Tensor): Tensor {
+    const { skip } = this;
+    if (skip instanceof ResamplingConv2d) return skip.forward(x, addsBiasLater(x) ? { bias: null } : {});
+    return skip ? skip.forward(x) : x;
+  }
+
+  /** The biases of the convolutions that end in the sum. */
+  private sumBias(): Tensor | null {
+    const { conv1, skip } = this;
+    const own = skip instanceof ResamplingConv2d ? skip.bias : null;
+    return own && conv1.bias ? conv1.bias.add(own) : conv1.bias;
   }
 
   private branch(x: Tensor, embedding: Tensor, dropout: BlockDropout | undefined): Tensor {
     return scope(() => {
-      const h = this.conv0.forward(this.norm0.forward(x));
-      const modulation = this.modulation(embedding);
+      const { conv0, conv1 } = this;
+      const options = addsBiasLater(x) ? { bias: null } : {};
+      const h = conv0.forward(this.norm0.forward(x), options);
+      const modulation = this.modulation(embedding, addsBiasLater(x) ? conv0.bias : null);
       const activated = this.norm1.forward(h, { ...modulation, dropout: this.dropoutMask(dropout) });
-      return this.conv1.forward(activated);
+      return conv1.forward(activated, options);
     });
   }
 
-  /** What the embedding does at the second normalisation. */
-  private modulation(embedding: Tensor): GroupNormExtras {
+  /**
+   * What the embedding does at the second normalisation.
+   *
+   * @param bias - of the convolution before, where it is still to be added
+   */
+  private modulation(embedding: Tensor, bias: Tensor | null): GroupNormExtras {
     const rows = this.affine.forward(embedding);
-    if (!this.style.adaptiveScale) return { shift: rows };
+    if (!this.style.adaptiveScale) return { shift: bias ? rows.add(bias) : rows };
     const [scale, offset] = rows.chunk(2, 1) as [Tensor, Tensor];
-    return { modulation: { scale, offset } };
+    return { modulation: { scale, offset }, shift: bias?.expand([rows.size(0), bias.size(0)]).contiguous() };
   }
 
   private dropoutMask(given: BlockDropout | undefined): DropoutMask | undefined {
@@ -246,7 +275,13 @@ class SelfAttention extends Module {
     );
   }
 
+  /** What the last convolution adds, unless it leaves that to its caller. */
+  get bias(): Tensor | null {
+    return this.proj.bias;
+  }
+
   forward(x: Tensor): Tensor {
-    return scope(() => this.proj.forward(attention(this.qkv.forward(this.norm.forward(x)), this.heads)));
+    const options = addsBiasLater(x) ? { bias: null } : {};
+    return scope(() => this.proj.forward(attention(this.qkv.forward(this.norm.forward(x)), this.heads), options));
   }
 }

@@ -14,8 +14,9 @@ import {
   scope,
   type Tensor,
 } from "@stf/torch";
+import type { Precision } from "../networks/architectures.js";
 import { buildDenoiser, type NetworkConfig } from "../networks/build.js";
-import type { Denoiser, Precision } from "../networks/denoiser.js";
+import type { Denoiser } from "../networks/denoiser.js";
 import { InputError } from "../run/errors.js";
 import type { TrainingState } from "./state.js";
 

@@ -1,6 +1,7 @@
 import { Adam, type Device, ExponentialMovingAverage, FlatParameters, manualSeed, releaseFreeMemory } from "@stf/torch";
+import type { Precision } from "../networks/architectures.js";
 import { buildDenoiser, type NetworkConfig } from "../networks/build.js";
-import type { Denoiser, Precision } from "../networks/denoiser.js";
+import type { Denoiser } from "../networks/denoiser.js";
 import { randomKey } from "../random/keyed.js";
 
 /** Everything that training changes. */

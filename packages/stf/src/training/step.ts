@@ -1,6 +1,18 @@
 /** One training step: everything between the clock's two readings. */
 
-import { type Generator, gradientNorm, Recomputation, randn, scope, stack, type Tensor, tensor } from "@stf/torch";
+import {
+  cat,
+  type Device,
+  type Generator,
+  keyedNormal,
+  Recomputation,
+  randn,
+  scope,
+  stack,
+  type Tensor,
+  tensor,
+  zeros,
+} from "@stf/torch";
 import { applyAugmentation } from "../augmentation/apply.js";
 import { augmentationLabels } from "../augmentation/labels.js";
 import { drawAugmentation } from "../augmentation/parameters.js";
@@ -66,6 +78,18 @@ export class DivergenceError extends Error {
   override readonly name = "DivergenceError";
 }
 
+/**
+ * Standard normal noise of samples, `[B, ...shape]`, by their keys. On the CPU each sample starts the generator anew, as
+ * ever; on a GPU that would be a launch for every sample.
+ */
+function noiseOf(keys: readonly bigint[], shape: readonly number[], generator: Generator, device: Device): Tensor {
+  if (device !== "cpu") {
+    const columns = shape.reduce((product, size) => product * size, 1);
+    return scope(() => keyedNormal(keys, columns, device).view([keys.length, ...shape]));
+  }
+  return scope(() => stack(keys.map((key) => randn(shape, { generator: generator.manualSeed(key) }))));
+}
+
 /** Stands for the class of a sample whose label is withheld. */
 const NO_CLASS = -1;
 
@@ -91,11 +115,8 @@ export function perturb(
     const images = bank.toValues(bank.gather(indices)).view([samples.length, ...shape]);
     const augmentation = settings && drawAugmentation(settings, bank.shape, seed, samples);
     const source = augmentation ? applyAugmentation(images, augmentation) : images;
-    const noise = stack(
-      samples.map((sample) =>
-        randn(shape, { generator: generator.manualSeed(randomKey(seed, "noise", sample)), device }),
-      ),
-    );
+    const keys = samples.map((sample) => randomKey(seed, "noise", sample));
+    const noise = noiseOf(keys, shape, generator, device);
     const levels = tensor(sigma, { shape: [samples.length, 1, 1, 1], dtype: "float32", device });
     const classes = bank.labels && indices.map((index) => bank.labels?.[index] ?? 0);
     if (classes && labelDropout > 0) {
@@ -133,14 +154,18 @@ export function weightedError(
   });
 }
 
-/** Adds the gradient of one step's loss, sum over pixels and mean over samples, to the flat gradients. */
-function accumulateGradients(state: TrainingState, data: TrainingData, settings: TrainingSettings): StepLoss {
+/**
+ * Adds the gradient of one step's loss, sum over pixels and mean over samples, to the flat gradients.
+ *
+ * @returns the sums of the weighted squared errors and of their squares, float64 `[2]`: where they were computed, for whoever
+ * reads them waits for a GPU
+ */
+function accumulateGradients(state: TrainingState, data: TrainingData, settings: TrainingSettings): Tensor {
   const { batch, microBatch, lossScaling } = settings;
   const first = state.images;
   const indices = data.order.range(first, batch);
   using targets = stepTargets(data, settings, first, indices);
-  let sum = 0;
-  let squares = 0;
+  const sums = zeros([2], { dtype: "float64", device: data.bank.device });
   for (let begin = 0; begin < batch; begin += microBatch) {
     const end = Math.min(begin + microBatch, batch);
     scope(() => {
@@ -155,12 +180,10 @@ function accumulateGradients(state: TrainingState, data: TrainingData, settings:
         .backward();
       recomputation?.backward();
       const values = error.detach();
-      sum += values.sum().item();
-      squares += values.square().sum().item();
+      sums.add_(stack([values.sum(), values.square().sum()]).double());
     });
   }
-  const count = batch * data.bank.dimension;
-  return { mean: sum / count, meanSquare: squares / count, count };
+  return sums;
 }
 
 /**
@@ -173,8 +196,12 @@ export function trainingStep(state: TrainingState, data: TrainingData, settings:
   const { images, parameters, optimizer, ema } = state;
   const { batch } = settings;
   parameters.zeroGrad();
-  const loss = accumulateGradients(state, data, settings);
-  const norm = gradientNorm(parameters);
+  const [sum = 0, squares = 0, norm = 0] = scope(() => {
+    const sums = accumulateGradients(state, data, settings);
+    return cat([sums, parameters.gradients.linalgVectorNorm().double().view([1])]).toFloat64Array();
+  });
+  const count = batch * data.bank.dimension;
+  const loss: StepLoss = { mean: sum / count, meanSquare: squares / count, count };
   if (!Number.isFinite(loss.mean) || !Number.isFinite(norm)) {
     throw new DivergenceError(
       `training diverged after ${images} images: the loss is ${loss.mean}, the norm of the gradient ${norm}; ` +

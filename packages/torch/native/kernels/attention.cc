@@ -5,6 +5,8 @@
 // tenth of a training step.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/stack.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -57,6 +59,26 @@ at::Tensor stock(const at::Tensor& qkv, int64_t heads) {
   return mixed.reshape({batch, heads * channels, qkv.size(2), qkv.size(3)}).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
+// libtorch's fused attention, from 2.0 on: on GPUs its matrix products run in bfloat16 and its sums in float32.
+c10::optional<c10::OperatorHandle> fusedAttention() {
+  static const auto found = c10::Dispatcher::singleton().findSchema({"aten::scaled_dot_product_attention", ""});
+  return found;
+}
+
+at::Tensor fused(const c10::OperatorHandle& attend, const at::Tensor& qkv, int64_t heads) {
+  const int64_t batch = qkv.size(0), height = qkv.size(2), width = qkv.size(3);
+  // [3, B, heads, places, channels], one copy for all three
+  const auto parts = qkv.permute({0, 2, 3, 1}).reshape({batch, height * width, heads, -1, 3}).permute({4, 0, 2, 1, 3}).contiguous().unbind(0);
+  torch::jit::Stack stack{parts[0], parts[1], parts[2]};
+  const auto& parameters = attend.schema().arguments();
+  for (size_t i = stack.size(); i < parameters.size(); ++i) {
+    stack.push_back(parameters[i].default_value() ? *parameters[i].default_value() : c10::IValue());
+  }
+  attend.callBoxed(stack);
+  // The places of an image with all their channels: what channels_last means.
+  return stack[0].toTensor().transpose(1, 2).reshape({batch, height, width, -1}).permute({0, 3, 1, 2});
+}
+
 class Attention : public torch::autograd::Function<Attention> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& qkv, int64_t heads) {
@@ -95,7 +117,9 @@ at::Tensor attention(const at::Tensor& qkv, int64_t heads) {
   const bool isSupported = qkv.device().is_cpu() && (dtype == at::kFloat || dtype == at::kBFloat16) && qkv.numel() > 0 &&
                            qkv.is_contiguous(at::MemoryFormat::ChannelsLast) && qkv.size(1) / (3 * heads) % block == 0 &&
                            qkv.size(2) * qkv.size(3) % block == 0;
-  return isSupported ? Attention::apply(qkv, heads) : stock(qkv, heads);
+  if (isSupported) return Attention::apply(qkv, heads);
+  const auto attend = fusedAttention();
+  return qkv.is_cuda() && dtype == at::kBFloat16 && attend ? fused(*attend, qkv, heads) : stock(qkv, heads);
 }
 
 }  // namespace

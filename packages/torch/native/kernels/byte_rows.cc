@@ -32,6 +32,7 @@ void checkRows(const at::Tensor& rows, const Index& index) {
   TORCH_CHECK(rows.scalar_type() == at::kByte || rows.is_floating_point(), "rows must be uint8 or floating point, found ",
               rows.scalar_type());
   if (!index) return;
+  TORCH_CHECK(index->device() == rows.device(), "the index must be on the device of the rows, ", rows.device(), ", found ", index->device());
   TORCH_CHECK(index->dim() == 1 && (index->scalar_type() == at::kInt || index->scalar_type() == at::kLong),
               "the index must be a list of int32 or int64, found ", index->scalar_type(), " ", index->sizes());
 }

@@ -4,6 +4,13 @@
 
 #include <cstdint>
 
+// The same function for processors and GPUs.
+#ifdef __CUDACC__
+#define HERE_AND_ON_GPUS __host__ __device__
+#else
+#define HERE_AND_ON_GPUS
+#endif
+
 namespace addon {
 
 // Of one sample. The default drops nothing.
@@ -12,9 +19,9 @@ struct Dropout {
   float scale = 1;         // of the others
   uint32_t first = 0, second = 0;
 
-  Dropout() = default;
+  HERE_AND_ON_GPUS Dropout() {}
 
-  Dropout(double probability, uint64_t key, uint64_t sample) {
+  HERE_AND_ON_GPUS Dropout(double probability, uint64_t key, uint64_t sample) {
     threshold = static_cast<uint32_t>(probability * 4294967296.0);
     scale = static_cast<float>(1 / (1 - probability));
     // The finaliser of SplitMix64 (Steele, Lea and Flood 2014).
@@ -29,7 +36,7 @@ struct Dropout {
   // A hash of an element's place in its sample, [pixels, channels]; for 32-bit numbers and for vectors of them. Two keys,
   // one added and one mixed in half-way: masks of other samples and layers are no rearrangements of this one.
   template <class Word>
-  Word hash(Word place) const {
+  HERE_AND_ON_GPUS Word hash(Word place) const {
     Word h = place + first;
     h = (h ^ (h >> 16)) * 0x7feb352du;
     h = (h ^ (h >> 15) ^ second) * 0x846ca68bu;

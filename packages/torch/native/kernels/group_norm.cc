@@ -15,6 +15,9 @@
 #include "group_norm_loops.h"
 #include "instruction_set.h"
 #include "stock_gradients.h"
+#ifdef CUDA_KERNELS
+#include "cuda/gpu.h"
+#endif
 
 namespace addon {
 namespace {
@@ -114,13 +117,79 @@ std::vector<at::Tensor> backward(const at::Tensor& dy, const Inputs& in, const a
   return {dx, perSample ? dWeight : dWeight.sum(0), perSample ? dBias : dBias.sum(0), dShift};
 }
 
+#ifdef CUDA_KERNELS
+cuda::GroupNormCall callOf(const Inputs& in, const at::Tensor& mean, const at::Tensor& rstd, const Settings& settings) {
+  const cuda::GroupNormShape shape{cuda::elementOf(in.x), in.x.size(0), in.x.size(2) * in.x.size(3), in.x.size(1), settings.groups};
+  return {shape,
+          in.x.data_ptr(),
+          in.weight.data_ptr<float>(),
+          in.bias.data_ptr<float>(),
+          in.shift.defined() ? in.shift.data_ptr<float>() : nullptr,
+          in.weight.dim() == 2,
+          static_cast<float>(settings.eps),
+          settings.silu,
+          settings.dropout,
+          static_cast<uint64_t>(settings.key),
+          static_cast<uint64_t>(settings.first),
+          mean.data_ptr<float>(),
+          rstd.data_ptr<float>()};
+}
+
+std::vector<at::Tensor> forwardOnGpu(const Inputs& in, const Settings& settings) {
+  at::Tensor y = at::empty_like(in.x, in.x.options(), at::MemoryFormat::ChannelsLast);
+  at::Tensor mean = at::empty({in.x.size(0), settings.groups}, in.x.options().dtype(at::kFloat));
+  at::Tensor rstd = at::empty_like(mean);
+  const cuda::GroupNormCall call = callOf(in, mean, rstd, settings);
+  const at::Tensor scratch = at::empty({cuda::groupNormForwardScratch(call.shape)}, mean.options());
+  cuda::launchOn(in.x, "group norm",
+                 [&](cuda::Stream stream) { return cuda::groupNormForward(call, y.data_ptr(), scratch.data_ptr<float>(), stream); });
+  return {y, mean, rstd};
+}
+
+std::vector<at::Tensor> backwardOnGpu(const at::Tensor& dy, const Inputs& in, const at::Tensor& mean, const at::Tensor& rstd,
+                                      const Settings& settings) {
+  at::Tensor dx = at::empty_like(in.x, in.x.options(), at::MemoryFormat::ChannelsLast);
+  at::Tensor dWeight = at::empty({in.x.size(0), in.x.size(1)}, mean.options());
+  at::Tensor dBias = at::empty_like(dWeight), dShift = at::empty_like(dWeight);
+  const cuda::GroupNormCall call = callOf(in, mean, rstd, settings);
+  const at::Tensor scratch = at::empty({cuda::groupNormBackwardScratch(call.shape)}, mean.options());
+  cuda::launchOn(in.x, "the gradient of group norm", [&](cuda::Stream stream) {
+    return cuda::groupNormBackward(call, dy.data_ptr(), dx.data_ptr(), dWeight.data_ptr<float>(), dBias.data_ptr<float>(),
+                                   dShift.data_ptr<float>(), scratch.data_ptr<float>(), stream);
+  });
+  return {dx, call.isPerSample ? dWeight : dWeight.sum(0), call.isPerSample ? dBias : dBias.sum(0), dShift};
+}
+
+bool isSupportedOnGpu(const Inputs& in, int64_t groups) {
+  const auto isAligned = [](const at::Tensor& tensor) { return reinterpret_cast<uintptr_t>(tensor.data_ptr()) % 16 == 0; };
+  return isAligned(in.x) &&
+         cuda::groupNormFits({cuda::elementOf(in.x), in.x.size(0), in.x.size(2) * in.x.size(3), in.x.size(1), groups});
+}
+#else
+std::vector<at::Tensor> forwardOnGpu(const Inputs&, const Settings&) { return {}; }
+std::vector<at::Tensor> backwardOnGpu(const at::Tensor&, const Inputs&, const at::Tensor&, const at::Tensor&, const Settings&) { return {}; }
+bool isSupportedOnGpu(const Inputs&, int64_t) { return false; }
+#endif
+
+std::vector<at::Tensor> forwardOf(const Inputs& in, const Settings& settings) {
+  if (in.x.is_cuda()) return forwardOnGpu(in, settings);
+  return in.x.scalar_type() == at::kFloat ? forward<float>(in, settings) : forward<c10::BFloat16>(in, settings);
+}
+
+std::vector<at::Tensor> backwardOf(const at::Tensor& dy, const Inputs& in, const at::Tensor& mean, const at::Tensor& rstd,
+                                   const Settings& settings) {
+  if (in.x.is_cuda()) return backwardOnGpu(dy, in, mean, rstd, settings);
+  return in.x.scalar_type() == at::kFloat ? backward<float>(dy, in, mean, rstd, settings) : backward<c10::BFloat16>(dy, in, mean, rstd, settings);
+}
+
 // Where the loops do not apply: other devices, dtypes and layouts.
-bool isSupported(const Inputs& in) {
+bool isSupported(const Inputs& in, int64_t groups) {
   const auto dtype = in.x.scalar_type();
   const auto isRow = [](const at::Tensor& row) { return row.scalar_type() == at::kFloat && row.is_contiguous(); };
-  return in.x.device().is_cpu() && in.x.dim() == 4 && (dtype == at::kFloat || dtype == at::kBFloat16) && in.x.numel() > 0 &&
+  const bool isFit = in.x.dim() == 4 && (dtype == at::kFloat || dtype == at::kBFloat16) && in.x.numel() > 0 &&
          in.x.is_contiguous(at::MemoryFormat::ChannelsLast) && isRow(in.weight) && isRow(in.bias) &&
          (!in.shift.defined() || isRow(in.shift));
+  return isFit && (in.x.device().is_cpu() || (in.x.is_cuda() && isSupportedOnGpu(in, groups)));
 }
 
 // A row per channel, or per sample and channel, in the shape and dtype that go with x.
@@ -131,8 +200,8 @@ at::Tensor asChannels(const at::Tensor& row, const at::Tensor& x) {
   return row.to(x.scalar_type()).reshape(shape);
 }
 
-// What dropout multiplies by. On the CPU the mask is that of the loops; elsewhere each call's key starts the device's own
-// generator, and the number of the first sample takes part in that.
+// What dropout multiplies by. On the CPU the mask is that of the loops and of the kernels for GPUs; without these, each call's key
+// starts the device's own generator, and the number of the first sample takes part in that.
 at::Tensor keepFactors(const at::Tensor& x, const Settings& settings) {
   const double keep = 1 - settings.dropout;
   if (!x.device().is_cpu()) {
@@ -169,7 +238,7 @@ class GroupNorm : public torch::autograd::Function<GroupNorm> {
                             const at::Tensor& bias, const c10::optional<at::Tensor>& shift, const Settings& settings) {
     at::AutoDispatchBelowADInplaceOrView guard;
     const Inputs in{x, weight, bias, shift.value_or(at::Tensor())};
-    const auto results = x.scalar_type() == at::kFloat ? addon::forward<float>(in, settings) : addon::forward<c10::BFloat16>(in, settings);
+    const auto results = forwardOf(in, settings);
     context->save_for_backward({x, weight, bias, in.shift, results[1], results[2]});
     context->saved_data["eps"] = settings.eps;
     context->saved_data["silu"] = settings.silu;
@@ -191,8 +260,7 @@ class GroupNorm : public torch::autograd::Function<GroupNorm> {
       return results;
     }
     const at::Tensor dy = gradients[0].to(in.x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
-    const auto results = in.x.scalar_type() == at::kFloat ? addon::backward<float>(dy, in, saved[4], saved[5], settings)
-                                                          : addon::backward<c10::BFloat16>(dy, in, saved[4], saved[5], settings);
+    const auto results = backwardOf(dy, in, saved[4], saved[5], settings);
     return {results[0], results[1], results[2], in.shift.defined() ? results[3] : at::Tensor(), at::Tensor()};
   }
 };
@@ -220,7 +288,7 @@ at::Tensor groupNorm(const at::Tensor& x, int64_t groups, const at::Tensor& weig
     const std::lock_guard<std::mutex> lock(generator.mutex());
     settings.key = static_cast<int64_t>(at::check_generator<at::CPUGeneratorImpl>(generator)->random64());
   }
-  return isSupported(in) ? GroupNorm::apply(x, weight, bias, shift, settings) : stock(in, settings);
+  return isSupported(in, groups) ? GroupNorm::apply(x, weight, bias, shift, settings) : stock(in, settings);
 }
 
 }  // namespace

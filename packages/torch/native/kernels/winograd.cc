@@ -11,6 +11,7 @@
 #include <limits>
 #include <vector>
 
+#include "convolution.h"
 #include "instruction_set.h"
 #include "stock_gradients.h"
 #include "winograd_loops.h"
@@ -185,8 +186,7 @@ bool isSupported(const at::Tensor& x, const at::Tensor& weight, const at::Tensor
 }
 
 at::Tensor stock(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  const auto dtype = x.scalar_type();
-  return at::conv2d(x, weight.to(dtype), bias.defined() ? bias.to(dtype) : bias, 1, 1);
+  return convolution2d(x, weight, bias, {1, 1, 1});
 }
 
 class Convolution : public torch::autograd::Function<Convolution> {

@@ -1,12 +1,12 @@
 import { call, operator, wrap } from "../dispatch.js";
-import { conv2d } from "../operators.generated.js";
 import type { Tensor } from "../tensor.js";
-import { likeInput } from "./cast.js";
 import { type Initializer, torchDefault } from "./init.js";
 import { Module } from "./module.js";
 
 /** From native/kernels/winograd.cc: Winograd's method where it is faster, stock operators elsewhere. */
 const CONV3X3 = operator("stf::conv3x3");
+/** From native/kernels/convolution.cc: stock operators, one step of the graph on GPUs. */
+const CONV2D = operator("stf::conv2d");
 
 /**
  * Convolution with a 3x3 kernel and a border of zeros, which keeps the size: `[B, inChannels, H, W]` to
@@ -73,11 +73,12 @@ export class Conv2d extends Module {
   /**
    * `[B, inChannels, H, W]` to `[B, outChannels, H', W']`.
    *
+   * @param options.bias - null leaves out the bias, for whoever adds it later
    * @throws TorchError when `x` does not fit.
    */
-  forward(x: Tensor): Tensor {
-    const { weight, bias, stride, padding, groups } = this;
+  forward(x: Tensor, { bias = this.bias }: { bias?: Tensor | null } = {}): Tensor {
+    const { weight, stride, padding, groups } = this;
     if (weight.size(2) === 3 && stride === 1 && padding === 1 && groups === 1) return conv3x3(x, weight, bias);
-    return conv2d(x, likeInput(weight, x), bias && likeInput(bias, x), stride, padding, 1, groups);
+    return wrap(call(CONV2D, x.handle, weight.handle, bias?.handle, stride, padding, groups));
   }
 }

@@ -15,7 +15,10 @@ export interface GroupNormOptions {
   silu?: boolean;
 }
 
-/** Which activations are dropped. On the CPU, a sample's mask depends on the key and the sample's number alone. */
+/**
+ * Which activations are dropped. A sample's mask depends on the key and the sample's number alone, except on a GPU without
+ * kernels of ours (no nvcc at the build), where it depends on the number of the call's first sample.
+ */
 export interface DropoutMask {
   /** Probability of dropping an activation, in [0, 1). The others are divided by 1 minus that. */
   readonly probability: number;

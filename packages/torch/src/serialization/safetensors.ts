@@ -148,7 +148,7 @@ export function loadSafetensors(path: string, select: (name: string) => boolean 
       for (const [name, { dtype, shape, begin, end }] of entries) {
         if (!select(name)) continue;
         const bytes = file.read(dataStart + begin, end - begin);
-        tensors.set(name, new Tensor(native.fromBytes(bytes, dtypeCode(dtype), shape)));
+        tensors.set(name, new Tensor(native.fromBytes(bytes, dtypeCode(dtype), shape, "cpu")));
       }
     } catch (error) {
       for (const tensor of tensors.values()) tensor.dispose();

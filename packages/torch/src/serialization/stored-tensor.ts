@@ -110,8 +110,8 @@ export class StoredTensor implements PickleObject {
     const isContiguous = contiguousStrides(shape).every((stride, axis) => {
       return shape[axis] === 1 || stride === this.#strides[axis];
     });
-    if (isContiguous || extent === 0) return new Tensor(native.fromBytes(bytes, dtypeCode(dtype), shape));
-    using flat = new Tensor(native.fromBytes(bytes, dtypeCode(dtype), [extent]));
+    if (isContiguous || extent === 0) return new Tensor(native.fromBytes(bytes, dtypeCode(dtype), shape, "cpu"));
+    using flat = new Tensor(native.fromBytes(bytes, dtypeCode(dtype), [extent], "cpu"));
     using view = flat.asStrided(shape, this.#strides);
     return view.contiguous();
   }

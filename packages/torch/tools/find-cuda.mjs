@@ -1,0 +1,55 @@
+// @ts-check
+/** Finds a CUDA compiler that goes with a libtorch, and what it should compile for. */
+
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { findCommand } from "./find-libtorch.mjs";
+
+/**
+ * @typedef {object} CudaCompiler
+ * @property {string} path Of nvcc.
+ * @property {string[]} architectures What tells it which GPUs to compile for.
+ * @property {string} includeDir The folder of the toolkit's headers.
+ */
+
+/**
+ * The nvcc of the same major version as libtorch's CUDA; undefined where there is none. A kernel that was compiled for another
+ * major version would miss its runtime.
+ * @param {{ prefix: string, version: string, cuda: boolean }} libtorch
+ * @param {NodeJS.ProcessEnv} [environment]
+ * @returns {CudaCompiler | undefined}
+ */
+export function findCudaCompiler(libtorch, environment = process.env) {
+  const wanted = libtorch.cuda ? cudaMajor(libtorch) : undefined;
+  if (wanted === undefined) return undefined;
+  const folders = [environment["CUDA_HOME"], "/usr/local/cuda"].filter((folder) => folder !== undefined);
+  const candidates = [findCommand("nvcc", environment), ...folders.map((folder) => join(folder, "bin", "nvcc"))];
+  for (const path of candidates) {
+    if (path === undefined || !existsSync(path)) continue;
+    const version = spawnSync(path, ["--version"], { encoding: "utf8", timeout: 10_000 }).stdout ?? "";
+    if (/release (\d+)\./.exec(version)?.[1] !== wanted) continue;
+    const includeDir = [
+      join(dirname(dirname(realpathSync(path))), "include"),
+      ...folders.map((folder) => join(folder, "include")),
+    ].find((folder) => existsSync(join(folder, "cuda_runtime_api.h")));
+    if (includeDir !== undefined) return { path, architectures: architectures(), includeDir };
+  }
+  return undefined;
+}
+
+/** Such as "13", from a wheel's version file or from the end of a version such as 2.4.0+cu121. @param {{ prefix: string, version: string }} libtorch */
+function cudaMajor({ prefix, version }) {
+  const file = join(prefix, "version.py");
+  const wheel = existsSync(file) ? /^cuda\b.*= ["'](\d+)\./m.exec(readFileSync(file, "utf8"))?.[1] : undefined;
+  return wheel ?? /\+cu(\d+)\d$/.exec(version)?.[1];
+}
+
+/** The GPUs of this machine; where none is seen, one of each kind that the compiler knows. */
+function architectures() {
+  const query = ["--query-gpu=compute_cap", "--format=csv,noheader"];
+  const answer = spawnSync("nvidia-smi", query, { encoding: "utf8", timeout: 10_000 });
+  const found = new Set((answer.stdout ?? "").match(/\d+\.\d+/g)?.map((capability) => capability.replace(".", "")));
+  if (answer.status !== 0 || found.size === 0) return ["-arch=all-major"];
+  return [...found].map((number) => `-gencode=arch=compute_${number},code=sm_${number}`);
+}
