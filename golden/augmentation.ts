@@ -42,7 +42,7 @@ const camelCase = (text: string): string => text.replace(/_(.)/g, (_, letter: st
  * @param drawOf - the numbers of the next draw, of all images
  */
 export function parametersFromDraws(
-  { p = 0, ...rest }: PublishedPipe,
+  { p = 1, ...rest }: PublishedPipe,
   count: number,
   shape: ImageShape,
   drawOf: (index: number) => Float64Array,

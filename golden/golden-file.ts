@@ -10,10 +10,23 @@ export interface Comparison {
   readonly tolerance: number;
 }
 
-type Numbers = Tensor | ArrayLike<number>;
+export type Numbers = Tensor | ArrayLike<number>;
 
 const flat = (numbers: Numbers): ArrayLike<number> =>
   "toFloat64Array" in numbers ? numbers.toFloat64Array() : numbers;
+
+/** The largest magnitude; 0 of nothing. */
+export const magnitude = (numbers: Numbers): number =>
+  Array.from(flat(numbers)).reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+
+/** Python writes infinity as a bare word, which is no JSON, or as text. */
+function parseJson(text: string): unknown {
+  const quoted = text.replace(/(?<=[[:,]\s*)-?Infinity\b/g, '"$&"');
+  return JSON.parse(quoted, (_, value: unknown) => {
+    const sign = typeof value === "string" ? /^(-?)inf(inity)?$/i.exec(value)?.[1] : undefined;
+    return sign === undefined ? value : Number(`${sign}Infinity`);
+  });
+}
 
 export class GoldenFile {
   readonly name: string;
@@ -31,11 +44,17 @@ export class GoldenFile {
   metadata<T>(name: string): T {
     const text = this.#content.metadata[name];
     if (text === undefined) throw new Error(`its metadata have no "${name}"`);
-    return JSON.parse(text) as T;
+    return parseJson(text) as T;
   }
 
-  hasMetadata(name: string): boolean {
-    return name in this.#content.metadata;
+  /** Text under a name of the file's metadata, which is no JSON. */
+  text(name: string): string | undefined {
+    return this.#content.metadata[name];
+  }
+
+  /** JSON under a name of the file's metadata, or what holds where the file does not say it. */
+  metadataOr<T>(name: string, otherwise: T): T {
+    return name in this.#content.metadata ? this.metadata<T>(name) : otherwise;
   }
 
   get names(): string[] {
@@ -76,10 +95,33 @@ export class GoldenFile {
 
   /** Notes the largest difference relative to the largest expected magnitude. */
   compare(what: string, found: Numbers, expected: Numbers, tolerance: number): void {
-    const wanted = flat(expected);
-    const scale = Array.from(wanted).reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
-    const deviation = largestDifference(flat(found), wanted) / (scale || 1);
+    const deviation = largestDifference(flat(found), flat(expected)) / (magnitude(expected) || 1);
     this.comparisons.push({ what, deviation, tolerance });
+  }
+
+  /** Notes the largest difference where each is relative to a scale of its own. */
+  compareEach(
+    what: string,
+    found: Numbers,
+    expected: Numbers,
+    tolerance: number,
+    scaleOf: (expected: number, index: number) => number = (value) => Math.abs(value) || 1,
+  ): void {
+    const wanted = flat(expected);
+    const scales = Array.from(wanted, scaleOf);
+    this.comparisons.push({ what, deviation: largestDifference(flat(found), wanted, scales), tolerance });
+  }
+
+  /** Comparisons beyond their tolerance. */
+  get failed(): Comparison[] {
+    return this.comparisons.filter(({ deviation, tolerance }) => !(deviation <= tolerance));
+  }
+
+  /** The comparison that is closest to its tolerance, or furthest beyond; undefined where there was none. */
+  get worst(): Comparison | undefined {
+    const share = ({ deviation, tolerance }: Comparison): number =>
+      Number.isNaN(deviation) ? Number.POSITIVE_INFINITY : tolerance === 0 ? deviation : deviation / tolerance;
+    return [...this.comparisons].sort((a, b) => share(b) - share(a))[0];
   }
 
   dispose(): void {
@@ -88,13 +130,15 @@ export class GoldenFile {
 }
 
 /** NaN when there is a NaN on either side. */
-function largestDifference(found: ArrayLike<number>, expected: ArrayLike<number>): number {
+function largestDifference(found: ArrayLike<number>, expected: ArrayLike<number>, scales?: ArrayLike<number>): number {
   if (found.length !== expected.length) {
     throw new Error(`there are ${found.length} numbers where ${expected.length} are expected`);
   }
   let largest = 0;
   for (let i = 0; i < expected.length; i++) {
-    const difference = Math.abs((found[i] as number) - (expected[i] as number));
+    // Infinities that agree have no difference.
+    if (found[i] === expected[i]) continue;
+    const difference = Math.abs((found[i] as number) - (expected[i] as number)) / (scales?.[i] ?? 1);
     if (!(difference <= largest)) largest = difference;
   }
   return largest;

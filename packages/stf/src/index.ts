@@ -93,7 +93,7 @@ export {
   UNetBlock,
   type UNetOptions,
 } from "./networks/unet-block.js";
-export { iddpmLevels } from "./processes/iddpm-levels.js";
+export { type IddpmConstants, iddpmLevels } from "./processes/iddpm-levels.js";
 export { logNormalLevels, type NoiseLevels, oneOfLevels, uniformTimes } from "./processes/noise-levels.js";
 export { type Affine, affineForm, convertOutput, type Output } from "./processes/outputs.js";
 export {
@@ -177,8 +177,10 @@ export {
 export {
   type Discretization,
   type DiscretizationName,
+  type DiscretizationOptions,
   discretizationNames,
   discretizations,
+  discretizationsWith,
   evenSteps,
   type KarrasOptions,
   karrasSteps,

@@ -71,6 +71,9 @@ test("the density of Gaussian data, of which the latents are known too", () => {
     const wanted = squares.map((square) => -square / (2 * total) - 6 * Math.log(2 * Math.PI * total));
     // The prior leaves the variance of the data out, against noise of variance 2500.
     expect(maxDeviation(found.logDensity.view([5]), wanted)).toBeLessThan(12 * (variance / last ** 2));
+    const priorDeviation = Math.sqrt(variance + last ** 2);
+    const whole = logDensity(linear, x, [probe], { first, last, priorDeviation, ...exact });
+    expect(maxDeviation(whole.logDensity.view([5]), wanted)).toBeLessThan(1e-5);
   });
 });
 
@@ -128,6 +131,8 @@ describe("bits per dimension", () => {
     // All values of [-1, 1] alike: density 1/2 per dimension. One grey level, 1/128 wide: density 128.
     expect(bitsPerDimension(dimension * Math.log(1 / 2), dimension)).toBeCloseTo(8, 12);
     expect(bitsPerDimension(dimension * Math.log(128), dimension)).toBeCloseTo(0, 12);
+    // On [0, 1] a grey level is 1/256 wide.
+    expect(bitsPerDimension(dimension * Math.log(256), dimension, 8)).toBeCloseTo(0, 12);
   });
 
   test("are taken of bytes that noise spreads over their grey level", () => {

@@ -376,6 +376,29 @@ describe("adm", () => {
   });
 });
 
+test.each(["ddpmpp", "adm", "mlp"] as const)("no label is a row of zeros: %s", (arch) => {
+  const denoiser = buildDenoiser({
+    arch,
+    precond: "edm",
+    shape: { channels: 1, height: 4, width: 4 },
+    modelChannels: 8,
+    channelMult: [1],
+    numBlocks: 1,
+    attnResolutions: [],
+    dropout: 0,
+    labelDim: 3,
+  }).eval();
+  randomizeInFloat64(denoiser, 8);
+  scope(() => {
+    const x = normals([2, 1, 4, 4], 1);
+    const sigma = Float64Array.of(0.3, 4);
+    const none = denoiser.forward(x, sigma);
+    expect(maxDeviation(none, denoiser.forward(x, sigma, { labels: oneHot([-1, -1], 3, x) }))).toBe(0);
+    expect(maxDeviation(none, denoiser.forward(x, sigma, { labels: oneHot([0, 2], 3, x) }))).toBeGreaterThan(1e-3);
+  });
+  denoiser.dispose();
+});
+
 test("iDDPM doubles the channels of the output and stores its levels", () => {
   const denoiser = buildDenoiser({
     arch: "ddpmpp",

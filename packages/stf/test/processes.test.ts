@@ -125,6 +125,10 @@ describe("preconditionings", () => {
       close(table.flow.coefficients(flowProcess.sigma(t)).noise, 999 * t, 1e-9);
     }
     close(table.ve.coefficients(2 * Math.E).noise, 1);
+    const betas = { betaMin: 0.3, betaMax: 9 };
+    const [faster, subFaster] = [vpPreconditioning({ ...betas, timeSteps: 500 }), subVpPreconditioning(betas)];
+    close(faster.coefficients(vpProcess(betas).sigma(0.3)).noise, 499 * 0.3, 1e-9);
+    close(subFaster.coefficients(subVpProcess(betas).sigma(0.3)).noise, 999 * 0.3, 1e-9);
   });
 
   test("the weight on D is that of equal errors of the output", () => {

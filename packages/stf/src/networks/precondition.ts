@@ -1,7 +1,7 @@
 /** Preconditioning: what the raw network F sees, and how its output becomes the denoiser D. */
 
 import { iddpmLevels } from "../processes/iddpm-levels.js";
-import { flowProcess, subVpProcess, vpProcess } from "../processes/process.js";
+import { type BetaOptions, flowProcess, subVpProcess, vpProcess } from "../processes/process.js";
 
 /**
  * D(x; sigma) = skip x + out F(in x; noise), with F the raw network and x = y + sigma eps, the unscaled noisy image (Karras
@@ -57,8 +57,12 @@ export function edmPreconditioning({ sigmaData = 0.5 }: { sigmaData?: number } =
 const noiseWeight = (sigma: number): number => 1 / sigma ** 2;
 
 /** The variance-preserving one (Song et al. 2021, in the form of Karras et al. 2022, table 1): F estimates the noise. */
-export function vpPreconditioning({ timeSteps = 1000, epsilon = 1e-5 } = {}): Preconditioning {
-  const process = vpProcess();
+export function vpPreconditioning({
+  timeSteps = 1000,
+  epsilon = 1e-5,
+  ...betas
+}: BetaOptions & { timeSteps?: number; epsilon?: number } = {}): Preconditioning {
+  const process = vpProcess(betas);
   return {
     name: "vp",
     sigmaMin: process.sigma(epsilon),
@@ -85,8 +89,11 @@ export function vePreconditioning({ sigmaMin = 0.02, sigmaMax = 100 } = {}): Pre
 }
 
 /** The sub-variance-preserving one (Song et al. 2021): F sees x_t and 999 t, and estimates the noise. */
-export function subVpPreconditioning({ epsilon = 1e-5 } = {}): Preconditioning {
-  const process = subVpProcess();
+export function subVpPreconditioning({
+  epsilon = 1e-5,
+  ...betas
+}: BetaOptions & { epsilon?: number } = {}): Preconditioning {
+  const process = subVpProcess(betas);
   return {
     name: "subvp",
     sigmaMin: process.sigma(epsilon),

@@ -15,6 +15,7 @@ import {
   scope,
   type Tensor,
   xavierUniform,
+  zeros,
 } from "@stf/torch";
 import { FourierEmbedding, PositionalEmbedding } from "./embedding.js";
 import { type Conditions, type Network, runPart } from "./network.js";
@@ -242,8 +243,11 @@ export class SongUNet extends Module implements Network {
       // The published networks were trained with the sine half first.
       const [cosine, sine] = this.mapNoise.forward(noiseLabels).chunk(2, 1) as [Tensor, Tensor];
       let embedding = cat([sine, cosine], 1);
-      if (this.mapLabel && labels) {
-        embedding = embedding.add(this.mapLabel.forward(labels.mul(Math.sqrt(this.labelDim))));
+      if (this.mapLabel) {
+        // No class in particular is a row of zeros, of which the bias is left.
+        const { dtype, device } = embedding;
+        const rows = labels ?? zeros([1, this.labelDim], { dtype, device });
+        embedding = embedding.add(this.mapLabel.forward(rows.mul(Math.sqrt(this.labelDim))));
       }
       if (this.mapAugment && augmentLabels) embedding = embedding.add(this.mapAugment.forward(augmentLabels));
       return this.mapLayer1.forward(this.mapLayer0.forward(embedding).silu()).silu();

@@ -30,15 +30,15 @@ export interface NoiseRange {
 export const SHORTEST_TIME = 1e-3;
 
 /**
- * The variance-preserving process whose noise level is sigmaMin at time 0.001 and sigmaMax at time 1.
+ * The variance-preserving process whose noise level is sigmaMin at the shortest time, 0.001 when left out, and sigmaMax at time 1.
  *
  * @throws UsageError for a range so narrow that the noise would fall again on the way.
  */
-export function vpProcessBetween({ sigmaMin, sigmaMax }: NoiseRange): Process {
+export function vpProcessBetween({ sigmaMin, sigmaMax }: NoiseRange, shortestTime = SHORTEST_TIME): Process {
   const [low, high] = [Math.log1p(sigmaMin ** 2), Math.log1p(sigmaMax ** 2)];
-  const slope = (2 * (low / SHORTEST_TIME - high)) / (SHORTEST_TIME - 1);
+  const slope = (2 * (low / shortestTime - high)) / (shortestTime - 1);
   const betaMin = high - slope / 2;
-  if (betaMin + slope * SHORTEST_TIME < 0 || betaMin + slope < 0) {
+  if (betaMin + slope * shortestTime < 0 || betaMin + slope < 0) {
     throw new UsageError(
       `the variance-preserving schedule cannot go from noise level ${sigmaMax} to ${sigmaMin}; take a wider range, such as 80 to 0.002, or another schedule`,
     );
@@ -58,10 +58,18 @@ const heatProcess: Process = {
   ...unscaled,
 };
 
-/** The process with a noise schedule and a signal scale of one's choice. The range matters to the schedule "vp" alone. */
-export function scheduledProcess(schedule: Schedule, scaling: Scaling, range: NoiseRange): Process {
+/**
+ * The process with a noise schedule and a signal scale of one's choice. The range and the shortest time matter to the schedule
+ * "vp" alone.
+ */
+export function scheduledProcess(
+  schedule: Schedule,
+  scaling: Scaling,
+  range: NoiseRange,
+  shortestTime = SHORTEST_TIME,
+): Process {
   const processOf = { vp: vpProcessBetween, ve: () => heatProcess, linear: () => edmProcess };
-  const process = processOf[schedule](range);
+  const process = processOf[schedule](range, shortestTime);
   if (scaling === "none") return { ...process, ...unscaled };
   const scale = (t: number): number => 1 / Math.sqrt(1 + process.sigma(t) ** 2);
   return {

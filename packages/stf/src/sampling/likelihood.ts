@@ -16,6 +16,8 @@ export interface LikelihoodOptions extends Tolerances {
   readonly first?: number;
   /** Where the density is that of the noise. */
   readonly last?: number;
+  /** Standard deviation of that noise; the process's own when left out. Published code takes 1 where the signal goes to 0. */
+  readonly priorDeviation?: number;
   /** Called after every step with the share of the way that is behind, in the logarithm of the noise level. */
   readonly onStep?: (progress: number) => void;
 }
@@ -63,7 +65,7 @@ export function logDensity(
   denoise: Denoise,
   images: Tensor,
   probes: readonly Tensor[],
-  { process = edmProcess, first = 0.002, last = 80, onStep, ...tolerances }: LikelihoodOptions = {},
+  { process = edmProcess, first = 0.002, last = 80, priorDeviation, onStep, ...tolerances }: LikelihoodOptions = {},
 ): LogDensity {
   const dimension = images.flatten(1).size(1);
   const pixelsOf = (state: Tensor): Tensor => state.narrow(1, 0, dimension).reshape(images.shape);
@@ -80,7 +82,7 @@ export function logDensity(
         { ...tolerances, onStep: (times) => onStep?.(depth(Math.min(...times)) / depth(last)) },
       );
       const latents = pixelsOf(y);
-      const variance = (process.scale(last) * process.sigma(last)) ** 2;
+      const variance = (priorDeviation ?? process.scale(last) * process.sigma(last)) ** 2;
       const prior = latents
         .square()
         .sum([1, 2, 3])
@@ -95,9 +97,13 @@ export function logDensity(
   );
 }
 
-/** Bits per dimension of bytes that were put to [-1, 1], where a grey level is 1/128 wide, from a natural log-density. */
-export function bitsPerDimension(logDensity: number, dimension: number): number {
-  return -logDensity / (dimension * Math.LN2) + 7;
+/**
+ * Bits per dimension of bytes, from a natural log-density.
+ *
+ * @param offset - a grey level is 2^-offset wide: 7 for bytes that were put to [-1, 1], 8 for [0, 1]
+ */
+export function bitsPerDimension(logDensity: number, dimension: number, offset = 7): number {
+  return -logDensity / (dimension * Math.LN2) + offset;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Where samplers evaluate the network: noise levels, descending, and the times of a process at which it has them. */
 
-import { iddpmLevels } from "../processes/iddpm-levels.js";
-import { edmProcess, type Process, vpProcess } from "../processes/process.js";
+import { type IddpmConstants, iddpmLevels } from "../processes/iddpm-levels.js";
+import { type BetaOptions, edmProcess, type Process, vpProcess } from "../processes/process.js";
 import { type NoiseRange, SHORTEST_TIME, vpProcessBetween } from "../processes/schedules.js";
 import { UsageError } from "../run/errors.js";
 import type { TimeSteps } from "./sampler.js";
@@ -44,8 +44,6 @@ function alongTheWay(
   return Array.from({ length: count }, (_, i) => f(i / (count - 1), i));
 }
 
-const CHAIN_LENGTH = 1000;
-
 /** To the nearest whole number; of two, to the even one. */
 function roundHalfToEven(value: number): number {
   const below = Math.floor(value);
@@ -53,47 +51,71 @@ function roundHalfToEven(value: number): number {
   return below % 2 === 0 ? below : below + 1;
 }
 
-const publishedVp = vpProcess();
+/** The constants behind {@link discretizations}. */
+export interface DiscretizationOptions extends IddpmConstants {
+  /** Of the variance-preserving process, which give its range. */
+  readonly betas?: BetaOptions;
+  /** The time of its lowest noise level. */
+  readonly shortestTime?: number;
+  /** Steps of the chain of improved DDPM. */
+  readonly timeSteps?: number;
+}
+
+/** The discretizations of Karras et al. (2022, table 1), with constants of one's choice. */
+export function discretizationsWith({
+  betas,
+  shortestTime = SHORTEST_TIME,
+  timeSteps = 1000,
+  ...constants
+}: DiscretizationOptions = {}): Readonly<Record<DiscretizationName, Discretization>> {
+  const vp = vpProcess(betas);
+  return {
+    /** Even in the time of the variance-preserving process. */
+    vp: {
+      range: { sigmaMin: vp.sigma(shortestTime), sigmaMax: vp.sigma(1) },
+      levels(count, range) {
+        const { sigma } = vpProcessBetween(range, shortestTime);
+        return alongTheWay(count, range, (share) => sigma(1 + share * (shortestTime - 1)));
+      },
+    },
+    /** Even in ln sigma. */
+    ve: {
+      range: { sigmaMin: 0.02, sigmaMax: 100 },
+      levels(count, range) {
+        const { sigmaMin, sigmaMax } = range;
+        return alongTheWay(count, range, (share) => sigmaMax * (sigmaMin / sigmaMax) ** share);
+      },
+    },
+    /** Even along the chain of improved DDPM. */
+    iddpm: {
+      range: { sigmaMin: 0.002, sigmaMax: 81 },
+      levels(count, range) {
+        const { sigmaMin, sigmaMax } = range;
+        const chain = iddpmLevels(timeSteps, undefined, constants).filter(
+          (level) => level >= sigmaMin && level <= sigmaMax,
+        );
+        if (count > chain.length) {
+          throw new UsageError(
+            `the discretization iddpm has ${chain.length} levels in this range, found ${count} steps`,
+          );
+        }
+        const stride = (chain.length - 1) / (count - 1);
+        return alongTheWay(count, range, (_, i) => chain[roundHalfToEven(stride * i)] as number);
+      },
+    },
+    /** Even in sigma^(1/rho) (Karras et al. 2022, equation 5). */
+    edm: {
+      range: { sigmaMin: 0.002, sigmaMax: 80 },
+      levels(count, range, rho) {
+        const [first, last] = [range.sigmaMax ** (1 / rho), range.sigmaMin ** (1 / rho)];
+        return alongTheWay(count, range, (share) => (first + share * (last - first)) ** rho);
+      },
+    },
+  };
+}
 
 /** Where the published samplers evaluate their networks. */
-export const discretizations: Readonly<Record<DiscretizationName, Discretization>> = {
-  /** Even in the time of the variance-preserving process. */
-  vp: {
-    range: { sigmaMin: publishedVp.sigma(SHORTEST_TIME), sigmaMax: publishedVp.sigma(1) },
-    levels(count, range) {
-      const { sigma } = vpProcessBetween(range);
-      return alongTheWay(count, range, (share) => sigma(1 + share * (SHORTEST_TIME - 1)));
-    },
-  },
-  /** Even in ln sigma. */
-  ve: {
-    range: { sigmaMin: 0.02, sigmaMax: 100 },
-    levels(count, range) {
-      const { sigmaMin, sigmaMax } = range;
-      return alongTheWay(count, range, (share) => sigmaMax * (sigmaMin / sigmaMax) ** share);
-    },
-  },
-  /** Even along the chain of improved DDPM. */
-  iddpm: {
-    range: { sigmaMin: 0.002, sigmaMax: 81 },
-    levels(count, range) {
-      const chain = iddpmLevels(CHAIN_LENGTH).filter((level) => level >= range.sigmaMin && level <= range.sigmaMax);
-      if (count > chain.length) {
-        throw new UsageError(`the discretization iddpm has ${chain.length} levels in this range, found ${count} steps`);
-      }
-      const stride = (chain.length - 1) / (count - 1);
-      return alongTheWay(count, range, (_, i) => chain[roundHalfToEven(stride * i)] as number);
-    },
-  },
-  /** Even in sigma^(1/rho) (Karras et al. 2022, equation 5). */
-  edm: {
-    range: { sigmaMin: 0.002, sigmaMax: 80 },
-    levels(count, range, rho) {
-      const [first, last] = [range.sigmaMax ** (1 / rho), range.sigmaMin ** (1 / rho)];
-      return alongTheWay(count, range, (share) => (first + share * (last - first)) ** rho);
-    },
-  },
-};
+export const discretizations = discretizationsWith();
 
 /** The times at which a process has the noise levels, and 0, where images are clean. */
 export function timeSteps(levels: readonly number[], process: Process = edmProcess): TimeSteps {

@@ -1,0 +1,70 @@
+/** Which check a file of the folder gets, by its name. */
+
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { checkAugmentation } from "./augmentation.js";
+import { GoldenFile } from "./golden-file.js";
+import { checkLikelihood } from "./likelihood.js";
+import { checkLosses } from "./losses.js";
+import { checkBlocks, checkNetwork } from "./networks.js";
+import type { Place } from "./published-network.js";
+import { checkRandomNumbers } from "./random.js";
+import { checkAblationSampler, checkEdmSampler } from "./samplers.js";
+import { checkSdeGrid } from "./sde-grid.js";
+import { checkSdeSamplers } from "./sde-samplers.js";
+import { checkState, compareWithTwin } from "./state.js";
+import { checkTargets } from "./targets.js";
+import { checkTrajectory } from "./trajectory.js";
+
+type Check = (file: GoldenFile, place: Place) => void;
+
+const TORCH_STATE = /^12_.*\.(pth|pt|pkl)$/;
+
+/** The first one whose pattern fits a name is used. */
+const checks: readonly (readonly [files: RegExp, check: Check])[] = [
+  [/^03b_.*\.safetensors$/, checkBlocks],
+  [/^0[1-4]_.*\.safetensors$/, checkNetwork],
+  [/^05_.*\.safetensors$/, checkTargets],
+  [/^06_.*\.safetensors$/, checkLosses],
+  [/^07_edm_sampler.*\.safetensors$/, checkEdmSampler],
+  [/^07_ablation_sampler.*\.safetensors$/, checkAblationSampler],
+  [/^08_.*\.safetensors$/, checkAugmentation],
+  [/^09_.*\.safetensors$/, checkRandomNumbers],
+  [/^11_sde_grid.*\.safetensors$/, checkSdeGrid],
+  [/^11_sde_samplers.*\.safetensors$/, checkSdeSamplers],
+  [/^11_sde_likelihood.*\.safetensors$/, checkLikelihood],
+  [/^12_.*\.safetensors$/, checkState],
+  [/^13_.*\.safetensors$/, checkTrajectory],
+];
+
+/** What belongs to parts that do not exist yet. */
+const later: readonly (readonly [files: RegExp, part: string])[] = [[/^10_.*\.safetensors$/, "evaluation"]];
+
+/** What became of a file: its comparisons, or why there are none. */
+export type Examined =
+  | { readonly name: string; readonly file: GoldenFile }
+  | { readonly name: string; readonly problem: string }
+  | { readonly name: string; readonly later: string };
+
+/** The golden files of a folder, in order. */
+export function placeOf(folder: string): Place {
+  const files = existsSync(folder) ? readdirSync(folder) : [];
+  return { folder, files: files.filter((name) => /\.(safetensors|pth)$/.test(name) || TORCH_STATE.test(name)).sort() };
+}
+
+/** Compares a file. Whoever gets the comparisons disposes of the file. */
+export function examine(name: string, place: Place): Examined {
+  const found = <T>(list: readonly (readonly [files: RegExp, value: T])[]): T | undefined =>
+    list.find(([pattern]) => pattern.test(name))?.[1];
+  try {
+    if (TORCH_STATE.test(name)) return { name, file: compareWithTwin(name, place) };
+    const check = found(checks);
+    const part = found(later);
+    if (!check) return part === undefined ? { name, problem: "no check knows this file" } : { name, later: part };
+    const file = new GoldenFile(join(place.folder, name));
+    check(file, place);
+    return { name, file };
+  } catch (error) {
+    return { name, problem: (error as Error).message.split("\n", 1)[0] ?? "" };
+  }
+}
