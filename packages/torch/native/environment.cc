@@ -15,6 +15,7 @@
 
 #include "addon.h"
 #include "convert.h"
+#include "kernels/scratch.h"
 
 namespace addon {
 namespace {
@@ -77,9 +78,10 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
   });
 }
 
-// releaseFreeMemory(): to the system, which setThreads() has told glibc not to do by itself
+// releaseFreeMemory(): to the system, which setThreads() has told glibc not to do by itself; kernels' scratch memory included
 napi_value releaseFreeMemory(napi_env env, napi_callback_info) {
   return guarded(env, [&] {
+    releaseScratch();
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
