@@ -15,6 +15,7 @@
 
 #include "addon.h"
 #include "convert.h"
+#include "kernels/instruction_set.h"
 #include "kernels/scratch.h"
 
 namespace addon {
@@ -48,13 +49,14 @@ void set(napi_env env, napi_value object, const char* name, napi_value value) {
 
 }  // namespace
 
-// environment() -> { version, threads, cudaBuilt, cudaDevices, oneDnn, build }
+// environment() -> { version, threads, instructionSet, cudaBuilt, cudaDevices, oneDnn, build }
 napi_value environment(napi_env env, napi_callback_info) {
   return guarded(env, [&] {
     napi_value object;
     check(env, napi_create_object(env, &object), "an object");
     set(env, object, "version", fromString(env, TORCH_VERSION));
     set(env, object, "threads", fromInteger(env, at::get_num_threads()));
+    set(env, object, "instructionSet", fromString(env, nameOf(instructionSet())));
     set(env, object, "cudaBuilt", fromBool(env, builtWithCuda));
     set(env, object, "cudaDevices", fromInteger(env, static_cast<int64_t>(torch::cuda::device_count())));
     set(env, object, "oneDnn", fromBool(env, at::hasMKLDNN()));

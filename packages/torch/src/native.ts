@@ -22,6 +22,8 @@ export interface EngineEnvironment {
   readonly version: string;
   /** Threads that one operator may use. */
   readonly threads: number;
+  /** The instruction set that this package's kernels use, such as "avx2". */
+  readonly instructionSet: string;
   /** Whether this libtorch was built with CUDA. */
   readonly cudaBuilt: boolean;
   /** Number of CUDA devices that it can use. */

@@ -58,7 +58,8 @@ async function engineFindings(): Promise<Finding[]> {
     const sum = scope(() => tensor([1, 2]).add(1).sum().item());
     return [
       { label: "addon", value: addonPath, remedy: sum !== 5 && "libtorch computes wrong sums: reinstall it" },
-      { label: "processor", value: `${report.cpuCapability} kernels, oneDNN ${report.oneDnn ? "yes" : "no"}` },
+      { label: "processor", value: `libtorch uses ${report.cpuCapability}, oneDNN ${report.oneDnn ? "yes" : "no"}` },
+      { label: "kernels", value: `our own use ${report.instructionSet} (TORCH_INSTRUCTION_SET changes it)` },
       { label: "threads", value: `${report.threads} (OMP_NUM_THREADS changes it)` },
       cudaFinding(report.cudaBuilt, report.cudaDevices),
     ];
