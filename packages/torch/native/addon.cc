@@ -88,6 +88,7 @@ NAPI_MODULE_INIT() {
       {"setGeneratorState", setGeneratorState},
       {"environment", environment},
       {"setThreads", setThreads},
+      {"keepFreeMemory", keepFreeMemory},
       {"releaseFreeMemory", releaseFreeMemory},
       {"catchInterrupts", catchInterrupts},
       {"interrupts", interrupts},

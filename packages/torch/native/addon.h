@@ -58,6 +58,7 @@ napi_value setGeneratorState(napi_env, napi_callback_info);
 // environment.cc
 napi_value environment(napi_env, napi_callback_info);
 napi_value setThreads(napi_env, napi_callback_info);
+napi_value keepFreeMemory(napi_env, napi_callback_info);
 napi_value releaseFreeMemory(napi_env, napi_callback_info);
 napi_value catchInterrupts(napi_env, napi_callback_info);
 napi_value interrupts(napi_env, napi_callback_info);

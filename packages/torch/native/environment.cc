@@ -70,6 +70,13 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [count] = arguments<1>(env, info);
     at::set_num_threads(static_cast<int>(toInteger(env, count, "a number of threads")));
+    return undefinedValue(env);
+  });
+}
+
+// keepFreeMemory(): from now on, what anything in this process frees stays with it
+napi_value keepFreeMemory(napi_env env, napi_callback_info) {
+  return guarded(env, [&] {
 #ifdef __GLIBC__
     // Activations are megabytes and come back every step. By default glibc maps and unmaps each of them, and the kernel
     // zeroes the pages every time; kept on the heap they are reused.
@@ -80,7 +87,7 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
   });
 }
 
-// releaseFreeMemory(): to the system, which setThreads() has told glibc not to do by itself; kernels' scratch memory included
+// releaseFreeMemory(): to the system, kernels' scratch memory included
 napi_value releaseFreeMemory(napi_env env, napi_callback_info) {
   return guarded(env, [&] {
     releaseScratch();

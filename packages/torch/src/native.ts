@@ -79,6 +79,7 @@ export interface Native {
   setGeneratorState(id: number, state: Handle): void;
   environment(): EngineEnvironment;
   setThreads(count: number): void;
+  keepFreeMemory(): void;
   releaseFreeMemory(): void;
   catchInterrupts(enabled: boolean): void;
   interrupts(): number;
@@ -131,6 +132,8 @@ function load(): Native {
     );
   }
   native.initialize(TorchError, sharedNumbers);
+  // It changes malloc for the whole process, nearly all of whose memory is that of operators.
+  native.keepFreeMemory();
   native.setThreads(threads);
   return native;
 }
