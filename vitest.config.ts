@@ -17,7 +17,7 @@ export function projects(
 ): TestProjectInlineConfiguration[] {
   const others = instructionSets().slice(0, -1);
   return [
-    { extends: true, test: { name: "tests", include, exclude, env } },
+    { extends: true, test: { name: "tests", include, exclude, env, globalSetup: source("./test/compiled.ts") } },
     ...others.map((name): TestProjectInlineConfiguration => {
       const environment = { ...env, TORCH_INSTRUCTION_SET: name };
       // One process for all files: loading libtorch takes longer than most of them.
