@@ -1,11 +1,13 @@
 import { defineConfig } from "vitest/config";
-import ordinary from "./vitest.config.js";
+import ordinary, { kernels, projects } from "./vitest.config.js";
 
 /** With the sanitized addon: everything that calls it directly, the quick tests and the long ones. */
-const include =
-  process.env["TORCH_SANITIZE"] === "1" ? ["packages/torch/test/**/*.test.ts"] : ["packages/*/test/**/*.full.test.ts"];
+const selected =
+  process.env["TORCH_SANITIZE"] === "1"
+    ? projects(["packages/torch/test/**/*.test.ts"], { kernels, exclude: [] })
+    : projects(["packages/*/test/**/*.full.test.ts"], { kernels: [], exclude: [] });
 
 export default defineConfig({
   ...ordinary,
-  test: { ...ordinary.test, include, exclude: [], testTimeout: 600_000, hookTimeout: 600_000 },
+  test: { ...ordinary.test, projects: selected, testTimeout: 600_000, hookTimeout: 600_000 },
 });

@@ -15,7 +15,8 @@ export async function build() {
   return built;
 }
 
-async function compileTypeScript() {
+/** Compiles what is older than its sources. */
+export async function compileTypeScript() {
   const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
   if (!existsSync(compiler)) {
     throw new StepError('The npm package typescript must be installed; it is not. Run "npm run setup".');

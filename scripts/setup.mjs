@@ -4,18 +4,17 @@
  * is left alone, so every start and every test run begins with it. Node's own modules only.
  */
 
+import zlib from "node:zlib";
 import { runMain, StepError } from "../packages/torch/tools/steps.mjs";
 import { build } from "./build.mjs";
 import { installNpmPackages } from "./npm-packages.mjs";
 import { installSystemPackages } from "./system-packages.mjs";
 
-const OLDEST_NODE = 20;
-
 function checkNode() {
-  const [major = 0] = process.versions.node.split(".").map(Number);
-  if (major < OLDEST_NODE) {
+  // What package.json calls "engines" are the versions that have this.
+  if (typeof zlib.crc32 !== "function") {
     throw new StepError(
-      `Node ${OLDEST_NODE} or later is needed; this is ${process.version} (${process.execPath}). Install a current Node, then try again.`,
+      `Node 20.15 or later, or 22.2 or later, is needed; this is ${process.version} (${process.execPath}). Install a current Node, then try again.`,
     );
   }
   if (process.platform === "win32") {

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "convert.h"
+#include "kernels/instruction_set.h"
 
 namespace addon {
 namespace {
@@ -14,12 +15,14 @@ napi_ref torchErrorClass = nullptr;
 // themselves, so one thread that calls them is enough.
 std::atomic<bool> inUse{false};
 
-// initialize(TorchError, numbers): the class that failures are thrown as, and memory for callNumbers()
+// initialize(TorchError, numbers): the class that failures are thrown as, and memory for callNumbers(). Fails when the
+// environment asks for kernels that this processor cannot run.
 napi_value initialize(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [errorClass, numbers] = arguments<2>(env, info);
     shareNumbers(env, numbers);
     check(env, napi_create_reference(env, errorClass, 1, &torchErrorClass), "expected a class");
+    instructionSet();
     return undefinedValue(env);
   });
 }
@@ -89,6 +92,7 @@ NAPI_MODULE_INIT() {
       {"deviceMemory", deviceMemory},
       {"resetPeakMemory", resetPeakMemory},
       {"setThreads", setThreads},
+      {"keepFreeMemory", keepFreeMemory},
       {"releaseFreeMemory", releaseFreeMemory},
       {"catchInterrupts", catchInterrupts},
       {"interrupts", interrupts},

@@ -62,6 +62,7 @@ napi_value synchronize(napi_env, napi_callback_info);
 napi_value deviceMemory(napi_env, napi_callback_info);
 napi_value resetPeakMemory(napi_env, napi_callback_info);
 napi_value setThreads(napi_env, napi_callback_info);
+napi_value keepFreeMemory(napi_env, napi_callback_info);
 napi_value releaseFreeMemory(napi_env, napi_callback_info);
 napi_value catchInterrupts(napi_env, napi_callback_info);
 napi_value interrupts(napi_env, napi_callback_info);

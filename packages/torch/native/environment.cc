@@ -19,6 +19,8 @@
 
 #include "addon.h"
 #include "convert.h"
+#include "kernels/instruction_set.h"
+#include "kernels/scratch.h"
 
 namespace addon {
 namespace {
@@ -51,13 +53,14 @@ void set(napi_env env, napi_value object, const char* name, napi_value value) {
 
 }  // namespace
 
-// environment() -> { version, threads, cudaBuilt, cudaDevices, oneDnn, build }
+// environment() -> { version, threads, instructionSet, cudaBuilt, cudaDevices, oneDnn, build }
 napi_value environment(napi_env env, napi_callback_info) {
   return guarded(env, [&] {
     napi_value object;
     check(env, napi_create_object(env, &object), "an object");
     set(env, object, "version", fromString(env, TORCH_VERSION));
     set(env, object, "threads", fromInteger(env, at::get_num_threads()));
+    set(env, object, "instructionSet", fromString(env, nameOf(instructionSet())));
     set(env, object, "cudaBuilt", fromBool(env, builtWithCuda));
     set(env, object, "cudaDevices", fromInteger(env, static_cast<int64_t>(torch::cuda::device_count())));
     set(env, object, "oneDnn", fromBool(env, at::hasMKLDNN()));
@@ -128,6 +131,13 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [count] = arguments<1>(env, info);
     at::set_num_threads(static_cast<int>(toInteger(env, count, "a number of threads")));
+    return undefinedValue(env);
+  });
+}
+
+// keepFreeMemory(): from now on, what anything in this process frees stays with it
+napi_value keepFreeMemory(napi_env env, napi_callback_info) {
+  return guarded(env, [&] {
 #ifdef __GLIBC__
     // Activations are megabytes and come back every step. By default glibc maps and unmaps each of them, and the kernel
     // zeroes the pages every time; kept on the heap they are reused.
@@ -138,9 +148,10 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
   });
 }
 
-// releaseFreeMemory(): to the system, which setThreads() has told glibc not to do by itself
+// releaseFreeMemory(): to the system, kernels' scratch memory included
 napi_value releaseFreeMemory(napi_env env, napi_callback_info) {
   return guarded(env, [&] {
+    releaseScratch();
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif

@@ -34,8 +34,8 @@ export function setThreads(count: number): void {
 }
 
 /**
- * Gives the system back what was freed on the CPU. Otherwise the process keeps it, to use it again: activations come back
- * every step. Worth it after something large that does not.
+ * Gives the system back what was freed on the CPU, and what kernels keep for intermediate results. Otherwise the process keeps
+ * both, to use them again: activations come back every step. Worth it after something large that does not.
  */
 export function releaseFreeMemory(): void {
   native.releaseFreeMemory();

@@ -97,6 +97,20 @@ export function processorFlags(): ReadonlySet<string> {
   }
 }
 
+/**
+ * The instruction sets that the kernels are compiled for and this processor has, from the plainest to the best, which is the
+ * one they use. The environment variable TORCH_INSTRUCTION_SET picks another one.
+ */
+export function instructionSets(): ("baseline" | "avx2" | "avx512" | "avx512vnni")[] {
+  const flags = processorFlags();
+  const wanted = [
+    ["avx2", ["avx2", "fma"]],
+    ["avx512", ["avx512f", "avx512bw", "avx512vl", "avx512dq"]],
+    ["avx512vnni", ["avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"]],
+  ] as const;
+  return ["baseline", ...wanted.filter(([, names]) => names.every((name) => flags.has(name))).map(([name]) => name)];
+}
+
 /** How this processor handles bfloat16: multiplies matrices of it (AMX), computes with it (AVX-512), or neither. */
 export function bfloat16Support(): "amx" | "avx512" | "emulated" {
   const flags = processorFlags();

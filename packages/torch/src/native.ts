@@ -22,6 +22,8 @@ export interface EngineEnvironment {
   readonly version: string;
   /** Threads that one operator may use. */
   readonly threads: number;
+  /** The instruction set that this package's kernels use, such as "avx2". */
+  readonly instructionSet: string;
   /** Whether this libtorch was built with CUDA. */
   readonly cudaBuilt: boolean;
   /** Number of CUDA devices that it can use. */
@@ -81,6 +83,7 @@ export interface Native {
   deviceMemory(device: string): [allocated: number, peak: number, reserved: number] | null;
   resetPeakMemory(device: string): void;
   setThreads(count: number): void;
+  keepFreeMemory(): void;
   releaseFreeMemory(): void;
   catchInterrupts(enabled: boolean): void;
   interrupts(): number;
@@ -133,6 +136,8 @@ function load(): Native {
     );
   }
   native.initialize(TorchError, sharedNumbers);
+  // It changes malloc for the whole process, nearly all of whose memory is that of operators.
+  native.keepFreeMemory();
   native.setThreads(threads);
   native.setConvolutions(true, false);
   return native;

@@ -1,6 +1,7 @@
 /** `stf doctor`: what this machine has, and for everything that is wrong the remedy. */
 
 import { existsSync } from "node:fs";
+import zlib from "node:zlib";
 import {
   addonPath,
   type BuiltAgainst,
@@ -22,12 +23,14 @@ interface Finding {
   readonly minor?: boolean;
 }
 
-const OLDEST_NODE = 20;
-
 function nodeFinding(): Finding {
-  const { node } = process.versions;
-  const old = Number.parseInt(node, 10) < OLDEST_NODE;
-  return { label: "Node", value: node, remedy: old && `install Node ${OLDEST_NODE} or later` };
+  // What package.json calls "engines" are the versions that have this; zip archives are read with it.
+  const old = typeof zlib.crc32 !== "function";
+  return {
+    label: "Node",
+    value: process.versions.node,
+    remedy: old && "install Node 20.15 or later, or 22.2 or later",
+  };
 }
 
 function libtorchFinding(built: BuiltAgainst | undefined): Finding {
@@ -58,7 +61,8 @@ async function engineFindings(): Promise<Finding[]> {
     const sum = scope(() => tensor([1, 2]).add(1).sum().item());
     return [
       { label: "addon", value: addonPath, remedy: sum !== 5 && "libtorch computes wrong sums: reinstall it" },
-      { label: "processor", value: `${report.cpuCapability} kernels, oneDNN ${report.oneDnn ? "yes" : "no"}` },
+      { label: "processor", value: `libtorch uses ${report.cpuCapability}, oneDNN ${report.oneDnn ? "yes" : "no"}` },
+      { label: "kernels", value: `our own use ${report.instructionSet} (TORCH_INSTRUCTION_SET changes it)` },
       { label: "threads", value: `${report.threads} (OMP_NUM_THREADS changes it)` },
       cudaFinding(report.cudaBuilt, report.cudaDevices),
     ];

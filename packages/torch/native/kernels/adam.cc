@@ -1,13 +1,13 @@
 // stf::adam_: a step of Adam, with the moving average of the parameters where there is one, in one pass over flat float32
 // storage. Stock operators take about 25 passes over memory, which were 3 percent of a step in float32 and 5 in bfloat16.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <cmath>
 
 #include "adam_loops.h"
 #include "instruction_set.h"
+#include "parallel.h"
 #ifdef CUDA_KERNELS
 #include "cuda/gpu.h"
 #endif
@@ -44,7 +44,7 @@ void adam(at::Tensor values, const at::Tensor& gradients, at::Tensor expAvg, at:
     float* averaged = average ? average->data_ptr<float>() : nullptr;
     const float* gradient = gradients.data_ptr<float>();
     constexpr int64_t grain = 1 << 14;
-    at::parallel_for(0, values.numel(), grain, [&](int64_t begin, int64_t end) {
+    parallelFor(values.numel(), grain, [&](int64_t begin, int64_t end) {
       loop(settings, value + begin, gradient + begin, first + begin, second + begin, averaged ? averaged + begin : nullptr, end - begin);
     });
     return;

@@ -6,8 +6,11 @@
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
+#include <algorithm>
+
 #include "affine_resample_loops.h"
 #include "instruction_set.h"
+#include "parallel.h"
 
 namespace addon {
 namespace {
@@ -37,9 +40,13 @@ at::Tensor affineResample(const at::Tensor& planes, const at::Tensor& maps, cons
   if (result.numel() == 0) return result;
   const int64_t size = loops().blockSize(shape.planes);
   const int64_t blocks = planes.size(0) * ((shape.planes + size - 1) / size);
-  at::parallel_for(0, blocks, 1, [&](int64_t first, int64_t last) {
+  int64_t floats = 0;
+  for (int64_t i = 0; i < planes.size(0); ++i) floats = std::max(floats, loops().scratch(shape, map.data_ptr<double>() + 6 * i));
+  // Not kept, as other kernels' scratch memory: large images need hundreds of megabytes.
+  const at::Tensor memory = at::empty({at::get_num_threads(), floats}, in.options());
+  parallelFor(blocks, 1, [&](int64_t first, int64_t last) {
     loops().resample(shape, in.data_ptr<float>(), map.data_ptr<double>(), filter.data_ptr<float>(), first, last,
-                     result.data_ptr<float>());
+                     result.data_ptr<float>(), memory.data_ptr<float>() + at::get_thread_num() * floats);
   });
   return result;
 }

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
+#include <utility>
 
 #include "vector.h"
 
@@ -101,13 +101,40 @@ struct Strip {
   double right(double top, double bottom) const { return upper + std::max(slope * top, slope * bottom); }
 };
 
-struct Memory {
-  std::unique_ptr<float[]> values;
-  int64_t size = 0;
-  float* of(int64_t count) {
-    if (count > size) values.reset(new float[size = count]);
-    return values.get();
-  }
+// A map of one shape's places of reading, and the upsampled places that it needs.
+struct Reading {
+  Form x, y;
+  double columns, rows;  // of the last place
+  Window across, down;
+
+  Reading(const ResampleShape& shape, const double* map)
+      : x{map[0], map[1], map[2]},
+        y{map[3], map[4], map[5]},
+        columns(placesRead(shape.width) - 1),
+        rows(placesRead(shape.height) - 1),
+        across(x, mirroredLength(shape.width), columns, rows),
+        down(y, mirroredLength(shape.height), columns, rows) {}
+};
+
+// Floats that a block of P planes needs for what it computes in between. Vectors go past the end of most of it.
+template <int64_t P>
+struct Sizes {
+  int64_t stride;  // of a row of upsampled places
+  int64_t zeros;   // before the first one
+  int64_t packed, wide, upsampled, halfLine, line, filtered, reads;
+
+  Sizes(const ResampleShape& shape, const Window& across, const Window& down)
+      : stride(across.places() * P + kWidth),
+        zeros(stride + P),
+        packed(shape.height * shape.width * P),
+        wide((shape.height + 1) * stride),
+        upsampled(zeros + down.places() * stride + kWidth),
+        halfLine(placesRead(shape.width) / 2 * P + kWidth),
+        line(std::max((across.last - across.first + 6) * P + kWidth, 2 * halfLine)),
+        filtered(kFilterTaps * (shape.width * P + kWidth)),
+        reads(placesRead(shape.width)) {}
+
+  int64_t sum() const { return packed + wide + upsampled + line + filtered + 3 * reads; }
 };
 
 template <int64_t P>
@@ -116,40 +143,32 @@ class Resampler {
   using Lanes = typename Pixel<P>::Lanes;
   static constexpr int64_t kPixels = kWidth / P;  // in a vector
 
-  Resampler(const ResampleShape& shape, const float* taps) : shape_(shape), taps_(taps) {
-    const int64_t reads = placesRead(shape.width);
-    at_.reset(new int32_t[reads]);
-    across_.reset(new float[reads]);
-    down_.reset(new float[reads]);
-  }
+  Resampler(const ResampleShape& shape, const float* taps, float* scratch) : shape_(shape), taps_(taps), scratch_(scratch) {}
 
   // `count` planes, at most P.
   void run(const float* planes, int64_t count, const double* map, float* result) {
     const auto [all, height, width] = shape_;
-    const int64_t pixels = height * width;
-    const Form x{map[0], map[1], map[2]}, y{map[3], map[4], map[5]};
-    const double columns = placesRead(width) - 1, rows = placesRead(height) - 1;
-    const Window across(x, mirroredLength(width), columns, rows), down(y, mirroredLength(height), columns, rows);
-    // Vectors go past the end of a row.
-    const int64_t stride = across.places() * P + kWidth, zeros = stride + P;
+    const auto [x, y, columns, rows, across, down] = Reading(shape_, map);
+    const Sizes<P> sizes(shape_, across, down);
+    const int64_t stride = sizes.stride, zeros = sizes.zeros;
+    float* next = scratch_;
+    const auto take = [&next](int64_t floats) { return std::exchange(next, next + floats); };
+    float *packed = take(sizes.packed), *wide = take(sizes.wide), *upsampled = take(sizes.upsampled);
+    float *line = take(sizes.line), *filtered = take(sizes.filtered);
+    across_ = take(sizes.reads), down_ = take(sizes.reads), at_ = reinterpret_cast<int32_t*>(take(sizes.reads));
 
-    float* packed = packed_.of(pixels * P);
-    float* wide = wide_.of((height + 1) * stride);
-    float* upsampled = upsampled_.of(zeros + down.places() * stride + kWidth);
     pack(planes, count, packed);
-    for (int64_t row = 0; row < height; ++row) upsampleAcross(packed + row * width * P, across, wide + row * stride);
+    for (int64_t row = 0; row < height; ++row) upsampleAcross(packed + row * width * P, across, line, wide + row * stride);
     std::fill_n(wide + height * stride, stride, 0.0f);
     std::fill_n(upsampled, zeros, 0.0f);
     const Strip strips[] = {Strip(x.ofRow, y.ofRow, x.constant, y.constant, x.at(columns, 0), y.at(columns, 0)),
                             Strip(x.ofColumn, y.ofColumn, x.constant, y.constant, x.at(0, rows), y.at(0, rows))};
     upsampleDown(wide, stride, across, down, strips, upsampled + zeros);
 
-    float* line = line_.of(2 * halfLine());
-    float* filtered = filtered_.of(kFilterTaps * (width * P + kWidth));
     for (int64_t j = 0; j < placesRead(height); ++j) {
       locate(x, y, j, across, down, stride, zeros);
-      readLine(upsampled, stride, line);
-      downsampleAcross(line, filtered + j % kFilterTaps * (width * P + kWidth));
+      readLine(upsampled, stride, line, sizes.halfLine);
+      downsampleAcross(line, sizes.halfLine, filtered + j % kFilterTaps * (width * P + kWidth));
       if (j >= kFilterTaps - 1 && j % 2 == 1) downsampleDown(filtered, (j - kFilterTaps + 1) / 2, packed);
     }
     unpack(packed, count, result);
@@ -179,12 +198,8 @@ class Resampler {
     }
   }
 
-  // Vectors go past the end.
-  int64_t halfLine() const { return placesRead(shape_.width) / 2 * P + kWidth; }
-
-  void upsampleAcross(const float* row, const Window& across, float* wide) {
+  void upsampleAcross(const float* row, const Window& across, float* line, float* wide) const {
     const int64_t length = mirroredLength(shape_.width), count = across.last - across.first;
-    float* line = line_.of((count + 6) * P + kWidth);
     for (int64_t k = 0; k < count + 6; ++k) {
       const int64_t pixel = mirrored(across.first - 3 + k, shape_.width);
       write(line + k * P, pixel < 0 ? Lanes{} : read<Lanes>(row + pixel * P));
@@ -258,8 +273,7 @@ class Resampler {
   }
 
   // Every other place apart from the rest, so that a tap of the filter finds what it needs of the whole line side by side.
-  void readLine(const float* upsampled, int64_t stride, float* line) const {
-    const int64_t half = halfLine();
+  void readLine(const float* upsampled, int64_t stride, float* line, int64_t half) const {
     for (int64_t i = 0; i < placesRead(shape_.width); ++i) {
       const float* place = upsampled + at_[i];
       const Lanes a = read<Lanes>(place), b = read<Lanes>(place + P);
@@ -269,8 +283,7 @@ class Resampler {
     }
   }
 
-  void downsampleAcross(const float* line, float* filtered) const {
-    const int64_t half = halfLine();
+  void downsampleAcross(const float* line, int64_t half, float* filtered) const {
     for (int64_t k = 0; k < shape_.width * P; k += kWidth) {
       Vector sum = {};
       for (int64_t t = 0; t < kFilterTaps; ++t) sum += taps_[t] * read<Vector>(line + t % 2 * half + t / 2 * P + k);
@@ -292,16 +305,17 @@ class Resampler {
 
   const ResampleShape shape_;
   const float* const taps_;
-  std::unique_ptr<int32_t[]> at_;
-  std::unique_ptr<float[]> across_, down_;
-  Memory packed_, wide_, upsampled_, line_, filtered_;
+  float* const scratch_;
+  // Of the row of places that is being read: where in the upsampled ones, and the fractions of a place.
+  int32_t* at_ = nullptr;
+  float *across_ = nullptr, *down_ = nullptr;
 };
 
 template <int64_t P>
 void resampleBlocks(const ResampleShape& shape, const float* planes, const double* maps, const float* taps, int64_t first, int64_t last,
-                    float* result) {
+                    float* result, float* scratch) {
   const int64_t size = shape.height * shape.width, blocks = (shape.planes + P - 1) / P;
-  Resampler<P> resampler(shape, taps);
+  Resampler<P> resampler(shape, taps, scratch);
   for (int64_t block = first; block < last; ++block) {
     const int64_t group = block / blocks, plane = block % blocks * P;
     const int64_t offset = (group * shape.planes + plane) * size;
@@ -311,15 +325,21 @@ void resampleBlocks(const ResampleShape& shape, const float* planes, const doubl
 
 int64_t blockSize(int64_t planes) { return planes <= kFewLanes ? kFewLanes : kWidth; }
 
+int64_t scratch(const ResampleShape& shape, const double* map) {
+  const Reading reading(shape, map);
+  return blockSize(shape.planes) == kFewLanes ? Sizes<kFewLanes>(shape, reading.across, reading.down).sum()
+                                              : Sizes<kWidth>(shape, reading.across, reading.down).sum();
+}
+
 void resample(const ResampleShape& shape, const float* planes, const double* maps, const float* taps, int64_t first, int64_t last,
-              float* result) {
+              float* result, float* scratch) {
   const auto run = blockSize(shape.planes) == kFewLanes ? resampleBlocks<kFewLanes> : resampleBlocks<kWidth>;
-  run(shape, planes, maps, taps, first, last, result);
+  run(shape, planes, maps, taps, first, last, result, scratch);
 }
 
 }  // namespace
 
-ResampleLoops resampleLoops() { return {blockSize, resample}; }
+ResampleLoops resampleLoops() { return {blockSize, scratch, resample}; }
 
 }  // namespace INSTRUCTION_SET
 }  // namespace addon

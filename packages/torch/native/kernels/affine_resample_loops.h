@@ -20,9 +20,11 @@ struct ResampleShape {
 // groups. A block has one value of each of its planes in a vector.
 struct ResampleLoops {
   int64_t (*blockSize)(int64_t planes);
+  // Floats of scratch memory that a block needs whose group has this map, [6].
+  int64_t (*scratch)(const ResampleShape&, const double* map);
   // Blocks `first` to `last - 1`. Input and output [groups, planes, height, width], maps [groups, 6], taps [kFilterTaps].
   void (*resample)(const ResampleShape&, const float* planes, const double* maps, const float* taps, int64_t first, int64_t last,
-                   float* result);
+                   float* result, float* scratch);
 };
 
 FOR_EVERY_INSTRUCTION_SET(ResampleLoops resampleLoops())

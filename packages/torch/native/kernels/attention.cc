@@ -4,7 +4,6 @@
 // one after the other with both threads in each, and keeps all weights for the backward pass. On a small U-Net that was a
 // tenth of a training step.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/stack.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -12,6 +11,8 @@
 
 #include "attention_loops.h"
 #include "instruction_set.h"
+#include "parallel.h"
+#include "scratch.h"
 #include "stock_gradients.h"
 
 namespace addon {
@@ -22,12 +23,13 @@ const AttentionKernels& kernels() {
   return chosen;
 }
 
-// Calls body(task, sample) for every sample and head.
+// Calls body(task, sample, scratch memory) for every sample and head.
 template <class Body>
-void overHeads(const at::Tensor& qkv, int64_t heads, Body&& body) {
+void overHeads(const at::Tensor& qkv, int64_t heads, int64_t (*scratchSize)(const AttentionTask&), Body&& body) {
   const int64_t places = qkv.size(2) * qkv.size(3), channels = qkv.size(1) / (3 * heads);
-  at::parallel_for(0, qkv.size(0) * heads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) body(AttentionTask{places, channels, heads, i % heads}, i / heads);
+  const ScratchPerThread memory(scratchSize({places, channels, heads, 0}));
+  parallelFor(qkv.size(0) * heads, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) body(AttentionTask{places, channels, heads, i % heads}, i / heads, memory.ofThisThread());
   });
 }
 
@@ -36,7 +38,9 @@ void forwardLoops(const AttentionLoops<T>& loops, const at::Tensor& qkv, int64_t
   const T* in = qkv.data_ptr<T>();
   T* out = mixed.data_ptr<T>();
   const int64_t size = qkv.numel() / qkv.size(0);
-  overHeads(qkv, heads, [&](const AttentionTask& task, int64_t n) { loops.forward(task, in + n * size, out + n * (size / 3)); });
+  overHeads(qkv, heads, loops.forwardScratch, [&](const AttentionTask& task, int64_t n, float* memory) {
+    loops.forward(task, in + n * size, out + n * (size / 3), memory);
+  });
 }
 
 template <class T>
@@ -44,8 +48,8 @@ void backwardLoops(const AttentionLoops<T>& loops, const at::Tensor& qkv, int64_
   const T *in = qkv.data_ptr<T>(), *given = dMixed.data_ptr<T>();
   T* out = dQkv.data_ptr<T>();
   const int64_t size = qkv.numel() / qkv.size(0);
-  overHeads(qkv, heads, [&](const AttentionTask& task, int64_t n) {
-    loops.backward(task, in + n * size, given + n * (size / 3), out + n * size);
+  overHeads(qkv, heads, loops.backwardScratch, [&](const AttentionTask& task, int64_t n, float* memory) {
+    loops.backward(task, in + n * size, given + n * (size / 3), out + n * size, memory);
   });
 }
 

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "products.h"
 #include "vector.h"
@@ -15,14 +14,10 @@ namespace {
 // Queries whose weights are in memory at one time.
 constexpr int64_t kQueries = 128;
 
-// Rooms for matrices, handed out one after the other from memory that a thread keeps.
+// Rooms for matrices, handed out one after the other.
 class Rooms {
  public:
-  explicit Rooms(int64_t size) {
-    thread_local std::vector<float> floats;
-    if (static_cast<int64_t>(floats.size()) < size) floats.resize(size);
-    next_ = floats.data();
-  }
+  explicit Rooms(float* scratch) : next_(scratch) {}
 
   float* take(int64_t size) {
     float* room = next_;
@@ -132,12 +127,22 @@ void softmaxGradient(const float* weights, float* gradient, int64_t rows, int64_
   }
 }
 
+int64_t forwardScratch(const AttentionTask& task) {
+  const int64_t queries = std::min(task.places, kQueries);
+  return 3 * task.places * task.channels + queries * (task.places + task.channels);
+}
+
+int64_t backwardScratch(const AttentionTask& task) {
+  const int64_t queries = std::min(task.places, kQueries);
+  return 7 * task.places * task.channels + queries * (2 * task.places + task.channels);
+}
+
 template <class T>
-void forward(const AttentionTask& task, const T* qkv, T* mixed) {
+void forward(const AttentionTask& task, const T* qkv, T* mixed, float* scratch) {
   const auto [places, channels, heads, head] = task;
   const int64_t size = places * channels, rowLength = 3 * heads * channels, queries = std::min(places, kQueries);
   const T* own = qkv + 3 * head * channels;
-  Rooms rooms(3 * size + queries * (places + channels));
+  Rooms rooms(scratch);
   float *query = rooms.take(size), *key = rooms.take(size), *value = rooms.take(size);
   float *weights = rooms.take(queries * places), *result = rooms.take(queries * channels);
   gather(own, rowLength, 3, places, channels, 1 / std::sqrt(static_cast<float>(channels)), query);
@@ -153,13 +158,13 @@ void forward(const AttentionTask& task, const T* qkv, T* mixed) {
 }
 
 template <class T>
-void backward(const AttentionTask& task, const T* qkv, const T* dMixed, T* dQkv) {
+void backward(const AttentionTask& task, const T* qkv, const T* dMixed, T* dQkv, float* scratch) {
   const auto [places, channels, heads, head] = task;
   const int64_t size = places * channels, rowLength = 3 * heads * channels, queries = std::min(places, kQueries);
   const float scale = 1 / std::sqrt(static_cast<float>(channels));
   const T* own = qkv + 3 * head * channels;
   T* ownGradient = dQkv + 3 * head * channels;
-  Rooms rooms(7 * size + queries * (2 * places + channels));
+  Rooms rooms(scratch);
   float *query = rooms.take(size), *key = rooms.take(size), *keyTransposed = rooms.take(size), *valueTransposed = rooms.take(size);
   float *given = rooms.take(size), *dKey = rooms.take(size), *dValue = rooms.take(size);
   float *weights = rooms.take(queries * places), *gradient = rooms.take(queries * places), *dQuery = rooms.take(queries * channels);
@@ -187,7 +192,7 @@ void backward(const AttentionTask& task, const T* qkv, const T* dMixed, T* dQkv)
 
 template <class T>
 constexpr AttentionLoops<T> loops() {
-  return {forward<T>, backward<T>};
+  return {forwardScratch, backwardScratch, forward<T>, backward<T>};
 }
 
 }  // namespace

@@ -20,10 +20,13 @@ struct AttentionTask {
 
 template <class T>
 struct AttentionLoops {
+  // Floats of scratch memory that the two need.
+  int64_t (*forwardScratch)(const AttentionTask&);
+  int64_t (*backwardScratch)(const AttentionTask&);
   // mixed = softmax(q k^T / sqrt(C)) v
-  void (*forward)(const AttentionTask&, const T* qkv, T* mixed);
+  void (*forward)(const AttentionTask&, const T* qkv, T* mixed, float* scratch);
   // The gradient of `qkv` from that of `mixed`; the weights are computed again.
-  void (*backward)(const AttentionTask&, const T* qkv, const T* dMixed, T* dQkv);
+  void (*backward)(const AttentionTask&, const T* qkv, const T* dMixed, T* dQkv, float* scratch);
 };
 
 struct AttentionKernels {

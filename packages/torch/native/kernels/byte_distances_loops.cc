@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <numeric>
 #include <type_traits>
-#include <vector>
 
 #include "byte_rows_loops.h"
 #include "bytes.h"
@@ -163,28 +162,31 @@ void prepare(const uint8_t* origin, const float* direction, int64_t i, int64_t c
   queries.alongDirections[i] = along;
 }
 
-// Of each thread.
+// Of a group of rows, in scratch memory.
 struct Buffers {
-  std::vector<float> values;     // [kRowsAtOnce, kColumnsAtOnce]
-  std::vector<Byte> bytes;       // [kRowsAtOnce, width]
-  std::vector<double> products;  // directions by rows, [count, kRowsAtOnce]
-  double squaredNorms[kRowsAtOnce];
+  double* products;  // directions by rows, [count, kRowsAtOnce]
+  float* values;     // [kRowsAtOnce, kColumnsAtOnce]
+  Byte* bytes;       // [kRowsAtOnce, width]
+  double squaredNorms[kRowsAtOnce] = {};
+
+  Buffers(float* scratch, const Queries& queries)
+      : products(reinterpret_cast<double*>(scratch)),
+        values(reinterpret_cast<float*>(products + queries.count * kRowsAtOnce)),
+        bytes(reinterpret_cast<Byte*>(values + kRowsAtOnce * kColumnsAtOnce)) {
+    std::fill(products, products + queries.count * kRowsAtOnce, 0.0);
+  }
 };
 
-Buffers& buffersFor(const Queries& queries) {
-  thread_local Buffers buffers;
-  buffers.values.resize(kRowsAtOnce * kColumnsAtOnce);
-  buffers.bytes.resize(std::max(buffers.bytes.size(), static_cast<size_t>(kRowsAtOnce * queries.width)));
-  buffers.products.assign(queries.count * kRowsAtOnce, 0.0);
-  std::fill(buffers.squaredNorms, buffers.squaredNorms + kRowsAtOnce, 0.0);
-  return buffers;
+int64_t scratch(int64_t queries, int64_t columns) {
+  constexpr int64_t floatsOfDouble = sizeof(double) / sizeof(float), bytesOfFloat = sizeof(float) / sizeof(Byte);
+  return kRowsAtOnce * (queries * floatsOfDouble + kColumnsAtOnce + padded(columns) / bytesOfFloat);
 }
 
 // Directions by rows, and the norms of the rows. Tiles are always full of rows: what the buffer holds beyond the last one gives products without meaning.
 void multiplyDirections(const Queries& queries, const ByteRows& rows, int64_t first, int64_t count, Buffers& buffers) {
   for (int64_t column = 0; column < rows.columns; column += kColumnsAtOnce) {
     const int64_t part = std::min(kColumnsAtOnce, rows.columns - column);
-    const auto panelOf = [&](int64_t j) { return buffers.values.data() + j / kTileRows * kTileRows * kColumnsAtOnce; };
+    const auto panelOf = [&](int64_t j) { return buffers.values + j / kTileRows * kTileRows * kColumnsAtOnce; };
     for (int64_t j = 0; j < count; ++j) {
       buffers.squaredNorms[j] += centre<kTileRows>(rows.row(first + j) + column, part, panelOf(j), j % kTileRows);
     }
@@ -193,8 +195,7 @@ void multiplyDirections(const Queries& queries, const ByteRows& rows, int64_t fi
         for (int64_t tile = q; tile < std::min(q + kTilesAtOnce, queries.tiles); ++tile) {
           const int64_t i = tile * kTileQueries;
           withTile(queries.count - i, [&](auto size) {
-            addProducts<size(), kTileRows>(queries.panel(tile, column), panelOf(j), part, buffers.products.data() + i * kRowsAtOnce + j,
-                                           kRowsAtOnce);
+            addProducts<size(), kTileRows>(queries.panel(tile, column), panelOf(j), part, buffers.products + i * kRowsAtOnce + j, kRowsAtOnce);
           });
         }
       }
@@ -204,19 +205,19 @@ void multiplyDirections(const Queries& queries, const ByteRows& rows, int64_t fi
 
 // Rows first <= j < last, at most kRowsAtOnce; those up to `end` come next.
 void distancesOfGroup(const Queries& queries, const double* steps, const ByteRows& rows, int64_t first, int64_t last, int64_t end,
-                      double* result, int64_t stride) {
+                      double* result, int64_t stride, float* scratch) {
   const int64_t count = last - first;
-  Buffers& buffers = buffersFor(queries);
+  Buffers buffers(scratch, queries);
   for (int64_t j = 0; j < count; ++j) {
     if (last + j < end) rows.prefetch(last + j, 0, rows.columns);
-    std::copy(rows.row(first + j), rows.row(first + j) + rows.columns, buffers.bytes.data() + j * queries.width);
+    std::copy(rows.row(first + j), rows.row(first + j) + rows.columns, buffers.bytes + j * queries.width);
   }
   multiplyDirections(queries, rows, first, count, buffers);
   for (int64_t j = 0; j < count; j += kTileRows) {
     for (int64_t i = 0; i < queries.count; i += kTileQueries) {
       double sums[kTileQueries * kTileRows] = {};
       withTile(queries.count - i, [&](auto size) {
-        addByteProducts<size()>(queries.origins + i * queries.width, buffers.bytes.data() + j * queries.width, queries.width, sums);
+        addByteProducts<size()>(queries.origins + i * queries.width, buffers.bytes + j * queries.width, queries.width, sums);
       });
       for (int64_t q = i; q < std::min(i + kTileQueries, queries.count); ++q) {
         for (int64_t r = j; r < std::min(j + kTileRows, count); ++r) {
@@ -232,16 +233,16 @@ void distancesOfGroup(const Queries& queries, const double* steps, const ByteRow
 }
 
 void distances(const void* workspace, const double* steps, int64_t count, const ByteRows& rows, int64_t begin, int64_t end,
-               double* result, int64_t stride) {
+               double* result, int64_t stride, float* scratch) {
   const Queries queries(const_cast<void*>(workspace), count, rows.columns);
   for (int64_t first = begin; first < end; first += kRowsAtOnce) {
-    distancesOfGroup(queries, steps, rows, first, std::min(first + kRowsAtOnce, end), end, result, stride);
+    distancesOfGroup(queries, steps, rows, first, std::min(first + kRowsAtOnce, end), end, result, stride, scratch);
   }
 }
 
 }  // namespace
 
-ByteDistanceLoops byteDistanceLoops() { return {kRowsAtOnce, workspace, prepare, distances}; }
+ByteDistanceLoops byteDistanceLoops() { return {kRowsAtOnce, workspace, prepare, distances, scratch}; }
 
 }  // namespace INSTRUCTION_SET
 }  // namespace addon

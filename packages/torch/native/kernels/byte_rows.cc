@@ -4,13 +4,14 @@
 // Why they exist: stock operators gather the rows, turn them into floats, and need a product of floats, cut into pieces that
 // are short enough to be exact, where one of whole numbers takes a quarter of the time.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
 
 #include "byte_rows_loops.h"
 #include "instruction_set.h"
+#include "parallel.h"
+#include "scratch.h"
 
 namespace addon {
 namespace {
@@ -78,11 +79,13 @@ at::Tensor fastDistances(const at::Tensor& origins, const at::Tensor& directions
   const double* s = steps.data_ptr<double>();
   void* prepared = workspace.data_ptr();
   double* out = result.data_ptr<double>();
-  at::parallel_for(0, queries, 1, [&](int64_t begin, int64_t end) {
+  parallelFor(queries, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) loops.prepare(o + i * columns, d + i * columns, i, queries, columns, prepared);
   });
-  at::parallel_for(0, quotientUp(count, loops.rowsAtOnce), 1, [&](int64_t begin, int64_t end) {
-    loops.distances(prepared, s, queries, chosen.rows, begin * loops.rowsAtOnce, std::min(end * loops.rowsAtOnce, count), out, count);
+  const ScratchPerThread memory(loops.scratch(queries, columns));
+  parallelFor(quotientUp(count, loops.rowsAtOnce), 1, [&](int64_t begin, int64_t end) {
+    loops.distances(prepared, s, queries, chosen.rows, begin * loops.rowsAtOnce, std::min(end * loops.rowsAtOnce, count), out, count,
+                    memory.ofThisThread());
   });
   return result;
 }
@@ -133,11 +136,12 @@ at::Tensor fastSum(const at::Tensor& weights, const ChosenRows& chosen) {
   const float* w = weights.data_ptr<float>();
   void* packed = workspace.data_ptr();
   float* out = result.data_ptr<float>();
-  at::parallel_for(0, quotientUp(count, loops.rowsAtOnce), 1, [&](int64_t begin, int64_t end) {
+  parallelFor(quotientUp(count, loops.rowsAtOnce), 1, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) loops.pack(w, outputs, count, block, packed);
   });
-  at::parallel_for(0, quotientUp(columns, loops.columnsAtOnce), 1, [&](int64_t begin, int64_t end) {
-    loops.sums(packed, outputs, chosen.rows, count, begin, end, out);
+  const ScratchPerThread memory(loops.scratch);
+  parallelFor(quotientUp(columns, loops.columnsAtOnce), 1, [&](int64_t begin, int64_t end) {
+    loops.sums(packed, outputs, chosen.rows, count, begin, end, out, memory.ofThisThread());
   });
   return result;
 }

@@ -32,7 +32,9 @@ struct ByteDistanceLoops {
   // result[i * stride + j] = ||o_i - r_j||² + 2 s_i d_i.(o_i - r_j) for begin <= j < end and all prepared queries: the first
   // term without rounding, the second in float32 over at most 1024 columns at a time, the rest in float64. 0 where r_j = o_i.
   void (*distances)(const void* workspace, const double* steps, int64_t queries, const ByteRows& rows, int64_t begin, int64_t end,
-                    double* result, int64_t stride);
+                    double* result, int64_t stride, float* scratch);
+  // Floats of scratch memory that a call of it needs.
+  int64_t (*scratch)(int64_t queries, int64_t columns);
 };
 
 struct ByteSumLoops {
@@ -44,7 +46,10 @@ struct ByteSumLoops {
   // Packs the weights of block number `block` of the rows.
   void (*pack)(const float* weights, int64_t outputs, int64_t rows, int64_t block, void* workspace);
   // result[i, c] += sum_j w_ij r_jc over `count` rows, for the columns of the tiles begin <= tile < end. Weights of 0 cost nothing.
-  void (*sums)(const void* workspace, int64_t outputs, const ByteRows& rows, int64_t count, int64_t begin, int64_t end, float* result);
+  void (*sums)(const void* workspace, int64_t outputs, const ByteRows& rows, int64_t count, int64_t begin, int64_t end, float* result,
+               float* scratch);
+  // Floats of scratch memory that a call of it needs.
+  int64_t scratch;
 };
 
 FOR_EVERY_INSTRUCTION_SET(ByteDistanceLoops byteDistanceLoops())

@@ -1,7 +1,6 @@
 // Compiled once per instruction set, with INSTRUCTION_SET naming the namespace.
 #include <algorithm>
 #include <type_traits>
-#include <vector>
 
 #include "byte_rows_loops.h"
 #include "vector.h"
@@ -114,8 +113,11 @@ void withTile(int64_t outputs, const Body& body) {
   body(std::integral_constant<int64_t, kOutputs>());
 }
 
-void sums(const void* workspace, int64_t outputs, const ByteRows& rows, int64_t count, int64_t begin, int64_t end, float* result) {
-  thread_local std::vector<float> values(kTilesAtOnce * kRowsAtOnce * kTileColumns);
+// As floats: the rows that a block uses, in the columns of so many tiles.
+constexpr int64_t kScratch = kTilesAtOnce * kRowsAtOnce * kTileColumns;
+
+void sums(const void* workspace, int64_t outputs, const ByteRows& rows, int64_t count, int64_t begin, int64_t end, float* result,
+          float* values) {
   for (int64_t first = 0; first < count; first += kRowsAtOnce) {
     const int64_t number = first / kRowsAtOnce, next = first + kRowsAtOnce;
     const Block block(const_cast<void*>(workspace), outputs, number);
@@ -128,7 +130,7 @@ void sums(const void* workspace, int64_t outputs, const ByteRows& rows, int64_t 
         const uint8_t* row = rows.row(first + block.used->positions[k]);
         for (int64_t t = 0; t < tiles; ++t) {
           const int64_t column = (tile + t) * kTileColumns;
-          float* target = values.data() + (t * kRowsAtOnce + k) * kTileColumns;
+          float* target = values + (t * kRowsAtOnce + k) * kTileColumns;
           UNROLLED for (int64_t c = 0; c < kTileColumns; c += kWidth) store(target + c, load(row + column + c, rows.columns - column - c));
         }
       }
@@ -136,7 +138,7 @@ void sums(const void* workspace, int64_t outputs, const ByteRows& rows, int64_t 
         const int64_t column = (tile + t) * kTileColumns;
         for (int64_t i = 0; i < outputs; i += kTileOutputs) {
           withTile(outputs - i, [&](auto size) {
-            addTile<size()>(block.tiles[i / kTileOutputs], values.data() + t * kRowsAtOnce * kTileColumns, rows.columns - column,
+            addTile<size()>(block.tiles[i / kTileOutputs], values + t * kRowsAtOnce * kTileColumns, rows.columns - column,
                             result + i * rows.columns + column, rows.columns);
           });
         }
@@ -147,7 +149,7 @@ void sums(const void* workspace, int64_t outputs, const ByteRows& rows, int64_t 
 
 }  // namespace
 
-ByteSumLoops byteSumLoops() { return {kRowsAtOnce, kTileColumns, workspace, pack, sums}; }
+ByteSumLoops byteSumLoops() { return {kRowsAtOnce, kTileColumns, workspace, pack, sums, kScratch}; }
 
 }  // namespace INSTRUCTION_SET
 }  // namespace addon

@@ -6,7 +6,6 @@
 // draws dropout masks one number after another on one thread: that alone took an eighth of a training step.
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -14,6 +13,8 @@
 
 #include "group_norm_loops.h"
 #include "instruction_set.h"
+#include "parallel.h"
+#include "scratch.h"
 #include "stock_gradients.h"
 #ifdef CUDA_KERNELS
 #include "cuda/gpu.h"
@@ -55,6 +56,14 @@ struct Inputs {
   at::Tensor shift;   // [B, C], or undefined
 };
 
+bool isAsked(const at::Tensor& input) { return input.defined() && input.requires_grad(); }
+
+// A gradient that was computed for every sample, in the shape of the input; undefined where nobody asks for it.
+at::Tensor ofInput(const at::Tensor& input, const at::Tensor& rows) {
+  if (!isAsked(input)) return {};
+  return input.dim() == 2 ? rows : rows.sum(0);
+}
+
 // Channels that one task computes: whole groups and, where they are no more than all, whole vectors. What a task reads
 // should stay in the cache until it reads it again.
 int64_t blockOf(int64_t channels, int64_t groups) {
@@ -63,16 +72,18 @@ int64_t blockOf(int64_t channels, int64_t groups) {
   return std::min(channels, (wanted + unit - 1) / unit * unit);
 }
 
-// Calls body(task, offset of the sample's activations, sample) for every sample and block of channels.
+// Calls body(task, offset of the sample's activations, sample, scratch memory) for every sample and block of channels.
 template <class Body>
-void overTasks(const Inputs& in, const at::Tensor& mean, const at::Tensor& rstd, const Settings& settings, Body&& body) {
+void overTasks(const Inputs& in, const at::Tensor& mean, const at::Tensor& rstd, const Settings& settings,
+               int64_t (*scratchSize)(int64_t pixels, int64_t channels), Body&& body) {
   const int64_t samples = in.x.size(0), channels = in.x.size(1), pixels = in.x.size(2) * in.x.size(3);
   const int64_t block = blockOf(channels, settings.groups), blocks = (channels + block - 1) / block;
   const int64_t perSample = in.weight.dim() == 2 ? channels : 0;
   const float *weight = in.weight.data_ptr<float>(), *bias = in.bias.data_ptr<float>();
   const float* shift = in.shift.defined() ? in.shift.data_ptr<float>() : nullptr;
   float *means = mean.data_ptr<float>(), *rstds = rstd.data_ptr<float>();
-  at::parallel_for(0, samples * blocks, 1, [&](int64_t from, int64_t to) {
+  const ScratchPerThread memory(scratchSize(pixels, block));
+  parallelFor(samples * blocks, 1, [&](int64_t from, int64_t to) {
     for (int64_t i = from; i < to; ++i) {
       const int64_t n = i / blocks, begin = i % blocks * block;
       GroupNormTask task{pixels, channels, settings.groups, begin, std::min(begin + block, channels),
@@ -82,7 +93,7 @@ void overTasks(const Inputs& in, const at::Tensor& mean, const at::Tensor& rstd,
       if (settings.dropout > 0) {
         task.dropout = Dropout(settings.dropout, static_cast<uint64_t>(settings.key), static_cast<uint64_t>(settings.first + n));
       }
-      body(task, n * pixels * channels, n);
+      body(task, n * pixels * channels, n, memory.ofThisThread());
     }
   });
 }
@@ -94,11 +105,13 @@ std::vector<at::Tensor> forward(const Inputs& in, const Settings& settings) {
   at::Tensor rstd = at::empty_like(mean);
   const T* x = in.x.data_ptr<T>();
   T* out = y.data_ptr<T>();
-  overTasks(in, mean, rstd, settings,
-            [&](const GroupNormTask& task, int64_t offset, int64_t) { loopsFor<T>().forward(task, x + offset, out + offset); });
+  overTasks(in, mean, rstd, settings, loopsFor<T>().forwardScratch, [&](const GroupNormTask& task, int64_t offset, int64_t, float* memory) {
+    loopsFor<T>().forward(task, x + offset, out + offset, memory);
+  });
   return {y, mean, rstd};
 }
 
+// Gradients of x, weight, bias and shift; of the last three those that are asked for.
 template <class T>
 std::vector<at::Tensor> backward(const at::Tensor& dy, const Inputs& in, const at::Tensor& mean, const at::Tensor& rstd,
                                  const Settings& settings) {
@@ -106,15 +119,17 @@ std::vector<at::Tensor> backward(const at::Tensor& dy, const Inputs& in, const a
   at::Tensor dx = at::empty_like(in.x, in.x.options(), at::MemoryFormat::ChannelsLast);
   // One row per sample, summed afterwards: the result does not depend on how samples fall to threads.
   at::Tensor dWeight = at::empty({in.x.size(0), channels}, mean.options());
-  at::Tensor dBias = at::empty_like(dWeight), dShift = at::empty_like(dWeight);
+  at::Tensor dBias = at::empty_like(dWeight), dShift;
+  if (isAsked(in.shift)) dShift = at::empty_like(dWeight);
   const T *given = dy.data_ptr<T>(), *x = in.x.data_ptr<T>();
   T* out = dx.data_ptr<T>();
-  float *dw = dWeight.data_ptr<float>(), *db = dBias.data_ptr<float>(), *ds = dShift.data_ptr<float>();
-  overTasks(in, mean, rstd, settings, [&](const GroupNormTask& task, int64_t offset, int64_t n) {
-    loopsFor<T>().backward(task, given + offset, x + offset, out + offset, dw + n * channels, db + n * channels, ds + n * channels);
+  float *dw = dWeight.data_ptr<float>(), *db = dBias.data_ptr<float>();
+  float* ds = dShift.defined() ? dShift.data_ptr<float>() : nullptr;
+  overTasks(in, mean, rstd, settings, loopsFor<T>().backwardScratch, [&](const GroupNormTask& task, int64_t offset, int64_t n, float* memory) {
+    loopsFor<T>().backward(task, given + offset, x + offset, out + offset, dw + n * channels, db + n * channels,
+                           ds ? ds + n * channels : nullptr, memory);
   });
-  const bool perSample = in.weight.dim() == 2;
-  return {dx, perSample ? dWeight : dWeight.sum(0), perSample ? dBias : dBias.sum(0), dShift};
+  return {dx, ofInput(in.weight, dWeight), ofInput(in.bias, dBias), dShift};
 }
 
 #ifdef CUDA_KERNELS
@@ -157,7 +172,7 @@ std::vector<at::Tensor> backwardOnGpu(const at::Tensor& dy, const Inputs& in, co
     return cuda::groupNormBackward(call, dy.data_ptr(), dx.data_ptr(), dWeight.data_ptr<float>(), dBias.data_ptr<float>(),
                                    dShift.data_ptr<float>(), scratch.data_ptr<float>(), stream);
   });
-  return {dx, call.isPerSample ? dWeight : dWeight.sum(0), call.isPerSample ? dBias : dBias.sum(0), dShift};
+  return {dx, ofInput(in.weight, dWeight), ofInput(in.bias, dBias), isAsked(in.shift) ? dShift : at::Tensor()};
 }
 
 bool isSupportedOnGpu(const Inputs& in, int64_t groups) {
@@ -261,7 +276,7 @@ class GroupNorm : public torch::autograd::Function<GroupNorm> {
     }
     const at::Tensor dy = gradients[0].to(in.x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
     const auto results = backwardOf(dy, in, saved[4], saved[5], settings);
-    return {results[0], results[1], results[2], in.shift.defined() ? results[3] : at::Tensor(), at::Tensor()};
+    return {results[0], results[1], results[2], results[3], at::Tensor()};
   }
 };
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
-#include <vector>
 
 #include "vector.h"
 
@@ -30,13 +29,7 @@ void overChannels(int64_t begin, int64_t end, Body&& body) {
   if (c < end) body(c, std::integral_constant<int, 1>{}, end - c);
 }
 
-// Room for some numbers per channel, one piece per thread. The vectors at the end of a piece may be written in full.
-float* room(int64_t size) {
-  thread_local std::vector<float> floats;
-  if (static_cast<int64_t>(floats.size()) < size) floats.resize(size);
-  return floats.data();
-}
-
+// Room for a number per channel, where the last vector may be written in full.
 int64_t roundedUp(int64_t channels) { return (channels + kWidth) & ~(kWidth - 1); }
 
 // 0 where an element is dropped, the scale of the kept ones elsewhere. `place` is of the first lane.
@@ -99,11 +92,12 @@ void forwardLoop(const GroupNormTask& task, const T* x, const float* scale, cons
   });
 }
 
+int64_t forwardScratch(int64_t, int64_t channels) { return 4 * roundedUp(channels); }
+
 template <class T>
-void forward(const GroupNormTask& task, const T* x, T* y) {
+void forward(const GroupNormTask& task, const T* x, T* y, float* scratch) {
   const int64_t size = roundedUp(task.end - task.begin), width = task.channels / task.groups;
-  float* means = room(4 * size);
-  float *deviations = means + size, *scale = means + 2 * size, *offset = means + 3 * size;
+  float *means = scratch, *deviations = means + size, *scale = means + 2 * size, *offset = means + 3 * size;
   channelMoments(task, x, means, deviations);
 
   for (int64_t g = task.begin / width; g < task.end / width; ++g) {
@@ -207,20 +201,27 @@ void inputGradient(const GroupNormTask& task, const T* x, const float* kept, int
       }
       for (int v = 0; v < n; ++v) total[v] += sum[v];
     }
+    if (!dShift) return;
     for (int v = 0; v < n; ++v) store(dShift + channel + v * kWidth, total[v], count);
   });
 }
 
+// dz is kept where dx will be, if that can be done without rounding. Computing it again would cost another exponential.
 template <class T>
-void backward(const GroupNormTask& task, const T* dy, const T* x, T* dx, float* dWeight, float* dBias, float* dShift) {
-  constexpr bool holdsGradient = std::is_same<T, float>::value;
+constexpr bool holdsGradient = std::is_same<T, float>::value;
+
+template <class T>
+int64_t backwardScratch(int64_t pixels, int64_t channels) {
+  return 5 * roundedUp(channels) + (holdsGradient<T> ? 0 : pixels * channels + kWidth);
+}
+
+template <class T>
+void backward(const GroupNormTask& task, const T* dy, const T* x, T* dx, float* dWeight, float* dBias, float* dShift, float* scratch) {
   const int64_t block = task.end - task.begin, size = roundedUp(block), width = task.channels / task.groups;
-  // dz is kept where dx will be, if that can be done without rounding. Computing it again would cost another exponential.
-  float* centre = room(5 * size + (holdsGradient ? 0 : task.pixels * block + kWidth));
-  float *scale = centre + size, *offset = centre + 2 * size, *sums = centre + 3 * size, *products = centre + 4 * size;
+  float *centre = scratch, *scale = centre + size, *offset = centre + 2 * size, *sums = centre + 3 * size, *products = centre + 4 * size;
   float* kept = centre + 5 * size;
   int64_t stride = block;
-  if constexpr (holdsGradient) {
+  if constexpr (holdsGradient<T>) {
     kept = dx + task.begin;
     stride = task.channels;
   }
@@ -261,7 +262,7 @@ void backward(const GroupNormTask& task, const T* dy, const T* x, T* dx, float* 
 
 template <class T>
 constexpr GroupNormLoops<T> loops() {
-  return {forward<T>, backward<T>};
+  return {forwardScratch, backwardScratch<T>, forward<T>, backward<T>};
 }
 
 }  // namespace

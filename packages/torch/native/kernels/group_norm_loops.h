@@ -29,10 +29,13 @@ struct GroupNormTask {
 
 template <class T>
 struct GroupNormLoops {
+  // Floats of scratch memory that the two need for a task of so many channels.
+  int64_t (*forwardScratch)(int64_t pixels, int64_t channels);
+  int64_t (*backwardScratch)(int64_t pixels, int64_t channels);
   // y = dropout(silu?((x + shift - mean) * rstd * weight + bias)), and the statistics.
-  void (*forward)(const GroupNormTask&, const T* x, T* y);
-  // dx, and this sample's gradients of weight, bias and shift.
-  void (*backward)(const GroupNormTask&, const T* dy, const T* x, T* dx, float* dWeight, float* dBias, float* dShift);
+  void (*forward)(const GroupNormTask&, const T* x, T* y, float* scratch);
+  // dx, and this sample's gradients of weight, bias and, unless null, shift.
+  void (*backward)(const GroupNormTask&, const T* dy, const T* x, T* dx, float* dWeight, float* dBias, float* dShift, float* scratch);
 };
 
 struct GroupNormKernels {

@@ -1,10 +1,10 @@
 // stf::scaled_add_: self = (self + other + bias) scale in one pass, where stock operators take two or three.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include "instruction_set.h"
+#include "parallel.h"
 #include "residual_loops.h"
 #ifdef CUDA_KERNELS
 #include "cuda/gpu.h"
@@ -56,7 +56,7 @@ void compute(const at::Tensor& self, const at::Tensor& other, [[maybe_unused]] c
 #endif
   constexpr int64_t grain = 1 << 14;
   const auto run = [&](auto* a, const auto* b, auto loop) {
-    at::parallel_for(0, self.numel(), grain, [&](int64_t begin, int64_t end) {
+    parallelFor(self.numel(), grain, [&](int64_t begin, int64_t end) {
       loop(a + begin, b + begin, static_cast<float>(scale), end - begin);
     });
   };

@@ -9,10 +9,11 @@
 #include <torch/library.h>
 
 #include <limits>
-#include <vector>
 
 #include "convolution.h"
 #include "instruction_set.h"
+#include "parallel.h"
+#include "scratch.h"
 #include "stock_gradients.h"
 #include "winograd_loops.h"
 
@@ -52,22 +53,6 @@ int64_t tilesOf(const at::Tensor& x) {
   return x.size(0) * shape.rows * shape.columns;
 }
 
-// Memory that a thread keeps from call to call, one piece for each purpose: tens of megabytes that come and go between
-// activations would leave holes in the heap that nothing fits into.
-template <class Purpose>
-float* scratch(int64_t size) {
-  thread_local std::vector<float> floats;
-  if (static_cast<int64_t>(floats.size()) < size) {
-    floats.clear();  // what it holds need not be copied
-    floats.resize(size);
-  }
-  return floats.data();
-}
-
-struct OfTiles {};
-struct OfWeights {};
-struct OfSums {};
-
 void readInput(const WinogradShape& shape, const at::Tensor& x, int64_t first, int64_t count, int64_t stride, float* to) {
   if (x.scalar_type() == at::kFloat) {
     loops().input(shape, x.data_ptr<float>(), x.size(1), first, count, stride, to);
@@ -100,10 +85,10 @@ at::Tensor convolve(const at::Tensor& x, const float* u, int64_t outputs, const 
   at::Tensor y = at::empty({x.size(0), outputs, x.size(2), x.size(3)}, x.options(), at::MemoryFormat::ChannelsLast);
   const int64_t weightStride = winogradStride(outputs * inputs);
   const int64_t perTask = std::min(divideUp(divideUp(tiles, at::get_num_threads()), kTilesStep) * kTilesStep, kTilesPerTask);
-  at::parallel_for(0, divideUp(tiles, perTask), 1, [&](int64_t begin, int64_t end) {
-    const int64_t inStride = winogradStride(inputs * perTask), outStride = winogradStride(outputs * perTask);
-    float* in = scratch<OfTiles>(kWinogradPlaces * (inStride + outStride));
-    float* out = in + kWinogradPlaces * inStride;
+  const int64_t inStride = winogradStride(inputs * perTask), outStride = winogradStride(outputs * perTask);
+  const ScratchPerThread memory(kWinogradPlaces * (inStride + outStride));
+  parallelFor(divideUp(tiles, perTask), 1, [&](int64_t begin, int64_t end) {
+    float *in = memory.ofThisThread(), *out = in + kWinogradPlaces * inStride;
     for (int64_t task = begin; task < end; ++task) {
       const int64_t first = task * perTask, count = std::min(perTask, tiles - first);
       readInput(shape, x, first, count, perTask, in);
@@ -127,8 +112,8 @@ const float* transformed(const at::Tensor& weight, int64_t blocks, decltype(Wino
   const int64_t outputs = weight.size(0), inputs = weight.size(1);
   const at::Tensor ordered = inOrder(weight);
   const float* w = ordered.data_ptr<float>();
-  float* u = scratch<OfWeights>(kWinogradPlaces * winogradStride(outputs * inputs));
-  at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+  float* u = scratch(Scratch::weights, kWinogradPlaces * winogradStride(outputs * inputs));
+  parallelFor(blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) loop(w, outputs, inputs, block, u);
   });
   return u;
@@ -151,16 +136,16 @@ at::Tensor weightGradient(const at::Tensor& dy, const at::Tensor& x, const at::T
   const int64_t room = std::min(tiles, kTilesPerSum);
   const int64_t inStride = winogradStride(inputs * room), outStride = winogradStride(outputs * room);
   const int64_t weightStride = winogradStride(outputs * inputs);
-  float *in = scratch<OfSums>(kWinogradPlaces * (inStride + outStride)), *out = in + kWinogradPlaces * inStride;
-  float* u = scratch<OfWeights>(kWinogradPlaces * weightStride);
+  float *in = scratch(Scratch::sums, kWinogradPlaces * (inStride + outStride)), *out = in + kWinogradPlaces * inStride;
+  float* u = scratch(Scratch::weights, kWinogradPlaces * weightStride);
   for (int64_t start = 0; start < tiles; start += room) {
     const int64_t length = std::min(room, tiles - start);
-    at::parallel_for(0, divideUp(length, kTilesPerTask), 1, [&](int64_t begin, int64_t end) {
+    parallelFor(divideUp(length, kTilesPerTask), 1, [&](int64_t begin, int64_t end) {
       const int64_t offset = begin * kTilesPerTask, count = std::min(end * kTilesPerTask, length) - offset;
       readInput(shape, x, start + offset, count, room, in + offset * kWinogradBlock);
       readGradient(shape, dy, start + offset, count, room, out + offset * kWinogradBlock);
     });
-    at::parallel_for(0, kWinogradPlaces * outBlocks * inBlocks, 1, [&](int64_t begin, int64_t end) {
+    parallelFor(kWinogradPlaces * outBlocks * inBlocks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
         const int64_t i = task % inBlocks, rest = task / inBlocks, o = rest % outBlocks, p = rest / outBlocks;
         loops().accumulate(in + p * inStride + i * room * kWinogradBlock, out + p * outStride + o * room * kWinogradBlock, length, start == 0,
@@ -170,7 +155,7 @@ at::Tensor weightGradient(const at::Tensor& dy, const at::Tensor& x, const at::T
   }
   at::Tensor dw = at::empty(weight.sizes(), weight.options(), at::MemoryFormat::ChannelsLast);
   float* result = dw.data_ptr<float>();
-  at::parallel_for(0, outBlocks, 1, [&](int64_t begin, int64_t end) {
+  parallelFor(outBlocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) loops().weightGradient(u, outputs, inputs, block, result);
   });
   return dw;

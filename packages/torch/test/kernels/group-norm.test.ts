@@ -2,7 +2,7 @@
 
 import { GroupNorm, grad, groupNorm, manualSeed, noGrad, ones, type Tensor, TorchError } from "@stf/torch";
 import { describe, expect, test } from "vitest";
-import { checkGradients, elsewhere, expectClose, normal, scopedTest } from "./support.js";
+import { checkGradients, elsewhere, expectClose, normal, scopedTest } from "../support.js";
 
 /** A layer whose parameters are not 1 and 0. */
 function layerOf(groups: number, channels: number, silu: boolean): GroupNorm {
@@ -91,6 +91,28 @@ for (const silu of [false, true]) {
     });
   });
 }
+
+scopedTest("frozen parameters and shifts get no gradient, and the input's is the same to the last bit", () => {
+  const layer = layerOf(4, 24, true);
+  const x = normal([3, 24, 5, 7], 7).float().to({ memoryFormat: "channelsLast" }).requiresGrad_();
+  const shift = normal([3, 24], 8).float().requiresGrad_();
+  const inputs = [shift, layer.weight, layer.bias];
+  const gradients = (): (Tensor | null)[] => {
+    layer.forward(x, { shift }).square().sum().backward();
+    return [x, ...inputs].map((input) => {
+      const gradient = input.grad;
+      input.grad = null;
+      return gradient;
+    });
+  };
+  const [trained, ...others] = gradients();
+  expect(others.map((gradient) => gradient?.shape)).toEqual([[3, 24], [24], [24]]);
+  for (const input of inputs) input.requiresGrad_(false);
+  const [frozen, ...none] = gradients();
+  expect(frozen!.equal(trained!)).toBe(true);
+  expect(none).toEqual([null, null, null]);
+  layer.dispose();
+});
 
 scopedTest("gradients in float64 equal central differences", () => {
   const layer = layerOf(2, 4, true);

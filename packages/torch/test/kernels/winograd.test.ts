@@ -2,7 +2,7 @@
 
 import { callOperator, conv3x3, engineReport, grad, setThreads, type Tensor, TorchError } from "@stf/torch";
 import { describe, expect } from "vitest";
-import { elsewhere, expectClose, normal, scopedTest } from "./support.js";
+import { elsewhere, expectClose, normal, scopedTest } from "../support.js";
 
 const direct = (x: Tensor, weight: Tensor, bias: Tensor | null): Tensor =>
   callOperator("aten::conv2d", x, weight, bias, [1, 1], [1, 1]) as Tensor;
@@ -64,15 +64,17 @@ scopedTest("an image does not depend on the others, nor on the number of threads
   const together = conv3x3(x, weight, null);
   const alone = conv3x3(x.detach().narrow(0, 3, 2), weight, null);
   expect(alone.equal(together.narrow(0, 3, 2))).toBe(true);
-  const gradients = grad([together], [x, weight], { gradOutputs: [dy] });
-  const { threads } = engineReport();
+  const { threads, instructionSet } = engineReport();
+  // Without wide vectors the convolutions are libtorch's, whose sums over images depend on the threads.
+  const inputs = instructionSet === "baseline" ? [x] : [x, weight];
+  const gradients = grad([together], inputs, { gradOutputs: [dy] });
   try {
     for (const count of [1, 3]) {
       setThreads(count);
       const y = conv3x3(x, weight, null);
       expect(y.equal(together)).toBe(true);
-      const found = grad([y], [x, weight], { gradOutputs: [dy] });
-      expect(found.map((gradient, i) => gradient.equal(gradients[i]!))).toEqual([true, true]);
+      const found = grad([y], inputs, { gradOutputs: [dy] });
+      expect(found.map((gradient, i) => gradient.equal(gradients[i]!))).toEqual(inputs.map(() => true));
     }
   } finally {
     setThreads(threads);

@@ -2,7 +2,7 @@
 
 import { attention, grad, type Tensor, TorchError } from "@stf/torch";
 import { describe, expect } from "vitest";
-import { expectClose, normal, scopedTest } from "./support.js";
+import { expectClose, normal, scopedTest } from "../support.js";
 
 /** softmax(q kᵀ / sqrt(C)) v for one head at a time. */
 function reference(qkv: Tensor, heads: number): Tensor {

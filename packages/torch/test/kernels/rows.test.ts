@@ -14,7 +14,7 @@ import {
   zeros,
 } from "@stf/torch";
 import { describe, expect } from "vitest";
-import { checkGradients, expectClose, normal, scopedTest } from "./support.js";
+import { checkGradients, expectClose, normal, scopedTest } from "../support.js";
 
 const N = 60;
 

@@ -2,7 +2,7 @@
 
 import { grad, scaledAdd_, TorchError } from "@stf/torch";
 import { expect } from "vitest";
-import { expectClose, normal, scopedTest } from "./support.js";
+import { expectClose, normal, scopedTest } from "../support.js";
 
 for (const dtype of ["float32", "bfloat16", "float64"] as const) {
   for (const memoryFormat of ["channelsLast", "contiguous"] as const) {

@@ -2,7 +2,7 @@
 
 import { affineResample, engineReport, ones, setThreads, type Tensor, TorchError, tensor, zeros } from "@stf/torch";
 import { describe, expect, test } from "vitest";
-import { elsewhere, expectClose, normal, scopedTest } from "./support.js";
+import { elsewhere, expectClose, normal, scopedTest } from "../support.js";
 
 const taps = Float32Array.from([0.02, -0.1, 0.3, 0.7, 0.4, -0.2, 0.1, 0.05, -0.03, 0.15, 0.01, -0.04]);
 const filter = (): Tensor => tensor(taps);

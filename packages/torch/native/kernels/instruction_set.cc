@@ -1,0 +1,73 @@
+// What this processor has, and which of it the loops use.
+#include "instruction_set.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace addon {
+namespace {
+
+// From the plainest to the best.
+std::vector<InstructionSet> supported() {
+  std::vector<InstructionSet> sets{InstructionSet::baseline};
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets.push_back(InstructionSet::avx2);
+  const bool has512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  if (has512) sets.push_back(InstructionSet::avx512);
+  if (has512 && __builtin_cpu_supports("avx512vnni")) sets.push_back(InstructionSet::avx512vnni);
+#endif
+  return sets;
+}
+
+InstructionSet choose() {
+  const std::vector<InstructionSet> sets = supported();
+  const char* asked = std::getenv("TORCH_INSTRUCTION_SET");
+  if (!asked || !*asked) return sets.back();
+  std::string names;
+  for (const InstructionSet set : sets) {
+    if (nameOf(set) == std::string(asked)) return set;
+    names += std::string(names.empty() ? "" : ", ") + nameOf(set);
+  }
+  throw std::invalid_argument("TORCH_INSTRUCTION_SET must name one that this processor has (" + names + "), found \"" + asked +
+                   "\"; without it the last of these is used");
+}
+
+}  // namespace
+
+InstructionSet instructionSet() {
+  static const InstructionSet chosen = choose();
+  return chosen;
+}
+
+const char* nameOf(InstructionSet set) {
+  switch (set) {
+    case InstructionSet::avx2:
+      return "avx2";
+    case InstructionSet::avx512:
+      return "avx512";
+    case InstructionSet::avx512vnni:
+      return "avx512vnni";
+    default:
+      return "baseline";
+  }
+}
+
+BFloat16Products bfloat16Products() {
+#if defined(__x86_64__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned amxBf16 = 1u << 22, avx512Bf16 = 1u << 5;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & amxBf16)) return BFloat16Products::matrix;
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & avx512Bf16)) return BFloat16Products::vector;
+#endif
+  return BFloat16Products::none;
+}
+
+}  // namespace addon

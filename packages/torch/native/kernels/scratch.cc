@@ -1,0 +1,38 @@
+#include "scratch.h"
+
+#include <c10/core/CPUAllocator.h>
+
+namespace addon {
+namespace {
+
+struct Piece {
+  c10::DataPtr memory;
+  int64_t floats = 0;
+};
+
+thread_local Piece pieces[3];
+
+// Whether memory may be larger than what is asked for. To a sanitizer that would hide accesses beyond it.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool isKept = false;
+#else
+constexpr bool isKept = true;
+#endif
+
+}  // namespace
+
+float* scratch(Scratch purpose, int64_t floats) {
+  Piece& piece = pieces[static_cast<int>(purpose)];
+  if (piece.floats < floats || !isKept) {
+    piece = {};  // first: what it holds need not be kept
+    piece.memory = c10::GetCPUAllocator()->allocate(floats * sizeof(float));
+    piece.floats = floats;
+  }
+  return static_cast<float*>(piece.memory.get());
+}
+
+void releaseScratch() {
+  for (Piece& piece : pieces) piece = {};
+}
+
+}  // namespace addon
