@@ -8,6 +8,7 @@ import {
   veProcess,
   vpPreconditioning,
   vpProcess,
+  weightedSquaredError,
 } from "stf";
 import type { GoldenFile } from "./golden-file.js";
 import { betasOf, conditionsOf, denoiserBeside, given, numberOfNetwork, type Place } from "./published-network.js";
@@ -89,11 +90,12 @@ export function checkLosses(file: GoldenFile, place: Place): void {
           file.compare(`${name}: target`, target, file.tensor(`${name}.target_float64`), TARGET_TOLERANCE);
           file.compare(`${name}: target in float32`, target, file.tensor(`${name}.target`), 5 * TARGET_TOLERANCE);
         }
-        const loss = output.sub(target).square().mul(column(weights).float());
+        const lossOf = weightedSquaredError(law.preconditioning);
+        const loss = lossOf(output, target, expected);
         file.compare(`${name}: loss`, loss, file.tensor(`${name}.loss`), 2e-5);
         file.compare(`${name}: sum of the loss`, loss.double().sum(), file.tensor(`${name}.loss_sum`), 1e-5);
         const inFloat64 = denoiser.forward(noisy, expected, conditionsOf(file, "float64"));
-        const exact = inFloat64.sub(target.double()).square().mul(column(weights));
+        const exact = lossOf(inFloat64, target.double(), expected);
         // The noisy image and the stable target are float32 numbers in between.
         file.compare(`${name}: loss in float64`, exact, file.tensor(`${name}.loss_float64`), 2e-5);
       }),

@@ -1,8 +1,7 @@
 /** The stable target by itself, over the batch, the number of references and the size of the images. */
 
-import { randn, scope, tensor } from "@stf/torch";
+import { randn, scope } from "@stf/torch";
 import {
-  classMembers,
   drawReferences,
   type ImageShape,
   KeyedRandom,
@@ -67,14 +66,11 @@ async function run(bench: Bench, { batch, references, shape, all, classes = 0 }:
   const size = [batch, shape.channels, shape.height, shape.width];
   using source = scope(() => normalize(bank.gather(indices)).view(size));
   using noise = randn(size, { device });
-  using perturbed = scope(() =>
-    source.addcmul(noise, tensor(sigma, { shape: [batch, 1, 1, 1], dtype: "float32", device })),
-  );
   const target = stableFieldTarget();
-  const members = bank.labels && classMembers(bank.labels);
+  const rule = { references: all ? "all" : references, sameClass: classes > 0 } as const;
   const ours = (): number => {
-    const drawn = drawReferences(bank, indices, { count: all ? "all" : references, classes: members }, random);
-    return time(() => scope(() => void targetFrom(target, { indices, source, noise, sigma, perturbed }, drawn)));
+    const drawn = drawReferences(bank, indices, rule, random);
+    return time(() => scope(() => void targetFrom(target, { indices, source, noise, sigma }, drawn)));
   };
   const { pytorch } = bench;
   const broadcast = pytorch &&

@@ -1,6 +1,5 @@
 /** From options to the objects of a training run. */
 
-import { Generator } from "@stf/torch";
 import { augmentDim } from "../augmentation/labels.js";
 import { type AugmentationSettings, augmentationSettings } from "../augmentation/settings.js";
 import type { ImageBank } from "../data/image-bank.js";
@@ -9,9 +8,8 @@ import { DataOrder } from "../data/order.js";
 import { defaultSizes } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
 import { UsageError } from "../run/errors.js";
-import type { IsNeeded } from "../targets/augmented.js";
 import { denoisingTarget } from "../targets/denoising.js";
-import { classMembers } from "../targets/references.js";
+import type { IsNeeded, ReferenceRule } from "../targets/references.js";
 import { stableFieldTarget } from "../targets/stable-field.js";
 import { posteriorWindow, sigmaRange } from "../targets/window.js";
 import type { LoopOptions } from "../training/loop.js";
@@ -142,11 +140,18 @@ export function trainingSettings(options: ResolvedOptions, distances?: Float64Ar
     noiseLevels: trainingLevels[options.precond](),
     labelDropout: options.cond ? options.labelDropout : 0,
     target: options.stf ? stableFieldTarget() : denoisingTarget,
-    references: options.stf ? options.rbatch : 1,
-    isNeeded: targetWindow(options, distances),
     augmentation: augmentationOf(options),
+    ...referenceRule(options, distances),
+  };
+}
+
+function referenceRule(options: TrainOptions, distances: Float64Array | undefined): ReferenceRule {
+  return {
+    references: options.rbatch,
+    sameClass: options.cond && options.stfRef === "class",
     referenceAugmentation: options.stfAugment,
     warpedReferences: options.rbatchAugment,
+    isNeeded: targetWindow(options, distances),
   };
 }
 
@@ -155,13 +160,8 @@ function targetWindow({ stfSigma }: TrainOptions, distances: Float64Array | unde
   return distances && posteriorWindow(distances);
 }
 
-export function trainingData(bank: ImageBank, { seed, cond, stfRef }: ResolvedOptions): TrainingData {
-  return {
-    bank,
-    order: new DataOrder(bank.count, seed),
-    classes: cond && stfRef === "class" && bank.labels ? classMembers(bank.labels) : undefined,
-    generator: new Generator(0, bank.device),
-  };
+export function trainingData(bank: ImageBank, { seed }: ResolvedOptions): TrainingData {
+  return { bank, order: new DataOrder(bank.count, seed) };
 }
 
 export function loopOptions(
