@@ -190,6 +190,14 @@ export { augmentedTarget, type StepReferences, targetFrom } from "./targets/augm
 export { denoisingTarget } from "./targets/denoising.js";
 export { exactTarget } from "./targets/exact.js";
 export {
+  effectiveSampleSize,
+  type Posterior,
+  type PosteriorOptions,
+  posterior,
+  posteriorEntropy,
+  posteriorWeight,
+} from "./targets/posterior.js";
+export {
   type ClassMembers,
   classMembers,
   type DrawReferences,

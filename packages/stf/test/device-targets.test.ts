@@ -9,9 +9,10 @@ import { ImageBank } from "../src/data/image-bank.js";
 import { nearestDistances } from "../src/data/neighbours.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
 import { augmentedTarget, targetFrom } from "../src/targets/augmented.js";
+import { posterior } from "../src/targets/posterior.js";
 import { classMembers, drawReferences } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
-import type { PerturbedBatch, ReferenceSet } from "../src/targets/target.js";
+import { type PerturbedBatch, perturbedImages, type ReferenceSet } from "../src/targets/target.js";
 import { stepTargets, type TargetSettings } from "../src/training/targets.js";
 import { maxDeviation, normals, perturbedBatch, posteriorMean, randomBytes, unit } from "./support.js";
 
@@ -134,6 +135,21 @@ describe("the stable target agrees with the formula", () => {
       const target = stableFieldTarget().of(batch, { bank: bankThere, pool, references: 1 });
       expect(target.equal(batch.source)).toBe(true);
     });
+  });
+});
+
+test("posteriors are those of the CPU", () => {
+  scope(() => {
+    const batch = perturbedBatch(bank, SOURCES, SIGMAS, 600);
+    const x = perturbedImages(batch);
+    for (const references of ["all", Int32Array.from({ length: 40 }, (_, i) => 47 - i)] as const) {
+      const options = { references, chunk: 15 };
+      const found = posterior(bankThere, x.to({ device }), batch.sigma, options);
+      const expected = posterior(bank, x, batch.sigma, options);
+      expect(found.logWeights.device.startsWith(device)).toBe(true);
+      expect(maxDeviation(found.logWeights, expected.logWeights)).toBeLessThan(1e-6);
+      expect(maxDeviation(found.mean, expected.mean)).toBeLessThan(1e-5);
+    }
   });
 });
 

@@ -8,7 +8,8 @@
  *
  * The log-weights are taken relative to the source, ||x - r||² - ||sigma eps||² = ||y - r||² + 2 sigma eps.(y - r), for at
  * small sigma the common term would swallow the difference between near-duplicates. The first part comes without rounding
- * from the bank, whose rows are in units that make it possible; only eps.(y - r) is rounded. So x itself is never formed.
+ * from the bank, whose rows are in units that make it possible; only eps.(y - r) is rounded. So x itself is never formed;
+ * `posterior` is for images of which nobody knows how they were made.
  */
 
 import { cat, noGrad, relativeSquaredDistances, scope, type Tensor, tensor, weightedRowSum, zeros } from "@stf/torch";
