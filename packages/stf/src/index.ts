@@ -36,7 +36,12 @@ export { type ImportedNetwork, importNetwork } from "./checkpoints/import.js";
 export { type Checkpoint, readCheckpoint, type Which } from "./checkpoints/read.js";
 export type { Construction } from "./checkpoints/stored-network.js";
 export { type Transferred, transferWeights } from "./checkpoints/transfer.js";
+export type { GenerateRequest } from "./config/generate-request.js";
+export type { ImportRequest } from "./config/import-request.js";
+export type { LikelihoodRequest } from "./config/likelihood-request.js";
+export type { TrainRequest } from "./config/train-request.js";
 export type { Bank, ImageShape } from "./data/bank.js";
+export { digestOfImages } from "./data/digest.js";
 export { readIdxImages } from "./data/idx.js";
 export { ImageBank, normalize } from "./data/image-bank.js";
 export type { OnProgress } from "./data/images.js";
@@ -56,6 +61,19 @@ export {
   twoGaussians,
 } from "./data/toy.js";
 export { VectorBank } from "./data/vector-bank.js";
+export { imagesOf } from "./images/bytes.js";
+export { tile, writeGrid, writePng } from "./images/png.js";
+export { type JobContext, jobContext, type Reporter, Stopped, silentReporter } from "./jobs/context.js";
+export { type GenerateResult, generate } from "./jobs/generate.js";
+export { type ImportResult, importCheckpoint } from "./jobs/import.js";
+export {
+  type LikelihoodErrors,
+  type LikelihoodProtocol,
+  type LikelihoodResult,
+  likelihood,
+} from "./jobs/likelihood.js";
+export { formatProgress, runTraining, type TrainResult, train } from "./jobs/train.js";
+export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
 export {
   type Architecture,
   architectures,
@@ -214,8 +232,10 @@ export {
   type LoopOptions,
   type LoopResult,
   type Progress,
+  type TrainingWriter,
   trainingLoop,
 } from "./training/loop.js";
+export { type RunDescription, runWriter } from "./training/run-writer.js";
 export { emaDecay, learningRate } from "./training/schedules.js";
 export { disposeState, initialState, type TrainingState } from "./training/state.js";
 export {

@@ -71,7 +71,7 @@ export function checkKnown(
   // Levels that were stored in float32 may be off by rounding.
   if (low >= network.sigmaMin * (1 - 1e-5) && high <= network.sigmaMax * (1 + 1e-5)) return;
   throw new UsageError(
-    `the process ${process.name} has noise levels from ${formatLevel(low)} to ${formatLevel(high)}, and the network knows those from ${formatLevel(network.sigmaMin)} to ${formatLevel(network.sigmaMax)}; take another --process`,
+    `the process ${process.name} has noise levels from ${formatLevel(low)} to ${formatLevel(high)}, and the network knows those from ${formatLevel(network.sigmaMin)} to ${formatLevel(network.sigmaMax)}; take another 'process'`,
   );
 }
 
