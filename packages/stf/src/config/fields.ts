@@ -6,6 +6,7 @@
 import type { Device } from "@stf/torch";
 import { UsageError } from "../run/errors.js";
 
+/** One option. */
 export interface Field<T> {
   /** What a value must be, in words that follow "must be". */
   readonly wanted: string;
@@ -13,6 +14,7 @@ export interface Field<T> {
   accepts(value: unknown): value is T;
   /** What a text stands for; something that {@link accepts} refuses when it stands for nothing. */
   read(text: string): unknown;
+  /** The value when nothing is said. */
   readonly default: T;
   /** One line: what it does, with unit and range. */
   readonly help: string;
@@ -22,6 +24,7 @@ export interface Field<T> {
   readonly isSwitch?: boolean;
 }
 
+/** A table of options by name. */
 // biome-ignore lint/suspicious/noExplicitAny: a table of fields holds fields of many types
 export type Fields = Readonly<Record<string, Field<any>>>;
 

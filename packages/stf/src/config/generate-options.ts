@@ -12,6 +12,7 @@ export const samplerNames = ["heun", "euler", "dpm++2m", "dpm++2m-sde", "rk45", 
 /** The name of a sampler. */
 export type SamplerName = (typeof samplerNames)[number];
 
+/** The options of `stf generate`. */
 export const generateFields = {
   network: text<string | null>({ default: null, help: "network snapshot to draw from", placeholder: "FILE" }),
   outdir: text<string | null>({
@@ -117,6 +118,7 @@ export const generateFields = {
   device: device({ default: "cpu", help: "where to compute" }),
 } as const;
 
+/** The options of `stf generate`, with their values. */
 export type GenerateCommandOptions = Values<typeof generateFields>;
 
 type Key = keyof GenerateCommandOptions;

@@ -6,7 +6,12 @@ import { resolve } from "./fields.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
 
 /** Options with nothing left open. */
-export type ResolvedOptions = TrainOptions & { readonly seed: number; readonly data: string };
+export interface ResolvedOptions extends TrainOptions {
+  /** Of everything random. */
+  readonly seed: number;
+  /** Where the training images are. */
+  readonly data: string;
+}
 
 /** Options that a resumed run may change: where data and processor are, when it ends, and what it writes. */
 const changeable = new Set(["data", "device", "duration", "timeLimit", "tick", "snap", "dump"]);

@@ -19,6 +19,7 @@ export interface Reporter {
 
 /** Everything that a job is handed beside its request. */
 export interface JobContext {
+  /** Who is told. */
   readonly reporter: Reporter;
   /** Asked between steps; true ends the job where nothing is lost. */
   shouldStop(): boolean;

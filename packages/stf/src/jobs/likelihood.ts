@@ -248,11 +248,13 @@ export interface LikelihoodResult {
   readonly asked: number;
   /** Mean over the images; NaN where there is none. */
   readonly bitsPerDimension: number;
+  /** Of that mean. */
   readonly errors: LikelihoodErrors;
   /** Bits per dimension of each image. */
   readonly perImage: readonly number[];
   /** Seconds of computing. */
   readonly seconds: number;
+  /** How the numbers came about. */
   readonly protocol: LikelihoodProtocol;
 }
 

@@ -21,11 +21,15 @@ import { checkDevice } from "./device.js";
 
 /** A request with everything that it needs, ready for the first step. */
 export interface TrainingPlan {
+  /** All options, as the run folder keeps them. */
   readonly options: ResolvedOptions;
+  /** The images, where they are needed. */
   readonly bank: ImageBank;
-  /** {@link digestOfImages} of the bank, before it went to another device. */
+  /** {@link digestOfImages} of the bank. */
   readonly digest: string;
+  /** What the network is built from. */
   readonly network: NetworkConfig;
+  /** The network, before its first step in this process. */
   readonly state: TrainingState;
   /** The training state that the run goes on from; undefined for a new run. */
   readonly resumed: string | undefined;
