@@ -144,7 +144,7 @@ export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
 export { InputError, UsageError } from "./run/errors.js";
 export type { Statistic, StatsLine } from "./run/format.js";
 export type { Rank } from "./run/ranks.js";
-export { addNoise, type Churn, type ChurnOptions, type Raised } from "./sampling/churn.js";
+export { addNoise, type Churn, type Churned, type ChurnOptions } from "./sampling/churn.js";
 export { type Corrector, type CorrectorName, type CorrectorState, correctors } from "./sampling/correctors.js";
 export { type DpmSolverOptions, dpmSolver, sdeDpmSolver } from "./sampling/dpm-solver.js";
 export { euler } from "./sampling/euler.js";

@@ -5,6 +5,7 @@ import type { Preconditioning } from "../networks/precondition.js";
 import { type DiscreteProcess, subVpProcess, veProcess, vpProcess } from "../processes/process.js";
 import { type NoiseRange, scheduledProcess } from "../processes/schedules.js";
 import { UsageError } from "../run/errors.js";
+import { formatLevel } from "../run/format.js";
 import { dpmSolver, sdeDpmSolver } from "../sampling/dpm-solver.js";
 import { euler } from "../sampling/euler.js";
 import { checkKnown, knownLevel, type Method, methodOf, rangeWithin } from "../sampling/generate.js";
@@ -27,8 +28,8 @@ function rangeOf(options: GenerateCommandOptions, network: Preconditioning): Noi
   const found = rangeWithin(wanted, network);
   if (found.sigmaMin < found.sigmaMax) return found;
   throw new UsageError(
-    `the noise must go from a higher level to a lower one that the network knows (${network.sigmaMin} to ${network.sigmaMax}); ` +
-      `found ${found.sigmaMax} to ${found.sigmaMin}: change 'sigma_min', 'sigma_max' or 'fromSigma'`,
+    `noise levels must be among those that the network knows, ${formatLevel(network.sigmaMin)} to ${formatLevel(network.sigmaMax)}; ` +
+      `asked for were ${formatLevel(wanted.sigmaMin)} to ${formatLevel(wanted.sigmaMax)}: change 'sigma_min', 'sigma_max' or 'fromSigma'`,
   );
 }
 

@@ -172,7 +172,7 @@ export function generateImages(
         });
         if (!x.isfinite().all().item()) {
           throw new SamplingError(
-            "the images are no finite numbers; check that the network is sound, and that noise levels and weights are not extreme",
+            "sampling gave NaN or infinity; check that the network is sound, and lower the highest noise level, the churn or the guidance",
           );
         }
         return toBytes(known ? withPart(x, known) : x);
