@@ -3,6 +3,7 @@
 import { architectures, preconditionings } from "../networks/architectures.js";
 import { choice, text, type Values } from "./fields.js";
 
+/** The options of `stf import`, by name. */
 export const importFields = {
   dest: text<string | null>({
     default: null,
@@ -20,4 +21,5 @@ export const importFields = {
   }),
 } as const;
 
+/** The options of `stf import`, with their values. */
 export type ImportOptions = Values<typeof importFields>;

@@ -2,6 +2,7 @@
 
 import { choice, device, integer, number, text, type Values } from "./fields.js";
 
+/** The options of `stf likelihood`, by name. */
 export const likelihoodFields = {
   network: text<string | null>({ default: null, help: "network snapshot to ask", placeholder: "FILE" }),
   data: text<string | null>({
@@ -30,4 +31,5 @@ export const likelihoodFields = {
   device: device({ default: "cpu", help: "where to compute" }),
 } as const;
 
+/** The options of `stf likelihood`, with their values. */
 export type LikelihoodCommandOptions = Values<typeof likelihoodFields>;
