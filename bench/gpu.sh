@@ -70,7 +70,7 @@ images="$(ls "$packed"/images-* | head -n 1)"
 PYTHON="$(command -v "${PYTHON:-python3}")" || { echo "gpu.sh: PYTHON must name a Python with torch, found ${PYTHON:-none}" >&2; exit 2; }
 PYTHON="$(cd "$(dirname "$PYTHON")" && pwd)/$(basename "$PYTHON")"
 cd "$work" || exit 1
-export PYTHON STF_TEST_DEVICE="$device" CI=true NO_COLOR=1
+export PYTHON STF_TEST_DEVICE="$device" STF_TEST_COMPILED=1 CI=true NO_COLOR=1
 export STF_BENCH_PYTHON="$PYTHON" CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
 command -v ninja > /dev/null && export CMAKE_GENERATOR=Ninja
 stf=packages/stf/bin/stf.js
