@@ -1,7 +1,7 @@
 /** Training steps, with stable targets and without: losses, gradients, weights, averages. */
 
-import { scope, type Tensor, tensor } from "@stf/torch";
-import { disposeState, edmPreconditioning, emaDecay, learningRate, type TrainingState } from "stf";
+import { scope, type Tensor } from "@stf/torch";
+import { column, disposeState, edmPreconditioning, emaDecay, learningRate, type TrainingState } from "stf";
 import type { GoldenFile } from "./golden-file.js";
 import { configOf } from "./published-network.js";
 import { stableTarget, TARGET_TOLERANCE } from "./targets.js";
@@ -61,8 +61,7 @@ function takeStep(file: GoldenFile, i: number, state: TrainingState, constants: 
   const sigma = part("rnd_normal")
     .toFloat64Array()
     .map((z) => Math.exp(P_mean + P_std * z));
-  const column = (values: Float64Array): Tensor => tensor(values, { shape: [batch, 1, 1, 1], dtype: "float32" });
-  const noisy = source.addcmul(part("noise"), column(sigma));
+  const noisy = source.addcmul(part("noise"), column(sigma, source));
   const isStable = file.has("stable_target");
   const target = isStable ? stableTarget(images, noisy, sigma).float() : source;
   if (isStable) recorded.targets.push(...target.toFloat64Array());
@@ -74,7 +73,7 @@ function takeStep(file: GoldenFile, i: number, state: TrainingState, constants: 
   const error = output
     .sub(target)
     .square()
-    .mul(column(sigma.map(lossWeight)));
+    .mul(column(sigma.map(lossWeight), output));
   error
     .sum()
     .mul(constants.loss_scaling / batch)

@@ -1,8 +1,9 @@
 /** The stable target by itself, over the batch, the number of references and the size of the images. */
 
-import { randn, scope, tensor } from "@stf/torch";
+import { randn, scope } from "@stf/torch";
 import {
   classMembers,
+  column,
   drawReferences,
   type ImageShape,
   KeyedRandom,
@@ -67,9 +68,7 @@ async function run(bench: Bench, { batch, references, shape, all, classes = 0 }:
   const size = [batch, shape.channels, shape.height, shape.width];
   using source = scope(() => normalize(bank.gather(indices)).view(size));
   using noise = randn(size, { device });
-  using perturbed = scope(() =>
-    source.addcmul(noise, tensor(sigma, { shape: [batch, 1, 1, 1], dtype: "float32", device })),
-  );
+  using perturbed = scope(() => source.addcmul(noise, column(sigma, source)));
   const target = stableFieldTarget();
   const members = bank.labels && classMembers(bank.labels);
   const ours = (): number => {

@@ -7,11 +7,11 @@ import { augmentationSettings } from "../src/augmentation/settings.js";
 import { ImageBank } from "../src/data/image-bank.js";
 import { DataOrder } from "../src/data/order.js";
 import type { NetworkConfig } from "../src/networks/build.js";
+import { preconditioningOf } from "../src/preconditioning/table.js";
 import { logNormalLevels } from "../src/processes/noise-levels.js";
 import { classMembers } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import type { PerturbedBatch } from "../src/targets/target.js";
-import { trainingLevels } from "../src/training/noise-levels.js";
 import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
 import {
   perturb,
@@ -60,7 +60,7 @@ const settingsFor = ({ precond, augmentDim: width = 0 }: NetworkConfig): Trainin
   learningRate: { peak: 4e-3, rampup: 100 },
   ema: { halflife: 200, rampupRatio: 0.05 },
   lossScaling: 1,
-  noiseLevels: trainingLevels[precond](),
+  noiseLevels: preconditioningOf(precond).noiseLevels,
   target: stableFieldTarget(),
   references: 24,
   warpedReferences: 8,

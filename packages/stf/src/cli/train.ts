@@ -3,7 +3,7 @@
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { catchInterrupts, elementCount, engineReport, interruptCount } from "@stf/torch";
-import { transferWeights } from "../checkpoints/transfer.js";
+import { constantsForTransfer, transferWeights } from "../checkpoints/transfer.js";
 import { type ResolvedOptions, resumedOptions } from "../config/resolved-options.js";
 import {
   checkAgainstData,
@@ -21,6 +21,7 @@ import { withMirrorImages } from "../data/mirror.js";
 import { nearestDistances } from "../data/neighbours.js";
 import { openDataset } from "../data/open.js";
 import { writeGrid } from "../images/png.js";
+import type { Constants } from "../preconditioning/constants.js";
 import { findState, makeNewFolder, makeNumberedFolder, removePartialFiles } from "../run/folder.js";
 import { formatDuration, formatImageShape, LOG_FILE, OPTIONS_FILE, STATS_FILE, samplesPath } from "../run/format.js";
 import { generateImages } from "../sampling/generate.js";
@@ -80,7 +81,7 @@ function drawSamples(state: TrainingState, bank: ImageBank, path: string, status
   const rows = labelDim > 0 ? Math.min(labelDim, 16) : 8;
   const seeds = Array.from({ length: rows * columns }, (_, i) => i);
   const start = performance.now();
-  const images = generateImages(state.averaged, bank.shape, seeds, {
+  const images = generateImages(state.averaged, seeds, {
     classes: seeds.map((seed) => Math.floor(seed / columns)),
     onStep: ({ progress }) => status.update(`drawing ${seeds.length} pictures: ${Math.floor(100 * progress)} %`),
   });
@@ -132,6 +133,10 @@ function transferred({ network, averaged }: TrainingState, path: string): string
   ];
 }
 
+/** Those of the network that the weights come from, without which they would mean another one. */
+const transferredConstants = ({ transfer, precond }: ResolvedOptions): Constants | undefined =>
+  transfer === null ? undefined : constantsForTransfer(transfer, precond);
+
 /**
  * Runs the command. Returns the exit code.
  *
@@ -149,7 +154,8 @@ export async function train(
   const bank = await readImages(options);
   checkAgainstData(options, bank);
   if (saved) checkSameData(saved.options, bank);
-  const network = networkConfig(options, bank);
+  const constants = saved ? saved.config.constants : transferredConstants(options);
+  const network = { ...networkConfig(options, bank), ...(constants && { constants }) };
   const state = initialState(network, options.seed, options.precision, options.device);
   saved?.restore(state);
   const started = [
@@ -180,7 +186,7 @@ export async function train(
   if (saved) status.print(`resumed     at ${state.images} images from ${stateFile}`);
 
   catchInterrupts(true);
-  const settings = trainingSettings(options, distancesOf(bank, options, status));
+  const settings = trainingSettings(options, state.network.preconditioning, distancesOf(bank, options, status));
   const result = await trainingLoop(state, trainingData(bank, options), settings, loop, {
     onStep: (progress) => status.update(formatProgress(progress)),
     onTick: (progress) => status.print(formatProgress(progress)),

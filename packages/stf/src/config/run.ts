@@ -8,6 +8,7 @@ import { classCount } from "../data/labels.js";
 import { DataOrder } from "../data/order.js";
 import { defaultSizes } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
+import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import { UsageError } from "../run/errors.js";
 import type { IsNeeded } from "../targets/augmented.js";
 import { denoisingTarget } from "../targets/denoising.js";
@@ -15,7 +16,6 @@ import { classMembers } from "../targets/references.js";
 import { stableFieldTarget } from "../targets/stable-field.js";
 import { posteriorWindow, sigmaRange } from "../targets/window.js";
 import type { LoopOptions } from "../training/loop.js";
-import { trainingLevels } from "../training/noise-levels.js";
 import type { TrainingData, TrainingSettings } from "../training/step.js";
 import { flagOf } from "./fields.js";
 import type { ResolvedOptions } from "./resolved-options.js";
@@ -128,8 +128,15 @@ export function usesDistances(options: TrainOptions, count: number): boolean {
   return stf && stfSigma === "auto" && isConsistent && isCostly && count <= MOST_COMPARED;
 }
 
-/** @param distances - those of `nearestDistances`, where `usesDistances` asks for them */
-export function trainingSettings(options: ResolvedOptions, distances?: Float64Array): TrainingSettings {
+/**
+ * @param preconditioning - that of the network
+ * @param distances - those of `nearestDistances`, where `usesDistances` asks for them
+ */
+export function trainingSettings(
+  options: ResolvedOptions,
+  { noiseLevels }: Preconditioning,
+  distances?: Float64Array,
+): TrainingSettings {
   return {
     seed: options.seed,
     batch: options.batch,
@@ -139,7 +146,7 @@ export function trainingSettings(options: ResolvedOptions, distances?: Float64Ar
     ema: { halflife: millions(options.ema), rampupRatio: options.transfer === null ? 0.05 : null },
     lossScaling: options.ls,
     recompute: options.recompute,
-    noiseLevels: trainingLevels[options.precond](),
+    noiseLevels,
     labelDropout: options.cond ? options.labelDropout : 0,
     target: options.stf ? stableFieldTarget() : denoisingTarget,
     references: options.stf ? options.rbatch : 1,

@@ -1,6 +1,7 @@
 /** The options of `stf train`. Where the published tools have an option, ours has the same name and default. */
 
-import { architectures, precisions, preconditionings } from "../networks/architectures.js";
+import { architectures, precisions } from "../networks/architectures.js";
+import { preconditioningNames } from "../preconditioning/table.js";
 import {
   choice,
   device,
@@ -58,7 +59,7 @@ export const trainFields = {
     help: "with --cond, share of samples whose label is withheld, as guidance needs it",
   }),
   arch: choice(architectures, { default: "ddpmpp", help: "network family" }),
-  precond: choice(preconditionings, {
+  precond: choice(preconditioningNames, {
     default: "edm",
     help: "process, preconditioning and loss that belong together",
   }),

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { memory } from "@stf/torch";
 import type { NetworkConfig } from "../networks/build.js";
+import { storedConfig } from "../networks/stored-config.js";
 import { STATS_FILE, type StatsLine, snapshotPath, statePath } from "../run/format.js";
 import { saveSnapshot, saveState } from "./checkpoint.js";
 import type { TrainingState } from "./state.js";
@@ -76,7 +77,8 @@ const seconds = (): number => performance.now() / 1000;
  * every tick.
  *
  * @param state - changed in place
- * @throws DivergenceError when the loss or a gradient is not finite; what the file system reports, such as a full disk.
+ * @throws DivergenceError when the loss or a gradient is not finite; UsageError when checkpoints cannot hold the network's
+ * preconditioning, or hold another one; what the file system reports, such as a full disk.
  */
 export async function trainingLoop(
   state: TrainingState,
@@ -85,6 +87,8 @@ export async function trainingLoop(
   options: LoopOptions,
   hooks: LoopHooks = {},
 ): Promise<LoopResult> {
+  // Before hours of training, not after them.
+  storedConfig(state.network, options.network);
   const statistics = new Statistics();
   const start = { time: seconds(), images: state.images };
   let tick = 0;
