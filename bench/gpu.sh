@@ -69,7 +69,7 @@ export STF_BENCH_PYTHON="$PYTHON" CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARA
 command -v ninja > /dev/null && export CMAKE_GENERATOR=Ninja
 stf=packages/stf/bin/stf.js
 
-step 0 "build of the addon" 420 node packages/torch/tools/build-native.mjs || { cat "$out/0-build-of-the-addon.log"; exit 1; }
+step 0 "build of the addon" 600 node packages/torch/tools/build-native.mjs || { cat "$out/0-build-of-the-addon.log"; exit 1; }
 step 1 doctor 60 node "$stf" doctor
 step 1 "operators" 120 node node_modules/vitest/vitest.mjs run packages/torch/test/device
 step 2 "networks targets samplers" 150 node node_modules/vitest/vitest.mjs run packages/stf/test/device

@@ -1,7 +1,7 @@
 // @ts-check
 /** What typedoc cannot know of this project: the rooms that its parts belong to, and what destructured parameters are. */
 
-import { Application, CommentTag, Converter, ReflectionKind } from "typedoc";
+import { Application, Comment, CommentTag, Converter, ReflectionKind } from "typedoc";
 import ts from "typescript";
 
 /** @param {Application} app */
@@ -16,6 +16,9 @@ export function load(app) {
     for (const reflection of context.project.getReflectionsByKind(ReflectionKind.Parameter)) {
       const parameter = /** @type {import("typedoc").ParameterReflection} */ (reflection);
       if (parameter.name === "__namedParameters") describeDestructured(parameter, context);
+    }
+    for (const property of context.project.getReflectionsByKind(ReflectionKind.Property)) {
+      if (!property.comment) describeOption(property, context);
     }
   });
   app.on(Application.EVENT_VALIDATE_PROJECT, (project) => validatePackages(app, project));
@@ -59,6 +62,37 @@ function hideErrorName(declaration) {
   const isError = declaration.extendedTypes?.some((type) => type.type === "reference" && type.name === "Error");
   const name = isError && declaration.getChildByName(["name"]);
   if (name) declaration.project.removeReflection(name);
+}
+
+/**
+ * The options of requests are the fields of a table, whose help is what there is to say about them.
+ * @param {import("typedoc").Reflection} property
+ * @param {import("typedoc").Context} context
+ */
+function describeOption(property, context) {
+  const node = context.getSymbolFromReflection(property)?.declarations?.find(ts.isPropertyAssignment);
+  if (!node || !ts.isCallExpression(node.initializer)) return;
+  const described = node.initializer.arguments
+    .filter(ts.isObjectLiteralExpression)
+    .flatMap(({ properties }) => properties);
+  const help = described.filter(ts.isPropertyAssignment).find(({ name }) => name.getText() === "help")?.initializer;
+  const text = help && textOf(help, context.programs);
+  if (text !== undefined) property.comment = new Comment([{ kind: "text", text }]);
+}
+
+/**
+ * The text of a literal, also of one with constants in it; undefined for everything else.
+ * @param {import("typescript").Expression} node
+ * @param {readonly import("typescript").Program[]} programs
+ */
+function textOf(node, programs) {
+  if (ts.isStringLiteralLike(node)) return node.text;
+  if (!ts.isTemplateExpression(node)) return undefined;
+  const parts = node.templateSpans.map(({ expression, literal }) => {
+    const type = programs[0]?.getTypeChecker().getTypeAtLocation(expression);
+    return type?.isLiteral() ? `${type.value}${literal.text}` : undefined;
+  });
+  return parts.includes(undefined) ? undefined : [node.head.text, ...parts].join("");
 }
 
 /**

@@ -10,6 +10,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 /** Folders of packages/stf/src. A part may import parts of lower layers, not its neighbors. */
 const stfLayers = [
   ["cli"],
+  ["jobs"],
   ["config"],
   ["training", "sampling", "images", "checkpoints"],
   ["networks", "targets"],
@@ -230,7 +231,7 @@ describe("stf", () => {
   test("help does not load libtorch", () => {
     expect([...loadedAtOnce(stf, "cli/main")].filter((from) => from.startsWith("@stf/"))).toEqual([]);
     // The same question about a command that computes has another answer.
-    expect([...loadedAtOnce(stf, "cli/train")]).toContain("@stf/torch");
+    expect([...loadedAtOnce(stf, "jobs/train")]).toContain("@stf/torch");
   });
 });
 

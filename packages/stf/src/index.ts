@@ -38,7 +38,18 @@ export type { Construction } from "./checkpoints/stored-network.js";
 export { type Transferred, transferWeights } from "./checkpoints/transfer.js";
 export { publishedPreconditioning } from "./checkpoints/wrappers.js";
 export { column } from "./column.js";
+export type { Field, Fields, Values } from "./config/fields.js";
+export { type GenerateCommandOptions, generateFields } from "./config/generate-options.js";
+export type { GenerateRequest } from "./config/generate-request.js";
+export { type ImportOptions, importFields } from "./config/import-options.js";
+export type { ImportRequest } from "./config/import-request.js";
+export { type LikelihoodCommandOptions, likelihoodFields } from "./config/likelihood-options.js";
+export type { LikelihoodRequest } from "./config/likelihood-request.js";
+export type { ResolvedOptions } from "./config/resolved-options.js";
+export { type Preset, type PresetName, presets, type TrainOptions, trainFields } from "./config/train-options.js";
+export type { TrainRequest } from "./config/train-request.js";
 export type { Bank, ImageShape } from "./data/bank.js";
+export { digestOfImages } from "./data/digest.js";
 export { readIdxImages } from "./data/idx.js";
 export { ImageBank, normalize } from "./data/image-bank.js";
 export type { OnProgress } from "./data/images.js";
@@ -58,6 +69,19 @@ export {
   twoGaussians,
 } from "./data/toy.js";
 export { VectorBank } from "./data/vector-bank.js";
+export { imagesOf } from "./images/bytes.js";
+export { writeGrid, writePng } from "./images/png.js";
+export { type JobContext, jobContext, type Reporter, Stopped, silentReporter } from "./jobs/context.js";
+export { type GenerateResult, generate } from "./jobs/generate.js";
+export { type ImportResult, importCheckpoint } from "./jobs/import.js";
+export {
+  type LikelihoodErrors,
+  type LikelihoodProtocol,
+  type LikelihoodResult,
+  likelihood,
+} from "./jobs/likelihood.js";
+export { formatProgress, runTraining, type TrainResult, train } from "./jobs/train.js";
+export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
 export {
   type Architecture,
   architectures,
@@ -132,7 +156,8 @@ export {
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
 export { InputError, UsageError } from "./run/errors.js";
 export type { Statistic, StatsLine } from "./run/format.js";
-export { addNoise, type Churn, type ChurnOptions, type Raised } from "./sampling/churn.js";
+export type { Rank } from "./run/ranks.js";
+export { addNoise, type Churn, type Churned, type ChurnOptions } from "./sampling/churn.js";
 export { type Corrector, type CorrectorName, type CorrectorState, correctors } from "./sampling/correctors.js";
 export { type DpmSolverOptions, dpmSolver, sdeDpmSolver } from "./sampling/dpm-solver.js";
 export { euler } from "./sampling/euler.js";
@@ -194,7 +219,6 @@ export {
   discretizationNames,
   discretizations,
   discretizationsWith,
-  edmSchedule,
   evenSteps,
   type KarrasOptions,
   karrasSteps,
@@ -228,8 +252,10 @@ export {
   type LoopOptions,
   type LoopResult,
   type Progress,
+  type TrainingWriter,
   trainingLoop,
 } from "./training/loop.js";
+export { type RunDescription, runWriter } from "./training/run-writer.js";
 export { emaDecay, learningRate } from "./training/schedules.js";
 export { disposeState, initialState, type TrainingState } from "./training/state.js";
 export {

@@ -1,7 +1,7 @@
 /** Options: what each accepts, what it says otherwise, and which of default, preset and command line wins. */
 
 import { describe, expect, test } from "vitest";
-import { type Fields, flagOf, parse, resolve } from "../src/config/fields.js";
+import { checkValues, type Fields, flagOf, parse, resolve } from "../src/config/fields.js";
 import { generateFields } from "../src/config/generate-options.js";
 import { trainingSettings } from "../src/config/run.js";
 import { type Preset, presets, trainFields } from "../src/config/train-options.js";
@@ -104,6 +104,40 @@ describe("refused, in one line that names the option, what it takes, and what wa
   });
 });
 
+describe("values out of files and programs", () => {
+  test("are taken as they are, and what is undefined was not given", () => {
+    const given = { batch: 8, stfSigma: [0.5, 80], rbatch: "all", cres: [1, 2], timeLimit: null, lr: undefined };
+    const { lr, ...rest } = given;
+    expect(checkValues(trainFields, given, "the request")).toEqual(rest);
+    const { S_max } = generateFields;
+    expect(checkValues(generateFields, { S_max: S_max.default }, "the request")).toEqual({ S_max: S_max.default });
+  });
+
+  test.each<[unknown, RegExp]>([
+    [{ batch: "8" }, /^'batch' in options\.json must be a whole number of at least 1, found "8"$/],
+    [{ batch: 1.5 }, /'batch'.*found 1\.5/],
+    [{ batch: null }, /'batch'.*found null/],
+    [{ lr: -1 }, /'lr'.*above 0.*-1/],
+    [{ stf: 1 }, /'stf'.*found 1/],
+    [{ arch: "vgg" }, /'arch'.*ddpmpp.*"vgg"/],
+    [{ cres: [] }, /'cres'.*\[\]/],
+    [{ cres: [1, "2"] }, /'cres'/],
+    [{ stfSigma: [2, 1] }, /'stfSigma'.*MIN <= MAX/],
+    [{ name: "../x" }, /'name'.*slashes/],
+    [{ device: "gpu" }, /'device'.*cuda/],
+    [{ batchSize: 8 }, /options\.json.*no 'batchSize'/],
+    [{ toString: 1 }, /no 'toString'/],
+    [[1], /object/],
+    [null, /object/],
+    ["text", /object/],
+  ])("%j is refused in one line", (given, says) => {
+    const check = (): unknown => checkValues(trainFields, given, "options.json");
+    expect(check).toThrow(UsageError);
+    expect(check).toThrow(says);
+    expect(check).not.toThrow(/\n/);
+  });
+});
+
 describe("resolution", () => {
   test("the command line wins over the preset, the preset over the defaults", () => {
     const preset = { batch: 64, stf: true };
@@ -129,7 +163,8 @@ describe("resolution", () => {
     const fields: Fields = trainFields;
     for (const [key, value] of Object.entries(preset.options)) {
       const text = Array.isArray(value) ? value.join(",") : String(value);
-      expect(fields[key]?.parse(text, flagOf(key)), key).toEqual(value);
+      expect(read(fields, key, text), key).toEqual(value);
+      expect(fields[key]?.accepts(value), key).toBe(true);
     }
   });
 
@@ -139,9 +174,10 @@ describe("resolution", () => {
   ] as [string, Fields][])("the defaults of %s are values that their options accept", (_, fields) => {
     for (const [key, field] of Object.entries(fields)) {
       const value: unknown = field.default;
+      expect(field.accepts(value), key).toBe(true);
       if (value === null || value === Number.POSITIVE_INFINITY) continue;
       const text = Array.isArray(value) ? value.join(",") : String(value);
-      expect(field.parse(text, flagOf(key)), key).toEqual(value);
+      expect(read(fields, key, text), key).toEqual(value);
     }
   });
 });

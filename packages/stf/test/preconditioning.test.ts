@@ -22,6 +22,7 @@ import { KeyedRandom, randomKey } from "../src/random/keyed.js";
 import { UsageError } from "../src/run/errors.js";
 import { saveSnapshot, saveState } from "../src/training/checkpoint.js";
 import { trainingLoop } from "../src/training/loop.js";
+import { runWriter } from "../src/training/run-writer.js";
 import { disposeState, initialState } from "../src/training/state.js";
 import { trainingStep } from "../src/training/step.js";
 import { blobs } from "./support.js";
@@ -254,8 +255,9 @@ describe("one of one's own", () => {
       expect(complaint(() => saveSnapshot(path, state, network, {}))).toMatch(says);
       expect(complaint(() => saveState(path, state, network, {}))).toMatch(says);
       const settings = trainingSettings(options, preconditioning);
-      const loop = loopOptions(options, network, folder, bank);
-      await expect(trainingLoop(state, trainingData(bank, options), settings, loop)).rejects.toThrow(says);
+      const writer = runWriter(folder, { network, options: {}, about: {} });
+      const training = trainingLoop(state, trainingData(bank, options), settings, loopOptions(options), writer);
+      await expect(training).rejects.toThrow(says);
       expect(state.images).toBe(0);
       disposeState(state);
     }

@@ -18,7 +18,8 @@ import { denoisingTarget } from "../src/targets/denoising.js";
 import { classMembers } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import { loadState, saveState } from "../src/training/checkpoint.js";
-import { type LoopOptions, trainingLoop } from "../src/training/loop.js";
+import { type LoopOptions, type TrainingWriter, trainingLoop } from "../src/training/loop.js";
+import { runWriter } from "../src/training/run-writer.js";
 import { emaDecay, learningRate } from "../src/training/schedules.js";
 import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
 import { Statistics } from "../src/training/statistics.js";
@@ -371,16 +372,15 @@ describe("a small run", () => {
       disposeState(resumed);
     });
 
-    const loop = (run: string): LoopOptions => ({
-      folder: run,
+    const loop: LoopOptions = {
       totalImages: 16 * 7,
       timeLimit: Number.POSITIVE_INFINITY,
       imagesPerTick: 32,
       snapshotTicks: 1,
       stateTicks: 2,
-      network: config,
-      options: { batch: 16 },
-    });
+    };
+    const writerOf = (run: string): TrainingWriter =>
+      runWriter(run, { network: config, options: { batch: 16 }, about: {} });
 
     test("the loop stops at its images, with a line per tick and checkpoints", async () => {
       const run = mkdtempSync(join(folder, "run-"));
@@ -388,7 +388,7 @@ describe("a small run", () => {
       const data = dataOf(5);
       const seen: number[] = [];
       const ticks: number[] = [];
-      const result = await trainingLoop(state, data, settings, loop(run), {
+      const result = await trainingLoop(state, data, settings, loop, writerOf(run), {
         onStep: ({ images }) => void seen.push(images),
         onTick: ({ images }) => void ticks.push(images),
       });
@@ -421,13 +421,10 @@ describe("a small run", () => {
       const state = initialState(config, 5, "fp32");
       const data = dataOf(5);
       let steps = 0;
-      const result = await trainingLoop(
-        state,
-        data,
-        settings,
-        { ...loop(run), ...more },
-        { onStep: () => void steps++, shouldStop: () => steps >= stop },
-      );
+      const result = await trainingLoop(state, data, settings, { ...loop, ...more }, writerOf(run), {
+        onStep: () => void steps++,
+        shouldStop: () => steps >= stop,
+      });
       expect(result.reason).toBe(reason);
       expect(state.images).toBe(16 * steps);
       expect(steps).toBe(reason === "stopped" ? 3 : 0);

@@ -12,7 +12,7 @@ const KEYED_NORMAL = operator("stf::keyed_normal");
 
 const DEFAULT_GENERATOR = 0;
 
-const net = new FinalizationRegistry<number>((id) => native.releaseGenerator(id));
+const registry = new FinalizationRegistry<number>((id) => native.releaseGenerator(id));
 
 /** Seeds the default generator of every device. */
 export function manualSeed(seed: number | bigint): void {
@@ -64,7 +64,7 @@ export class Generator {
    */
   constructor(seed: number | bigint = 0, device: Device = "cpu") {
     this.id = native.createGenerator(device, seed);
-    net.register(this, this.id, this);
+    registry.register(this, this.id, this);
   }
 
   /** Starts the stream again from `seed`. Returns this generator. */
@@ -90,7 +90,7 @@ export class Generator {
 
   /** Frees the generator; doing it again has no effect. */
   dispose(): void {
-    net.unregister(this);
+    registry.unregister(this);
     native.releaseGenerator(this.id);
   }
 

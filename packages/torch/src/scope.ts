@@ -4,7 +4,7 @@
  * - a tensor made inside `scope(fn)` is freed when `fn` ends, on a throw too, unless it is part of what `fn` returns;
  * - what is returned moves to the scope around, or out of all scopes;
  * - `keep(x)` moves `x` out of all scopes; modules and optimizers do so with what they register;
- * - a tensor outside every scope is freed by `dispose()`, by `using`, or, as a net, some time after it becomes garbage.
+ * - a tensor outside every scope is freed by `dispose()`, by `using`, or, as a last resort, some time after it becomes garbage.
  *
  * Freeing drops one reference. What autograd saved stays alive in libtorch, so a scope may end before the backward pass.
  */
@@ -43,8 +43,8 @@ interface Collected {
   readonly origin: string | undefined;
 }
 
-/** The net under tensors outside every scope. V8 is told their size, so that many large ones make it collect. */
-const net = new FinalizationRegistry<Collected>(({ handle, bytes, origin }) => {
+/** The last resort for tensors outside every scope. V8 is told their size, so that many large ones make it collect. */
+const registry = new FinalizationRegistry<Collected>(({ handle, bytes, origin }) => {
   if (origin && native.isLive(handle))
     console.error(`tensor of ${bytes} bytes was left to the garbage collector; made ${origin}`);
   native.adjustExternalMemory(-bytes);
@@ -57,7 +57,7 @@ function release(tensor: Tracked): void {
   const bytes = caught.get(tensor);
   if (bytes !== undefined) {
     caught.delete(tensor);
-    net.unregister(tensor);
+    registry.unregister(tensor);
     native.adjustExternalMemory(-bytes);
   }
   native.release(tensor.handle);
@@ -68,7 +68,7 @@ function catchInNet(tensor: Tracked): void {
   const bytes = native.elementBytes(tensor.handle);
   const origin = trace ? new Error().stack?.split("\n").slice(3).join("\n") : undefined;
   caught.set(tensor, bytes);
-  net.register(tensor, { handle: tensor.handle, bytes, origin }, tensor);
+  registry.register(tensor, { handle: tensor.handle, bytes, origin }, tensor);
   native.adjustExternalMemory(bytes);
 }
 

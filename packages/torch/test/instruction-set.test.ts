@@ -25,7 +25,7 @@ describe("a name that is unknown, or not of this processor, is refused in one li
 test.skipIf(process.platform !== "linux")("loops are shared out, among the threads that libtorch has anyway", () => {
   const { stdout, stderr } = withAddon(`
     const threads = () => require("node:fs").readdirSync("/proc/self/task").length;
-    const [a, b] = [0, 1].map(() => addon.fromBytes(new Uint8Array(4 << 20), ${dtypeCode("float32")}, [1 << 20]));
+    const [a, b] = [0, 1].map(() => addon.fromBytes(new Uint8Array(4 << 20), ${dtypeCode("float32")}, [1 << 20], "cpu"));
     addon.setThreads(4);
     const before = threads();
     for (const name of ["stf::scaled_add_", "aten::add_.Tensor"]) {

@@ -12,7 +12,7 @@ import {
   isAddonBuilt,
   openBlasThreads,
 } from "@stf/torch/installation";
-import { presets } from "../config/train-options.js";
+import { fashionMnist } from "../config/train-options.js";
 
 /** One line of the report; a problem needs a remedy. */
 interface Finding {
@@ -133,7 +133,7 @@ function openBlasFindings(built: BuiltAgainst): Finding[] {
 }
 
 function dataFinding(): Finding {
-  const path = presets["fashion-mnist"].options.data;
+  const path = fashionMnist;
   const found = existsSync(path);
   return {
     label: "data",

@@ -1,34 +1,34 @@
-/** The options of `stf import` on the command line, and what can be said of them without libtorch. */
+/** `stf import` on the command line. Mistakes in options are answered without libtorch. */
 
-import { existsSync, statSync } from "node:fs";
-import { resolve as resolvePath } from "node:path";
 import type { Command } from "commander";
-import { parse, resolve } from "../config/fields.js";
-import { type ImportOptions, importFields } from "../config/import-options.js";
-import { UsageError } from "../run/errors.js";
+import { parse } from "../config/fields.js";
+import { importFields } from "../config/import-options.js";
+import { type ImportRequest, importOptions } from "../config/import-request.js";
+import type { ImportResult } from "../jobs/import.js";
+import { abbreviated } from "../run/folder.js";
+import { formatImageShape } from "../run/format.js";
 import { addFields } from "./options.js";
 
-/** Options that name a place to write to. */
-export type ImportRequest = ImportOptions & { readonly dest: string };
-
-/** @throws UsageError when there is no place to write to */
-function checked(options: ImportOptions, file: string): ImportRequest {
-  const { dest } = options;
-  if (dest === null)
-    throw new UsageError("--dest must name the network snapshot to write, such as network.safetensors");
-  if (resolvePath(dest) === resolvePath(file))
-    throw new UsageError("--dest must be another file than the one to import");
-  if (existsSync(dest) && !statSync(dest).isFile())
-    throw new UsageError(`--dest must name a file; ${dest} is a folder`);
-  return { ...options, dest };
+/** The result, in lines. */
+function described(file: string, { dest, config, parameterCount, format, part, skipped }: ImportResult): string[] {
+  const classes = config.labelDim ? `, ${config.labelDim} classes` : "";
+  return [
+    `read        ${file}: ${format}${part === undefined ? "" : `, its "${part}"`}`,
+    `network     ${config.arch}, preconditioning ${config.precond}, ${(parameterCount / 1e6).toFixed(2)} million parameters, images of ${formatImageShape(config.shape)}${classes}`,
+    ...(skipped.length > 0 ? [`skipped     ${abbreviated(skipped)}`] : []),
+    `wrote       ${dest}`,
+    "licence     that of the file: EDM's and STF's published weights are for non-commercial use (CC BY-NC-SA 4.0)",
+    `draw with   npx stf generate --network=${dest} --grid=grid.png`,
+  ];
 }
 
 /** Gives the command its argument, its options and its action. */
 export function declare(command: Command): void {
   command.argument("<FILE>", "a .pkl snapshot of EDM or STF, a .pt or .pth of PyTorch, or safetensors");
-  addFields(command, importFields).action(async (file, texts) => {
-    const request = checked(resolve(importFields, parse(importFields, texts)), file);
-    const { importCheckpoint } = await import("./import.js");
-    process.exitCode = importCheckpoint(file, request);
+  addFields(command, importFields).action(async (file: string, texts) => {
+    const request: ImportRequest = { ...parse(importFields, texts), file };
+    importOptions(request);
+    const { importCheckpoint } = await import("../jobs/import.js");
+    for (const line of described(file, importCheckpoint(request))) console.log(line);
   });
 }

@@ -1,37 +1,45 @@
-/** The options of `stf likelihood` on the command line, and what can be said of them without libtorch. */
+/** `stf likelihood` on the command line. Mistakes in options are answered without libtorch. */
 
 import type { Command } from "commander";
-import { parse, resolve } from "../config/fields.js";
-import { type LikelihoodCommandOptions, likelihoodFields } from "../config/likelihood-options.js";
-import { processes } from "../processes/by-name.js";
-import { UsageError } from "../run/errors.js";
+import { parse } from "../config/fields.js";
+import { likelihoodFields } from "../config/likelihood-options.js";
+import { type LikelihoodRequest, likelihoodOptions } from "../config/likelihood-request.js";
+import type { LikelihoodResult } from "../jobs/likelihood.js";
+import { formatDuration, formatLevel } from "../run/format.js";
 import { addFields } from "./options.js";
 
-/** Options that name a network and images. */
-export type LikelihoodRequest = LikelihoodCommandOptions & { readonly network: string; readonly data: string };
+/** The result, in lines. */
+function described({ bitsPerDimension, errors, perImage, seconds, protocol }: LikelihoodResult): string[] {
+  const shown = Object.entries(errors).map(([over, error]) => `+- ${(error as number).toFixed(4)} over ${over}`);
+  const { probes, process: path, sigmaMin, sigmaMax, rtol, atol, seed, evaluations } = protocol;
+  const levels = `${formatLevel(sigmaMin as number)} to ${formatLevel(sigmaMax as number)}`;
+  return [
+    [`${bitsPerDimension.toFixed(4)} bits/dim`, shown.join(", ")].join(" ").trim(),
+    `of ${perImage.length} images with ${probes} probe${probes === 1 ? "" : "s"} each; ${path}, noise levels ${levels}, ` +
+      `rtol ${rtol}, atol ${atol}, seed ${seed}; ${Math.round(evaluations as number)} network evaluations, ${formatDuration(seconds)}`,
+  ];
+}
 
-/** @throws UsageError when something is missing, or does not fit together */
-function checked(given: Partial<LikelihoodCommandOptions>): LikelihoodRequest {
-  const options = resolve(likelihoodFields, given);
-  const { network, data, process: name, sigma_min: sigmaMin, sigma_max: sigmaMax } = options;
-  if (network === null) throw new UsageError("--network must name a network snapshot (network-snapshot-*.safetensors)");
-  if (data === null) throw new UsageError("--data must name images, such as a folder of PNG files");
-  if (sigmaMin >= sigmaMax) {
-    throw new UsageError(`--sigma_min must be below --sigma_max, found ${sigmaMin} and ${sigmaMax}`);
-  }
-  if (!processes[name].takesRange && (given.sigma_min !== undefined || given.sigma_max !== undefined)) {
-    throw new UsageError(
-      `--process=${name} has noise levels of its own; leave out --sigma_min and --sigma_max, or take another process`,
-    );
-  }
-  return { ...options, network, data };
+/** Runs the command. Returns the exit code. */
+async function run(request: LikelihoodRequest): Promise<number> {
+  const [{ commandContext, INTERRUPTED }, { likelihood }] = await Promise.all([
+    import("./context.js"),
+    import("../jobs/likelihood.js"),
+  ]);
+  const context = commandContext({ plainSeconds: 60 });
+  const { reporter } = context;
+  const result = await likelihood(request, context);
+  const isStopped = result.reason === "stopped";
+  if (isStopped) reporter.print(`stopped after ${result.perImage.length} of ${result.asked} images`);
+  if (result.perImage.length > 0) for (const line of described(result)) reporter.print(line);
+  return isStopped ? INTERRUPTED : 0;
 }
 
 /** Gives the command its options and its action. */
 export function declare(command: Command): void {
   addFields(command, likelihoodFields).action(async (texts) => {
-    const request = checked(parse(likelihoodFields, texts));
-    const { likelihood } = await import("./likelihood.js");
-    process.exitCode = await likelihood(request);
+    const request = parse(likelihoodFields, texts);
+    likelihoodOptions(request);
+    process.exitCode = await run(request);
   });
 }

@@ -19,9 +19,3 @@ export function addFields(command: Command, fields: Fields): Command {
   }
   return command;
 }
-
-/** The first of many names, and how many more there are. */
-export function abbreviated(names: readonly string[]): string {
-  const shown = names.slice(0, 4).join(", ");
-  return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
-}

@@ -1,38 +1,31 @@
 /** The status line: rewritten in place on a terminal, a plain line per tick elsewhere. */
 
-import { appendFileSync } from "node:fs";
-import { formatDuration } from "../run/format.js";
-import type { Progress } from "../training/loop.js";
+import type { Reporter } from "../jobs/context.js";
 
 const REDRAW_MILLISECONDS = 100;
 
-export class StatusLine {
+export class StatusLine implements Reporter {
   readonly #terminal: boolean;
   readonly #isQuiet: boolean;
-  readonly #log: string | undefined;
   readonly #plainMilliseconds: number;
   #drawn = false;
   #lastDraw = 0;
   #lastPrint = performance.now();
 
   /**
-   * @param options.log - file that gets a copy of every permanent line
    * @param options.isQuiet - write nothing to the terminal: of several processes, one speaks
    * @param options.plainSeconds - where there is no terminal, one temporary line in so many seconds stays; else none does
    */
   constructor({
-    log,
     isQuiet = false,
     plainSeconds = Number.POSITIVE_INFINITY,
   }: {
-    log?: string;
     isQuiet?: boolean;
     plainSeconds?: number;
   } = {}) {
     this.#plainMilliseconds = 1000 * plainSeconds;
     this.#terminal = process.stdout.isTTY === true && !isQuiet;
     this.#isQuiet = isQuiet;
-    this.#log = log;
   }
 
   /** A line that stays. */
@@ -40,7 +33,6 @@ export class StatusLine {
     this.clear();
     this.#lastPrint = performance.now();
     if (!this.#isQuiet) process.stdout.write(`${line}\n`);
-    if (this.#log !== undefined) appendFileSync(this.#log, `${line}\n`);
   }
 
   /** A line that stays where there is no terminal, on which {@link update} tells more. */
@@ -64,14 +56,4 @@ export class StatusLine {
     if (this.#drawn) process.stdout.write("\r\x1b[K");
     this.#drawn = false;
   }
-}
-
-/** "12.8 kimg  loss 0.2113  152.0 images/s  1m 24s gone, 4m 10s left" */
-export function formatProgress({ images, loss, imagesPerSecond, elapsed, remaining }: Progress): string {
-  return [
-    `${(images / 1000).toFixed(1).padStart(7)} kimg`,
-    `loss ${loss.toFixed(4)}`,
-    `${imagesPerSecond.toFixed(imagesPerSecond < 10 ? 2 : 1)} images/s`,
-    `${formatDuration(elapsed)} gone, ${formatDuration(remaining)} left`,
-  ].join("  ");
 }

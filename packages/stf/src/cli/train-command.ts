@@ -1,33 +1,60 @@
-/** The options of `stf train` on the command line, and what can be said of them without libtorch. */
+/** `stf train` on the command line. Mistakes in options are answered without libtorch. */
 
+import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { parse } from "../config/fields.js";
-import { newRunOptions } from "../config/resolved-options.js";
-import { type Preset, type PresetName, presets, type TrainOptions, trainFields } from "../config/train-options.js";
-import { UsageError } from "../run/errors.js";
+import { type Preset, presets, trainFields } from "../config/train-options.js";
+import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
+import type { TrainResult } from "../jobs/train.js";
+import type { TrainingPlan } from "../jobs/training-plan.js";
+import { STATS_FILE } from "../run/format.js";
 import { addFields } from "./options.js";
-
-/** What is no option of the run itself. */
-export interface TrainFlags {
-  readonly preset?: PresetName;
-  readonly resume?: string;
-  readonly dryRun?: boolean;
-}
 
 function presetHelp(): string {
   const lines = Object.entries<Preset>(presets).map(([name, { help }]) => `  ${name.padEnd(26)} ${help}`);
   return `\nPresets:\n${lines.join("\n")}`;
 }
 
-/** @throws UsageError when a run is to be resumed and to begin in another way too. */
-function checkTogether(given: Partial<TrainOptions>, { resume, preset }: TrainFlags): void {
-  if (resume === undefined) return;
-  if (preset !== undefined) {
-    throw new UsageError("--resume and --preset exclude each other: a resumed run keeps its options");
+function nextSteps({ folder, snapshot }: TrainResult): string[] {
+  return [
+    "what to try next:",
+    `  more images        npx stf generate --network=${snapshot} --seeds=64-127 --grid=more.png`,
+    `  train on           npx stf train --resume=${folder} --time-limit=10`,
+    `  the statistics     ${join(folder, STATS_FILE)}`,
+  ];
+}
+
+function dryRun({ description, options, stateBytes }: TrainingPlan): void {
+  for (const line of description) console.log(line);
+  console.log(`memory      ${(stateBytes / 2 ** 20).toFixed(0)} MiB for weights and optimizer, and the activations`);
+  console.log(JSON.stringify(options, undefined, 2));
+}
+
+/** Runs the command. Returns the exit code. */
+async function run(request: TrainRequest, isDry: boolean): Promise<number> {
+  const [{ commandContext, INTERRUPTED }, { runTraining }, { planTraining }] = await Promise.all([
+    import("./context.js"),
+    import("../jobs/train.js"),
+    import("../jobs/training-plan.js"),
+  ]);
+  const context = commandContext();
+  const plan = await planTraining(request, context);
+  if (isDry) {
+    dryRun(plan);
+    return 0;
   }
-  if (given.transfer) {
-    throw new UsageError("--resume and --transfer exclude each other: a resumed run has weights already");
+  const result = await runTraining(plan, context);
+  const { reporter } = context;
+  if (result.reason === "complete") {
+    reporter.print(`nothing left to do: ${result.folder} has seen ${result.images} images; give a longer --duration`);
+    return 0;
   }
+  if (result.samples === undefined) {
+    reporter.print(`go on with: stf train --resume=${result.folder}`);
+    return INTERRUPTED;
+  }
+  for (const line of nextSteps(result)) reporter.print(line);
+  return 0;
 }
 
 /** Gives the command its options and its action. */
@@ -42,12 +69,10 @@ export function declare(command: Command): void {
     .option("-n, --dry-run", "say what would be done, and stop");
   addFields(command, trainFields)
     .addHelpText("after", presetHelp())
-    .action(async ({ preset, resume, dryRun, ...texts }) => {
-      const given = parse(trainFields, texts);
-      const flags: TrainFlags = { preset, resume, dryRun };
-      checkTogether(given, flags);
-      const fresh = resume === undefined ? newRunOptions(given, preset) : undefined;
-      const { train } = await import("./train.js");
-      process.exitCode = await train(given, flags, fresh);
+    .action(async ({ preset, resume, dryRun: isDry = false, ...texts }) => {
+      const request: TrainRequest = { ...parse(trainFields, texts), preset, resume };
+      if (resume === undefined) trainingOptions(request, undefined);
+      else checkTrainRequest(request);
+      process.exitCode = await run(request, isDry);
     });
 }

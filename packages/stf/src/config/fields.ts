@@ -1,11 +1,20 @@
-/** Options as data: each field knows how to read itself from text, its default, and its line of help. */
+/**
+ * Options as data: one schema for the command line, for files that hold options, and for programs. Each field knows which values
+ * are its own, how a text reads as one, its default, and its line of help.
+ */
 
 import type { Device } from "@stf/torch";
 import { UsageError } from "../run/errors.js";
 
+/** One option. */
 export interface Field<T> {
-  /** The value that `text` stands for. @throws UsageError when it stands for none; `flag` names the option in it. */
-  parse(text: string, flag: string): T;
+  /** What a value must be, in words that follow "must be". */
+  readonly wanted: string;
+  /** Whether a value, wherever it comes from, is one of this field. */
+  accepts(value: unknown): value is T;
+  /** What a text stands for; something that {@link accepts} refuses when it stands for nothing. */
+  read(text: string): unknown;
+  /** The value when nothing is said. */
   readonly default: T;
   /** One line: what it does, with unit and range. */
   readonly help: string;
@@ -15,6 +24,7 @@ export interface Field<T> {
   readonly isSwitch?: boolean;
 }
 
+/** A table of options by name. */
 // biome-ignore lint/suspicious/noExplicitAny: a table of fields holds fields of many types
 export type Fields = Readonly<Record<string, Field<any>>>;
 
@@ -26,8 +36,15 @@ interface Description<T> {
   readonly help: string;
 }
 
-function fail(flag: string, wanted: string, found: string): never {
-  throw new UsageError(`${flag} must be ${wanted}, found "${found}"`);
+/** A field that takes null, for nothing said, where that is its default. */
+function field<T>(
+  description: Description<T> & { readonly placeholder: string; readonly isSwitch?: boolean },
+  wanted: string,
+  accepts: (value: unknown) => boolean,
+  read: (text: string) => unknown,
+): Field<T> {
+  const isOwn = (value: unknown): value is T => (value === null ? description.default === null : accepts(value));
+  return { ...description, wanted, accepts: isOwn, read };
 }
 
 /** Number("") is 0 and Number(" 1 ") is 1; neither is meant. */
@@ -35,11 +52,23 @@ function toNumber(text: string): number {
   return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
 }
 
+const isWhole = (value: unknown, min: number, max = Number.MAX_SAFE_INTEGER): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max;
+
 /** A number in a range; the ends belong to it unless excluded. */
-export function number<T extends number | null = number>(
-  description: Description<T> & { above?: number; below?: number; min?: number; max?: number; placeholder?: string },
-): Field<T | number> {
-  const { above, below, min, max } = description;
+export function number<T extends number | null = number>({
+  above,
+  below,
+  min,
+  max,
+  ...description
+}: Description<T> & {
+  above?: number;
+  below?: number;
+  min?: number;
+  max?: number;
+  placeholder?: string;
+}): Field<T | number> {
   const wanted = [
     "a number",
     above !== undefined && `above ${above}`,
@@ -47,51 +76,36 @@ export function number<T extends number | null = number>(
     min !== undefined && max === undefined && `of at least ${min}`,
     below !== undefined && `below ${below}`,
   ];
-  return {
-    placeholder: "X",
-    ...description,
-    parse(text, flag) {
-      const value = toNumber(text);
-      const inside =
-        value > (above ?? Number.NEGATIVE_INFINITY) &&
-        value >= (min ?? value) &&
-        value <= (max ?? value) &&
-        value < (below ?? Number.POSITIVE_INFINITY);
-      return inside ? value : fail(flag, wanted.filter(Boolean).join(" "), text);
-    },
-  };
+  const isInside = (value: unknown): boolean =>
+    typeof value === "number" &&
+    value > (above ?? Number.NEGATIVE_INFINITY) &&
+    value >= (min ?? value) &&
+    value <= (max ?? value) &&
+    // The default of a limit may be none.
+    (value < (below ?? Number.POSITIVE_INFINITY) || value === description.default);
+  return field({ placeholder: "X", ...description }, wanted.filter(Boolean).join(" "), isInside, toNumber);
 }
 
 /** A whole number of at least `min`. */
-export function integer<T extends number | null = number>(
-  description: Description<T> & { min: number; placeholder?: string },
-): Field<T | number> {
-  return {
-    placeholder: "N",
-    ...description,
-    parse(text, flag) {
-      const value = toNumber(text);
-      const fits = Number.isSafeInteger(value) && value >= description.min;
-      return fits ? value : fail(flag, `a whole number of at least ${description.min}`, text);
-    },
-  };
+export function integer<T extends number | null = number>({
+  min,
+  ...description
+}: Description<T> & { min: number; placeholder?: string }): Field<T | number> {
+  const wanted = `a whole number of at least ${min}`;
+  return field({ placeholder: "N", ...description }, wanted, (value) => isWhole(value, min), toNumber);
 }
 
 /** A whole number of at least `min`, or one word. */
 export function integerOr<W extends string>(
   word: W,
-  description: Description<number | W> & { min: number },
+  { min, ...description }: Description<number | W> & { min: number },
 ): Field<number | W> {
-  return {
-    placeholder: `N|${word}`,
-    ...description,
-    parse(text, flag) {
-      if (text === word) return word;
-      const value = toNumber(text);
-      const fits = Number.isSafeInteger(value) && value >= description.min;
-      return fits ? value : fail(flag, `a whole number of at least ${description.min}, or "${word}"`, text);
-    },
-  };
+  return field(
+    { placeholder: `N|${word}`, ...description },
+    `a whole number of at least ${min}, or "${word}"`,
+    (value) => value === word || isWhole(value, min),
+    (text) => (text === word ? word : toNumber(text)),
+  );
 }
 
 const truths: Readonly<Record<string, boolean>> = {
@@ -107,12 +121,12 @@ const truths: Readonly<Record<string, boolean>> = {
 
 /** Yes or no, written as in the published tools: 1, true, yes, on, or 0, false, no, off. */
 export function flag(description: Description<boolean>): Field<boolean> {
-  return {
-    placeholder: "BOOL",
-    isSwitch: true,
-    ...description,
-    parse: (text, name) => truths[text.toLowerCase()] ?? fail(name, "1 or 0 (true or false, yes or no)", text),
-  };
+  return field(
+    { placeholder: "BOOL", isSwitch: true, ...description },
+    "1 or 0 (true or false, yes or no)",
+    (value) => typeof value === "boolean",
+    (text) => truths[text.toLowerCase()],
+  );
 }
 
 /** One of a few words. */
@@ -120,32 +134,31 @@ export function choice<W extends string, D extends W | null = W>(
   words: readonly W[],
   description: Description<D>,
 ): Field<D | W> {
-  return {
-    placeholder: words.join("|"),
-    ...description,
-    parse: (text, name) => words.find((word) => word === text) ?? fail(name, `one of ${words.join(", ")}`, text),
-  };
+  const isWord = (value: unknown): boolean => words.some((word) => word === value);
+  return field<D | W>(
+    { placeholder: words.join("|"), ...description },
+    `one of ${words.join(", ")}`,
+    isWord,
+    (text) => text,
+  );
 }
 
 /** Any text but the empty one. */
 export function text<T extends string | null = string>(
   description: Description<T> & { placeholder?: string },
 ): Field<T | string> {
-  return {
-    placeholder: "TEXT",
-    ...description,
-    parse: (value, name) => (value === "" ? fail(name, "given a value", value) : value),
-  };
+  const isText = (value: unknown): boolean => typeof value === "string" && value !== "";
+  return field<T | string>({ placeholder: "TEXT", ...description }, "given a value", isText, (value) => value);
 }
 
 /** A device's name: cpu, cuda (the first), or cuda:1. */
 export function device(description: Description<Device>): Field<Device> {
-  return {
-    placeholder: "cpu|cuda[:N]",
-    ...description,
-    parse: (value, name) =>
-      /^(cpu|cuda(:\d+)?)$/.test(value) ? (value as Device) : fail(name, "cpu, cuda, or cuda:N", value),
-  };
+  return field(
+    { placeholder: "cpu|cuda[:N]", ...description },
+    "cpu, cuda, or cuda:N",
+    (value) => typeof value === "string" && /^(cpu|cuda(:\d+)?)$/.test(value),
+    (value) => value,
+  );
 }
 
 /** A range of numbers, "MIN,MAX", or one word. */
@@ -153,57 +166,52 @@ export function rangeOr<W extends string>(
   word: W,
   description: Description<readonly [number, number] | W>,
 ): Field<readonly [number, number] | W> {
-  return {
-    placeholder: `${word}|MIN,MAX`,
-    ...description,
-    parse(text, flag) {
-      if (text === word) return word;
-      const [first, last, ...more] = text.split(",").map(toNumber);
-      if (first === undefined || last === undefined || more.length > 0 || !(first >= 0 && last >= first)) {
-        fail(flag, `two numbers with 0 <= MIN <= MAX, such as 0.5,80, or "${word}"`, text);
-      }
-      return [first, last];
-    },
-  };
+  const isRange = (value: unknown): boolean =>
+    Array.isArray(value) && value.length === 2 && value[0] >= 0 && value[1] >= value[0];
+  return field(
+    { placeholder: `${word}|MIN,MAX`, ...description },
+    `two numbers with 0 <= MIN <= MAX, such as 0.5,80, or "${word}"`,
+    (value) => value === word || isRange(value),
+    (text) => (text === word ? word : text.split(",").map(toNumber)),
+  );
 }
 
 /** A name for a folder: no path. */
 export function folderName(description: Description<string | null>): Field<string | null> {
-  return {
-    placeholder: "NAME",
-    ...description,
-    parse: (value, name) =>
-      /^[^/\\]+$/.test(value) && !/^\.+$/.test(value) ? value : fail(name, "a name without slashes", value),
-  };
+  const isName = (value: unknown): boolean =>
+    typeof value === "string" && /^[^/\\]+$/.test(value) && !/^\.+$/.test(value);
+  return field({ placeholder: "NAME", ...description }, "a name without slashes", isName, (value) => value);
 }
 
 /** The longest list that is made of a range. */
 const MOST_INTEGERS = 10_000_000;
 
+/** The numbers of "1,2,5-10"; undefined where that is no such list, or too long a one. */
+function readIntegers(text: string): number[] | undefined {
+  const list: number[] = [];
+  for (const part of text.split(",")) {
+    const match = /^(\d+)(?:-(\d+))?$/.exec(part.trim());
+    const first = Number(match?.[1]);
+    const last = Number(match?.[2] ?? match?.[1]);
+    if (!match || !(last >= first) || last - first >= MOST_INTEGERS) return undefined;
+    for (let i = first; i <= last; i++) list.push(i);
+  }
+  return list;
+}
+
 /** Whole numbers and inclusive ranges: "1,2,5-10". */
-export function integers<T extends readonly number[] | null = readonly number[]>(
-  description: Description<T> & { min: number; max?: number },
-): Field<T | readonly number[]> {
-  const { min, max = Number.MAX_SAFE_INTEGER } = description;
+export function integers<T extends readonly number[] | null = readonly number[]>({
+  min,
+  max = Number.MAX_SAFE_INTEGER,
+  ...description
+}: Description<T> & { min: number; max?: number }): Field<T | readonly number[]> {
   const range = max < Number.MAX_SAFE_INTEGER ? `from ${min} to ${max}` : `of at least ${min}`;
-  return {
-    placeholder: "N,N-N,...",
-    ...description,
-    parse(value, name) {
-      const list: number[] = [];
-      for (const part of value.split(",")) {
-        const match = /^(\d+)(?:-(\d+))?$/.exec(part.trim());
-        const first = Number(match?.[1]);
-        const last = Number(match?.[2] ?? match?.[1]);
-        if (!match || !(first >= min && last >= first && last <= max)) {
-          fail(name, `a list of whole numbers ${range} and ranges, such as 1,2,5-10`, value);
-        }
-        if (last - first >= MOST_INTEGERS) fail(name, `a list of at most ${MOST_INTEGERS} numbers`, value);
-        for (let i = first; i <= last; i++) list.push(i);
-      }
-      return list;
-    },
-  };
+  return field<T | readonly number[]>(
+    { placeholder: "N,N-N,...", ...description },
+    `a list of whole numbers ${range} and ranges, such as 1,2,5-10, ${MOST_INTEGERS} at most`,
+    (value) => Array.isArray(value) && value.length > 0 && value.every((item) => isWhole(item, min, max)),
+    readIntegers,
+  );
 }
 
 /** The option's name on the command line: batchGpu is --batch-gpu; names with an underscore or capitals first stay. */
@@ -212,7 +220,7 @@ export function flagOf(key: string): string {
 }
 
 /**
- * The values of the options that were given: as text, or as true, for a switch without a value.
+ * The values of the options that were given on a command line: as text, or as true, for a switch without a value.
  *
  * @throws UsageError for the first that makes no sense.
  */
@@ -220,10 +228,37 @@ export function parse<F extends Fields>(
   fields: F,
   given: Readonly<Record<string, string | true | undefined>>,
 ): Partial<Values<F>> {
-  const entries = Object.entries(fields)
-    .map(([key, field]) => [key, given[key], field] as const)
-    .filter(([, text]) => text !== undefined)
-    .map(([key, text, field]) => [key, field.parse(String(text), flagOf(key))]);
+  const values: Record<string, unknown> = {};
+  for (const [key, own] of Object.entries(fields)) {
+    if (given[key] === undefined) continue;
+    const text = String(given[key]);
+    const value = own.read(text);
+    if (value === null || !own.accepts(value)) {
+      throw new UsageError(`${flagOf(key)} must be ${own.wanted}, found "${text}"`);
+    }
+    values[key] = value;
+  }
+  return values as Partial<Values<F>>;
+}
+
+/**
+ * The same for values out of a program or a file, of which nothing is known.
+ *
+ * @param where - what holds them, for the message
+ * @throws UsageError for a name that is no option, and for the first value that is none of its option's.
+ */
+export function checkValues<F extends Fields>(fields: F, given: unknown, where: string): Partial<Values<F>> {
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    throw new UsageError(`${where} must be an object with options, found ${JSON.stringify(given)}`);
+  }
+  const entries = Object.entries(given).filter(([, value]) => value !== undefined);
+  for (const [key, value] of entries) {
+    const own = Object.hasOwn(fields, key) ? fields[key] : undefined;
+    if (!own) throw new UsageError(`${where} must hold options that exist; there is no '${key}'`);
+    if (!own.accepts(value)) {
+      throw new UsageError(`'${key}' in ${where} must be ${own.wanted}, found ${JSON.stringify(value)}`);
+    }
+  }
   return Object.fromEntries(entries) as Partial<Values<F>>;
 }
 

@@ -5,7 +5,7 @@ import { type DiscreteProcessName, discreteProcessNames } from "../processes/by-
 import { scalings, schedules } from "../processes/schedules.js";
 import { UsageError } from "../run/errors.js";
 import { discretizationNames, discretizations, edmSchedule } from "../sampling/steps.js";
-import { choice, device, flag, flagOf, integer, integers, number, text, type Values } from "./fields.js";
+import { choice, device, flag, integer, integers, number, text, type Values } from "./fields.js";
 
 /** The samplers by name. */
 export const samplerNames = ["heun", "euler", "dpm++2m", "dpm++2m-sde", "rk45", "pc"] as const;
@@ -15,6 +15,7 @@ export type SamplerName = (typeof samplerNames)[number];
 
 const DEFAULT_CHAIN = 1000;
 
+/** The options of `stf generate`. */
 export const generateFields = {
   network: text<string | null>({ default: null, help: "network snapshot to draw from", placeholder: "FILE" }),
   outdir: text<string | null>({
@@ -120,6 +121,7 @@ export const generateFields = {
   device: device({ default: "cpu", help: "where to compute" }),
 } as const;
 
+/** The options of `stf generate`, with their values. */
 export type GenerateCommandOptions = Values<typeof generateFields>;
 
 type Key = keyof GenerateCommandOptions;
@@ -150,7 +152,7 @@ export function stepCountOf(options: GenerateCommandOptions): number {
 export function checkTogether(given: Partial<GenerateCommandOptions>, options: GenerateCommandOptions): void {
   if (given.solver !== undefined && given.sampler !== undefined && given.solver !== given.sampler) {
     throw new UsageError(
-      `--solver is another name of --sampler; found --solver=${given.solver} and --sampler=${given.sampler}`,
+      `'solver' is another name of 'sampler'; found 'solver=${given.solver}' and 'sampler=${given.sampler}'`,
     );
   }
   const sampler = samplerOf(options);
@@ -160,41 +162,41 @@ export function checkTogether(given: Partial<GenerateCommandOptions>, options: G
   if (useless !== undefined) {
     const owners = samplerNames.filter((name) => optionsOf[name].includes(useless as Key));
     throw new UsageError(
-      `${flagOf(useless)} has no effect with --sampler=${sampler}, only with ${owners.join(", ")}; leave it out`,
+      `'${useless}' has no effect with 'sampler=${sampler}', only with ${owners.join(", ")}; leave it out`,
     );
   }
   const { range } = discretizations[options.disc];
   const [sigmaMin, sigmaMax] = [options.sigma_min ?? range.sigmaMin, options.sigma_max ?? range.sigmaMax];
   if (sigmaMin >= sigmaMax) {
-    throw new UsageError(`--sigma_min must be below --sigma_max, found ${sigmaMin} and ${sigmaMax}`);
+    throw new UsageError(`'sigma_min' must be below 'sigma_max', found ${sigmaMin} and ${sigmaMax}`);
   }
   checkImageOptions(options);
   if (options.S_min > options.S_max) {
-    throw new UsageError(`--S_min must not be above --S_max, found ${options.S_min} and ${options.S_max}`);
+    throw new UsageError(`'S_min' must not be above 'S_max', found ${options.S_min} and ${options.S_max}`);
   }
   if (given.rho !== undefined && options.disc !== "edm") {
-    throw new UsageError(`--rho has no effect with --disc=${options.disc}, only with edm; leave it out`);
+    throw new UsageError(`'rho' has no effect with 'disc=${options.disc}', only with edm; leave it out`);
   }
   if (sampler === "pc" && options.corrector === "none") {
     const idle = (["snr", "correctorSteps"] as const).find((key) => given[key] !== undefined);
-    if (idle) throw new UsageError(`${flagOf(idle)} has no effect with --corrector=none; leave it out`);
-    if (options.predictor === "none") throw new UsageError("--predictor and --corrector must not both be none");
+    if (idle) throw new UsageError(`'${idle}' has no effect with 'corrector=none'; leave it out`);
+    if (options.predictor === "none") throw new UsageError("'predictor' and 'corrector' must not both be none");
   }
   if (options.gnet !== null && options.guidance === 1) {
-    throw new UsageError("--gnet has no effect without a --guidance other than 1, such as --guidance=2");
+    throw new UsageError("'gnet' has no effect without a 'guidance' other than 1, such as 'guidance=2'");
   }
 }
 
 function checkImageOptions({ image, mask, colorize, fromSigma, sigma_max: sigmaMax }: GenerateCommandOptions): void {
-  const uses = [mask !== null && "--mask", colorize && "--colorize", fromSigma !== null && "--from-sigma"];
+  const uses = [mask !== null && "'mask'", colorize && "'colorize'", fromSigma !== null && "'fromSigma'"];
   const named = uses.filter((use) => use !== false);
-  if (image === null && named.length > 0) throw new UsageError(`${named[0]} needs an --image`);
+  if (image === null && named.length > 0) throw new UsageError(`${named[0]} needs an 'image'`);
   if (image !== null && named.length === 0) {
-    throw new UsageError("--image needs --mask (inpainting), --colorize, or --from-sigma (image to image)");
+    throw new UsageError("'image' needs 'mask' (inpainting), 'colorize', or 'fromSigma' (image to image)");
   }
-  if (mask !== null && colorize) throw new UsageError("--mask and --colorize exclude each other");
+  if (mask !== null && colorize) throw new UsageError("'mask' and 'colorize' exclude each other");
   if (fromSigma !== null && sigmaMax !== null) {
-    throw new UsageError("--from-sigma is the highest noise level; leave out --sigma_max");
+    throw new UsageError("'fromSigma' is the highest noise level; leave out 'sigma_max'");
   }
 }
 
@@ -202,6 +204,6 @@ function checkImageOptions({ image, mask, colorize, fromSigma, sigma_max: sigmaM
 export function withoutEffectIn(given: Partial<GenerateCommandOptions>, options: GenerateCommandOptions): string[] {
   const idle = churn.filter((key) => key !== "S_churn" && given[key] !== undefined);
   return options.S_churn === 0 && idle.length > 0
-    ? [`${idle.map(flagOf).join(", ")} without effect: no noise is added unless --S_churn is above 0`]
+    ? [`${idle.map((key) => `'${key}'`).join(", ")} without effect: no noise is added unless 'S_churn' is above 0`]
     : [];
 }

@@ -4,6 +4,7 @@ import { architectures } from "../networks/architectures.js";
 import { preconditioningNames } from "../preconditioning/table.js";
 import { choice, text, type Values } from "./fields.js";
 
+/** The options of `stf import`, by name. */
 export const importFields = {
   dest: text<string | null>({
     default: null,
@@ -21,4 +22,5 @@ export const importFields = {
   }),
 } as const;
 
+/** The options of `stf import`, with their values. */
 export type ImportOptions = Values<typeof importFields>;

@@ -4,6 +4,7 @@ import { processNames } from "../processes/by-name.js";
 import { edmSchedule } from "../sampling/steps.js";
 import { choice, device, integer, number, text, type Values } from "./fields.js";
 
+/** The options of `stf likelihood`, by name. */
 export const likelihoodFields = {
   network: text<string | null>({ default: null, help: "network snapshot to ask", placeholder: "FILE" }),
   data: text<string | null>({
@@ -36,4 +37,5 @@ export const likelihoodFields = {
   device: device({ default: "cpu", help: "where to compute" }),
 } as const;
 
+/** The options of `stf likelihood`, with their values. */
 export type LikelihoodCommandOptions = Values<typeof likelihoodFields>;

@@ -2,11 +2,16 @@
 
 import { randomInt } from "node:crypto";
 import { UsageError } from "../run/errors.js";
-import { flagOf, resolve } from "./fields.js";
+import { resolve } from "./fields.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
 
 /** Options with nothing left open. */
-export type ResolvedOptions = TrainOptions & { readonly seed: number; readonly data: string };
+export interface ResolvedOptions extends TrainOptions {
+  /** Of everything random. */
+  readonly seed: number;
+  /** Where the training images are. */
+  readonly data: string;
+}
 
 /** Options that a resumed run may change: where data and processor are, when it ends, and what it writes. */
 const changeable = new Set(["data", "device", "duration", "timeLimit", "tick", "snap", "dump"]);
@@ -24,7 +29,7 @@ export function resumedOptions(
   const fixed = Object.keys(given).find((key) => !changeable.has(key));
   if (fixed) {
     throw new UsageError(
-      `${flagOf(fixed)} cannot be changed by --resume; what can: ${[...changeable].map(flagOf).join(", ")}`,
+      `'${fixed}' cannot be changed by 'resume'; what can: ${[...changeable].map((key) => `'${key}'`).join(", ")}`,
     );
   }
   return complete(resolve(trainFields, saved as Partial<TrainOptions>, given));
@@ -33,7 +38,7 @@ export function resumedOptions(
 function complete(options: TrainOptions): ResolvedOptions {
   if (options.data === null) {
     throw new UsageError(
-      `--data must name the training images, or --preset a preset (${Object.keys(presets).join(", ")})`,
+      `'data' must name the training images, or 'preset' a preset (${Object.keys(presets).join(", ")})`,
     );
   }
   return { ...options, data: options.data, seed: options.seed ?? randomInt(2 ** 31) };

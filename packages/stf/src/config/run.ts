@@ -10,6 +10,7 @@ import { defaultSizes } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
 import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import { UsageError } from "../run/errors.js";
+import { formatImageShape } from "../run/format.js";
 import type { IsNeeded } from "../targets/augmented.js";
 import { denoisingTarget } from "../targets/denoising.js";
 import { classMembers } from "../targets/references.js";
@@ -17,7 +18,6 @@ import { stableFieldTarget } from "../targets/stable-field.js";
 import { posteriorWindow, sigmaRange } from "../targets/window.js";
 import type { LoopOptions } from "../training/loop.js";
 import type { TrainingData, TrainingSettings } from "../training/step.js";
-import { flagOf } from "./fields.js";
 import type { ResolvedOptions } from "./resolved-options.js";
 import type { TrainOptions } from "./train-options.js";
 
@@ -48,30 +48,28 @@ export function checkAgainstData(options: TrainOptions, bank: ImageBank): void {
   const classes = classCount(bank);
   if (cond && classes === 0) {
     throw new UsageError(
-      `--cond needs class labels, and ${bank.name} has none; add a dataset.json, put each class in a folder of its own, or train without --cond`,
+      `'cond' needs class labels, and ${bank.name} has none; add a dataset.json, put each class in a folder of its own, or train without 'cond'`,
     );
   }
   if (cond && classes > bank.count) {
     throw new UsageError(
-      `--cond needs classes numbered 0, 1, 2, ...; the ${bank.count} images have labels up to ${classes - 1}`,
+      `'cond' needs classes numbered 0, 1, 2, ...; the ${bank.count} images have labels up to ${classes - 1}`,
     );
   }
   if (stf && augment > 0 && stfAugment === "independent") {
     if (cond && stfRef === "class") {
-      throw new UsageError(
-        "--stf-augment=independent, the published behavior, knows no classes; give --stf-ref=any too",
-      );
+      throw new UsageError("'stfAugment=independent', the published behavior, knows no classes; give 'stfRef=any' too");
     }
     if (rbatch === "all") {
-      throw new UsageError("--stf-augment=independent needs a number of references; give --rbatch=1024, say");
+      throw new UsageError("'stfAugment=independent' needs a number of references; give 'rbatch=1024', say");
     }
   }
   if (batch > bank.count) {
-    throw new UsageError(`--batch must be at most the ${bank.count} images of the data set, found ${batch}`);
+    throw new UsageError(`'batch' must be at most the ${bank.count} images of the data set, found ${batch}`);
   }
   if (stf && rbatch !== "all" && rbatch > bank.count) {
     throw new UsageError(
-      `--rbatch must be at most the ${bank.count} images of the data set, or "all", found ${rbatch}`,
+      `'rbatch' must be at most the ${bank.count} images of the data set, or "all", found ${rbatch}`,
     );
   }
 }
@@ -84,14 +82,14 @@ const dependent: readonly {
 }[] = [
   {
     options: ["rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"],
-    needs: "--stf=1",
+    needs: "'stf=1'",
     isMet: ({ stf }) => stf,
   },
-  { options: ["stfRef", "labelDropout"], needs: "--cond=1", isMet: ({ cond }) => cond },
-  { options: ["stfAugment", "rbatchAugment"], needs: "--augment above 0", isMet: ({ augment }) => augment > 0 },
+  { options: ["stfRef", "labelDropout"], needs: "'cond=1'", isMet: ({ cond }) => cond },
+  { options: ["stfAugment", "rbatchAugment"], needs: "'augment' above 0", isMet: ({ augment }) => augment > 0 },
   {
     options: ["cres", "attn", "dropout", "recompute"],
-    needs: "a convolutional --arch",
+    needs: "a convolutional 'arch'",
     isMet: ({ arch }) => arch !== "mlp",
   },
 ];
@@ -101,16 +99,37 @@ export function withoutEffect(given: Partial<TrainOptions>, options: TrainOption
   return dependent
     .filter(({ isMet }) => !isMet(options))
     .flatMap(({ options: names, needs }) =>
-      names.filter((name) => given[name] !== undefined).map((name) => `${flagOf(name)} has no effect without ${needs}`),
+      names.filter((name) => given[name] !== undefined).map((name) => `'${name}' has no effect without ${needs}`),
     );
 }
 
-/** @throws UsageError when a run is to go on with data of another size. */
-export function checkSameData(saved: Readonly<Record<string, unknown>>, bank: ImageBank): void {
-  const { images } = saved;
+/** What a training state says of the images that the run was started with; nothing where an earlier version wrote it. */
+export interface SavedData {
+  /** How many. */
+  readonly images: unknown;
+  /** {@link digestOfImages} of them. */
+  readonly imagesDigest: unknown;
+}
+
+/** @throws UsageError when a run is to go on with other images. */
+export function checkSameData(
+  { images, imagesDigest }: SavedData,
+  { shape, labelDim = 0 }: NetworkConfig,
+  bank: ImageBank,
+  digest: string,
+): void {
+  const started = "that the run was started with";
   if (typeof images === "number" && images !== bank.count) {
+    throw new UsageError(`'data' must have the ${images} images ${started}, found ${bank.count} in ${bank.name}`);
+  }
+  const [wanted, found] = [formatImageShape(shape), formatImageShape(bank.shape)];
+  if (wanted !== found) throw new UsageError(`'data' must have the images of ${wanted} ${started}, found ${found}`);
+  if (labelDim > 0 && labelDim !== classCount(bank)) {
+    throw new UsageError(`'data' must have the ${labelDim} classes ${started}, found ${classCount(bank)}`);
+  }
+  if (typeof imagesDigest === "string" && imagesDigest !== digest) {
     throw new UsageError(
-      `--data must have the ${images} images that the run was started with, found ${bank.count} in ${bank.name}`,
+      `'data' must have the very images and labels ${started}; those of ${bank.name} differ in some pixel, label or order`,
     );
   }
 }
@@ -171,16 +190,8 @@ export function trainingData(bank: ImageBank, { seed, cond, stfRef }: ResolvedOp
   };
 }
 
-export function loopOptions(
-  options: ResolvedOptions,
-  network: NetworkConfig,
-  folder: string,
-  bank: ImageBank,
-): LoopOptions {
+export function loopOptions(options: ResolvedOptions): LoopOptions {
   return {
-    folder,
-    network,
-    options: { ...options, images: bank.count },
     totalImages: Math.max(millions(options.duration), 1),
     timeLimit: options.timeLimit === null ? Number.POSITIVE_INFINITY : 60 * options.timeLimit,
     imagesPerTick: 1000 * options.tick,

@@ -4,6 +4,7 @@ import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import { discreteProcesses, discreteProcessFor, discreteProcessNames } from "../processes/by-name.js";
 import { type NoiseRange, scheduledProcess } from "../processes/schedules.js";
 import { UsageError } from "../run/errors.js";
+import { formatLevel } from "../run/format.js";
 import { dpmSolver, sdeDpmSolver } from "../sampling/dpm-solver.js";
 import { euler } from "../sampling/euler.js";
 import { checkKnown, knownLevel, type Method, methodOf, rangeWithin } from "../sampling/generate.js";
@@ -23,8 +24,8 @@ function rangeOf(options: GenerateCommandOptions, network: Preconditioning): Noi
   const found = rangeWithin(wanted, network);
   if (found.sigmaMin < found.sigmaMax) return found;
   throw new UsageError(
-    `the noise must go from a higher level to a lower one that the network knows (${network.sigmaMin} to ${network.sigmaMax}); ` +
-      `found ${found.sigmaMax} to ${found.sigmaMin}: change --sigma_min, --sigma_max or --from-sigma`,
+    `noise levels must be among those that the network knows, ${formatLevel(network.sigmaMin)} to ${formatLevel(network.sigmaMax)}; ` +
+      `asked for were ${formatLevel(wanted.sigmaMin)} to ${formatLevel(wanted.sigmaMax)}: change 'sigma_min', 'sigma_max' or 'fromSigma'`,
   );
 }
 
@@ -34,17 +35,17 @@ function reverseDiffusion(options: GenerateCommandOptions, network: Precondition
   const hasOwnLevels = !discreteProcesses[name].takesRange;
   if (hasOwnLevels && (options.sigma_min !== null || options.sigma_max !== null || options.fromSigma !== null)) {
     throw new UsageError(
-      `the process ${name} has noise levels of its own; leave out --sigma_min, --sigma_max and --from-sigma, or take --process=ve`,
+      `the process ${name} has noise levels of its own; leave out 'sigma_min', 'sigma_max' and 'fromSigma', or take 'process=ve'`,
     );
   }
   const steps = stepCountOf(options);
   const process = discreteProcessFor(name, network.process, range);
   if (!(process.chainStep(process.end, steps).decay > 0)) {
-    throw new UsageError(`the process ${name} needs more --steps, found ${steps}`);
+    throw new UsageError(`the process ${name} needs more 'steps', found ${steps}`);
   }
   checkKnown(process, { first: process.end, last: process.earliestTime }, network);
   if (options.predictor === "ancestral" && process.chainStep(0, steps).posteriorDeviation === undefined) {
-    throw new UsageError(`--predictor=ancestral is not defined for the process ${name}; take euler-maruyama`);
+    throw new UsageError(`'predictor=ancestral' is not defined for the process ${name}; take euler-maruyama`);
   }
   const { predictor, corrector, correctorSteps, snr } = options;
   return methodOf(predictorCorrector, evenSteps(steps, process, process.earliestTime), {

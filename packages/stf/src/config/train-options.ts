@@ -16,6 +16,7 @@ import {
   type Values,
 } from "./fields.js";
 
+/** The options of `stf train`, by name. */
 export const trainFields = {
   outdir: text({ default: "runs", help: "folder that gets a numbered folder for this run", placeholder: "DIR" }),
   data: text<string | null>({
@@ -123,10 +124,14 @@ export const trainFields = {
   seed: integer<number | null>({ default: null, min: 0, help: "seed of everything random; drawn when left out" }),
 } as const;
 
+/** The options of `stf train`, with their values. */
 export type TrainOptions = Values<typeof trainFields>;
 
+/** Settings that belong together. */
 export interface Preset {
+  /** One line: what it is for. */
   readonly help: string;
+  /** What it sets. */
   readonly options: Partial<TrainOptions>;
 }
 
@@ -135,10 +140,19 @@ const cifar10 = { stf: true, rbatch: 1024, batch: 512, duration: 200, lr: 1e-3, 
 /** What the published code does where ours does otherwise. */
 const published = { stfAugment: "independent", stfRef: "any", stfSigma: [0, Number.MAX_VALUE] } as const;
 
-const fashionMnist = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz";
+/** Where Debian puts it. */
+export const fashionMnist = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz";
+
+/** The name of a preset. */
+export type PresetName =
+  | "fashion-mnist"
+  | "cifar10-ddpmpp"
+  | "cifar10-ncsnpp"
+  | "cifar10-ddpmpp-published"
+  | "cifar10-ncsnpp-published";
 
 /** Settings that belong together. The published schedules are made for days on eight GPUs; short runs need their own. */
-export const presets = {
+export const presets: Readonly<Record<PresetName, Preset>> = {
   "fashion-mnist": {
     help: "28x28 garments in minutes on two cores: a small network, stable targets",
     options: {
@@ -177,6 +191,4 @@ export const presets = {
     help: "the same with NCSN++",
     options: { ...cifar10, ...published, arch: "ncsnpp" },
   },
-} as const satisfies Record<string, Preset>;
-
-export type PresetName = keyof typeof presets;
+};

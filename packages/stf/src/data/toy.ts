@@ -5,7 +5,7 @@ import { column } from "../column.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
 import { VectorBank } from "./vector-bank.js";
 
-/** A law of vectors. */
+/** A distribution of vectors. */
 export interface ToyDistribution {
   /** What it is called. */
   readonly name: string;
@@ -131,7 +131,7 @@ export function checkerboard({ squares = 4 } = {}): ToyDistribution {
       const [left, bottom] = corners[random.integer(corners.length)] as readonly [number, number];
       return [left + side * random.uniform(), bottom + side * random.uniform()];
     },
-    // Uniform on a box: per coordinate a normal law cut off at both sides. A square weighs as much as it holds of it.
+    // Uniform on a box: per coordinate a normal distribution truncated at both sides. A square weighs as much as it holds of it.
     denoise: (x, sigma) =>
       scope(() => {
         const lower = tensor(Float64Array.from(corners.flat()), { shape: [1, corners.length, 2], device: x.device });

@@ -14,11 +14,17 @@ import { subVpPreconditioning, vpPreconditioning } from "./vp.js";
  * older checkpoints name none.
  */
 export const preconditionings = {
+  /** EDM's. */
   edm: edmPreconditioning,
+  /** The variance-preserving one. */
   vp: vpPreconditioning,
+  /** The variance-exploding one. */
   ve: vePreconditioning,
+  /** The sub-variance-preserving one. */
   subvp: subVpPreconditioning,
+  /** Flow matching. */
   flow: flowPreconditioning,
+  /** Improved DDPM. */
   iddpm: iddpmPreconditioning,
 } as const satisfies Readonly<Record<string, (constants?: Constants) => Preconditioning>>;
 
@@ -29,7 +35,10 @@ export type PreconditioningName = keyof typeof preconditionings;
 export const preconditioningNames = Object.keys(preconditionings) as PreconditioningName[];
 
 /** One that is in the table. */
-export type NamedPreconditioning = Preconditioning & { readonly name: PreconditioningName };
+export interface NamedPreconditioning extends Preconditioning {
+  /** Its name in the table. */
+  readonly name: PreconditioningName;
+}
 
 /** Whether there is a preconditioning of this name. */
 export function isPreconditioningName(name: unknown): name is PreconditioningName {

@@ -31,15 +31,15 @@ function makeWithParents(path: string): void {
 }
 
 /**
- * @param flag - the option that named it
+ * @param option - what named it
  * @throws InputError when the folder cannot be made.
  */
-export function makeFolder(path: string, flag = "--outdir"): string {
+export function makeFolder(path: string, option = "outdir"): string {
   try {
     makeWithParents(path);
     return path;
   } catch (cause) {
-    throw new InputError(`the folder ${path} cannot be made: ${reason(cause)}; choose another with ${flag}`, {
+    throw new InputError(`the folder ${path} cannot be made: ${reason(cause)}; choose another by '${option}'`, {
       cause,
     });
   }
@@ -48,26 +48,32 @@ export function makeFolder(path: string, flag = "--outdir"): string {
 /**
  * Makes the folder of a file that will be written after much work, and tries whether it can be.
  *
- * @param flag - the option that named the file
+ * @param option - what named the file
  * @throws InputError when it cannot.
  */
-export function makeFolderFor(path: string, flag: string): void {
-  const folder = makeFolder(dirname(path), flag);
+export function makeFolderFor(path: string, option: string): void {
+  const folder = makeFolder(dirname(path), option);
   try {
     if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
       throw Object.assign(new Error("it is a folder"), { code: "EISDIR" });
     }
     accessSync(folder, constants.W_OK);
   } catch (cause) {
-    throw new InputError(`${path} cannot be written: ${reason(cause)}; choose another with ${flag}`, { cause });
+    throw new InputError(`${path} cannot be written: ${reason(cause)}; choose another by '${option}'`, { cause });
   }
+}
+
+/** The first of many names, and how many more there are. */
+export function abbreviated(names: readonly string[]): string {
+  const shown = names.slice(0, 4).join(", ");
+  return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
 }
 
 /** Makes a folder that may not be there yet. */
 export function makeNewFolder(path: string): string {
   if (existsSync(path)) {
     throw new InputError(
-      `there is a run at ${path} already: go on with it by --resume=${path}, or choose another --name`,
+      `there is a run at ${path} already: go on with it by 'resume=${path}', or choose another 'name'`,
     );
   }
   return makeFolder(path);

@@ -25,7 +25,7 @@ export interface ChurnOptions extends SamplerOptions {
 const NO_CHURN: Churn = { amount: 0, sMin: 0, sMax: Number.POSITIVE_INFINITY, sNoise: 1 };
 
 /** Images before a step, with the noise that was added to them. */
-export interface Raised {
+export interface Churned {
   /** May be the images as they were. */
   readonly xHat: Tensor;
   /** Their new time. */
@@ -43,7 +43,7 @@ export function addNoise(
   { sigma, sigmaInverse, scale }: Process,
   count: number,
   { churn = NO_CHURN, round = (level: number) => level, noise }: ChurnOptions,
-): Raised {
+): Churned {
   if (!(churn.amount > 0)) return { xHat: x, tHat: t };
   requireNoise(noise, "churn");
   const level = sigma(t);

@@ -1,4 +1,4 @@
-/** Steps that stay at a time and bring images nearer to the law they should have there (Song et al. 2021, appendix G). */
+/** Steps that stay at a time and bring images closer to the distribution that they should have there (Song et al. 2021, appendix G). */
 
 import { scope, type Tensor } from "@stf/torch";
 import type { DiscreteProcess } from "../processes/process.js";

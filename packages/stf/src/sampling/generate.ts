@@ -71,7 +71,7 @@ export function checkKnown(
   // Levels that were stored in float32 may be off by rounding.
   if (low >= network.sigmaMin * (1 - 1e-5) && high <= network.sigmaMax * (1 + 1e-5)) return;
   throw new UsageError(
-    `the process ${process.name} has noise levels from ${formatLevel(low)} to ${formatLevel(high)}, and the network knows those from ${formatLevel(network.sigmaMin)} to ${formatLevel(network.sigmaMax)}; take another --process`,
+    `the process ${process.name} has noise levels from ${formatLevel(low)} to ${formatLevel(high)}, and the network knows those from ${formatLevel(network.sigmaMin)} to ${formatLevel(network.sigmaMax)}; take another 'process'`,
   );
 }
 
@@ -167,7 +167,7 @@ export function generateImages(denoiser: Denoiser, seeds: readonly number[], opt
         });
         if (!x.isfinite().all().item()) {
           throw new SamplingError(
-            "the images are no finite numbers; check that the network is sound, and that noise levels and weights are not extreme",
+            "sampling gave NaN or infinity; check that the network is sound, and lower the highest noise level, the churn or the guidance",
           );
         }
         return toBytes(known ? withPart(x, known) : x);

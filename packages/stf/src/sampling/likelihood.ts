@@ -19,7 +19,7 @@ export interface LikelihoodOptions extends Tolerances {
   readonly last?: number;
   /** Standard deviation of that noise; the process's own when left out. Published code takes 1 where the signal goes to 0. */
   readonly priorDeviation?: number;
-  /** Called after every step with the share of the way that is behind, in the logarithm of the noise level. */
+  /** Called after every step with the part of the path that is done, in the logarithm of the noise level. */
   readonly onStep?: (progress: number) => void;
 }
 
@@ -55,7 +55,7 @@ function slopeAndDivergences(
 
 /**
  * ln p(x) = ln N(x_T) + integral of the divergence of the probability flow, with the divergence estimated from probes (Hutchinson
- * 1989; Skilling 1989). Each probe has a law with mean 0 and covariance I, so that every estimate of ln p is unbiased but for
+ * 1989; Skilling 1989). Each probe has a distribution with mean 0 and covariance I, so that every estimate of ln p is unbiased but for
  * the errors of the solver.
  *
  * @param denoise - must be differentiable with respect to the images

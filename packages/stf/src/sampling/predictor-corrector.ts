@@ -30,14 +30,14 @@ export interface PredictorCorrectorOptions extends SamplerOptions {
   readonly perImage?: boolean;
 }
 
-/** What stays the same along the way. */
-interface Way extends TimeSteps<DiscreteProcess> {
+/** What stays the same along the chain. */
+interface Chain extends TimeSteps<DiscreteProcess> {
   readonly denoise: Denoise;
   readonly options: PredictorCorrectorOptions;
 }
 
-function correct(x: Tensor, t: number, way: Way): Tensor {
-  const { denoise, process, times, options } = way;
+function correct(x: Tensor, t: number, chain: Chain): Tensor {
+  const { denoise, process, times, options } = chain;
   const { corrector = "langevin", correctorSteps = 1, snr = 0.16, perImage = true, noise } = options;
   const stepSize = correctors[corrector];
   if (!stepSize) return x;
@@ -62,8 +62,8 @@ function correct(x: Tensor, t: number, way: Way): Tensor {
   });
 }
 
-function predict(x: Tensor, t: number, way: Way): ReverseStep {
-  const { denoise, process, times, options } = way;
+function predict(x: Tensor, t: number, chain: Chain): ReverseStep {
+  const { denoise, process, times, options } = chain;
   const { predictor = "reverse-diffusion", flow = false, noise } = options;
   const step = predictors[predictor];
   if (!step) return { mean: x, x };
@@ -91,12 +91,12 @@ export const predictorCorrector: Sampler<PredictorCorrectorOptions, DiscreteProc
   order: 1,
   sample(denoise, start, { process, times }, options = {}) {
     const { denoiseLast = true, onStep } = options;
-    const way: Way = { denoise, process, times, options };
+    const chain: Chain = { denoise, process, times, options };
     return walk(
       start,
       [...times, 0],
       (x, t, tNext) => {
-        const after = predict(correct(x, t, way), t, way);
+        const after = predict(correct(x, t, chain), t, chain);
         return denoiseLast && tNext === 0 ? after.mean : after.x;
       },
       onStep,

@@ -14,7 +14,7 @@ export type PerImage = number | Float64Array;
  */
 export type Denoise = (x: Tensor, sigma: PerImage) => Tensor;
 
-/** A way from noise to images: times of a process. */
+/** The path from noise to images: times of a process. */
 export interface TimeSteps<P extends Process = Process> {
   /** What the times are times of. */
   readonly process: P;
@@ -26,7 +26,7 @@ export interface TimeSteps<P extends Process = Process> {
 export interface StepReport {
   /** Index of the step that was just taken, from 0 on. */
   readonly step: number;
-  /** How much of the way is behind, above 0 and up to 1. */
+  /** The part of the path that is done, above 0 and up to 1. */
   readonly progress: number;
   /** Scaled noisy images after the step; valid during the call only. */
   readonly x: Tensor;
@@ -46,7 +46,7 @@ export interface SamplerOptions {
 export interface Sampler<Options extends SamplerOptions = SamplerOptions, P extends Process = Process> {
   /** Short name, such as "heun". */
   readonly name: string;
-  /** Order of convergence in the step size; of the law of the images, for a method that adds noise. */
+  /** Order of convergence in the step size; of the distribution of the images, for a method that adds noise. */
   readonly order: number;
   /**
    * @param x - x_t = s (y + sigma eps) at the first of the times, float64 `[B, C, H, W]`; left as it is

@@ -1,21 +1,17 @@
-/** The training loop: steps, and at every tick a line of statistics, sometimes a checkpoint. */
+/**
+ * The training loop: steps, and at every tick a line of statistics, sometimes a checkpoint. When to stop, what time it is and where
+ * things are written is for whoever calls it.
+ */
 
-import { appendFileSync } from "node:fs";
-import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { memory } from "@stf/torch";
-import type { NetworkConfig } from "../networks/build.js";
-import { storedConfig } from "../networks/stored-config.js";
-import { STATS_FILE, type StatsLine, snapshotPath, statePath } from "../run/format.js";
-import { saveSnapshot, saveState } from "./checkpoint.js";
+import type { StatsLine } from "../run/format.js";
 import type { TrainingState } from "./state.js";
 import { Statistics } from "./statistics.js";
 import { type TrainingData, type TrainingSettings, trainingStep } from "./step.js";
 
-/** How long {@link trainingLoop} trains, and what it writes where. */
+/** How long {@link trainingLoop} trains, and how often it writes what. */
 export interface LoopOptions {
-  /** The run folder; it must exist. */
-  readonly folder: string;
   /** Stop at this many images. */
   readonly totalImages: number;
   /** Stop after this many seconds of training. */
@@ -26,10 +22,18 @@ export interface LoopOptions {
   readonly snapshotTicks: number;
   /** Ticks between states; one is written at the end in any case. */
   readonly stateTicks: number;
-  /** What the network was built from, stored with its checkpoints. */
-  readonly network: NetworkConfig;
-  /** The run's options, stored with its checkpoints. */
-  readonly options: Record<string, unknown>;
+}
+
+/** Where {@link trainingLoop} writes; `runWriter` writes into a run folder. */
+export interface TrainingWriter {
+  /** Asked before the first step. @throws what says that this state could not be kept */
+  check?(state: TrainingState): void;
+  /** Keeps a line of statistics. */
+  statistics(line: StatsLine): void;
+  /** Keeps the averaged network. Returns where. */
+  snapshot(state: TrainingState): string;
+  /** Keeps everything needed to go on. Returns where. */
+  state(state: TrainingState): string;
 }
 
 /** How far training is. */
@@ -56,47 +60,47 @@ export interface LoopHooks {
   onTick?(progress: Progress): void;
   /** Asked before every step; true ends the loop as if the duration were over. */
   shouldStop?(): boolean;
+  /** Seconds, on a clock that only goes forward; the process's own when left out. */
+  now?(): number;
 }
 
 /** How {@link trainingLoop} ended. */
 export interface LoopResult {
   /** "stopped" is `shouldStop`'s doing. */
   readonly reason: "finished" | "time limit" | "stopped";
-  /** Path of the last snapshot. */
+  /** Where the last snapshot is. */
   readonly snapshot: string;
-  /** Path of the last training state. */
+  /** Where the last training state is. */
   readonly state: string;
   /** As of the last step. */
   readonly progress: Progress;
 }
 
-const seconds = (): number => performance.now() / 1000;
-
 /**
- * Trains until the images, the time, or `shouldStop` says so; then saves. A line of statistics goes to `stats.jsonl` at
- * every tick.
+ * Trains until the images, the time, or `shouldStop` says so; then saves. Statistics are written at every tick.
  *
  * @param state - changed in place
- * @throws DivergenceError when the loss or a gradient is not finite; UsageError when checkpoints cannot hold the network's
- * preconditioning, or hold another one; what the file system reports, such as a full disk.
+ * @throws DivergenceError when the loss or a gradient is not finite; what the writer throws, such as for a full disk, and before
+ * the first step for a network that it cannot keep.
  */
 export async function trainingLoop(
   state: TrainingState,
   data: TrainingData,
   settings: TrainingSettings,
   options: LoopOptions,
-  hooks: LoopHooks = {},
+  writer: TrainingWriter,
+  { onStep, onTick, shouldStop, now = () => performance.now() / 1000 }: LoopHooks = {},
 ): Promise<LoopResult> {
   // Before hours of training, not after them.
-  storedConfig(state.network, options.network);
+  writer.check?.(state);
   const statistics = new Statistics();
-  const start = { time: seconds(), images: state.images };
+  const start = { time: now(), images: state.images };
   let tick = 0;
   let tickStart = { ...start };
   let saving = 0;
 
   const progress = (): Progress => {
-    const elapsed = seconds() - start.time;
+    const elapsed = now() - start.time;
     const imagesPerSecond = (state.images - start.images) / (elapsed - saving);
     const byImages = (options.totalImages - state.images) / imagesPerSecond;
     const remaining = Math.min(byImages, options.timeLimit - elapsed);
@@ -112,43 +116,26 @@ export async function trainingLoop(
 
   const endReason = (): LoopResult["reason"] | undefined => {
     if (state.images >= options.totalImages) return "finished";
-    if (seconds() - start.time >= options.timeLimit) return "time limit";
-    return hooks.shouldStop?.() ? "stopped" : undefined;
-  };
-
-  const save = (due: { snapshot: boolean; state: boolean }): { snapshot: string; state: string } => {
-    const begin = seconds();
-    const paths = {
-      snapshot: snapshotPath(options.folder, state.images),
-      state: statePath(options.folder, state.images),
-    };
-    if (due.snapshot)
-      saveSnapshot(paths.snapshot, state, options.network, {
-        data: data.bank.name,
-        seed: settings.seed,
-        labelDropout: settings.labelDropout ?? 0,
-      });
-    if (due.state) saveState(paths.state, state, options.network, options.options);
-    saving += seconds() - begin;
-    return paths;
+    if (now() - start.time >= options.timeLimit) return "time limit";
+    return shouldStop?.() ? "stopped" : undefined;
   };
 
   const writeStatistics = (): void => {
-    const now = seconds();
+    const time = now();
     const images = state.images - tickStart.images;
+    const seconds = time - tickStart.time;
     const use = memory();
     statistics.add("Progress/tick", tick);
     statistics.add("Progress/kimg", state.images / 1000);
-    statistics.add("Timing/total_sec", now - start.time);
-    statistics.add("Timing/sec_per_tick", now - tickStart.time);
-    statistics.add("Timing/sec_per_kimg", images > 0 ? ((now - tickStart.time) / images) * 1000 : 0);
-    statistics.add("Timing/images_per_sec", images / (now - tickStart.time));
+    statistics.add("Timing/total_sec", time - start.time);
+    statistics.add("Timing/sec_per_tick", seconds);
+    statistics.add("Timing/sec_per_kimg", images > 0 ? (seconds / images) * 1000 : 0);
+    statistics.add("Timing/images_per_sec", images / seconds);
     statistics.add("Resources/cpu_mem_gb", process.memoryUsage().rss / 2 ** 30);
     statistics.add("Resources/tensors", use.tensors);
     statistics.add("Resources/tensor_mem_gb", use.bytes / 2 ** 30);
-    const line: StatsLine = { ...statistics.take(), timestamp: Date.now() / 1000 };
-    appendFileSync(join(options.folder, STATS_FILE), `${JSON.stringify(line)}\n`);
-    tickStart = { time: now, images: state.images };
+    writer.statistics({ ...statistics.take(), timestamp: Date.now() / 1000 });
+    tickStart = { time, images: state.images };
   };
 
   for (;;) {
@@ -156,7 +143,7 @@ export async function trainingLoop(
     if (reason === undefined) {
       const loss = trainingStep(state, data, settings);
       statistics.add("Loss/loss", loss.mean, loss.meanSquare, loss.count);
-      hooks.onStep?.(progress());
+      onStep?.(progress());
       // Timers, and whoever else waits for the event loop, get their turn.
       await setImmediate();
       reason = endReason();
@@ -164,13 +151,15 @@ export async function trainingLoop(
     if (reason === undefined && state.images - tickStart.images < options.imagesPerTick) continue;
     const report = progress();
     writeStatistics();
-    hooks.onTick?.(report);
+    onTick?.(report);
     tick++;
-    const ending = reason !== undefined;
-    const paths = save({
-      snapshot: ending || tick % options.snapshotTicks === 0,
-      state: ending || tick % options.stateTicks === 0,
-    });
-    if (reason !== undefined) return { reason, ...paths, progress: report };
+    const begin = now();
+    if (reason !== undefined) {
+      const [snapshot, saved] = [writer.snapshot(state), writer.state(state)];
+      return { reason, snapshot, state: saved, progress: report };
+    }
+    if (tick % options.snapshotTicks === 0) writer.snapshot(state);
+    if (tick % options.stateTicks === 0) writer.state(state);
+    saving += now() - begin;
   }
 }

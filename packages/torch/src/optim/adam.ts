@@ -32,7 +32,7 @@ export class Adam {
   readonly betas: readonly [number, number];
   /** Added to the root of the second moment. */
   readonly eps: number;
-  /** Share of every parameter that goes at each step, as a multiple of the learning rate. */
+  /** Decoupled weight decay: each step first multiplies the parameters by 1 - lr weightDecay. */
   readonly weightDecay: number;
   /** First moment, flat. */
   readonly expAvg: Tensor;

@@ -8,12 +8,12 @@ export function checkDevice(device: Device): void {
   const wanted = Number(/:(\d+)$/.exec(device)?.[1] ?? 0);
   if (!cudaBuilt) {
     throw new UsageError(
-      `--device=${device} needs a libtorch with CUDA, and libtorch ${version} here has none; set LIBTORCH or PYTHON to one and run "npm run setup", or compute with --device=cpu`,
+      `'device=${device}' needs a libtorch with CUDA, and libtorch ${version} here has none; set LIBTORCH or PYTHON to one and run "npm run setup", or compute with 'device=cpu'`,
     );
   }
   if (wanted >= cudaDevices) {
     throw new UsageError(
-      `--device=${device} must be a GPU that libtorch sees; it sees ${cudaDevices}: check with nvidia-smi, or compute with --device=cpu`,
+      `'device=${device}' must be a GPU that libtorch sees; it sees ${cudaDevices}: check with nvidia-smi, or compute with 'device=cpu'`,
     );
   }
 }

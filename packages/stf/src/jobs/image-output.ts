@@ -1,19 +1,19 @@
-/** Where `stf generate` puts a set of images, so that an interrupted set can be completed and never mixed with another one. */
+/** Where a set of drawn images goes, so that an interrupted set can be completed and never mixed with another one. */
 
 import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { writeFileAtomically } from "@stf/torch";
 import { generateFields, samplerOf } from "../config/generate-options.js";
+import type { ResolvedGenerate } from "../config/generate-request.js";
 import type { ImageShape } from "../data/bank.js";
 import { writeArchive } from "../images/archive.js";
 import { ImageSet } from "../images/image-set.js";
+import { digestOf } from "../run/digest.js";
 import { InputError } from "../run/errors.js";
 import { makeFolder, removePartialFiles } from "../run/folder.js";
 import { GENERATE_OPTIONS_FILE } from "../run/format.js";
-import { digestOf } from "./digest.js";
-import type { GenerateRequest } from "./generate-command.js";
-import { stopIfInterrupted } from "./interrupts.js";
+import { checkStop, type JobContext } from "./context.js";
 
 const POLL_MILLISECONDS = 200;
 
@@ -21,8 +21,8 @@ const POLL_MILLISECONDS = 200;
 const isArchive = (path: string): boolean => /\.(zip|npz)$/i.test(path);
 
 /** The options that decide what an image looks like, and where it is. */
-async function protocolOf(request: GenerateRequest): Promise<Record<string, unknown>> {
-  const { outdir, grid, trajectory, seeds, batch, device, notes, rank, solver, ...options } = request;
+async function protocolOf(request: ResolvedGenerate, processes: number): Promise<Record<string, unknown>> {
+  const { outdir, grid, trajectory, seeds, batch, device, notes, solver, ...options } = request;
   const files = { network: request.network, gnet: request.gnet, image: request.image, mask: request.mask };
   const digests: Record<string, string> = {};
   for (const [name, path] of Object.entries(files)) {
@@ -33,20 +33,20 @@ async function protocolOf(request: GenerateRequest): Promise<Record<string, unkn
     sampler: samplerOf(request),
     // Other generators, and so another picture for a seed.
     device: device.startsWith("cuda") ? "cuda" : device,
-    ...(isCoupled(request) ? { batch, processes: rank.size } : {}),
+    ...(isCoupled(request) ? { batch, processes } : {}),
     ...digests,
   };
 }
 
 /** Whether an image depends on those that are drawn with it. */
-export function isCoupled(request: GenerateRequest): boolean {
+export function isCoupled(request: ResolvedGenerate): boolean {
   return samplerOf(request) === "rk45" && request.errorControl === "batch";
 }
 
 /** @throws InputError when the images of the folder were drawn in another way. */
 function checkProtocol(images: ImageSet, protocol: Record<string, unknown>, outdir: string): void {
   const path = join(images.folder, GENERATE_OPTIONS_FILE);
-  const advice = `choose another --outdir, or remove ${images.folder}`;
+  const advice = `choose another 'outdir', or remove ${images.folder}`;
   if (!existsSync(path)) {
     if (!images.hasImages) return;
     throw new InputError(
@@ -91,17 +91,22 @@ export class ImageOutput {
    * Makes the folder, or finds the one of an interrupted set. Of several processes the first makes it, and the others wait.
    *
    * @returns undefined when the others have finished everything already
-   * @throws InputError when it cannot be made, or holds other images; Interruption after Ctrl-C.
+   * @throws InputError when it cannot be made, or holds other images; Stopped when the job is to stop.
    */
-  static async open(request: GenerateRequest, outdir: string, shape: ImageShape): Promise<ImageOutput | undefined> {
-    const { rank, size } = request.rank;
+  static async open(
+    request: ResolvedGenerate,
+    outdir: string,
+    shape: ImageShape,
+    context: JobContext,
+  ): Promise<ImageOutput | undefined> {
+    const { rank, size } = context.rank;
     const isFinished = (): boolean => isArchive(outdir) && existsSync(outdir);
     if (rank === 0 && isFinished()) {
-      throw new InputError(`${outdir} is there already; choose another --outdir, or remove it`);
+      throw new InputError(`${outdir} is there already; choose another 'outdir', or remove it`);
     }
     const folder = isArchive(outdir) ? `${outdir}.parts` : outdir;
     const images = new ImageSet(folder, shape, request.subdirs);
-    const protocol = await protocolOf(request);
+    const protocol = await protocolOf(request, size);
     const path = join(folder, GENERATE_OPTIONS_FILE);
     if (rank === 0) {
       makeFolder(folder);
@@ -113,7 +118,7 @@ export class ImageOutput {
     } else {
       while (!existsSync(path)) {
         if (isFinished()) return undefined;
-        stopIfInterrupted();
+        checkStop(context);
         await setTimeout(POLL_MILLISECONDS);
       }
       checkProtocol(images, protocol, outdir);
@@ -121,11 +126,11 @@ export class ImageOutput {
     return new ImageOutput(images, outdir, shape, request.seeds);
   }
 
-  /** Waits for the images that other processes draw. @throws Interruption after Ctrl-C. */
-  async waitForAll(onWait: (missing: number) => void): Promise<void> {
+  /** Waits for the images that other processes draw. @throws Stopped when the job is to stop. */
+  async waitForAll(context: JobContext, onWait: (missing: number) => void): Promise<void> {
     const { images } = this;
     for (let missing = images.missing(this.#seeds); missing.length > 0; missing = images.missing(missing)) {
-      stopIfInterrupted();
+      checkStop(context);
       onWait(missing.length);
       await setTimeout(POLL_MILLISECONDS);
     }

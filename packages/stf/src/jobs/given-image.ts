@@ -1,4 +1,4 @@
-/** What `stf generate` makes of an image that it is given. */
+/** What images shall agree with, out of an image file. */
 
 import { readFileSync } from "node:fs";
 import type { Device, Tensor } from "@stf/torch";

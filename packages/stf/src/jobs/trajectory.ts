@@ -1,10 +1,10 @@
 import { scope } from "@stf/torch";
 import type { ImageShape } from "../data/bank.js";
+import { imagesOf } from "../images/bytes.js";
 import { tile } from "../images/png.js";
 import type { Process } from "../processes/process.js";
 import { toBytes } from "../sampling/generate.js";
 import type { StepReport } from "../sampling/sampler.js";
-import { imagesOf } from "./pictures.js";
 
 const MOST_FRAMES = 60;
 

@@ -1,6 +1,7 @@
-/** `stf likelihood` */
+/** Likelihoods as a job: from a request to bits per dimension with their errors. */
 
-import { catchInterrupts, Generator, rand, randint, scope, stack, type Tensor, writeFileAtomically } from "@stf/torch";
+import { Generator, rand, randint, scope, stack, type Tensor, writeFileAtomically } from "@stf/torch";
+import { type LikelihoodRequest, likelihoodOptions, type ResolvedLikelihood } from "../config/likelihood-request.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { openDataset } from "../data/open.js";
 import type { Denoiser } from "../networks/denoiser.js";
@@ -8,17 +9,15 @@ import { oneHot } from "../networks/network.js";
 import { processFor } from "../processes/by-name.js";
 import type { Process } from "../processes/process.js";
 import { type Purpose, randomKey } from "../random/keyed.js";
+import { digestOf } from "../run/digest.js";
 import { InputError, UsageError } from "../run/errors.js";
 import { makeFolderFor } from "../run/folder.js";
-import { formatDuration, formatImageShape, formatLevel } from "../run/format.js";
+import { formatDuration, formatImageShape } from "../run/format.js";
 import { checkKnown, denoiseWith, rangeWithin } from "../sampling/generate.js";
 import { bitsPerDimension, dequantize, logDensity } from "../sampling/likelihood.js";
 import { loadSnapshot } from "../training/checkpoint.js";
+import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
 import { checkDevice } from "./device.js";
-import { digestOf } from "./digest.js";
-import { INTERRUPTED, Interruption, stopIfInterrupted } from "./interrupts.js";
-import type { LikelihoodRequest } from "./likelihood-command.js";
-import { StatusLine } from "./progress.js";
 
 /** The flow, and where on it images and noise are. */
 interface Path {
@@ -30,11 +29,11 @@ interface Path {
 /** The time at which images are, of processes that are at their noise level only later. */
 const FIRST_TIME = 1e-5;
 
-function pathOf(request: LikelihoodRequest, { preconditioning }: Denoiser): Path {
+function pathOf(request: ResolvedLikelihood, { preconditioning }: Denoiser): Path {
   const range = rangeWithin({ sigmaMin: request.sigma_min, sigmaMax: request.sigma_max }, preconditioning);
   if (range.sigmaMin >= range.sigmaMax) {
     throw new UsageError(
-      `the network knows noise levels from ${preconditioning.sigmaMin} to ${preconditioning.sigmaMax}; change --sigma_min or --sigma_max`,
+      `the network knows noise levels from ${preconditioning.sigmaMin} to ${preconditioning.sigmaMax}; change 'sigma_min' or 'sigma_max'`,
     );
   }
   const process = processFor(request.process, preconditioning.process, range);
@@ -50,7 +49,7 @@ function pathOf(request: LikelihoodRequest, { preconditioning }: Denoiser): Path
 function checkImages(
   bank: ImageBank,
   { labelDim }: Denoiser,
-  request: LikelihoodRequest,
+  request: ResolvedLikelihood,
   shape: ImageBank["shape"],
 ): void {
   const [found, wanted] = [formatImageShape(bank.shape), formatImageShape(shape)];
@@ -61,7 +60,7 @@ function checkImages(
     const wrong = bank.labels ? bank.labels.find((label) => label >= labelDim) : -1;
     if (wrong !== undefined) {
       throw new InputError(
-        `${request.data} must have class labels from 0 to ${labelDim - 1}, found ${wrong < 0 ? "none" : wrong}; or ask without a class, --class=none`,
+        `${request.data} must have class labels from 0 to ${labelDim - 1}, found ${wrong < 0 ? "none" : wrong}; or ask without a class, 'class=none'`,
       );
     }
   }
@@ -72,7 +71,7 @@ interface Measured {
   /** `[images][repeats][probes]` */
   readonly bits: readonly number[][][];
   readonly evaluations: number;
-  /** Whether Ctrl-C came before all images were done. */
+  /** Whether the job was stopped before all images were done. */
   readonly isPartial?: boolean;
 }
 
@@ -81,7 +80,7 @@ function ofImages(
   first: number,
   count: number,
   purpose: Purpose,
-  request: LikelihoodRequest,
+  request: ResolvedLikelihood,
   draw: (generator: Generator) => Tensor,
 ): Tensor {
   return scope(() => {
@@ -97,8 +96,8 @@ interface Measurement {
   readonly denoiser: Denoiser;
   readonly bank: ImageBank;
   readonly path: Path;
-  readonly request: LikelihoodRequest;
-  readonly status: StatusLine;
+  readonly request: ResolvedLikelihood;
+  readonly context: JobContext;
   readonly count: number;
 }
 
@@ -146,31 +145,32 @@ function measureBatch(
   return { bits, evaluations: evaluations / repeats };
 }
 
-/** What `body` returns, or undefined when Ctrl-C ended it. */
-function untilInterrupted<T>(body: () => T): T | undefined {
+/** What `body` returns, or undefined when the job was to stop. */
+function untilStopped<T>(body: () => T): T | undefined {
   try {
     return body();
   } catch (error) {
-    if (error instanceof Interruption) return undefined;
+    if (error instanceof Stopped) return undefined;
     throw error;
   }
 }
 
 function measure(measurement: Measurement): Measured {
-  const { request, status, count } = measurement;
-  const start = performance.now();
+  const { request, context, count } = measurement;
+  const { reporter, now } = context;
+  const start = now();
   const bits: number[][][] = [];
   let evaluations = 0;
   let batches = 0;
   for (let first = 0; first < count; first += request.batch) {
     const size = Math.min(request.batch, count - first);
-    const found = untilInterrupted(() =>
-      measureBatch(first, size, measurement, (share) => {
-        stopIfInterrupted();
-        const done = first + size * share;
+    const found = untilStopped(() =>
+      measureBatch(first, size, measurement, (progress) => {
+        checkStop(context);
+        const done = first + size * progress;
         if (done === 0) return;
-        const rate = done / ((performance.now() - start) / 1000);
-        status.update(
+        const rate = done / (now() - start);
+        reporter.update(
           `${Math.floor(done)} of ${count} images  ${rate.toFixed(2)} images/s  ${formatDuration((count - done) / rate)} left`,
         );
       }),
@@ -179,7 +179,7 @@ function measure(measurement: Measurement): Measured {
     bits.push(...found.bits);
     evaluations += found.evaluations;
     batches++;
-    status.printPlain(`${first + size} of ${count} images, ${average(bits.map(meanOf)).toFixed(4)} bits/dim so far`);
+    reporter.printPlain(`${first + size} of ${count} images, ${average(bits.map(meanOf)).toFixed(4)} bits/dim so far`);
   }
   return { bits, evaluations: evaluations / batches };
 }
@@ -196,47 +196,36 @@ function standardError(values: readonly number[]): number {
 /** Of an image, over repeats and probes. */
 const meanOf = (repeats: readonly number[][]): number => average(repeats.map(average));
 
-/** Errors of the mean over images, as far as there is something to tell them from. */
-function errorsOf({ bits }: Measured): string[] {
-  const shown = (error: number, over: string): string => `+- ${error.toFixed(4)} over ${over}`;
-  const errors = bits.length > 1 ? [shown(standardError(bits.map(meanOf)), "images")] : [];
+/** Standard errors of the mean, as far as there is something to tell them from. */
+export interface LikelihoodErrors {
+  /** From the scatter of the images. */
+  readonly images?: number;
+  /** From the scatter of repeats: of the noise in the grey levels and the probes together. */
+  readonly repeats?: number;
+  /** From the scatter of the probes, where there are no repeats. */
+  readonly probes?: number;
+}
+
+function errorsOf({ bits }: Measured): LikelihoodErrors {
   const ofEstimates = (estimates: (repeats: number[][]) => number[]): number =>
     Math.sqrt(bits.reduce((sum, repeats) => sum + standardError(estimates(repeats)) ** 2, 0)) / bits.length;
   const [first = []] = bits;
+  const images = bits.length > 1 ? { images: standardError(bits.map(meanOf)) } : {};
   // The probes of a repeat share its noise in the grey levels: repeats vary by both, probes by themselves.
-  if (first.length > 1)
-    errors.push(
-      shown(
-        ofEstimates((repeats) => repeats.map(average)),
-        "repeats",
-      ),
-    );
-  else if ((first[0]?.length ?? 0) > 1)
-    errors.push(
-      shown(
-        ofEstimates(([only = []]) => only),
-        "probes",
-      ),
-    );
-  return errors;
+  if (first.length > 1) return { ...images, repeats: ofEstimates((repeats) => repeats.map(average)) };
+  return (first[0]?.length ?? 0) > 1 ? { ...images, probes: ofEstimates(([only = []]) => only) } : images;
 }
 
-/** Prints the result, and writes it where that is wanted. */
-async function report(found: Measured, { request, path, status }: Measurement, seconds: number): Promise<void> {
-  const { network, data, class: told, dest, probes, repeats, rtol, atol, seed } = request;
-  const means = found.bits.map(meanOf);
-  const level = (t: number): string => formatLevel(path.process.sigma(t));
-  status.print([`${average(means).toFixed(4)} bits/dim`, errorsOf(found).join(", ")].join(" ").trim());
-  status.print(
-    `of ${means.length} images with ${probes} probe${probes === 1 ? "" : "s"} each; ${request.process}, noise levels ${level(path.first)} to ${level(path.last)}, ` +
-      `rtol ${rtol}, atol ${atol}, seed ${seed}; ${Math.round(found.evaluations)} network evaluations, ${formatDuration(seconds)}`,
-  );
-  if (dest === null) return;
-  const protocol = {
+/** How a number came about. */
+export type LikelihoodProtocol = Readonly<Record<string, unknown>>;
+
+async function protocolOf(found: Measured, { request, path }: Measurement): Promise<LikelihoodProtocol> {
+  const { network, data, class: told, probes, repeats, rtol, atol, seed } = request;
+  return {
     network,
     network_sha256: await digestOf(network),
     data,
-    images: means.length,
+    images: found.bits.length,
     class: told,
     probes,
     repeats,
@@ -248,30 +237,72 @@ async function report(found: Measured, { request, path, status }: Measurement, s
     seed,
     evaluations: found.evaluations,
   };
-  const text = JSON.stringify({ bitsPerDimension: average(means), protocol, perImage: means }, undefined, 2);
-  writeFileAtomically(dest, new TextEncoder().encode(`${text}\n`));
 }
 
-/** Runs the command. Returns the exit code. */
-export async function likelihood(request: LikelihoodRequest): Promise<number> {
-  checkDevice(request.device);
-  const { denoiser, config } = loadSnapshot(request.network, { device: request.device });
-  const path = pathOf(request, denoiser);
-  const status = new StatusLine({ plainSeconds: 60 });
-  const images = await openDataset(request.data, {
+/** What was computed, of all images or of those before the job was stopped. */
+export interface LikelihoodResult {
+  /** "stopped" is `context.shouldStop`'s doing. */
+  readonly reason: "finished" | "stopped";
+  /** How many images were asked for. */
+  readonly asked: number;
+  /** Mean over the images; NaN where there is none. */
+  readonly bitsPerDimension: number;
+  /** Of that mean. */
+  readonly errors: LikelihoodErrors;
+  /** Bits per dimension of each image. */
+  readonly perImage: readonly number[];
+  /** Seconds of computing. */
+  readonly seconds: number;
+  /** How the numbers came about. */
+  readonly protocol: LikelihoodProtocol;
+}
+
+/**
+ * Bits per dimension that a network needs for images, along the probability flow, and where `dest` is given a JSON file with them.
+ *
+ * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used.
+ */
+export async function likelihood(
+  request: LikelihoodRequest,
+  context: JobContext = jobContext(),
+): Promise<LikelihoodResult> {
+  const options = likelihoodOptions(request);
+  const { reporter } = context;
+  checkDevice(options.device);
+  const { denoiser, config } = loadSnapshot(options.network, { device: options.device });
+  const path = pathOf(options, denoiser);
+  const images = await openDataset(options.data, {
     labels: denoiser.labelDim > 0,
-    onProgress: (done, total) => status.update(`reading ${request.data}: ${done} of ${total} images`),
+    onProgress: (done, total) => reporter.update(`reading ${options.data}: ${done} of ${total} images`),
   });
-  status.clear();
-  checkImages(images, denoiser, request, config.shape);
-  if (request.dest !== null) makeFolderFor(request.dest, "--dest");
-  const bank = request.device === "cpu" ? images : images.to(request.device);
-  const count = Math.min(request.num ?? bank.count, bank.count);
-  const measurement: Measurement = { denoiser, bank, path, request, status, count };
-  const start = performance.now();
-  catchInterrupts(true);
-  const found = measure(measurement);
-  if (found.isPartial) status.print(`stopped after ${found.bits.length} of ${count} images`);
-  if (found.bits.length > 0) await report(found, measurement, (performance.now() - start) / 1000);
-  return found.isPartial ? INTERRUPTED : 0;
+  reporter.clear();
+  checkImages(images, denoiser, options, config.shape);
+  if (options.dest !== null) makeFolderFor(options.dest, "dest");
+  const bank = options.device === "cpu" ? images : images.to(options.device);
+  const count = Math.min(options.num ?? bank.count, bank.count);
+  const measurement: Measurement = { denoiser, bank, path, request: options, context, count };
+  const start = context.now();
+  try {
+    const found = measure(measurement);
+    const perImage = found.bits.map(meanOf);
+    const result: LikelihoodResult = {
+      reason: found.isPartial ? "stopped" : "finished",
+      asked: count,
+      bitsPerDimension: average(perImage),
+      errors: errorsOf(found),
+      perImage,
+      seconds: context.now() - start,
+      protocol: await protocolOf(found, measurement),
+    };
+    if (options.dest !== null && perImage.length > 0) {
+      const { bitsPerDimension, protocol } = result;
+      const text = JSON.stringify({ bitsPerDimension, protocol, perImage }, undefined, 2);
+      writeFileAtomically(options.dest, new TextEncoder().encode(`${text}\n`));
+    }
+    return result;
+  } finally {
+    denoiser.dispose();
+    bank.dispose();
+    if (bank !== images) images.dispose();
+  }
 }

@@ -1,10 +1,12 @@
-/** `stf generate` */
+/** Drawing images as a job: from a request to a folder, an archive, a grid or an animation. */
 
-import { catchInterrupts, scope } from "@stf/torch";
+import { scope } from "@stf/torch";
 import { samplerOf } from "../config/generate-options.js";
+import { type GenerateRequest, generateOptions, type ResolvedGenerate } from "../config/generate-request.js";
 import { samplingMethod } from "../config/sampling.js";
 import { loadSharp } from "../data/decode.js";
 import { writeAnimation } from "../images/animation.js";
+import { imagesOf } from "../images/bytes.js";
 import { writeGrid } from "../images/png.js";
 import { InputError, UsageError } from "../run/errors.js";
 import { makeFolderFor } from "../run/folder.js";
@@ -13,59 +15,56 @@ import { type GenerateOptions, generateImages, type Method, rangeWithin } from "
 import { drawnClasses } from "../sampling/noise.js";
 import type { StepReport } from "../sampling/sampler.js";
 import { loadSnapshot, type Snapshot } from "../training/checkpoint.js";
+import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
 import { checkDevice } from "./device.js";
-import type { GenerateRequest } from "./generate-command.js";
 import { givenImage } from "./given-image.js";
 import { ImageOutput, isCoupled } from "./image-output.js";
-import { INTERRUPTED, Interruption, stopIfInterrupted } from "./interrupts.js";
-import { imagesOf } from "./pictures.js";
-import { StatusLine } from "./progress.js";
 import { TrajectoryFrames } from "./trajectory.js";
 
 /** @throws UsageError when the network knows no such class. */
 function checkClass(label: number | null, labelDim: number): void {
   if (label === null) return;
   if (labelDim === 0)
-    throw new UsageError("--class needs a class-conditional network; this one was trained without --cond");
-  if (label >= labelDim) throw new UsageError(`--class must be from 0 to ${labelDim - 1}, found ${label}`);
+    throw new UsageError("'class' needs a class-conditional network; this one was trained without 'cond'");
+  if (label >= labelDim) throw new UsageError(`'class' must be from 0 to ${labelDim - 1}, found ${label}`);
 }
 
 /** @throws UsageError when there are no colours to be found. */
-function checkColorize({ colorize }: GenerateRequest, { shape }: Snapshot["config"]): void {
-  if (colorize && shape.channels === 1) throw new UsageError("--colorize needs a network that draws in colour");
+function checkColorize({ colorize }: ResolvedGenerate, { shape }: Snapshot["config"]): void {
+  if (colorize && shape.channels === 1) throw new UsageError("'colorize' needs a network that draws in colour");
 }
 
 /** @throws UsageError when there is nothing to be guided away from. */
 function checkGuidance(
-  { guidance, gnet }: GenerateRequest,
+  { guidance, gnet }: ResolvedGenerate,
   { denoiser, about }: Snapshot,
   weak: Snapshot | undefined,
 ): void {
   if (guidance === 1) return;
   if (gnet === null && denoiser.labelDim === 0) {
     throw new UsageError(
-      "--guidance needs a class-conditional network, trained with --cond and --label-dropout, or a second one by --gnet",
+      "'guidance' needs a class-conditional network, trained with 'cond' and 'labelDropout', or a second one by 'gnet'",
     );
   }
   if (gnet === null && about["labelDropout"] === 0) {
     throw new UsageError(
-      "--guidance needs a network that draws without a class, too; this one was trained with --label-dropout=0: train one with 0.1, or name a second network by --gnet",
+      "'guidance' needs a network that draws without a class, too; this one was trained with 'labelDropout=0': train one with 0.1, or name a second network by 'gnet'",
     );
   }
   if (weak && weak.denoiser.labelDim !== 0 && weak.denoiser.labelDim !== denoiser.labelDim) {
     throw new UsageError(
-      `--gnet must know the same classes as --network or none, found ${weak.denoiser.labelDim} and ${denoiser.labelDim}`,
+      `'gnet' must know the same classes as 'network' or none, found ${weak.denoiser.labelDim} and ${denoiser.labelDim}`,
     );
   }
 }
 
 /** Loads the second network. @throws UsageError when it draws other images. */
-function loadWeak({ gnet, precision }: GenerateRequest, { denoiser, config }: Snapshot): Snapshot | undefined {
+function loadWeak({ gnet, precision }: ResolvedGenerate, { denoiser, config }: Snapshot): Snapshot | undefined {
   if (gnet === null) return undefined;
   const weak = loadSnapshot(gnet, { precision, device: denoiser.device });
   const [found, wanted] = [formatImageShape(weak.config.shape), formatImageShape(config.shape)];
   if (found !== wanted) {
-    throw new UsageError(`--gnet must draw images of ${wanted} as --network does, found ${found}`);
+    throw new UsageError(`'gnet' must draw images of ${wanted} as 'network' does, found ${found}`);
   }
   return weak;
 }
@@ -86,7 +85,7 @@ function batchesOf(
 
 /** A request with everything it names. */
 interface Job {
-  readonly request: GenerateRequest;
+  readonly request: ResolvedGenerate;
   readonly snapshot: Snapshot;
   readonly conditions: GenerateOptions & { readonly method: Method };
   /** Where images are kept; undefined when only a grid or an animation is wanted. */
@@ -96,17 +95,18 @@ interface Job {
 
 /** Draws batch after batch, and counts. */
 class DrawingSession {
-  readonly #status: StatusLine;
-  readonly #start = performance.now();
+  readonly #context: JobContext;
+  readonly #start: number;
   #evaluations = 0;
   #batches = 0;
   #done = 0;
 
-  constructor(status: StatusLine) {
-    this.#status = status;
+  constructor(context: JobContext) {
+    this.#context = context;
+    this.#start = context.now();
   }
 
-  /** Images, as bytes in the order C, H, W. @throws Interruption after Ctrl-C. */
+  /** Images, as bytes in the order C, H, W. @throws Stopped when the job is to stop. */
   draw({ request, snapshot, conditions }: Job, seeds: readonly number[], all: number): Uint8Array[] {
     const { class: label } = request;
     const drawn = scope(() =>
@@ -117,7 +117,7 @@ class DrawingSession {
           onEvaluation: () => void this.#evaluations++,
           onStep: (report) => {
             conditions.onStep?.(report);
-            stopIfInterrupted();
+            checkStop(this.#context);
             this.#show(this.#done + seeds.length * report.progress, all);
           },
         }),
@@ -131,7 +131,7 @@ class DrawingSession {
   #show(done: number, all: number): void {
     const rate = done / this.seconds;
     const left = formatDuration((all - done) / rate);
-    this.#status.update(`${Math.floor(done)} of ${all} images  ${rate.toFixed(1)} images/s  ${left} left`);
+    this.#context.reporter.update(`${Math.floor(done)} of ${all} images  ${rate.toFixed(1)} images/s  ${left} left`);
   }
 
   /** How many images were drawn. */
@@ -141,21 +141,19 @@ class DrawingSession {
 
   /** Since it began. */
   get seconds(): number {
-    return (performance.now() - this.#start) / 1000;
+    return this.#context.now() - this.#start;
   }
 
-  /** "35 network evaluations each, 12.3 images/s" */
-  get summary(): string {
-    if (this.#batches === 0) return "nothing was missing";
-    const each = this.#evaluations / this.#batches;
-    const evaluations = Number.isInteger(each) ? each : each.toFixed(1);
-    return `${evaluations} network evaluations each, ${(this.#done / this.seconds).toFixed(2)} images/s, ${formatDuration(this.seconds)}`;
+  /** Evaluations of networks for an image; undefined where none was drawn. */
+  get evaluations(): number | undefined {
+    return this.#batches === 0 ? undefined : this.#evaluations / this.#batches;
   }
 }
 
 /** Loads what the request names, and checks that it fits together. Undefined when other processes have done everything. */
-async function prepare(request: GenerateRequest): Promise<Job | undefined> {
-  const { outdir, grid, trajectory, rank } = request;
+async function prepare(request: ResolvedGenerate, context: JobContext): Promise<Job | undefined> {
+  const { outdir, grid, trajectory } = request;
+  const { rank } = context;
   const device = request.device === "cuda" && rank.size > 1 ? (`cuda:${rank.local}` as const) : request.device;
   checkDevice(device);
   const snapshot = loadSnapshot(request.network, { precision: request.precision, device });
@@ -170,9 +168,9 @@ async function prepare(request: GenerateRequest): Promise<Job | undefined> {
   const fromImage = await givenImage(request, config.shape, denoiser.device);
   // Before hours of drawing, not after them.
   if (trajectory !== null) await loadSharp();
-  if (grid !== null) makeFolderFor(grid, "--grid");
-  if (trajectory !== null) makeFolderFor(trajectory, "--trajectory");
-  const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, config.shape);
+  if (grid !== null) makeFolderFor(grid, "grid");
+  if (trajectory !== null) makeFolderFor(trajectory, "trajectory");
+  const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, config.shape, context);
   if (outdir !== null && !output) return undefined;
   const frames = trajectory === null ? undefined : new TrajectoryFrames(method.steps.process, config.shape);
   const conditions = {
@@ -197,14 +195,15 @@ function description({ request, snapshot: { config, denoiser }, conditions: { me
 }
 
 /**
- * Draws the share of this process, as far as it is not there yet, and waits for the others.
+ * Draws the part of this process, as far as it is not there yet, and waits for the others.
  *
  * @returns images that are kept nowhere else, by their seeds
- * @throws Interruption after Ctrl-C.
+ * @throws Stopped when the job is to stop.
  */
-async function drawMissing(job: Job, session: DrawingSession, status: StatusLine): Promise<Map<number, Uint8Array>> {
+async function drawMissing(job: Job, session: DrawingSession, context: JobContext): Promise<Map<number, Uint8Array>> {
   const { request, output, frames } = job;
-  const { seeds, batch: largest, rank } = request;
+  const { seeds, batch: largest } = request;
+  const { rank, reporter } = context;
   const wanted = (batch: readonly number[]): readonly number[] => {
     // An animation needs every image from its first step on.
     if (!output || frames) return batch;
@@ -216,34 +215,34 @@ async function drawMissing(job: Job, session: DrawingSession, status: StatusLine
     .filter(({ length }) => length > 0);
   const count = batches.reduce((sum, { length }) => sum + length, 0);
   const present = rank.size === 1 ? seeds.length - count : 0;
-  if (present > 0) status.print(`${present} of them ${present === 1 ? "is" : "are"} there already`);
-  const pictures = new Map<number, Uint8Array>();
+  if (present > 0) reporter.print(`${present} of them ${present === 1 ? "is" : "are"} there already`);
+  const kept = new Map<number, Uint8Array>();
   for (const batch of batches) {
     for (const [i, image] of session.draw(job, batch, count).entries()) {
       const seed = batch[i] as number;
       if (output) output.images.write(seed, image);
-      else pictures.set(seed, image);
+      else kept.set(seed, image);
     }
-    status.printPlain(`${session.done} of ${count} images${rank.size > 1 ? " of the first process" : ""}`);
+    reporter.printPlain(`${session.done} of ${count} images${rank.size > 1 ? " of the first process" : ""}`);
   }
   if (output && rank.size > 1 && rank.rank === 0) {
     let isSaid = false;
-    await output.waitForAll((missing) => {
+    await output.waitForAll(context, (missing) => {
       const line = `waiting for ${missing} images of other processes`;
-      status.update(line);
-      if (!isSaid) status.printPlain(line);
+      reporter.update(line);
+      if (!isSaid) reporter.printPlain(line);
       isSaid = true;
     });
   }
-  return pictures;
+  return kept;
 }
 
 /** Writes what is made of all images together. */
-async function deliver({ request, snapshot, output, frames }: Job, pictures: Map<number, Uint8Array>): Promise<void> {
+async function deliver({ request, snapshot, output, frames }: Job, kept: Map<number, Uint8Array>): Promise<void> {
   const { seeds, grid, trajectory, class: label } = request;
   const { denoiser, config } = snapshot;
   if (grid !== null) {
-    const images = seeds.map((seed) => pictures.get(seed) ?? (output?.images.read(seed) as Uint8Array));
+    const images = seeds.map((seed) => kept.get(seed) ?? (output?.images.read(seed) as Uint8Array));
     writeGrid(grid, images, config.shape);
   }
   if (frames && trajectory !== null) await writeAnimation(trajectory, frames.frames, frames.shape);
@@ -252,33 +251,50 @@ async function deliver({ request, snapshot, output, frames }: Job, pictures: Map
   await output?.finish(denoiser.labelDim > 0 ? classes : undefined);
 }
 
-/** Runs the command. Returns the exit code. */
-export async function generate(request: GenerateRequest): Promise<number> {
-  const { outdir, grid, trajectory, notes, rank } = request;
-  const status = new StatusLine({ isQuiet: rank.rank > 0, plainSeconds: 60 });
-  catchInterrupts(true);
+/** What was drawn. */
+export interface GenerateResult {
+  /** "stopped" is `context.shouldStop`'s doing; the same request draws what is missing. */
+  readonly reason: "finished" | "stopped";
+  /** How many images this process has drawn. */
+  readonly drawn: number;
+  /** Evaluations of networks for an image; undefined where none was drawn. */
+  readonly evaluations: number | undefined;
+  /** Seconds of drawing. */
+  readonly seconds: number;
+}
+
+/**
+ * Draws images, one per seed, into `outdir` (a folder, a zip or an npz file), a `grid` or a `trajectory`. An interrupted set is
+ * completed by the same request; several processes share one.
+ *
+ *     await generate({ network: "network-snapshot-000200.safetensors", seeds: [0, 1, 2], grid: "grid.png" });
+ *
+ * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used or written.
+ */
+export async function generate(request: GenerateRequest, context: JobContext = jobContext()): Promise<GenerateResult> {
+  const { rank, reporter } = context;
+  const options = generateOptions(request, rank.size);
+  const session = new DrawingSession(context);
+  const result = (reason: GenerateResult["reason"]): GenerateResult => {
+    const { done, evaluations, seconds } = session;
+    return { reason, drawn: done, evaluations, seconds };
+  };
+  let job: Job | undefined;
   try {
-    const job = await prepare(request);
-    if (!job) return 0;
-    for (const line of [description(job), ...notes.map((note) => `note: ${note}`)]) status.print(line);
-    const session = new DrawingSession(status);
-    const pictures = await drawMissing(job, session, status);
-    if (rank.rank > 0) return 0;
-    // All that took long is done: from here on Ctrl-C may simply end the process.
-    catchInterrupts(false);
-    await deliver(job, pictures);
-    const places = [outdir, grid, trajectory].filter((place) => place !== null).join(" and ");
-    status.print(`images in ${places}; ${session.summary}`);
-    return 0;
+    job = await prepare(options, context);
+    if (!job) return result("finished");
+    for (const line of [description(job), ...options.notes.map((note) => `note: ${note}`)]) reporter.print(line);
+    const kept = await drawMissing(job, session, context);
+    if (rank.rank === 0) await deliver(job, kept);
+    return result("finished");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOSPC" && outdir !== null) {
-      const { message } = error as Error;
-      throw new InputError(`${message}; make room, and the same command draws what is missing in ${outdir}`, {
-        cause: error,
-      });
-    }
-    if (!(error instanceof Interruption)) throw error;
-    status.print(outdir === null ? "stopped" : `stopped; the same command draws what is missing in ${outdir}`);
-    return INTERRUPTED;
+    if (error instanceof Stopped) return result("stopped");
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== "ENOSPC" || options.outdir === null) throw error;
+    throw new InputError(`${message}; make room, and the same command draws what is missing in ${options.outdir}`, {
+      cause: error,
+    });
+  } finally {
+    job?.snapshot.denoiser.dispose();
   }
 }

@@ -1,0 +1,66 @@
+/** A request to draw images: the options of `stf generate`, checked together. */
+
+import { existsSync, statSync } from "node:fs";
+import { UsageError } from "../run/errors.js";
+import { checkValues, resolve } from "./fields.js";
+import {
+  checkTogether,
+  type GenerateCommandOptions,
+  generateFields,
+  stepCountOf,
+  withoutEffectIn,
+} from "./generate-options.js";
+
+/** What to draw: the options of `stf generate`, by their names in programs. What is left out is as the default says. */
+export type GenerateRequest = Partial<GenerateCommandOptions>;
+
+/** A request with nothing left open. */
+export interface ResolvedGenerate extends GenerateCommandOptions {
+  readonly network: string;
+  readonly steps: number;
+  /** What there is to say about options that change nothing. */
+  readonly notes: readonly string[];
+}
+
+function checkFile(name: string, path: string | null, pattern: RegExp, kind: string): void {
+  if (path === null) return;
+  if (existsSync(path) && !statSync(path).isFile()) {
+    throw new UsageError(`'${name}' must name a file, ${kind}; ${path} is a folder`);
+  }
+  if (!pattern.test(path)) throw new UsageError(`'${name}' must name a file ${kind}, found ${path}`);
+}
+
+/**
+ * The options of a request, checked. Needs nothing but the request, so that a mistake is answered at once.
+ *
+ * @param processes - how many share the work
+ * @throws UsageError when something is missing, out of its range, or does not fit together
+ */
+export function generateOptions(request: GenerateRequest, processes = 1): ResolvedGenerate {
+  const given = checkValues(generateFields, request, "the request");
+  const options = resolve(generateFields, given);
+  const { network, outdir, grid, trajectory, seeds, batch } = options;
+  if (network === null) throw new UsageError("'network' must name a network snapshot (network-snapshot-*.safetensors)");
+  if (outdir === null && grid === null && trajectory === null) {
+    throw new UsageError("'outdir', 'grid' or 'trajectory' must say where the images go");
+  }
+  if (new Set(seeds).size < seeds.length) {
+    const twice = seeds.find((seed, i) => seeds.indexOf(seed) < i);
+    throw new UsageError(`'seeds' must name every seed once, found ${twice} twice`);
+  }
+  checkTogether(given, options);
+  checkFile("grid", grid, /\.png$/i, "*.png");
+  checkFile("trajectory", trajectory, /\.(gif|webp)$/i, "*.gif or *.webp");
+  if (trajectory !== null && seeds.length > batch) {
+    throw new UsageError(
+      `'trajectory' shows images that are drawn at once: at most ${batch} 'seeds' ('batch'), found ${seeds.length}`,
+    );
+  }
+  if (options.subdirs && outdir === null) throw new UsageError("'subdirs' needs an 'outdir'");
+  if (processes > 1 && (outdir === null || trajectory !== null)) {
+    throw new UsageError(
+      "several processes need an 'outdir', where they find each other's images, and no 'trajectory'",
+    );
+  }
+  return { ...options, steps: stepCountOf(options), network, notes: withoutEffectIn(given, options) };
+}

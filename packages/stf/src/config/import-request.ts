@@ -1,0 +1,32 @@
+/** A request to import a checkpoint: the options of `stf import`, checked together. */
+
+import { existsSync, statSync } from "node:fs";
+import { resolve as resolvePath } from "node:path";
+import { UsageError } from "../run/errors.js";
+import { checkValues, resolve } from "./fields.js";
+import { type ImportOptions, importFields } from "./import-options.js";
+
+/** What to import, and where to write it; the options of `stf import`. */
+export interface ImportRequest extends Partial<ImportOptions> {
+  /** The checkpoint: a .pkl snapshot of EDM or STF, a .pt or .pth of PyTorch, or safetensors. */
+  readonly file: string;
+}
+
+/** A request with nothing left open. */
+export interface ResolvedImport extends ImportOptions {
+  readonly file: string;
+  readonly dest: string;
+}
+
+/** @throws UsageError when something is out of its range, or there is no place to write to */
+export function importOptions({ file, ...request }: ImportRequest): ResolvedImport {
+  const options = resolve(importFields, checkValues(importFields, request, "the request"));
+  const { dest } = options;
+  if (dest === null)
+    throw new UsageError("'dest' must name the network snapshot to write, such as network.safetensors");
+  if (resolvePath(dest) === resolvePath(file))
+    throw new UsageError("'dest' must be another file than the one to import");
+  if (existsSync(dest) && !statSync(dest).isFile())
+    throw new UsageError(`'dest' must name a file; ${dest} is a folder`);
+  return { ...options, file, dest };
+}

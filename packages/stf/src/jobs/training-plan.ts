@@ -1,0 +1,170 @@
+/** What a request to train comes to: its options, images and network, and everything that can be said before the first step. */
+
+import { elementCount, engineReport } from "@stf/torch";
+import { constantsForTransfer, type Transferred, transferWeights } from "../checkpoints/transfer.js";
+import { checkValues } from "../config/fields.js";
+import type { ResolvedOptions } from "../config/resolved-options.js";
+import { checkAgainstData, checkSameData, networkConfig, type SavedData, withoutEffect } from "../config/run.js";
+import { type TrainOptions, trainFields } from "../config/train-options.js";
+import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
+import { digestOfImages } from "../data/digest.js";
+import type { ImageBank } from "../data/image-bank.js";
+import { withMirrorImages } from "../data/mirror.js";
+import { openDataset } from "../data/open.js";
+import type { NetworkConfig } from "../networks/build.js";
+import { abbreviated, findState } from "../run/folder.js";
+import { formatDuration, formatImageShape } from "../run/format.js";
+import { loadState, type SavedState } from "../training/checkpoint.js";
+import { disposeState, initialState, type TrainingState } from "../training/state.js";
+import type { JobContext } from "./context.js";
+import { checkDevice } from "./device.js";
+
+/** A request with everything that it needs, ready for the first step. */
+export interface TrainingPlan {
+  /** All options, as the run folder keeps them. */
+  readonly options: ResolvedOptions;
+  /** The images, where they are needed. */
+  readonly bank: ImageBank;
+  /** {@link digestOfImages} of the bank. */
+  readonly digest: string;
+  /** What the network is built from. */
+  readonly network: NetworkConfig;
+  /** The network, before its first step in this process. */
+  readonly state: TrainingState;
+  /** The training state that the run goes on from; undefined for a new run. */
+  readonly resumed: string | undefined;
+  /** What is to be trained, line by line. */
+  readonly description: readonly string[];
+  /** Bytes of weights, gradients, moments and averages, whatever the batch. */
+  readonly stateBytes: number;
+}
+
+/** The state to go on from, and the options that were saved with it. */
+interface Saved {
+  readonly path: string;
+  readonly state: SavedState;
+  readonly options: Partial<TrainOptions>;
+  readonly data: SavedData;
+}
+
+function readSaved(resume: string): Saved {
+  const path = findState(resume);
+  const state = loadState(path);
+  const { images, imagesDigest, ...options } = state.options;
+  return { path, state, options: checkValues(trainFields, options, path), data: { images, imagesDigest } };
+}
+
+function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): ImageBank {
+  const changed = change(bank);
+  bank.dispose();
+  return changed;
+}
+
+/** Reads the data set, with progress where it takes long. */
+async function readImages({ data: path, xflip, cond }: ResolvedOptions, { reporter }: JobContext): Promise<ImageBank> {
+  const images = await openDataset(path, {
+    labels: cond,
+    onProgress: (done, total) => reporter.update(`reading ${path}: ${done} of ${total} images`),
+  });
+  reporter.clear();
+  return xflip ? replaced(images, withMirrorImages) : images;
+}
+
+function described(
+  options: ResolvedOptions,
+  bank: ImageBank,
+  { network, parameters }: TrainingState,
+): readonly string[] {
+  const engine = engineReport();
+  const ofClass = options.cond && options.stfRef === "class" ? " of its class" : "";
+  const isAll = options.rbatch === "all" || options.rbatch === bank.count;
+  const references = isAll ? `all ${ofClass ? "" : `${bank.count} `}references` : `${options.rbatch} references`;
+  const classes = network.labelDim;
+  const target = options.stf ? `stable target field, ${references}${ofClass} per sample` : "denoising score matching";
+  const augmentation =
+    options.augment > 0
+      ? `, augmentation ${options.augment}${options.stf ? ` (references ${options.stfAugment})` : ""}`
+      : "";
+  const limit = options.timeLimit === null ? "" : `, at most ${formatDuration(60 * options.timeLimit)}`;
+  const device =
+    parameters.values.device === "cpu" ? `${engine.cpuCapability}, ${engine.threads} threads` : options.device;
+  return [
+    `data        ${bank.count} images of ${formatImageShape(bank.shape)} from ${options.data}`,
+    `objective   ${options.precond}, ${target}${augmentation}`,
+    `network     ${options.arch}, ${(network.parameterCount / 1e6).toFixed(2)} million parameters, ${options.precision}${classes > 0 ? `, ${classes} classes` : ""}`,
+    `training    ${options.duration} million images in batches of ${options.batch}, seed ${options.seed}${limit}`,
+    `engine      libtorch ${engine.version}, ${device}`,
+  ];
+}
+
+/** What there is to say about weights that came from elsewhere. */
+function describedTransfer({ copied, missing, unused }: Transferred, path: string): string[] {
+  return [
+    `transfer    ${copied.length} tensors from ${path}`,
+    ...(missing.length > 0 ? [`            not in it, and so drawn anew: ${abbreviated(missing)}`] : []),
+    ...(unused.length > 0 ? [`            without a place here: ${abbreviated(unused)}`] : []),
+  ];
+}
+
+/**
+ * Reads the images, builds the network, and fills it with what the run starts from. Whoever asked owns the bank and the state.
+ *
+ * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used.
+ */
+export async function planTraining(request: TrainRequest, context: JobContext): Promise<TrainingPlan> {
+  checkTrainRequest(request);
+  const saved = request.resume === undefined ? undefined : readSaved(request.resume);
+  const options = trainingOptions(request, saved?.options);
+  checkDevice(options.device);
+  const images = await readImages(options, context);
+  try {
+    return planWith(images, options, request, saved);
+  } catch (error) {
+    images.dispose();
+    throw error;
+  }
+}
+
+/** The network of a new run. One that gets weights from a file also needs the constants that they were trained with. */
+function newNetwork(options: ResolvedOptions, images: ImageBank): NetworkConfig {
+  const { transfer, precond } = options;
+  const constants = transfer === null ? undefined : constantsForTransfer(transfer, precond);
+  return { ...networkConfig(options, images), ...(constants && { constants }) };
+}
+
+function planWith(
+  images: ImageBank,
+  options: ResolvedOptions,
+  request: TrainRequest,
+  saved: Saved | undefined,
+): TrainingPlan {
+  checkAgainstData(options, images);
+  const digest = digestOfImages(images);
+  if (saved) checkSameData(saved.data, saved.state.config, images, digest);
+  // A resumed run keeps the network that it was built with, whatever today's defaults are.
+  const network = saved?.state.config ?? newNetwork(options, images);
+  const state = initialState(network, options.seed, options.precision, options.device);
+  try {
+    saved?.state.restore(state);
+    const { transfer } = options;
+    const transferred =
+      saved || transfer === null
+        ? []
+        : describedTransfer(transferWeights(transfer, [state.network, state.averaged]), transfer);
+    const { preset, resume, ...given } = request;
+    const notes = withoutEffect(given, options).map((text) => `note        ${text}`);
+    return {
+      options,
+      bank: options.device === "cpu" ? images : replaced(images, (bank) => bank.to(options.device)),
+      digest,
+      network,
+      state,
+      resumed: saved?.path,
+      description: [...described(options, images, state), ...transferred, ...notes],
+      stateBytes: 5 * 4 * elementCount(state.parameters.values.shape),
+    };
+  } catch (error) {
+    disposeState(state);
+    throw error;
+  }
+}

@@ -1,0 +1,39 @@
+import { appendFileSync } from "node:fs";
+import { join } from "node:path";
+import type { NetworkConfig } from "../networks/build.js";
+import { storedConfig } from "../networks/stored-config.js";
+import { STATS_FILE, snapshotPath, statePath } from "../run/format.js";
+import { saveSnapshot, saveState } from "./checkpoint.js";
+import type { TrainingWriter } from "./loop.js";
+
+/** What {@link runWriter} stores with every checkpoint. */
+export interface RunDescription {
+  /** What the network was built from. */
+  readonly network: NetworkConfig;
+  /** The run's options, as JSON can hold them: with the states. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** What is to be known about a network when it draws: with the snapshots. */
+  readonly about: Readonly<Record<string, unknown>>;
+}
+
+/** Writes into a run folder, which must exist, under the names of `run/format.ts`. */
+export function runWriter(folder: string, { network, options, about }: RunDescription): TrainingWriter {
+  return {
+    check({ network: trained }) {
+      storedConfig(trained, network);
+    },
+    statistics(line) {
+      appendFileSync(join(folder, STATS_FILE), `${JSON.stringify(line)}\n`);
+    },
+    snapshot(state) {
+      const path = snapshotPath(folder, state.images);
+      saveSnapshot(path, state, network, about);
+      return path;
+    },
+    state(state) {
+      const path = statePath(folder, state.images);
+      saveState(path, state, network, options);
+      return path;
+    },
+  };
+}

@@ -1,0 +1,162 @@
+/** Jobs as a program runs them: typed requests in, typed results out, and everything outside of them handed in. */
+
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadSafetensors, memory, saveSafetensors } from "@stf/torch";
+import { afterAll, describe, expect, test } from "vitest";
+import type { TrainRequest } from "../src/config/train-request.js";
+import { writePng } from "../src/images/png.js";
+import { jobContext, type Reporter } from "../src/jobs/context.js";
+import { generate } from "../src/jobs/generate.js";
+import { likelihood } from "../src/jobs/likelihood.js";
+import { train } from "../src/jobs/train.js";
+import { planTraining } from "../src/jobs/training-plan.js";
+import { InputError, UsageError } from "../src/run/errors.js";
+import { disposeState } from "../src/training/state.js";
+
+const folder = mkdtempSync(join(tmpdir(), "stf-jobs-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const shape = { channels: 1, height: 8, width: 8 };
+
+/** A folder of images; `change` may move one pixel of the third. */
+function makeImages(name: string, count = 24, change = 0): string {
+  const path = join(folder, name);
+  mkdirSync(path);
+  for (let i = 0; i < count; i++) {
+    const pixels = Uint8Array.from({ length: 64 }, (_, p) => (p * (i + 3) + (i === 2 && p === 9 ? change : 0)) % 256);
+    writePng(join(path, `${String(i).padStart(2, "0")}.png`), pixels, shape);
+  }
+  return path;
+}
+
+const data = makeImages("images");
+const small: TrainRequest = {
+  data,
+  outdir: join(folder, "runs"),
+  stf: true,
+  rbatch: 8,
+  cbase: 4,
+  cres: [1],
+  numBlocks: 1,
+  attn: [0],
+  augment: 0,
+  batch: 8,
+  lrRampup: 0,
+  duration: 4e-5,
+  tick: 0.016,
+  seed: 3,
+};
+
+/** Hears everything. */
+function listener(): { lines: string[]; reporter: Reporter } {
+  const lines: string[] = [];
+  const reporter = { print: (line: string) => void lines.push(line), printPlain() {}, update() {}, clear() {} };
+  return { lines, reporter };
+}
+
+describe("a program trains, draws and asks", () => {
+  test("and is told where everything is", async () => {
+    const { tensors } = memory();
+    const { lines, reporter } = listener();
+    const trained = await train({ ...small, name: "first" }, jobContext({ reporter }));
+    expect(trained).toMatchObject({ reason: "finished", folder: join(folder, "runs", "first"), images: 40 });
+    expect(trained.progress?.loss).toBeGreaterThan(0);
+    for (const path of [trained.snapshot, trained.state, trained.samples]) expect(existsSync(path!)).toBe(true);
+    expect(lines.some((line) => line.includes("24 images of 8x8x1"))).toBe(true);
+    expect(readFileSync(join(trained.folder, "log.txt"), "utf8")).toBe(`${lines.join("\n")}\n`);
+
+    const grid = join(folder, "grid.png");
+    const drawn = await generate({ network: trained.snapshot!, seeds: [1, 2, 3], steps: 3, grid });
+    expect(drawn).toMatchObject({ reason: "finished", drawn: 3, evaluations: 5 });
+    expect(existsSync(grid)).toBe(true);
+
+    const asked = await likelihood({ network: trained.snapshot!, data, num: 2, rtol: 1e-2, atol: 1e-2, probes: 2 });
+    expect(asked).toMatchObject({ reason: "finished", asked: 2, protocol: { images: 2, probes: 2, seed: 0 } });
+    expect(asked.bitsPerDimension).toBeCloseTo((asked.perImage[0]! + asked.perImage[1]!) / 2, 12);
+    expect(Object.keys(asked.errors)).toEqual(["images", "probes"]);
+    expect(memory().tensors).toBe(tensors);
+  });
+
+  test("a clock and a stop that are handed in decide", async () => {
+    let asked = 0;
+    const stopped = await train({ ...small, name: "stopped" }, jobContext({ shouldStop: () => ++asked > 5 }));
+    expect(stopped).toMatchObject({ reason: "stopped", images: 24 });
+    expect(stopped.samples).toBeUndefined();
+    let seconds = 0;
+    const timed = await train({ ...small, name: "timed", timeLimit: 1 }, jobContext({ now: () => 10 * seconds++ }));
+    expect(timed.reason).toBe("time limit");
+    expect(timed.images).toBeLessThan(40);
+    const never = await generate(
+      { network: stopped.snapshot!, seeds: [1], steps: 3, grid: join(folder, "never.png") },
+      jobContext({ shouldStop: () => true }),
+    );
+    expect(never).toMatchObject({ reason: "stopped", drawn: 0 });
+    expect(existsSync(join(folder, "never.png"))).toBe(false);
+  });
+
+  test.each<[TrainRequest, RegExp]>([
+    [{ ...small, batch: "8" as unknown as number }, /'batch' in the request must be a whole number.*"8"/],
+    [{ ...small, batchSize: 8 } as TrainRequest, /no 'batchSize'/],
+    [{ ...small, resume: "runs", preset: "fashion-mnist" }, /'resume' and 'preset'/],
+    [{ ...small, batch: 25 }, /'batch' must be at most the 24 images/],
+    [{ stf: true }, /'data' must name/],
+  ])("a mistake names the field: %#", async (request, says) => {
+    const { tensors } = memory();
+    await expect(train(request)).rejects.toThrow(UsageError);
+    await expect(train(request)).rejects.toThrow(says);
+    expect(memory().tensors).toBe(tensors);
+  });
+});
+
+describe("a resumed run trusts nothing unread", () => {
+  const state = async (name: string): Promise<string> => (await train({ ...small, name })).state!;
+
+  /** A state with other metadata. */
+  function changed(path: string, change: (options: Record<string, unknown>) => Record<string, unknown>): string {
+    const { tensors, metadata } = loadSafetensors(path);
+    const options = change(JSON.parse(metadata["options"]!) as Record<string, unknown>);
+    const copy = join(folder, `changed-${Math.random()}.safetensors`);
+    saveSafetensors(copy, tensors, { ...metadata, options: JSON.stringify(options) });
+    for (const tensor of tensors.values()) tensor.dispose();
+    return copy;
+  }
+
+  test("its options are checked as those of a request, its images by their digest", async () => {
+    const path = await state("trusting");
+    const resume = (file: string, more: TrainRequest = {}): Promise<unknown> =>
+      train({ resume: file, duration: 5e-5, ...more });
+    const wrong = changed(path, (options) => ({ ...options, batch: "8" }));
+    await expect(resume(wrong)).rejects.toThrow(/'batch' in .*changed.* must be a whole number.*"8"/);
+    const unknown = changed(path, (options) => ({ ...options, batchSize: 8 }));
+    await expect(resume(unknown)).rejects.toThrow(/no 'batchSize'/);
+    await expect(resume(path, { lr: 0.1 })).rejects.toThrow(/'lr' cannot be changed by 'resume'/);
+    await expect(resume(path, { data: makeImages("pixel", 24, 1) })).rejects.toThrow(
+      /very images.*differ in some pixel/,
+    );
+    await expect(resume(path, { data: makeImages("fewer", 23) })).rejects.toThrow(/24 images.*found 23/);
+    await expect(resume(join(folder, "nowhere"))).rejects.toThrow(InputError);
+    // The same images under another name are the same images.
+    expect(await resume(path, { data: makeImages("renamed") })).toMatchObject({ reason: "finished", images: 56 });
+  });
+
+  test("the network that it was built with counts, not the options", async () => {
+    const path = await state("network");
+    const other = changed(path, (options) => ({ ...options, cbase: 16 }));
+    const plan = await planTraining({ resume: other, duration: 5e-5 }, jobContext());
+    expect(plan.network.modelChannels).toBe(4);
+    expect(plan.state.images).toBe(40);
+    disposeState(plan.state);
+    plan.bank.dispose();
+  });
+
+  test("a state of an earlier version, which knows no digest, goes on", async () => {
+    const path = await state("earlier");
+    const earlier = changed(path, ({ imagesDigest: _, ...options }) => options);
+    const plan = await planTraining({ resume: earlier, duration: 5e-5 }, jobContext());
+    expect(plan.state.images).toBe(40);
+    disposeState(plan.state);
+    plan.bank.dispose();
+  });
+});
