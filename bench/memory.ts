@@ -16,5 +16,5 @@ const [name, precision] = process.argv.slice(2) as [NetworkName, Precision];
 const { config, batch } = networks[name];
 const before = peak();
 const trainee = new Trainee(placeOf("cpu"), config, precision, batch.cpu, batch.cpu);
-trainee.step({ target: denoisingTarget, references: 1 });
+trainee.step({ target: denoisingTarget });
 console.log(peak() - before);

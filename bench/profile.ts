@@ -13,7 +13,7 @@ export function printProfile(name: NetworkName, precision: Precision, place: Pla
   const { label, config } = networks[name];
   const batch = batchOn(networks[name], place);
   const trainee = new Trainee(place, config, precision, batch);
-  const objective = { target: denoisingTarget, references: 1 };
+  const objective = { target: denoisingTarget };
   trainee.step(objective);
   let seconds = 0;
   const costs = profileOperators(() => {

@@ -1,8 +1,7 @@
 /** A network in training, with random images to train on. */
 
-import { Generator, manualSeed, noGrad, randn, saveSafetensors, scope, tensor } from "@stf/torch";
+import { manualSeed, noGrad, randn, saveSafetensors, scope, tensor } from "@stf/torch";
 import {
-  classMembers,
   DataOrder,
   type Denoiser,
   disposeState,
@@ -21,7 +20,7 @@ import { randomBank } from "./networks.js";
 import type { Place } from "./place.js";
 
 /** What the steps of one network may differ in. */
-export type Objective = Pick<TrainingSettings, "target" | "references"> & Partial<TrainingSettings>;
+export type Objective = Pick<TrainingSettings, "target"> & Partial<TrainingSettings>;
 
 /** Values of the output that both sides compare. */
 const COMPARED = 4096;
@@ -43,8 +42,7 @@ export class Trainee {
     this.#state = initialState(config, 0, precision, device);
     const bank = randomBank(config.shape, images, config.labelDim, device);
     this.#bank = bank;
-    const classes = bank.labels && classMembers(bank.labels);
-    this.#data = { bank, order: new DataOrder(bank.count, 0), classes, generator: new Generator(0, device) };
+    this.#data = { bank, order: new DataOrder(bank.count, 0) };
     this.#unsettle();
   }
 
@@ -85,6 +83,7 @@ export class Trainee {
       ema: { halflife: 500_000, rampupRatio: null },
       lossScaling: 1,
       noiseLevels: logNormalLevels(-1.2, 1.2),
+      sameClass: this.#bank.labels !== undefined,
       ...objective,
     };
     return this.#place.time(() => void trainingStep(this.#state, this.#data, settings));

@@ -17,6 +17,7 @@ import {
   logNormalLevels,
   type NetworkConfig,
   perturb,
+  perturbedImages,
   ringOfGaussians,
   stableFieldTarget,
   type TrainingSettings,
@@ -28,7 +29,7 @@ const DEVIATION = 0.1;
 const STEPS = 2000;
 const ring = ringOfGaussians({ count: 8, deviation: DEVIATION });
 const bank = toyBank(ring, 4096, 0);
-const data = { bank, order: new DataOrder(bank.count, 0), generator: new Generator(0) };
+const data = { bank, order: new DataOrder(bank.count, 0) };
 
 const network: NetworkConfig = {
   arch: "mlp",
@@ -66,9 +67,9 @@ function errorOf(denoiser: Denoiser, sigma: number): number {
   return noGrad(() =>
     scope(() => {
       const indices = data.order.range(0, samples.length);
-      const batch = perturb(samples, indices, data, { ...settings, noiseLevels: () => sigma });
-      const exact = exactTarget(ring)(batch, { bank, pool: "all", size: bank.count });
-      const squares = denoiser.forward(batch.perturbed, batch.sigma).sub(exact).square();
+      const batch = perturb(samples, indices, bank, { seed: 0, noiseLevels: () => sigma });
+      const exact = exactTarget(ring).of(batch);
+      const squares = denoiser.forward(perturbedImages(batch), batch.sigma).sub(exact).square();
       return Math.sqrt(squares.mean().item() * ring.dimension);
     }),
   );
@@ -94,7 +95,7 @@ function shareOnRing(denoiser: Denoiser): number {
 }
 
 const denoisers = {
-  "denoising score matching": trained({ target: denoisingTarget, references: 1 }),
+  "denoising score matching": trained({ target: denoisingTarget }),
   "stable target field": trained({}),
 };
 console.log(`${STEPS} steps of ${settings.batch} points; distance from the exact denoiser, root mean square:`);

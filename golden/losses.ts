@@ -1,7 +1,7 @@
 /** Losses with and without stable targets. */
 
 import { noGrad, scope } from "@stf/torch";
-import { column, type Preconditioning, type Process } from "stf";
+import { column, type Preconditioning, type Process, weightedSquaredError } from "stf";
 import type { GoldenFile } from "./golden-file.js";
 import { conditionsOf, denoiserBeside, numberOfNetwork, type Place, preconditioningOf } from "./published-network.js";
 import { stableTarget, TARGET_TOLERANCE } from "./targets.js";
@@ -72,11 +72,12 @@ export function checkLosses(file: GoldenFile, place: Place): void {
           file.compare(`${name}: target`, target, file.tensor(`${name}.target_float64`), TARGET_TOLERANCE);
           file.compare(`${name}: target in float32`, target, file.tensor(`${name}.target`), 5 * TARGET_TOLERANCE);
         }
-        const loss = output.sub(target).square().mul(column(weights, output));
+        const error = weightedSquaredError(preconditioning);
+        const loss = error(output, target, expected);
         file.compare(`${name}: loss`, loss, file.tensor(`${name}.loss`), 2e-5);
         file.compare(`${name}: sum of the loss`, loss.double().sum(), file.tensor(`${name}.loss_sum`), 1e-5);
         const inFloat64 = denoiser.forward(noisy, expected, conditionsOf(file, "float64"));
-        const exact = inFloat64.sub(target.double()).square().mul(column(weights, inFloat64));
+        const exact = error(inFloat64, target.double(), expected);
         // The noisy image and the stable target are float32 numbers in between.
         file.compare(`${name}: loss in float64`, exact, file.tensor(`${name}.loss_float64`), 2e-5);
       }),

@@ -21,9 +21,8 @@ export function stableTarget(references: Tensor, x: Tensor, sigma: Float64Array)
       source: asPixels(source.float()),
       noise: asPixels(x.double().sub(source).div(column(sigma, source))),
       sigma,
-      perturbed: asPixels(x),
     };
-    const target = stableFieldTarget()(batch, { bank, pool: "all", size: count }).reshape(x.shape);
+    const target = stableFieldTarget().of(batch, { bank, pool: "all" }).reshape(x.shape);
     bank.dispose();
     return target;
   });

@@ -1,7 +1,19 @@
 /** Training steps, with stable targets and without: losses, gradients, weights, averages. */
 
 import { scope, type Tensor } from "@stf/torch";
-import { column, disposeState, edmPreconditioning, emaDecay, learningRate, type TrainingState } from "stf";
+import {
+  addGradients,
+  applyGradients,
+  disposeState,
+  edmPreconditioning,
+  emaDecay,
+  learningRate,
+  type PerturbedBatch,
+  perturbedImages,
+  type TrainingState,
+  weightedError,
+  weightedSquaredError,
+} from "stf";
 import type { GoldenFile } from "./golden-file.js";
 import { configOf } from "./published-network.js";
 import { stableTarget, TARGET_TOLERANCE } from "./targets.js";
@@ -61,35 +73,30 @@ function takeStep(file: GoldenFile, i: number, state: TrainingState, constants: 
   const sigma = part("rnd_normal")
     .toFloat64Array()
     .map((z) => Math.exp(P_mean + P_std * z));
-  const noisy = source.addcmul(part("noise"), column(sigma, source));
+  const samples: PerturbedBatch = {
+    indices: Int32Array.from({ length: batch }, (_, row) => row),
+    source,
+    noise: part("noise"),
+    sigma,
+  };
   const isStable = file.has("stable_target");
-  const target = isStable ? stableTarget(images, noisy, sigma).float() : source;
+  const target = isStable ? stableTarget(images, perturbedImages(samples), sigma).float() : source;
   if (isStable) recorded.targets.push(...target.toFloat64Array());
   parameters.zeroGrad();
-  const { lossWeight } = edmPreconditioning({ sigmaData: constants.sigma_data });
-  const labels = file.has("class_labels") ? part("class_labels") : undefined;
-  const augmentLabels = file.has("augment_labels") ? part("augment_labels") : undefined;
-  const output = network.forward(noisy, sigma, { labels, augmentLabels });
-  const error = output
-    .sub(target)
-    .square()
-    .mul(column(sigma.map(lossWeight), output));
-  error
-    .sum()
-    .mul(constants.loss_scaling / batch)
-    .backward();
-  const rate = learningRate(seen, { peak: constants.lr, rampup: 1000 * constants.lr_rampup_kimg });
-  const halflife = 1000 * constants.ema_halflife_kimg;
-  const decay = emaDecay(seen, { batch, halflife, rampupRatio: constants.ema_rampup_ratio });
-  state.optimizer.step(rate);
-  state.ema.update(decay);
-  state.images += batch;
-  const sum = error.detach().double().sum().item();
+  const error = weightedError(network, samples, target, {
+    labels: file.has("class_labels") ? part("class_labels") : undefined,
+    augmentLabels: file.has("augment_labels") ? part("augment_labels") : undefined,
+    loss: weightedSquaredError(edmPreconditioning({ sigmaData: constants.sigma_data })),
+  });
+  const sums = addGradients(error, constants.loss_scaling / batch);
+  const rates = { peak: constants.lr, rampup: 1000 * constants.lr_rampup_kimg };
+  const average = { halflife: 1000 * constants.ema_halflife_kimg, rampupRatio: constants.ema_rampup_ratio };
+  const { mean } = applyGradients(state, { sums, count: error.numel }, { batch, learningRate: rates, ema: average });
   const numbers = {
-    loss_mean: sum / error.numel,
-    loss_sum: sum,
-    lr: rate,
-    ema_beta: decay,
+    loss_mean: mean,
+    loss_sum: mean * error.numel,
+    lr: learningRate(seen, rates),
+    ema_beta: emaDecay(seen, { batch, ...average }),
     images_seen_before_step: seen,
   };
   for (const [name, value] of Object.entries(numbers)) recorded.numbers[name as keyof typeof numbers].push(value);

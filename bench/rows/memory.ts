@@ -65,7 +65,7 @@ export const deviceMemoryBenchmarks = ({ precisions }: Place): readonly Benchmar
           const before = deviceMemory(place.device)?.allocated ?? 0;
           resetPeakMemory(place.device);
           const trainee = new Trainee(place, config, precision, batch, batch);
-          trainee.step({ target: denoisingTarget, references: 1 });
+          trainee.step({ target: denoisingTarget });
           const { peak = Number.NaN } = deviceMemory(place.device) ?? {};
           trainee.dispose();
           return peak - before;

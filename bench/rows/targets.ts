@@ -2,8 +2,6 @@
 
 import { randn, scope } from "@stf/torch";
 import {
-  classMembers,
-  column,
   drawReferences,
   type ImageShape,
   KeyedRandom,
@@ -68,12 +66,11 @@ async function run(bench: Bench, { batch, references, shape, all, classes = 0 }:
   const size = [batch, shape.channels, shape.height, shape.width];
   using source = scope(() => normalize(bank.gather(indices)).view(size));
   using noise = randn(size, { device });
-  using perturbed = scope(() => source.addcmul(noise, column(sigma, source)));
   const target = stableFieldTarget();
-  const members = bank.labels && classMembers(bank.labels);
+  const rule = { references: all ? "all" : references, sameClass: classes > 0 } as const;
   const ours = (): number => {
-    const drawn = drawReferences(bank, indices, { count: all ? "all" : references, classes: members }, random);
-    return time(() => scope(() => void targetFrom(target, { indices, source, noise, sigma, perturbed }, drawn)));
+    const drawn = drawReferences(bank, indices, rule, random);
+    return time(() => scope(() => void targetFrom(target, { indices, source, noise, sigma }, drawn)));
   };
   const { pytorch } = bench;
   const broadcast = pytorch &&

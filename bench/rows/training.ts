@@ -118,7 +118,7 @@ async function run(bench: Bench, network: BenchNetwork, variant: Variant, precis
   const ours = new Trainee(place, configOf(network, variant), precision, batch, variant.images);
   const peer = variant.peer && bench[variant.peer];
   try {
-    const denoising: Objective = { ...variant.more, target: denoisingTarget, references: 1 };
+    const denoising: Objective = { ...variant.more, target: denoisingTarget };
     const { references } = variant;
     const objective = references === undefined ? denoising : { ...denoising, target: stableFieldTarget(), references };
     return await compare(bench, {

@@ -224,19 +224,38 @@ export {
   karrasSteps,
   timeSteps,
 } from "./sampling/steps.js";
-export { augmentedTarget, type IsNeeded, type StepReferences } from "./targets/augmented.js";
+export { augmentedTarget, type StepReferences, targetFrom } from "./targets/augmented.js";
 export { denoisingTarget } from "./targets/denoising.js";
 export { exactTarget } from "./targets/exact.js";
 export {
+  effectiveSampleSize,
+  type Posterior,
+  type PosteriorOptions,
+  posterior,
+  posteriorEntropy,
+  posteriorWeight,
+} from "./targets/posterior.js";
+export {
   type ClassMembers,
   classMembers,
+  type DrawReferences,
   drawReferences,
-  type ReferenceOptions,
+  drawWarpedReferences,
+  type IsNeeded,
+  type ReferenceRule,
   type References,
-  targetFrom,
 } from "./targets/references.js";
 export { type StableFieldOptions, stableFieldTarget } from "./targets/stable-field.js";
-export { type PerturbedBatch, type ReferenceSet, selectSamples, type Target } from "./targets/target.js";
+export {
+  type PerturbedBatch,
+  perturbedImages,
+  type ReferenceSet,
+  type ReferenceTarget,
+  type SampleTarget,
+  selectSamples,
+  type Target,
+  type TransformedReferences,
+} from "./targets/target.js";
 export { posteriorWindow, sigmaRange } from "./targets/window.js";
 export {
   loadSnapshot,
@@ -255,15 +274,20 @@ export {
   type TrainingWriter,
   trainingLoop,
 } from "./training/loop.js";
+export { addGradients, type ErrorOptions, type Loss, weightedError, weightedSquaredError } from "./training/loss.js";
+export { type PerturbSettings, perturb } from "./training/perturb.js";
 export { type RunDescription, runWriter } from "./training/run-writer.js";
 export { emaDecay, learningRate } from "./training/schedules.js";
 export { disposeState, initialState, type TrainingState } from "./training/state.js";
 export {
+  applyGradients,
+  computeGradients,
   DivergenceError,
-  perturb,
   type StepLoss,
+  type StepSums,
   type TrainingData,
   type TrainingSettings,
   trainingStep,
+  type UpdateSettings,
 } from "./training/step.js";
-export { type ReferenceData, type StepTargets, stepTargets, type TargetSettings } from "./training/targets.js";
+export { type StepTargets, stepTargets, type TargetSettings } from "./training/targets.js";

@@ -1,6 +1,6 @@
 /** Targets of augmented samples: references share the sample's transform, and the target stays unbiased. */
 
-import { noGrad, scope, setThreads, type Tensor, tensor } from "@stf/torch";
+import { noGrad, scope, setThreads, type Tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
 import { applyAugmentation, isFlipOnly, transformWith } from "../src/augmentation/apply.js";
 import {
@@ -17,7 +17,7 @@ import { KeyedRandom, randomKey } from "../src/random/keyed.js";
 import { augmentedTarget } from "../src/targets/augmented.js";
 import { drawReferences } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
-import type { PerturbedBatch } from "../src/targets/target.js";
+import { type PerturbedBatch, perturbedImages } from "../src/targets/target.js";
 import { posteriorWindow, sigmaRange } from "../src/targets/window.js";
 import { stepTargets, type TargetSettings } from "../src/training/targets.js";
 import { maxDeviation, meanAndError, normals, posteriorMean, randomBytes, sameBits, uniforms } from "./support.js";
@@ -50,8 +50,7 @@ function augmentedBatch(seed: number, sigma = SIGMA): PerturbedBatch & { augment
     const images = normalize(bank.gather(INDICES)).view([5, 3, 8, 8]);
     const source = applyAugmentation(images, augmentation);
     const noise = normals([5, 3, 8, 8], seed, "float32");
-    const levels = tensor(sigma, { shape: [5, 1, 1, 1], dtype: "float32" });
-    return { indices: INDICES, source, noise, sigma, perturbed: source.addcmul(noise, levels), augmentation };
+    return { indices: INDICES, source, noise, sigma, augmentation };
   });
 }
 
@@ -60,7 +59,7 @@ function expected(batch: ReturnType<typeof augmentedBatch>, row: number, items: 
   return scope(() => {
     const images = normalize(bank.gather(items)).view([items.length, 3, 8, 8]);
     const references = transformWith(images, batch.augmentation, row).toFloat64Array();
-    const x = batch.perturbed.select(0, row).toFloat64Array();
+    const x = perturbedImages(batch).select(0, row).toFloat64Array();
     const rows = Array.from(items, (_, k) => references.subarray(k * D, (k + 1) * D));
     return posteriorMean(x, rows, batch.sigma[row]!).mean;
   });
@@ -69,10 +68,9 @@ function expected(batch: ReturnType<typeof augmentedBatch>, row: number, items: 
 describe("references go through the transform of their sample", () => {
   const everything = Int32Array.from({ length: 40 }, (_, i) => i);
   const random = () => new KeyedRandom(randomKey(1, "references"));
-  const all = { count: 40 as const };
   const references = {
-    plain: drawReferences(bank, INDICES, { count: "all" }, random()),
-    warped: drawReferences(bank, INDICES, all, random()),
+    plain: drawReferences(bank, INDICES, { references: "all" }, random()),
+    warped: drawReferences(bank, INDICES, { references: 40 }, random()),
   };
 
   test("flips by flipping the noise, warps one by one", () => {
@@ -120,8 +118,8 @@ describe("references go through the transform of their sample", () => {
       const source = applyAugmentation(images, augmentation);
       const noise = normals([samples, 3, 8, 8], 8, "float32");
       const sigma = new Float64Array(samples).fill(level);
-      const batch = { indices, source, noise, sigma, perturbed: source, augmentation };
-      const set = { bank: duplicates, pool: every, size: count };
+      const batch = { indices, source, noise, sigma, augmentation };
+      const set = { bank: duplicates, pool: every };
       const found = augmentedTarget(stableFieldTarget(), batch, { plain: () => set, warped: () => set });
       const exact = duplicates.gather(every).double().div(127.5).sub(1).view([count, 3, 8, 8]);
       let moved = 0;
@@ -224,7 +222,7 @@ describe("distances to the nearest image", () => {
   test("outside the window no target differs from its source by more than 1e-4; inside some do", () => {
     const isNeeded = posteriorWindow(nearestDistances(bank));
     const items = Int32Array.from({ length: 40 }, (_, i) => i);
-    const references = drawReferences(bank, items, { count: "all" }, new KeyedRandom(1n));
+    const references = drawReferences(bank, items, { references: "all" }, new KeyedRandom(1n));
     let outside = 0;
     let changed = 0;
     for (let draw = 0; draw < 40; draw++) {
@@ -232,7 +230,7 @@ describe("distances to the nearest image", () => {
         const sigma = Float64Array.from(items, (_, i) => 0.01 * 1.1 ** ((i + 3 * draw) % 45));
         const source = normalize(bank.gather(items)).view([40, 3, 8, 8]);
         const noise = normals([40, 3, 8, 8], draw, "float32");
-        const found = stableFieldTarget()({ indices: items, source, noise, sigma, perturbed: source }, references(0));
+        const found = stableFieldTarget().of({ indices: items, source, noise, sigma }, references(0));
         const change = found.sub(source).abs().amax([1, 2, 3]).toFloat64Array();
         items.forEach((item) => {
           if (isNeeded(item, sigma[item]!, false)) changed += change[item]! > 1e-4 ? 1 : 0;
@@ -277,15 +275,14 @@ describe("the deviation from the posterior mean averages to zero", () => {
       const indices = order.range(first, batch);
       const samples = Array.from(indices, (_, i) => first + i);
       scope(() => {
-        using targets = stepTargets({ bank: cloud }, settings, first, indices);
+        using targets = stepTargets(cloud, settings, first, indices);
         const parameters = drawn(samples);
         const source = applyAugmentation(normalize(cloud.gather(indices)).view([batch, 1, 2, 2]), parameters);
         const noise = normals([batch, 1, 2, 2], 5000 + step, "float32");
         const sigma = Float64Array.from(indices, (_, i) => 0.3 * 2 ** ((step + i) % 3));
-        const perturbed = source.addcmul(noise, tensor(sigma, { shape: [batch, 1, 1, 1], dtype: "float32" }));
-        const part = { indices, source, noise, sigma, perturbed, augmentation: parameters };
+        const part = { indices, source, noise, sigma, augmentation: parameters };
         const found = targets.targetsOf(part, 0).toFloat64Array();
-        const x = perturbed.toFloat64Array();
+        const x = perturbedImages(part).toFloat64Array();
         for (let row = 0; row < batch; row++) {
           const exact = exactMean(x.subarray(4 * row, 4 * row + 4), parameters, row, sigma[row]!);
           const { xflip, rotateInt } = parameters.transforms[row]!;

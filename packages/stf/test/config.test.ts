@@ -5,7 +5,6 @@ import { checkValues, type Fields, flagOf, parse, resolve } from "../src/config/
 import { generateFields } from "../src/config/generate-options.js";
 import { trainingSettings } from "../src/config/run.js";
 import { type Preset, presets, trainFields } from "../src/config/train-options.js";
-import { edmPreconditioning } from "../src/preconditioning/edm.js";
 import { UsageError } from "../src/run/errors.js";
 import { formatDuration, stateNames } from "../src/run/format.js";
 
@@ -198,9 +197,6 @@ describe("names and times", () => {
 
 test("transferred weights are averaged with the full halflife from the start, fresh ones are not", () => {
   const options = { ...resolve(trainFields), data: "images", seed: 0, ema: 0.5 };
-  expect(trainingSettings(options, edmPreconditioning()).ema).toEqual({ halflife: 500_000, rampupRatio: 0.05 });
-  expect(trainingSettings({ ...options, transfer: "x.pkl" }, edmPreconditioning()).ema).toEqual({
-    halflife: 500_000,
-    rampupRatio: null,
-  });
+  expect(trainingSettings(options).ema).toEqual({ halflife: 500_000, rampupRatio: 0.05 });
+  expect(trainingSettings({ ...options, transfer: "x.pkl" }).ema).toEqual({ halflife: 500_000, rampupRatio: null });
 });

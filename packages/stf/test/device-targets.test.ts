@@ -1,6 +1,6 @@
 /** Stable targets and augmentation on the device that STF_TEST_DEVICE names, the CPU by default, against float64 on the CPU. */
 
-import { type Device, scope, type Tensor, tensor } from "@stf/torch";
+import { type Device, scope, type Tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
 import { applyAugmentation, transformDifferences, transformWith } from "../src/augmentation/apply.js";
 import { type AugmentationParameters, noTransform, type Transform } from "../src/augmentation/parameters.js";
@@ -8,10 +8,11 @@ import { augmentationSettings } from "../src/augmentation/settings.js";
 import { ImageBank } from "../src/data/image-bank.js";
 import { nearestDistances } from "../src/data/neighbours.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
-import { augmentedTarget } from "../src/targets/augmented.js";
-import { classMembers, drawReferences, targetFrom } from "../src/targets/references.js";
+import { augmentedTarget, targetFrom } from "../src/targets/augmented.js";
+import { posterior } from "../src/targets/posterior.js";
+import { classMembers, drawReferences } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
-import type { PerturbedBatch, ReferenceSet } from "../src/targets/target.js";
+import { type PerturbedBatch, perturbedImages, type ReferenceSet } from "../src/targets/target.js";
 import { stepTargets, type TargetSettings } from "../src/training/targets.js";
 import { maxDeviation, normals, perturbedBatch, posteriorMean, randomBytes, unit } from "./support.js";
 
@@ -49,7 +50,6 @@ const movedThere = (batch: PerturbedBatch): PerturbedBatch => ({
   ...batch,
   source: batch.source.to({ device }),
   noise: batch.noise.to({ device }),
-  perturbed: batch.perturbed.to({ device }),
 });
 
 /** The largest deviation of a target from the means over every sample's own references, and the most references that share a weight. */
@@ -86,23 +86,23 @@ describe("the stable target agrees with the formula", () => {
   const pool = Int32Array.from([...SOURCES, ...everything.filter((i) => !SOURCES.includes(i))]);
 
   test.each<[string, Omit<ReferenceSet, "bank">, chunk?: number]>([
-    ["all references", { pool: "all", size: COUNT }],
-    ["all, in chunks", { pool: "all", size: COUNT }, 20],
-    ["30 references", { pool: pool.subarray(0, 30), size: 30 }],
-    ["30, in chunks", { pool: pool.subarray(0, 30), size: 30 }, 7],
-    ["windows of 3 in a pool of 8", { pool: pool.subarray(0, 8), size: 3 }],
-    ["windows of 20 in a pool of 40, in chunks", { pool: pool.subarray(0, 40), size: 20 }, 16],
+    ["all references", { pool: "all" }],
+    ["all, in chunks", { pool: "all" }, 20],
+    ["30 references", { pool: pool.subarray(0, 30), references: 30 }],
+    ["30, in chunks", { pool: pool.subarray(0, 30), references: 30 }, 7],
+    ["windows of 3 in a pool of 8", { pool: pool.subarray(0, 8), references: 3 }],
+    ["windows of 20 in a pool of 40, in chunks", { pool: pool.subarray(0, 40), references: 20 }, 16],
   ])("%s", (_, references, chunk = 4096) => {
     const members = (source: number): number[] => {
       if (references.pool === "all") return [...everything];
-      const { pool: list, size } = references;
+      const { pool: list, references: size = list.length } = references;
       const own = list.indexOf(source);
       return Array.from({ length: size }, (_, k) => list[(own + k) % list.length]!);
     };
     let most = 0;
     for (const batch of batches) {
       scope(() => {
-        const target = stableFieldTarget({ chunk })(movedThere(batch), { bank: bankThere, ...references });
+        const target = stableFieldTarget({ chunk }).of(movedThere(batch), { bank: bankThere, ...references });
         expect(target.device.startsWith(device)).toBe(true);
         const { deviation, spread } = compared(target, batch, members);
         expect(deviation).toBeLessThan(1e-4);
@@ -119,7 +119,7 @@ describe("the stable target agrees with the formula", () => {
     for (const batch of batches) {
       scope(() => {
         const random = new KeyedRandom(randomKey(1, "references"));
-        const references = drawReferences(bankThere, batch.indices, { count: "all", classes }, random);
+        const references = drawReferences(bankThere, batch.indices, { references: "all", sameClass: true }, random);
         const target = targetFrom(stableFieldTarget(), movedThere(batch), references);
         const { deviation, spread } = compared(target, batch, (source) => classes.get(labels[source]!)!);
         expect(deviation).toBeLessThan(1e-4);
@@ -132,9 +132,24 @@ describe("the stable target agrees with the formula", () => {
   test("one reference is the source, to the last bit", () => {
     scope(() => {
       const batch = movedThere(batches[3]!);
-      const target = stableFieldTarget()(batch, { bank: bankThere, pool, size: 1 });
+      const target = stableFieldTarget().of(batch, { bank: bankThere, pool, references: 1 });
       expect(target.equal(batch.source)).toBe(true);
     });
+  });
+});
+
+test("posteriors are those of the CPU", () => {
+  scope(() => {
+    const batch = perturbedBatch(bank, SOURCES, SIGMAS, 600);
+    const x = perturbedImages(batch);
+    for (const references of ["all", Int32Array.from({ length: 40 }, (_, i) => 47 - i)] as const) {
+      const options = { references, chunk: 15 };
+      const found = posterior(bankThere, x.to({ device }), batch.sigma, options);
+      const expected = posterior(bank, x, batch.sigma, options);
+      expect(found.logWeights.device.startsWith(device)).toBe(true);
+      expect(maxDeviation(found.logWeights, expected.logWeights)).toBeLessThan(1e-6);
+      expect(maxDeviation(found.mean, expected.mean)).toBeLessThan(1e-5);
+    }
   });
 });
 
@@ -184,14 +199,13 @@ describe("targets of transformed samples", () => {
     const source = applyAugmentation(ofBank(bank, INDICES), augmentation);
     const noise = normals([8, 3, 32, 32], seed, "float32");
     const sigma = Float64Array.from(levels);
-    const column = tensor(sigma, { shape: [8, 1, 1, 1], dtype: "float32" });
-    return { indices: INDICES, source, noise, sigma, perturbed: source.addcmul(noise, column), augmentation };
+    return { indices: INDICES, source, noise, sigma, augmentation };
   }
 
   const references = (from: ImageBank) => {
     const random = new KeyedRandom(randomKey(1, "references"));
-    const plain = drawReferences(from, INDICES, { count: "all" }, random);
-    return { plain, warped: drawReferences(from, INDICES, { count: COUNT }, random) };
+    const plain = drawReferences(from, INDICES, { references: "all" }, random);
+    return { plain, warped: drawReferences(from, INDICES, { references: COUNT }, random) };
   };
 
   test.each([
@@ -230,8 +244,8 @@ describe("targets of transformed samples", () => {
     };
     scope(() => {
       const batch = augmentedBatch(SIGMAS, 4);
-      using here = stepTargets({ bank }, settings, 0, INDICES);
-      using there = stepTargets({ bank: bankThere }, settings, 0, INDICES);
+      using here = stepTargets(bank, settings, 0, INDICES);
+      using there = stepTargets(bankThere, settings, 0, INDICES);
       const expected = here.targetsOf(batch, 0);
       expect(maxDeviation(there.targetsOf(movedThere(batch), 0), expected)).toBeLessThan(1e-4);
       expect(maxDeviation(expected, batch.source)).toBeGreaterThan(0.1);

@@ -1,6 +1,6 @@
 /** Training steps on the device that STF_TEST_DEVICE names, the CPU by default, against float64 on the CPU. */
 
-import { type Device, Generator, noGrad, scope, type Tensor } from "@stf/torch";
+import { type Device, noGrad, scope, type Tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
 import { augmentDim } from "../src/augmentation/labels.js";
 import { augmentationSettings } from "../src/augmentation/settings.js";
@@ -9,18 +9,12 @@ import { DataOrder } from "../src/data/order.js";
 import type { NetworkConfig } from "../src/networks/build.js";
 import { preconditioningOf } from "../src/preconditioning/table.js";
 import { logNormalLevels } from "../src/processes/noise-levels.js";
-import { classMembers } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
-import type { PerturbedBatch } from "../src/targets/target.js";
+import { type PerturbedBatch, perturbedImages } from "../src/targets/target.js";
+import { weightedError } from "../src/training/loss.js";
+import { type PerturbSettings, perturb } from "../src/training/perturb.js";
 import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
-import {
-  perturb,
-  type StepLoss,
-  type TrainingData,
-  type TrainingSettings,
-  trainingStep,
-  weightedError,
-} from "../src/training/step.js";
+import { type StepLoss, type TrainingData, type TrainingSettings, trainingStep } from "../src/training/step.js";
 import { stepTargets } from "../src/training/targets.js";
 import { maxDeviation, meanAndError, normals, randomBytes, relativeDeviation, sameBits } from "./support.js";
 
@@ -53,7 +47,11 @@ const plain: NetworkConfig = {
 const classes = { labelDim: CLASSES };
 const augmented = { augmentDim: augmentDim(augmentation) };
 
-const settingsFor = ({ precond, augmentDim: width = 0 }: NetworkConfig): TrainingSettings => ({
+const settingsFor = ({
+  precond,
+  labelDim = 0,
+  augmentDim: width = 0,
+}: NetworkConfig): TrainingSettings & PerturbSettings => ({
   seed: 5,
   batch: BATCH,
   microBatch: BATCH,
@@ -63,21 +61,13 @@ const settingsFor = ({ precond, augmentDim: width = 0 }: NetworkConfig): Trainin
   noiseLevels: preconditioningOf(precond).noiseLevels,
   target: stableFieldTarget(),
   references: 24,
+  sameClass: labelDim > 0,
   warpedReferences: 8,
   labelDropout: 0.2,
   augmentation: width > 0 ? augmentation : undefined,
 });
 
-function dataOf(images: ImageBank, { labelDim = 0 }: NetworkConfig): TrainingData & Disposable {
-  const generator = new Generator(0, images.device);
-  return {
-    bank: images,
-    classes: labelDim > 0 ? classMembers(labels) : undefined,
-    order: new DataOrder(images.count, 5),
-    generator,
-    [Symbol.dispose]: () => generator.dispose(),
-  };
-}
+const dataOf = (images: ImageBank): TrainingData => ({ bank: images, order: new DataOrder(images.count, 5) });
 
 /** Away from the initial weights, with which most gradients are nearly zero. The same for the same network. */
 function shake({ parameters }: TrainingState): void {
@@ -95,7 +85,6 @@ const movedTo = (batch: PerturbedBatch, place: Parameters<Tensor["to"]>[0]): Per
   ...batch,
   source: batch.source.to(place),
   noise: batch.noise.to(place),
-  perturbed: batch.perturbed.to(place),
 });
 
 const norm = (values: Float64Array): number => Math.sqrt(values.reduce((sum, value) => sum + value ** 2, 0));
@@ -112,7 +101,7 @@ function lossAndGradient(state: TrainingState, batch: PerturbedBatch, target: Te
   const { parameters } = state;
   parameters.zeroGrad();
   return scope(() => {
-    const error = weightedError(state, batch, target);
+    const error = weightedError(state.network, batch, target);
     error
       .sum()
       .mul(1 / batch.sigma.length)
@@ -145,11 +134,11 @@ test.each<[string, Partial<NetworkConfig>]>([
   const here = initialState(config, 3, "fp32");
   const initial = here.parameters.values.clone();
   shake(here);
-  using data = dataOf(bank, config);
+  const data = dataOf(bank);
   scope(() => {
     const indices = data.order.range(0, settings.batch);
-    const batch = perturb(Array.from(indices.keys()), indices, data, settings);
-    using targets = stepTargets(data, settings, 0, indices);
+    const batch = perturb(Array.from(indices.keys()), indices, bank, settings);
+    using targets = stepTargets(bank, settings, 0, indices);
     const target = targets.targetsOf(batch, 0);
     expect(maxDeviation(target, batch.source)).toBeGreaterThan(0.01);
     const expected = lossAndGradient(here, movedTo(batch, { dtype: "float64" }), target.double());
@@ -174,22 +163,20 @@ describe("noisy samples", () => {
 
   test("have the sources and levels that they have on the CPU, and noise of their own number alone", () => {
     const settings = settingsFor(config);
-    using here = dataOf(bank, config);
-    using there = dataOf(bankThere, config);
     scope(() => {
       const numbers = Array.from({ length: 64 }, (_, i) => i);
-      const indices = here.order.range(0, 64);
-      const [expected, found] = [here, there].map((data) => perturb(numbers, indices, data, settings)) as [
+      const indices = dataOf(bank).order.range(0, 64);
+      const [expected, found] = [bank, bankThere].map((images) => perturb(numbers, indices, images, settings)) as [
         PerturbedBatch,
         PerturbedBatch,
       ];
-      expect(found.perturbed.device.startsWith(device)).toBe(true);
+      expect(found.noise.device.startsWith(device)).toBe(true);
       expect(maxDeviation(found.source, expected.source)).toBeLessThan(2e-5);
       expect(found.sigma).toEqual(expected.sigma);
       const [source, noise] = [found.source.toFloat64Array(), found.noise.toFloat64Array()];
       const sums = source.map((y, i) => y + found.sigma[Math.floor(i / 192)]! * noise[i]!);
-      expect(relativeDeviation(found.perturbed, sums)).toBeLessThan(1e-6);
-      const part = perturb([40, 41], indices.subarray(40, 42), there, settings);
+      expect(relativeDeviation(perturbedImages(found), sums)).toBeLessThan(1e-6);
+      const part = perturb([40, 41], indices.subarray(40, 42), bankThere, settings);
       expect(sameBits(part.noise, found.noise.narrow(0, 40, 2))).toBe(true);
       const [first, second] = [meanAndError(noise), meanAndError(noise.map((z) => z ** 2))];
       expect(Math.abs(first.mean) / first.error).toBeLessThan(4);
@@ -206,7 +193,7 @@ describe("whole steps", () => {
     const settings = { ...settingsFor(all), noiseLevels: logNormalLevels(-1.2, 1.2), ...more };
     const state = initialState(all, settings.seed, "fp32", device);
     shake(state);
-    using data = dataOf(bankThere, all);
+    const data = dataOf(bankThere);
     const losses: StepLoss[] = [];
     for (let i = 0; i < steps; i++) losses.push(trainingStep(state, data, settings));
     const gradient = state.parameters.gradients.toFloat64Array();

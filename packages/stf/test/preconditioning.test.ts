@@ -193,7 +193,7 @@ describe("one of one's own", () => {
     expect(state.network.preconditioning).toBe(preconditioning);
     expect(state.averaged.preconditioning).toBe(preconditioning);
     const data = trainingData(bank, options);
-    const settings = trainingSettings(options, preconditioning);
+    const settings = trainingSettings(options);
     const found = [1, 2].map(() => trainingStep(state, data, settings).mean);
     expect(state.images).toBe(16);
     disposeState(state);
@@ -254,7 +254,7 @@ describe("one of one's own", () => {
       const state = initialState(network, 3, "fp32", "cpu", { preconditioning });
       expect(complaint(() => saveSnapshot(path, state, network, {}))).toMatch(says);
       expect(complaint(() => saveState(path, state, network, {}))).toMatch(says);
-      const settings = trainingSettings(options, preconditioning);
+      const settings = trainingSettings(options);
       const writer = runWriter(folder, { network, options: {}, about: {} });
       const training = trainingLoop(state, trainingData(bank, options), settings, loopOptions(options), writer);
       await expect(training).rejects.toThrow(says);

@@ -53,7 +53,7 @@ function images({ channels, height, width }: ImageShape, seed: number): Uint8Arr
 /** Rows of the target computed in float64 from the definition, with the window of references written out. */
 function expectedRows(
   batch: PerturbedBatch,
-  { bank, pool, size }: ReferenceSet,
+  { bank, pool, references: count }: ReferenceSet,
 ): { mean: Float64Array; weights: Float64Array }[] {
   const bytes = (bank as ImageBank).pixels.toTypedArray() as Uint8Array;
   const dimension = bank.dimension;
@@ -71,7 +71,7 @@ function expectedRows(
     const sigma = batch.sigma[row]!;
     const x = cached(source).map((value, i) => value + sigma * noise[row * dimension + i]!);
     const own = members.indexOf(source);
-    const length = Math.min(size, members.length);
+    const length = Math.min(count ?? members.length, members.length);
     const references = Array.from({ length }, (_, k) => cached(members[(own + k) % members.length]!));
     return posteriorMean(x, references, sigma);
   });
@@ -133,12 +133,11 @@ describe.each(shapes)("images of $channels x $height x $width", (shape) => {
   );
 
   test.each([1, 2, B - 1, B, 40, "all"] as const)("agrees with the formula for %s references", (n) => {
-    const references: ReferenceSet =
-      n === "all" ? { bank, pool: "all", size: bank.count } : { bank, pool: poolOf(n), size: n };
+    const references: ReferenceSet = n === "all" ? { bank, pool: "all" } : { bank, pool: poolOf(n), references: n };
     let worst = { deviation: 0, sigma: 0 };
     let spread = 0;
     for (const batch of batches) {
-      using result = target(batch, references);
+      using result = target.of(batch, references);
       const found = result.toFloat64Array();
       expectedRows(batch, references).forEach(({ mean, weights }, row) => {
         const deviation = maxDeviation(found.subarray(row * bank.dimension, (row + 1) * bank.dimension), mean);
@@ -153,8 +152,8 @@ describe.each(shapes)("images of $channels x $height x $width", (shape) => {
 
   test("one reference is the source, to the last bit", () => {
     for (const batch of batches) {
-      using stable = target(batch, { bank, pool: poolOf(1), size: 1 });
-      using denoising = denoisingTarget(batch, { bank, pool: poolOf(1), size: 1 });
+      using stable = target.of(batch, { bank, pool: poolOf(1), references: 1 });
+      using denoising = denoisingTarget.of(batch);
       expect(sameBits(stable, batch.source)).toBe(true);
       expect(sameBits(denoising, batch.source)).toBe(true);
     }
@@ -163,31 +162,57 @@ describe.each(shapes)("images of $channels x $height x $width", (shape) => {
   test("fewer references than samples: consecutive members of the pool, cyclically, from the source on", () => {
     const batch = batches[5]!;
     const pool = poolOf(B);
-    using result = target(batch, { bank, pool, size: 3 });
+    using result = target.of(batch, { bank, pool, references: 3 });
     const found = result.toFloat32Array();
     SOURCES.forEach((source, row) => {
       const single = perturbedRow(batch, row);
       const own = [0, 1, 2].map((k) => SOURCES[(row + k) % B]!);
       expect(own[0]).toBe(source);
-      using alone = target(single, { bank, pool: Int32Array.from(own), size: 3 });
+      using alone = target.of(single, { bank, pool: Int32Array.from(own), references: 3 });
       const part = found.subarray(row * bank.dimension, (row + 1) * bank.dimension);
       expect(maxDeviation(part, alone)).toBeLessThan(2e-6);
     });
+  });
+
+  test.each([undefined, 20])("weights of the references' own multiply those of the posterior; %s of them", (n) => {
+    const pool = poolOf(50);
+    const logWeights = Float64Array.from(pool, (item) => 2 * Math.sin(item));
+    const set: ReferenceSet = { bank, pool, references: n, logWeights };
+    const pixels = bank.pixels.toTypedArray() as Uint8Array;
+    let moved = 0;
+    for (const batch of batches) {
+      using result = stableFieldTarget({ chunk: 13 }).of(batch, set);
+      const found = result.toFloat64Array();
+      expectedRows(batch, { bank, pool, references: n }).forEach(({ mean, weights }, row) => {
+        const own = pool.indexOf(SOURCES[row]!);
+        const places = Array.from(weights, (_, k) => (own + k) % pool.length);
+        const raw = places.map((place, k) => weights[k]! * Math.exp(logWeights[place]!));
+        const total = raw.reduce((sum, weight) => sum + weight, 0);
+        const wanted = mean.map((_, p) =>
+          raw.reduce((sum, w, k) => sum + (w / total) * unit(pixels[pool[places[k]!]! * bank.dimension + p]!), 0),
+        );
+        expect(maxDeviation(found.subarray(row * bank.dimension, (row + 1) * bank.dimension), wanted)).toBeLessThan(
+          1e-4,
+        );
+        moved = Math.max(moved, maxDeviation(wanted, mean));
+      });
+    }
+    expect(moved).toBeGreaterThan(0.1);
   });
 
   test("neither the chunk nor the order of the pool changes it", () => {
     const pool = poolOf(61);
     const mixed = Int32Array.from(pool).reverse();
     for (const batch of batches) {
-      using whole = target(batch, { bank, pool, size: 61 });
+      using whole = target.of(batch, { bank, pool, references: 61 });
       for (const chunk of [1, 7, 60, 61]) {
-        using chunked = stableFieldTarget({ chunk })(batch, { bank, pool, size: 61 });
+        using chunked = stableFieldTarget({ chunk }).of(batch, { bank, pool, references: 61 });
         expect(maxDeviation(chunked, whole), `chunk ${chunk}`).toBeLessThan(1e-5);
       }
-      using permuted = target(batch, { bank, pool: mixed, size: 61 });
+      using permuted = target.of(batch, { bank, pool: mixed, references: 61 });
       expect(maxDeviation(permuted, whole)).toBeLessThan(1e-5);
-      using everything = target(batch, { bank, pool: "all", size: bank.count });
-      using listed = target(batch, { bank, pool: poolOf(96), size: 96 });
+      using everything = target.of(batch, { bank, pool: "all" });
+      using listed = target.of(batch, { bank, pool: poolOf(96), references: 96 });
       expect(maxDeviation(everything, listed)).toBeLessThan(1e-5);
     }
   });
@@ -197,11 +222,11 @@ describe.each(shapes)("images of $channels x $height x $width", (shape) => {
     const distinct = [8, 9, 10, 11, 12, 13, 14, 15];
     const pool = Int32Array.from({ length: 32 }, (_, i) => 8 + i);
     const quiet = perturbedBatch(bank, distinct, new Array(B).fill(1e-3), 7);
-    using nearest = target(quiet, { bank, pool, size: 32 });
+    using nearest = target.of(quiet, { bank, pool, references: 32 });
     expect(maxDeviation(nearest, quiet.source)).toBeLessThan(1e-7);
 
     const loud = perturbedBatch(bank, distinct, new Array(B).fill(1e7), 8);
-    using average = target(loud, { bank, pool, size: 32 });
+    using average = target.of(loud, { bank, pool, references: 32 });
     const bytes = (bank as ImageBank).pixels.toTypedArray() as Uint8Array;
     const mean = Float64Array.from({ length: bank.dimension }, (_, i) => {
       let sum = 0;
@@ -220,12 +245,12 @@ describe.each(shapes)("images of $channels x $height x $width", (shape) => {
     const vectors = new VectorBank("vectors", values, { shape });
     for (const batch of batches) {
       for (const references of [
-        { pool: poolOf(50), size: 50 },
-        { pool: poolOf(B), size: 3 },
-        { pool: "all", size: bank.count },
+        { pool: poolOf(50), references: 50 },
+        { pool: poolOf(B), references: 3 },
+        { pool: "all" },
       ] as const) {
-        using found = stableFieldTarget({ chunk: 20 })(batch, { bank, ...references });
-        using expected = stableFieldTarget({ chunk: 20 })(batch, { bank: vectors, ...references });
+        using found = stableFieldTarget({ chunk: 20 }).of(batch, { bank, ...references });
+        using expected = stableFieldTarget({ chunk: 20 }).of(batch, { bank: vectors, ...references });
         expect(maxDeviation(found, expected)).toBeLessThan(1e-5);
       }
     }
@@ -234,10 +259,10 @@ describe.each(shapes)("images of $channels x $height x $width", (shape) => {
 
   test("the number of threads does not change a bit of it", () => {
     const threads = engineReport().threads;
-    const references = { bank, pool: poolOf(61), size: 61 };
+    const references = { bank, pool: poolOf(61), references: 61 };
     const [single, shared] = [1, 3].map((count) => {
       setThreads(count);
-      return target(batches[4]!, references);
+      return target.of(batches[4]!, references);
     }) as [Tensor, Tensor];
     setThreads(threads);
     expect(sameBits(single, shared)).toBe(true);
@@ -246,17 +271,17 @@ describe.each(shapes)("images of $channels x $height x $width", (shape) => {
   });
 
   test("is a constant for the network and leaves no tensors behind", () => {
-    const references = { bank, pool: poolOf(40), size: 40 };
+    const references = { bank, pool: poolOf(40), references: 40 };
     const batch = batches[0]!;
     batch.source.requiresGrad_();
     for (const size of [1, 5, 40]) {
-      using result = target(batch, { ...references, size });
+      using result = target.of(batch, { ...references, references: size });
       expect(result.requiresGrad).toBe(false);
       expect(result.shape).toEqual([B, shape.channels, shape.height, shape.width]);
       expect(result.dtype).toBe("float32");
     }
     batch.source.requiresGrad_(false);
-    expect(tensorsLeft(() => void target(batch, references))).toBe(0);
+    expect(tensorsLeft(() => void target.of(batch, references))).toBe(0);
   });
 });
 
@@ -267,7 +292,6 @@ function perturbedRow(batch: PerturbedBatch, row: number): PerturbedBatch {
     sigma: batch.sigma.slice(row, row + 1),
     source: batch.source.narrow(0, row, 1),
     noise: batch.noise.narrow(0, row, 1),
-    perturbed: batch.perturbed.narrow(0, row, 1),
   };
 }
 
@@ -297,7 +321,7 @@ describe("test vectors", () => {
     // The source is (0, 0), so that the noise is x / sigma.
     batch.noise.copy_(batch.noise.mul(0));
     x.forEach((value, i) => void batch.noise.select(3, i).fill_(value / sigma));
-    using result = stableFieldTarget()(batch, { bank, pool: "all", size: 4 });
+    using result = stableFieldTarget().of(batch, { bank, pool: "all" });
     const found = result.toFloat64Array().map((value) => (value - unit(128)) / stretch);
     expect(maxDeviation(found, mean)).toBeLessThan(1e-6);
   });

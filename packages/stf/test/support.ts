@@ -12,7 +12,6 @@ import {
   setThreads,
   type Tensor,
   type TypedArray,
-  tensor,
 } from "@stf/torch";
 import type { ImageShape } from "../src/data/bank.js";
 import { ImageBank, normalize } from "../src/data/image-bank.js";
@@ -124,14 +123,7 @@ export function perturbedBatch(
     const shape = [indices.length, channels, height, width];
     const noise = randn(shape, { generator });
     const source = normalize(bank.gather(Int32Array.from(indices))).view(shape);
-    const levels = tensor(Float64Array.from(sigma), { shape: [sigma.length, 1, 1, 1], dtype: "float32" });
-    return {
-      indices: Int32Array.from(indices),
-      source,
-      noise,
-      sigma: Float64Array.from(sigma),
-      perturbed: source.addcmul(noise, levels),
-    };
+    return { indices: Int32Array.from(indices), source, noise, sigma: Float64Array.from(sigma) };
   });
 }
 

@@ -1,6 +1,6 @@
 /** Toy distributions: their draws, and their closed forms against brute force. */
 
-import { Generator, scope, tensor } from "@stf/torch";
+import { scope, tensor } from "@stf/torch";
 import { describe, expect, test } from "vitest";
 import { DataOrder } from "../src/data/order.js";
 import {
@@ -13,11 +13,14 @@ import {
   twoGaussians,
 } from "../src/data/toy.js";
 import { KeyedRandom } from "../src/random/keyed.js";
+import { targetFrom } from "../src/targets/augmented.js";
 import { exactTarget } from "../src/targets/exact.js";
-import { drawReferences, targetFrom } from "../src/targets/references.js";
+import { drawReferences } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
+import { perturbedImages } from "../src/targets/target.js";
+import { type PerturbSettings, perturb } from "../src/training/perturb.js";
 import { disposeState, initialState } from "../src/training/state.js";
-import { perturb, type TrainingSettings, trainingStep } from "../src/training/step.js";
+import { type TrainingSettings, trainingStep } from "../src/training/step.js";
 import { meanAndError, normals, posteriorMean } from "./support.js";
 
 const known: ToyDistribution[] = [
@@ -90,7 +93,7 @@ test("draws lie where they should", () => {
   expect(() => gaussianMixture("mixed", [{ weight: 1, mean: [0], deviation: -1 }])).toThrow(/deviation/);
 });
 
-const settings: TrainingSettings = {
+const settings: TrainingSettings & PerturbSettings = {
   seed: 3,
   batch: 64,
   microBatch: 64,
@@ -106,16 +109,15 @@ test("the stable target of fresh draws averages to the exact one", () => {
   const ring = ringOfGaussians();
   const bank = toyBank(ring, 4000, 5);
   const order = new DataOrder(bank.count, 3);
-  using generator = new Generator(0);
   const deviations = [0, 1, 2].map(() => [] as number[]);
   for (let step = 0; step < 60; step++) {
     scope(() => {
       const samples = Array.from({ length: 64 }, (_, i) => 64 * step + i);
       const indices = order.range(64 * step, 64);
-      const batch = perturb(samples, indices, { bank, order, generator }, settings);
-      const references = drawReferences(bank, indices, { count: 32 }, new KeyedRandom(BigInt(step)));
-      const found = targetFrom(settings.target, batch, references).toFloat64Array();
-      const exact = exactTarget(ring)(batch, references(indices[0]!)).toFloat64Array();
+      const batch = perturb(samples, indices, bank, settings);
+      const references = drawReferences(bank, indices, { references: 32 }, new KeyedRandom(BigInt(step)));
+      const found = targetFrom(stableFieldTarget(), batch, references).toFloat64Array();
+      const exact = exactTarget(ring).of(batch).toFloat64Array();
       const probes = [() => 1, (i: number) => exact[i]!, (i: number) => exact[i ^ 1]!];
       probes.forEach((probe, f) => {
         const sum = Array.from(found, (value, i) => probe(i) * (value - exact[i]!)).reduce((a, b) => a + b, 0);
@@ -147,14 +149,13 @@ test("the perceptron learns the exact denoiser", () => {
     3,
     "fp32",
   );
-  using generator = new Generator(0);
-  const data = { bank, order: new DataOrder(bank.count, 3), generator };
+  const data = { bank, order: new DataOrder(bank.count, 3) };
   const error = (): number =>
     scope(() => {
       const samples = Array.from({ length: 512 }, (_, i) => 1_000_000 + i);
-      const batch = perturb(samples, data.order.range(0, 512), data, settings);
-      const exact = exactTarget(pair)(batch, { bank, pool: "all", size: 1 });
-      return state.network.forward(batch.perturbed, batch.sigma).sub(exact).square().mean().sqrt().item();
+      const batch = perturb(samples, data.order.range(0, 512), bank, settings);
+      const exact = exactTarget(pair).of(batch);
+      return state.network.forward(perturbedImages(batch), batch.sigma).sub(exact).square().mean().sqrt().item();
     });
   const before = error();
   for (let i = 0; i < 800; i++) trainingStep(state, data, settings);

@@ -3,7 +3,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Generator, memory, noGrad, scope, type Tensor } from "@stf/torch";
+import { memory, noGrad, scope, type Tensor } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { augmentDim } from "../src/augmentation/labels.js";
 import { augmentationSettings } from "../src/augmentation/settings.js";
@@ -15,22 +15,17 @@ import { logNormalLevels } from "../src/processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
 import type { StatsLine } from "../src/run/format.js";
 import { denoisingTarget } from "../src/targets/denoising.js";
-import { classMembers } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
+import { perturbedImages, type SampleTarget } from "../src/targets/target.js";
 import { loadState, saveState } from "../src/training/checkpoint.js";
 import { type LoopOptions, type TrainingWriter, trainingLoop } from "../src/training/loop.js";
+import { weightedError } from "../src/training/loss.js";
+import { type PerturbSettings, perturb } from "../src/training/perturb.js";
 import { runWriter } from "../src/training/run-writer.js";
 import { emaDecay, learningRate } from "../src/training/schedules.js";
 import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
 import { Statistics } from "../src/training/statistics.js";
-import {
-  DivergenceError,
-  perturb,
-  type TrainingData,
-  type TrainingSettings,
-  trainingStep,
-  weightedError,
-} from "../src/training/step.js";
+import { DivergenceError, type TrainingData, type TrainingSettings, trainingStep } from "../src/training/step.js";
 import { blobs, maxDeviation, meanAndError, normals, relativeDeviation, sameBits } from "./support.js";
 
 describe("schedules", () => {
@@ -109,7 +104,7 @@ const config: NetworkConfig = {
   attnResolutions: [4],
   dropout: 0,
 };
-const settings: TrainingSettings = {
+const settings: TrainingSettings & PerturbSettings = {
   seed: 5,
   batch: 16,
   microBatch: 16,
@@ -122,7 +117,7 @@ const settings: TrainingSettings = {
 };
 
 function dataOf(seed: number): TrainingData {
-  return { bank, order: new DataOrder(bank.count, seed), generator: new Generator(0) };
+  return { bank, order: new DataOrder(bank.count, seed) };
 }
 
 function trained(steps: number, more: Partial<TrainingSettings> = {}, network: NetworkConfig = config): TrainingState {
@@ -135,7 +130,6 @@ function trained(steps: number, more: Partial<TrainingSettings> = {}, network: N
 function advance(state: TrainingState, steps: number, all: TrainingSettings): void {
   const data = dataOf(all.seed);
   for (let i = 0; i < steps; i++) trainingStep(state, data, all);
-  data.generator.dispose();
 }
 
 /** Everything that training changes, by name. */
@@ -161,19 +155,18 @@ function expectSameState(left: TrainingState, right: TrainingState): void {
 
 describe("noisy samples", () => {
   const data = dataOf(5);
-  afterAll(() => data.generator.dispose());
 
   test("depend on the seed and their own number only", () => {
     scope(() => {
       const indices = data.order.range(0, 8);
       const numbers = Array.from({ length: 8 }, (_, i) => i);
-      const whole = perturb(numbers, indices, data, settings);
-      const part = perturb([5, 6], indices.subarray(5, 7), data, settings);
-      for (const name of ["source", "noise", "perturbed"] as const) {
+      const whole = perturb(numbers, indices, bank, settings);
+      const part = perturb([5, 6], indices.subarray(5, 7), bank, settings);
+      for (const name of ["source", "noise"] as const) {
         expect(sameBits(part[name], whole[name].narrow(0, 5, 2)), name).toBe(true);
       }
       expect(part.sigma).toEqual(whole.sigma.subarray(5, 7));
-      const other = perturb(numbers, indices, data, { ...settings, seed: 6 });
+      const other = perturb(numbers, indices, bank, { ...settings, seed: 6 });
       expect(maxDeviation(other.noise, whole.noise)).toBeGreaterThan(1);
       expect(other.sigma[0]).not.toBe(whole.sigma[0]);
     });
@@ -183,8 +176,9 @@ describe("noisy samples", () => {
     scope(() => {
       const count = 256;
       const numbers = Array.from({ length: count }, (_, i) => i);
-      const batch = perturb(numbers, data.order.range(0, count), data, settings);
-      const [source, noise, perturbed] = [batch.source, batch.noise, batch.perturbed].map((t) => t.toFloat64Array());
+      const batch = perturb(numbers, data.order.range(0, count), bank, settings);
+      const images = [batch.source, batch.noise, perturbedImages(batch)];
+      const [source, noise, perturbed] = images.map((t) => t.toFloat64Array());
       const expected = source!.map((y, i) => y + batch.sigma[Math.floor(i / 64)]! * noise![i]!);
       expect(relativeDeviation(perturbed!, expected)).toBeLessThan(1e-6);
       const first = meanAndError(noise!);
@@ -203,9 +197,9 @@ describe("a small run", () => {
       noGrad(() =>
         scope(() => {
           const numbers = Array.from({ length: 128 }, (_, i) => 1_000_000 + i);
-          const batch = perturb(numbers, data.order.range(0, 128), data, settings);
-          const target = settings.target(batch, { bank, pool: "all", size: bank.count });
-          return weightedError(state, batch, target).mean().item();
+          const batch = perturb(numbers, data.order.range(0, 128), bank, settings);
+          const target = stableFieldTarget().of(batch, { bank, pool: "all" });
+          return weightedError(state.network, batch, target).mean().item();
         }),
       );
     const before = loss();
@@ -213,7 +207,6 @@ describe("a small run", () => {
     expect(before).toBeGreaterThan(0.4);
     for (let i = 0; i < 120; i++) trainingStep(state, data, settings);
     expect(loss()).toBeLessThan(0.5 * before);
-    data.generator.dispose();
     disposeState(state);
   });
 
@@ -222,19 +215,18 @@ describe("a small run", () => {
     const data = dataOf(5);
     const [expected, square] = scope(() => {
       const numbers = Array.from({ length: 16 }, (_, i) => i);
-      const batch = perturb(numbers, data.order.range(0, 16), data, settings);
-      const raw = state.network.forward(batch.perturbed, batch.sigma).sub(batch.source).toFloat64Array();
+      const batch = perturb(numbers, data.order.range(0, 16), bank, settings);
+      const raw = state.network.forward(perturbedImages(batch), batch.sigma).sub(batch.source).toFloat64Array();
       const values = raw.map((e, i) => {
         const sigma = batch.sigma[Math.floor(i / 64)]!;
         return ((sigma ** 2 + 0.25) / (sigma * 0.5) ** 2) * e ** 2;
       });
       return [values.reduce((a, b) => a + b, 0) / 1024, values.reduce((a, b) => a + b * b, 0) / 1024];
     });
-    const loss = trainingStep(state, data, { ...settings, target: denoisingTarget, references: 1 });
+    const loss = trainingStep(state, data, { ...settings, target: denoisingTarget });
     expect(loss.count).toBe(1024);
     expect(Math.abs(loss.mean / expected - 1)).toBeLessThan(1e-5);
     expect(Math.abs(loss.meanSquare / square - 1)).toBeLessThan(1e-5);
-    data.generator.dispose();
     disposeState(state);
   });
 
@@ -257,7 +249,6 @@ describe("a small run", () => {
       const state = initialState(config, 5, "fp32");
       const data = dataOf(5);
       const loss = trainingStep(state, data, { ...settings, lossScaling });
-      data.generator.dispose();
       return { state, loss };
     });
     expect(scaled!.loss).toEqual(plain!.loss);
@@ -308,7 +299,6 @@ describe("a small run", () => {
       expect(maxDeviation(state.ema.average.values, average)).toBeLessThan(1e-6);
       expect(maxDeviation(average, weights)).toBeGreaterThan(1e-4);
     }
-    data.generator.dispose();
     disposeState(state);
   });
 
@@ -408,7 +398,6 @@ describe("a small run", () => {
       // The run is that of the steps alone.
       const alone = trained(7);
       expectSameState(state, alone);
-      data.generator.dispose();
       disposeState(state);
       disposeState(alone);
     });
@@ -432,7 +421,6 @@ describe("a small run", () => {
       const resumed = initialState(config, 1, "fp32");
       saved.restore(resumed);
       expectSameState(resumed, state);
-      data.generator.dispose();
       disposeState(state);
       disposeState(resumed);
     });
@@ -447,7 +435,6 @@ describe("a small run", () => {
       trainingStep(state, data, settings);
       expect(memory()).toEqual(before);
     }
-    data.generator.dispose();
     disposeState(state);
   });
 
@@ -465,20 +452,14 @@ describe("with class labels", () => {
   const labelled = ImageBank.fromBytes("bright and dark", { channels: 1, height: 8, width: 8 }, bytes, { labels });
   afterAll(() => labelled.dispose());
   const conditional: NetworkConfig = { ...config, labelDim: 2 };
-  const dataWith = (classes: TrainingData["classes"]): TrainingData => ({
-    bank: labelled,
-    order: new DataOrder(40, 5),
-    classes,
-    generator: new Generator(0),
-  });
+  const data: TrainingData = { bank: labelled, order: new DataOrder(40, 5) };
   /** Always so much noise that only the label tells the class. */
   const loud: TrainingSettings = { ...settings, noiseLevels: () => 20, learningRate: { peak: 1e-2, rampup: 0 } };
 
   /** The mean of the denoised noise for each class, after some steps. */
-  function means(classes: TrainingData["classes"]): number[] {
+  function means(sameClass: boolean): number[] {
     const state = initialState(conditional, 5, "fp32");
-    const data = dataWith(classes);
-    for (let i = 0; i < 60; i++) trainingStep(state, data, { ...loud, references: 20 });
+    for (let i = 0; i < 60; i++) trainingStep(state, data, { ...loud, references: 20, sameClass });
     const found = noGrad(() =>
       scope(() => {
         const noise = normals([64, 1, 8, 8], 3, "float32").mul(20);
@@ -488,26 +469,23 @@ describe("with class labels", () => {
         });
       }),
     );
-    data.generator.dispose();
     disposeState(state);
     return found;
   }
 
   test("each class is denoised to itself; with references of any class the label means little", () => {
-    const [dark, bright] = means(classMembers(labels)) as [number, number];
+    const [dark, bright] = means(true) as [number, number];
     expect(Math.abs(dark - (30 / 127.5 - 1))).toBeLessThan(0.15);
     expect(Math.abs(bright - (230 / 127.5 - 1))).toBeLessThan(0.15);
-    const [darker, brighter] = means(undefined) as [number, number];
+    const [darker, brighter] = means(false) as [number, number];
     expect(brighter - darker).toBeLessThan(0.5 * (bright - dark));
   });
 
   test("micro-batches give the gradient of the whole batch", () => {
     const [whole, parts] = [16, 3].map((microBatch) => {
       const state = initialState(conditional, 5, "fp32");
-      const data = dataWith(classMembers(labels));
-      for (let i = 0; i < 3; i++) trainingStep(state, data, settings);
-      trainingStep(state, data, { ...settings, references: 5, microBatch });
-      data.generator.dispose();
+      for (let i = 0; i < 3; i++) trainingStep(state, data, { ...settings, sameClass: true });
+      trainingStep(state, data, { ...settings, references: 5, sameClass: true, microBatch });
       return state;
     }) as [TrainingState, TrainingState];
     const gradients = whole.parameters.gradients;
@@ -534,7 +512,6 @@ describe("with augmentation", () => {
         const data = dataOf(5);
         for (let i = 0; i < 3; i++) trainingStep(state, data, { ...settings, ...objective });
         trainingStep(state, data, { ...settings, ...objective, ...more });
-        data.generator.dispose();
         return state;
       }) as [TrainingState, TrainingState, TrainingState];
       const gradients = whole.parameters.gradients;
@@ -558,7 +535,6 @@ describe("with augmentation", () => {
     step("consistent");
     step("independent");
     expect(memory().tensors).toBe(before);
-    data.generator.dispose();
     disposeState(state);
   });
 
@@ -568,12 +544,11 @@ describe("with augmentation", () => {
       const indices = data.order.range(0, 12);
       const numbers = Array.from({ length: 12 }, (_, i) => i);
       const all = { ...settings, augmentation };
-      const whole = perturb(numbers, indices, data, all);
-      const part = perturb(numbers.slice(4, 9), indices.subarray(4, 9), data, all);
+      const whole = perturb(numbers, indices, bank, all);
+      const part = perturb(numbers.slice(4, 9), indices.subarray(4, 9), bank, all);
       expect(part.augmentation!.transforms).toEqual(whole.augmentation!.transforms.slice(4, 9));
       expect(maxDeviation(part.source, whole.source.narrow(0, 4, 5))).toBeLessThan(1e-5);
-      expect(maxDeviation(whole.source, perturb(numbers, indices, data, settings).source)).toBeGreaterThan(0.1);
-      data.generator.dispose();
+      expect(maxDeviation(whole.source, perturb(numbers, indices, bank, settings).source)).toBeGreaterThan(0.1);
     });
   });
 });
@@ -582,20 +557,21 @@ test("labels are withheld from a share of the samples, whatever the batch", () =
   const labelled = ImageBank.fromBytes("labelled", { channels: 1, height: 1, width: 1 }, new Uint8Array(50), {
     labels: Int32Array.from({ length: 50 }, (_, item) => item % 3),
   });
-  using generator = new Generator(0);
-  const data = { bank: labelled, order: new DataOrder(50, 5), generator };
   const count = 4000;
   const numbers = Array.from({ length: count }, (_, i) => i);
-  const indices = data.order.range(0, count);
+  const indices = new DataOrder(50, 5).range(0, count);
   scope(() => {
-    const { classes } = perturb(numbers, indices, data, { ...settings, labelDropout: 0.2 });
+    const { classes } = perturb(numbers, indices, labelled, { ...settings, labelDropout: 0.2 });
     const withheld = Array.from(classes!, (label) => Number(label < 0));
     const { mean, error } = meanAndError(withheld);
     expect(Math.abs(mean - 0.2) / error).toBeLessThan(4);
     classes!.forEach((label, i) => {
       if (label >= 0) expect(label).toBe(indices[i]! % 3);
     });
-    const part = perturb([17, 3], Int32Array.of(indices[17]!, indices[3]!), data, { ...settings, labelDropout: 0.2 });
+    const part = perturb([17, 3], Int32Array.of(indices[17]!, indices[3]!), labelled, {
+      ...settings,
+      labelDropout: 0.2,
+    });
     expect(Array.from(part.classes!)).toEqual([classes![17], classes![3]]);
     const rows = oneHot(classes!.subarray(0, 20), 3, { dtype: "float32", device: "cpu" }).sum(1).toFloat64Array();
     expect(Array.from(rows)).toEqual(withheld.slice(0, 20).map((flag) => 1 - flag));
@@ -604,6 +580,8 @@ test("labels are withheld from a share of the samples, whatever the batch", () =
 });
 
 describe("divergence", () => {
+  const sampleTarget = (of: SampleTarget["of"]): SampleTarget => ({ needsReferences: false, of });
+
   /** Runs steps until one throws, and checks that this one changed nothing. */
   function expectUntouched(change: Partial<TrainingSettings>, atMost: number): void {
     const state = trained(3);
@@ -639,20 +617,19 @@ describe("divergence", () => {
       expectSameState(state, straight);
       disposeState(straight);
     }
-    data.generator.dispose();
     disposeState(state);
   }
 
   test("a target that is not a number leaves everything as it was", () => {
-    expectUntouched({ target: ({ source }) => scope(() => source.mul(Number.NaN)) }, 0);
+    expectUntouched({ target: sampleTarget(({ source }) => scope(() => source.mul(Number.NaN))) }, 0);
   });
 
   test("so does one infinite value in one image", () => {
-    const spoiled: TrainingSettings["target"] = ({ source }) => {
+    const spoiled = sampleTarget(({ source }) => {
       const target = source.clone();
       scope(() => void target.select(0, 3).select(1, 2).select(1, 2).fill_(Number.POSITIVE_INFINITY));
       return target;
-    };
+    });
     expectUntouched({ target: spoiled }, 0);
   });
 

@@ -8,7 +8,8 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ImageBank, normalize } from "../src/data/image-bank.js";
 import { DataOrder } from "../src/data/order.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
-import { classMembers, drawReferences, targetFrom } from "../src/targets/references.js";
+import { targetFrom } from "../src/targets/augmented.js";
+import { type DrawReferences, drawReferences, type ReferenceRule } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import type { PerturbedBatch } from "../src/targets/target.js";
 import { meanAndError, posteriorMean, uniforms, unit } from "./support.js";
@@ -102,20 +103,20 @@ function samplesOf(
 
 /** The target of the library with its own references, as rows. */
 function libraryTarget(
-  count: number | "all",
+  references: ReferenceRule["references"],
   seed: number,
   condition: Condition = "none",
 ): (samples: Samples) => Float64Array[] {
   const target = stableFieldTarget();
-  const classes = condition === "class" ? classMembers(labels) : undefined;
   return ({ indices, first, sigma, noise }) => {
     const batch = indices.length;
     const shape = [batch, 1, 1, PIXELS];
     using source = normalize(bank.gather(indices)).view(shape);
     using eps = tensor(noise, { shape });
-    const perturbed: PerturbedBatch = { indices, source, noise: eps, sigma, perturbed: source };
+    const perturbed: PerturbedBatch = { indices, source, noise: eps, sigma };
     const random = new KeyedRandom(randomKey(seed, "references", first));
-    using result = targetFrom(target, perturbed, drawReferences(bank, indices, { count, classes }, random));
+    const rule = { references, sameClass: condition === "class" };
+    using result = targetFrom(target, perturbed, drawReferences(bank, indices, rule, random));
     const flat = result.toFloat64Array();
     return Array.from({ length: batch }, (_, i) => flat.slice(i * PIXELS, (i + 1) * PIXELS));
   };
@@ -211,6 +212,48 @@ describe("with class labels", () => {
 
   test("references of any class, as published, are biased", () => {
     expect(largestBias(4, BATCHES, 23, libraryTarget(4, 23), "class")).toBeGreaterThan(5);
+  });
+});
+
+describe("with references of one's own choice", () => {
+  const itemsOf = (isOne: (item: number) => boolean): Int32Array =>
+    Int32Array.from(Array.from({ length: N }, (_, item) => item).filter(isOne));
+
+  test("the cluster of the source, whatever the clusters are", () => {
+    const clusterOf = (item: number): number => [0, 0, 1, 2, 2, 2, 1, 2, 1, 1][item]!;
+    const clusters: DrawReferences = (images) => {
+      const sets = [0, 1, 2].map((cluster) => ({ bank: images, pool: itemsOf((item) => clusterOf(item) === cluster) }));
+      return (source) => sets[clusterOf(source)]!;
+    };
+    expect(largestBias(4, BATCHES, 31, libraryTarget(clusters, 31))).toBeLessThan(4);
+  });
+
+  /** Every other item joins with a probability of its own. */
+  const chance = (item: number): number => 0.15 + 0.08 * item;
+  const importance =
+    (corrected: boolean): DrawReferences =>
+    (images, _, random) =>
+    (source) => {
+      const pool = itemsOf((item) => item === source || random.uniform() < chance(item));
+      const logWeights = Float64Array.from(pool, (item) => (corrected ? -Math.log(chance(item)) : 0));
+      return { bank: images, pool, logWeights };
+    };
+
+  test("importance draws, with weights that make up for them", () => {
+    expect(largestBias(3, BATCHES, 37, libraryTarget(importance(true), 37))).toBeLessThan(4);
+  });
+
+  test("importance draws without such weights are biased", () => {
+    expect(largestBias(3, BATCHES, 37, libraryTarget(importance(false), 37))).toBeGreaterThan(5);
+  });
+
+  test("neighbours of the source are biased: the set says which of them it is", () => {
+    const neighbours: DrawReferences = (images) => (source) => {
+      const distance = (item: number): number => Math.hypot(...clean[item]!.map((y, p) => y - clean[source]![p]!));
+      const order = Array.from({ length: N }, (_, item) => item).sort((a, b) => distance(a) - distance(b));
+      return { bank: images, pool: Int32Array.from(order.slice(0, 3)) };
+    };
+    expect(largestBias(4, BATCHES, 41, libraryTarget(neighbours, 41))).toBeGreaterThan(5);
   });
 });
 

@@ -1,6 +1,5 @@
 /** From options to the objects of a training run. */
 
-import { Generator } from "@stf/torch";
 import { augmentDim } from "../augmentation/labels.js";
 import { type AugmentationSettings, augmentationSettings } from "../augmentation/settings.js";
 import type { ImageBank } from "../data/image-bank.js";
@@ -8,12 +7,10 @@ import { classCount } from "../data/labels.js";
 import { DataOrder } from "../data/order.js";
 import { defaultSizes } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
-import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import { UsageError } from "../run/errors.js";
 import { formatImageShape } from "../run/format.js";
-import type { IsNeeded } from "../targets/augmented.js";
 import { denoisingTarget } from "../targets/denoising.js";
-import { classMembers } from "../targets/references.js";
+import type { IsNeeded, ReferenceRule } from "../targets/references.js";
 import { stableFieldTarget } from "../targets/stable-field.js";
 import { posteriorWindow, sigmaRange } from "../targets/window.js";
 import type { LoopOptions } from "../training/loop.js";
@@ -147,15 +144,8 @@ export function usesDistances(options: TrainOptions, count: number): boolean {
   return stf && stfSigma === "auto" && isConsistent && isCostly && count <= MOST_COMPARED;
 }
 
-/**
- * @param preconditioning - that of the network
- * @param distances - those of `nearestDistances`, where `usesDistances` asks for them
- */
-export function trainingSettings(
-  options: ResolvedOptions,
-  { noiseLevels }: Preconditioning,
-  distances?: Float64Array,
-): TrainingSettings {
+/** @param distances - those of `nearestDistances`, where `usesDistances` asks for them */
+export function trainingSettings(options: ResolvedOptions, distances?: Float64Array): TrainingSettings {
   return {
     seed: options.seed,
     batch: options.batch,
@@ -165,14 +155,20 @@ export function trainingSettings(
     ema: { halflife: millions(options.ema), rampupRatio: options.transfer === null ? 0.05 : null },
     lossScaling: options.ls,
     recompute: options.recompute,
-    noiseLevels,
     labelDropout: options.cond ? options.labelDropout : 0,
     target: options.stf ? stableFieldTarget() : denoisingTarget,
-    references: options.stf ? options.rbatch : 1,
-    isNeeded: targetWindow(options, distances),
     augmentation: augmentationOf(options),
+    ...referenceRule(options, distances),
+  };
+}
+
+function referenceRule(options: TrainOptions, distances: Float64Array | undefined): ReferenceRule {
+  return {
+    references: options.rbatch,
+    sameClass: options.cond && options.stfRef === "class",
     referenceAugmentation: options.stfAugment,
     warpedReferences: options.rbatchAugment,
+    isNeeded: targetWindow(options, distances),
   };
 }
 
@@ -181,13 +177,8 @@ function targetWindow({ stfSigma }: TrainOptions, distances: Float64Array | unde
   return distances && posteriorWindow(distances);
 }
 
-export function trainingData(bank: ImageBank, { seed, cond, stfRef }: ResolvedOptions): TrainingData {
-  return {
-    bank,
-    order: new DataOrder(bank.count, seed),
-    classes: cond && stfRef === "class" && bank.labels ? classMembers(bank.labels) : undefined,
-    generator: new Generator(0, bank.device),
-  };
+export function trainingData(bank: ImageBank, { seed }: ResolvedOptions): TrainingData {
+  return { bank, order: new DataOrder(bank.count, seed) };
 }
 
 export function loopOptions(options: ResolvedOptions): LoopOptions {

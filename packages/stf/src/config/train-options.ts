@@ -2,6 +2,7 @@
 
 import { architectures, precisions } from "../networks/architectures.js";
 import { preconditioningNames } from "../preconditioning/table.js";
+import { WARPED_REFERENCES } from "../targets/defaults.js";
 import {
   choice,
   device,
@@ -44,7 +45,7 @@ export const trainFields = {
     help: "references are transformed as their sample; independent: the published behavior, which is biased",
   }),
   rbatchAugment: integer({
-    default: 128,
+    default: WARPED_REFERENCES,
     min: 1,
     help: "references of a sample that is warped, its own source included",
   }),

@@ -37,4 +37,6 @@ export interface Bank {
   gather(indices: Int32Array): Tensor;
   /** Rows, or weighted means of rows, as the values that networks see, float32 `[rows, D]`. */
   toValues(rows: Tensor): Tensor;
+  /** Values that networks see in own units, without rounding to those of the items, float64 of the same shape. */
+  fromValues(values: Tensor): Tensor;
 }

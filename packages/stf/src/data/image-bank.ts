@@ -80,6 +80,10 @@ export class ImageBank implements Bank {
     return normalize(rows);
   }
 
+  fromValues(values: Tensor): Tensor {
+    return scope(() => values.double().add(1).mul_(UNIT));
+  }
+
   /** Frees the pixels. */
   dispose(): void {
     this.pixels.dispose();

@@ -48,6 +48,10 @@ export class VectorBank implements Bank {
     return rows.float();
   }
 
+  fromValues(values: Tensor): Tensor {
+    return values.double();
+  }
+
   /** Frees the values. */
   dispose(): void {
     this.values.dispose();

@@ -138,7 +138,7 @@ export async function runTraining(plan: TrainingPlan, context: JobContext = jobC
     for (const line of plan.description) reporter.print(line);
     reporter.print(`run folder  ${folder}`);
     if (plan.resumed !== undefined) reporter.print(`resumed     at ${state.images} images from ${plan.resumed}`);
-    const settings = trainingSettings(options, state.network.preconditioning, distancesOf(bank, options, reporter));
+    const settings = trainingSettings(options, distancesOf(bank, options, reporter));
     const data = trainingData(bank, options);
     const writer = runWriter(folder, {
       network,
@@ -151,7 +151,6 @@ export async function runTraining(plan: TrainingPlan, context: JobContext = jobC
       shouldStop: () => context.shouldStop(),
       now: () => context.now(),
     });
-    data.generator.dispose();
     reporter.print(`${endings[result.reason]} after ${state.images} images; saved ${result.snapshot}`);
     const samples =
       result.reason === "stopped" ? undefined : drawSamples(state, bank, folder, { ...context, reporter });

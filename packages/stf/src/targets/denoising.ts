@@ -1,4 +1,7 @@
-import type { Target } from "./target.js";
+import type { SampleTarget } from "./target.js";
 
 /** Denoising score matching (Vincent 2011): the clean image itself. */
-export const denoisingTarget: Target = ({ source }) => source.detach();
+export const denoisingTarget: SampleTarget = {
+  needsReferences: false,
+  of: ({ source }) => source.detach(),
+};

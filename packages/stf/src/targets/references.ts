@@ -1,129 +1,160 @@
-/** Which images each sample of a step is compared with: one pool for all of them, or one for each class. */
+/** Which images each sample of a step is compared with: the rule of a run, and what it gives for one step. */
 
-import { cat, scope, type Tensor, tensor } from "@stf/torch";
 import type { Bank } from "../data/bank.js";
 import { drawPool } from "../data/order.js";
 import type { KeyedRandom } from "../random/keyed.js";
-import { type PerturbedBatch, type ReferenceSet, selectSamples, type Target } from "./target.js";
+import { WARPED_REFERENCES } from "./defaults.js";
+import { positionsOf } from "./groups.js";
+import type { ReferenceSet } from "./target.js";
 
 /** The references of the sample that is made from a source. Samples that share a set get the same object. */
 export type References = (source: number) => ReferenceSet;
 
+/**
+ * Chooses the references of one step, by knowledge of the sources alone. The target stays unbiased where a set of references
+ * says nothing of which of them is the source, beyond the `logWeights` that come with it.
+ */
+export type DrawReferences = (bank: Bank, sources: Int32Array, random: KeyedRandom) => References;
+
+/** Whether a sample's posterior may hold more than its source. It must not look at the noise. */
+export type IsNeeded = (source: number, sigma: number, warped: boolean) => boolean;
+
+/** The references of a run, for targets that need them. */
+export interface ReferenceRule {
+  /** References of a sample, itself included; "all" there are; or a function that chooses them. */
+  readonly references: number | "all" | DrawReferences;
+  /**
+   * References share the class of their sample, without which a class-conditional denoiser is biased. A class with fewer
+   * items uses what it has. A function decides by itself. False when left out.
+   */
+  readonly sameClass?: boolean;
+  /**
+   * How references are transformed: as their sample, or, as published and biased, each in a way of its own, whatever its
+   * class. "consistent" when left out.
+   */
+  readonly referenceAugmentation?: "consistent" | "independent";
+  /** At most so many references of a sample with a transform that is no flip, itself included. 128 when left out. */
+  readonly warpedReferences?: number;
+  /** Where targets are computed; elsewhere the source is the target. Everywhere when left out. */
+  readonly isNeeded?: IsNeeded | undefined;
+}
+
 /** The items of each class, ascending. */
 export type ClassMembers = ReadonlyMap<number, Int32Array>;
 
-/** The positions of equal keys, in ascending order. */
-export function positionsOf<K>(keys: Iterable<K>): Map<K, number[]> {
-  const positions = new Map<K, number[]>();
-  let position = 0;
-  for (const key of keys) {
-    const list = positions.get(key);
-    if (list) list.push(position);
-    else positions.set(key, [position]);
-    position++;
-  }
-  return positions;
-}
+/** By the labels that were sorted, for every step asks. */
+const sorted = new WeakMap<Int32Array, ClassMembers>();
 
-/** Sorts items by class. `labels` holds the class of each item. */
+/** Sorts items by class. `labels` holds the class of each item, and must not change afterwards. */
 export function classMembers(labels: Int32Array): ClassMembers {
+  const known = sorted.get(labels);
+  if (known) return known;
   const members = [...positionsOf(labels)].sort(([a], [b]) => a - b);
-  return new Map(members.map(([label, items]) => [label, Int32Array.from(items)]));
-}
-
-/** How {@link drawReferences} chooses. */
-export interface ReferenceOptions {
-  /** References of a sample, itself included, or everything there is. A class with fewer items uses what it has. */
-  readonly count: number | "all";
-  /** Given, a sample's references share its class; a class-conditional denoiser is biased otherwise. */
-  readonly classes?: ClassMembers | undefined;
+  const classes = new Map(members.map(([label, items]) => [label, Int32Array.from(items)]));
+  sorted.set(labels, classes);
+  return classes;
 }
 
 /**
  * Draws the references of one step. All samples of the step must be among `sources`, for the draw depends on them.
  *
- * @param sources - indices into the bank, which must have labels when `classes` are given
+ * @param sources - indices into the bank, `[B]`
+ * @throws RangeError for references by class where there are no labels, and for a function that leaves out a source
  */
 export function drawReferences(
   bank: Bank,
   sources: Int32Array,
-  { count, classes }: ReferenceOptions,
+  { references, sameClass = false }: Pick<ReferenceRule, "references" | "sameClass">,
   random: KeyedRandom,
 ): References {
-  if (!classes) {
-    const shared: ReferenceSet =
-      count === "all"
-        ? { bank, pool: "all", size: bank.count }
-        : { bank, pool: drawPool(sources, Math.max(count, sources.length), bank.count, random), size: count };
-    return () => shared;
+  if (typeof references === "function") {
+    const chosen = references(bank, sources, random);
+    return bySource(sources, (source) => containing(source, chosen(source)));
   }
-  const classOf = (source: number): number => {
-    const label = bank.labels?.[source];
-    if (label !== undefined) return label;
-    throw new RangeError(`references by class need labels; item ${source} of ${bank.name} has none`);
-  };
+  if (sameClass) return drawByClass(bank, sources, references, random);
+  const shared: ReferenceSet =
+    references === "all"
+      ? { bank, pool: "all" }
+      : { bank, pool: drawPool(sources, Math.max(references, sources.length), bank.count, random), references };
+  return () => shared;
+}
+
+/** The same for samples that are warped: fewer, for each has to be. */
+export function drawWarpedReferences(
+  bank: Bank,
+  sources: Int32Array,
+  { references, sameClass = false, warpedReferences: most = WARPED_REFERENCES }: ReferenceRule,
+  random: KeyedRandom,
+): References {
+  if (typeof references === "number" || references === "all") {
+    const fewer = references === "all" ? most : Math.min(references, most);
+    return drawReferences(bank, sources, { references: fewer, sameClass }, random);
+  }
+  const drawn = drawReferences(bank, sources, { references }, random);
+  const thinned = new Map(Array.from(new Set(Array.from(sources, drawn)), (set) => [set, thin(set, most, random)]));
+  return (source) => thinned.get(drawn(source)) as ReferenceSet;
+}
+
+function drawByClass(bank: Bank, sources: Int32Array, references: number | "all", random: KeyedRandom): References {
+  const { labels, name } = bank;
+  if (!labels) throw new RangeError(`references by class need labels; ${name} has none`);
   const sets = new Map<number, ReferenceSet>();
-  for (const [label, members] of classes) {
-    const own = sources.filter((source) => classOf(source) === label);
+  for (const [label, members] of classMembers(labels)) {
+    const own = sources.filter((source) => labels[source] === label);
     if (own.length === 0) continue;
-    const size = count === "all" ? members.length : Math.min(count, members.length);
+    const size = references === "all" ? members.length : Math.min(references, members.length);
     const pool = size === members.length ? members : drawPool(own, Math.max(size, own.length), members, random);
-    sets.set(label, { bank, pool, size });
+    sets.set(label, { bank, pool, references: size });
   }
+  return bySource(sources, (source) => sets.get(labels[source] as number) as ReferenceSet);
+}
+
+/** Asks once for every source. */
+function bySource(sources: Int32Array, setOf: References): References {
+  const sets = new Map(Array.from(new Set(sources), (source) => [source, setOf(source)]));
   return (source) => {
-    const found = sets.get(classOf(source));
+    const found = sets.get(source);
     if (found) return found;
     throw new RangeError(`references were drawn for other sources; item ${source} is not among them`);
   };
 }
 
-/** The target of every sample against its own references, float32 `[B, C, H, W]`. */
-export function targetFrom(target: Target, batch: PerturbedBatch, references: References): Tensor {
-  const groups = positionsOf(Array.from(batch.indices, references));
-  return bySamples(
-    batch,
-    [...groups].map(([set, rows]) => ({ rows, target: (part) => target(part, set) })),
-  );
+function containing(source: number, set: ReferenceSet): ReferenceSet {
+  if (set.pool === "all" || set.pool.includes(source)) return set;
+  throw new RangeError(`a source must be one of its references; item ${source} is not`);
 }
 
-/** Some samples of a batch, by row, and how their targets are computed. */
-export interface SampleGroup {
-  readonly rows: readonly number[];
-  readonly target: (part: PerturbedBatch) => Tensor;
+/** A smaller set: each source has a uniform draw of the others beside it. */
+function thin(set: ReferenceSet, most: number, random: KeyedRandom): ReferenceSet {
+  const { bank, pool, references, logWeights } = set;
+  const length = pool === "all" ? bank.count : pool.length;
+  if (Math.min(references ?? length, length) <= most) return set;
+  if (references !== undefined && references < length) return { ...set, references: most };
+  const order = random.permutation(length);
+  return {
+    bank,
+    pool: pool === "all" ? order : order.map((position) => pool[position] as number),
+    references: most,
+    logWeights: logWeights && Float64Array.from(order, (position) => logWeights[position] as number),
+  };
 }
 
-/** Puts together the targets of groups, none of them empty, that share out the rows of a batch. */
-export function bySamples(batch: PerturbedBatch, groups: readonly SampleGroup[]): Tensor {
-  const [first] = groups;
-  if (groups.length === 1 && first) return first.target(batch);
-  return scope(() =>
-    inOrder(
-      groups.map(({ rows }) => rows),
-      groups.map(({ rows, target }) => target(selectSamples(batch, rows))),
-    ),
-  );
+/** The references of one sample as a list, its own source first. */
+export interface Members {
+  readonly items: Int32Array;
+  /** Relative to the source's. */
+  readonly logWeights: Float64Array | undefined;
 }
 
-/** Puts the rows of several tensors in one: row i of `parts[k]` becomes row `rows[k][i]`. */
-export function inOrder(rows: readonly (readonly number[])[], parts: readonly Tensor[]): Tensor {
-  return scope(() => {
-    const places = new Int32Array(rows.reduce((sum, group) => sum + group.length, 0));
-    rows.flat().forEach((row, position) => {
-      places[row] = position;
-    });
-    const whole = cat(parts);
-    return whole.indexSelect(0, tensor(places, { device: whole.device }));
-  });
-}
-
-/** The references of one sample as a list of items, its own source first. */
-export function membersFor(source: number, { bank, pool, size }: ReferenceSet): Int32Array {
-  if (pool === "all") {
-    const all = Int32Array.from({ length: bank.count }, (_, item) => item);
-    [all[0], all[source]] = [source, 0];
-    return all;
-  }
-  const own = pool.indexOf(source);
+/** @throws RangeError when the source is not in the pool. */
+export function membersFor(source: number, { bank, pool, references, logWeights }: ReferenceSet): Members {
+  const length = pool === "all" ? bank.count : pool.length;
+  const own = pool === "all" ? source : pool.indexOf(source);
   if (own < 0) throw new RangeError(`a source must be one of its references; item ${source} is not`);
-  return Int32Array.from({ length: Math.min(size, pool.length) }, (_, k) => pool[(own + k) % pool.length] as number);
+  const positions = Int32Array.from({ length: Math.min(references ?? length, length) }, (_, k) => (own + k) % length);
+  const relative = (position: number): number => (logWeights?.[position] as number) - (logWeights?.[own] as number);
+  return {
+    items: pool === "all" ? positions : positions.map((position) => pool[position] as number),
+    logWeights: logWeights && Float64Array.from(positions, relative),
+  };
 }

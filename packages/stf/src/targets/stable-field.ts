@@ -8,17 +8,19 @@
  *
  * The log-weights are taken relative to the source, ||x - r||² - ||sigma eps||² = ||y - r||² + 2 sigma eps.(y - r), for at
  * small sigma the common term would swallow the difference between near-duplicates. The first part comes without rounding
- * from the bank, whose rows are in units that make it possible; only eps.(y - r) is rounded.
+ * from the bank, whose rows are in units that make it possible; only eps.(y - r) is rounded. So x itself is never formed;
+ * `posterior` is for images of which nobody knows how they were made.
  */
 
-import { noGrad, relativeSquaredDistances, scope, type Tensor, tensor, weightedRowSum } from "@stf/torch";
+import { cat, noGrad, relativeSquaredDistances, scope, type Tensor, tensor, weightedRowSum, zeros } from "@stf/torch";
+import { column } from "../column.js";
 import type { Bank } from "../data/bank.js";
-import type { PerturbedBatch, Target } from "./target.js";
+import type { PerturbedBatch, ReferenceSet, ReferenceTarget, TransformedReferences } from "./target.js";
 
 /** How {@link stableFieldTarget} computes. */
 export interface StableFieldOptions {
-  /** References whose weights are held at one time. */
-  chunk?: number;
+  /** References whose weights are held at one time; it changes the memory, not the result. 4096 when left out. */
+  readonly chunk?: number;
 }
 
 /** Computes log w_k - log w_source for some references, float64 `[B, m]`; they are rows of a bank, by index where one is given. */
@@ -56,21 +58,21 @@ function posteriorMean({ rows, index, logits }: Chunk): Tensor {
 }
 
 /** What some of the references give. */
-interface Posterior {
+interface Part {
   /** Their weighted mean, `[B, D]`. */
   readonly mean: Tensor;
   /** The logarithm of the sum of their weights, float64 `[B, 1]`. */
   readonly logWeight: Tensor;
 }
 
-function posteriorOf(chunk: Chunk): Posterior {
+function partOf(chunk: Chunk): Part {
   return { mean: posteriorMean(chunk), logWeight: chunk.logits.logsumexp(1, true) };
 }
 
 /** What two parts of the references give together. Overwrites the means. */
-function merge(left: Posterior, right: Posterior): Posterior {
+function merge(left: Part, right: Part): Part {
   const logWeight = left.logWeight.logaddexp(right.logWeight);
-  const share = ({ mean, logWeight: own }: Posterior): Tensor =>
+  const share = ({ mean, logWeight: own }: Part): Tensor =>
     mean.mul_(own.sub(logWeight).exp_().to({ dtype: mean.dtype }));
   return { mean: share(left).add_(share(right)), logWeight };
 }
@@ -79,59 +81,90 @@ function merge(left: Posterior, right: Posterior): Posterior {
 const FORBIDDEN = -1e300;
 
 /** 0 where sample i may use member j of the pool, {@link FORBIDDEN} elsewhere; float64 `[B, pool]`. Undefined: all may be used. */
-function windowMask(indices: Int32Array, pool: Int32Array, size: number): Float64Array | undefined {
-  if (size >= pool.length) return undefined;
-  const positions = new Map(Array.from(pool, (index, position) => [index, position]));
-  const mask = new Float64Array(indices.length * pool.length);
+function windowMask(indices: Int32Array, { bank, pool, references }: ReferenceSet): Float64Array | undefined {
+  const count = pool === "all" ? bank.count : pool.length;
+  if (references === undefined || references >= count) return undefined;
+  const positions = pool === "all" ? undefined : new Map(Array.from(pool, (index, position) => [index, position]));
+  const mask = new Float64Array(indices.length * count);
   indices.forEach((index, row) => {
-    const own = positions.get(index);
+    const own = positions ? positions.get(index) : index;
     if (own === undefined) throw new RangeError(`a source must be one of its references; item ${index} is not`);
-    for (let j = 0; j < pool.length; j++) {
-      const distance = (j - own + pool.length) % pool.length;
-      if (distance >= size) mask[row * pool.length + j] = FORBIDDEN;
+    for (let j = 0; j < count; j++) {
+      const distance = (j - own + count) % count;
+      if (distance >= references) mask[row * count + j] = FORBIDDEN;
     }
   });
   return mask;
 }
 
+function targetOf(batch: PerturbedBatch, references: ReferenceSet, chunk: number): Tensor {
+  const { bank, pool, logWeights } = references;
+  const { device, shape } = bank;
+  const B = batch.indices.length;
+  const count = pool === "all" ? bank.count : pool.length;
+  const index = pool === "all" ? undefined : tensor(pool, { device });
+  const window = windowMask(batch.indices, references);
+  const added = [
+    window && tensor(window, { shape: [B, count], device }),
+    logWeights && tensor(logWeights, { shape: [1, count], device }),
+  ];
+  const logitsOf = relativeLogits(batch, bank);
+  const chunkAt = (first: number): Chunk => {
+    const length = Math.min(chunk, count - first);
+    const chosen = index?.narrow(0, first, length);
+    const rows = chosen ? bank.rows : bank.rows.narrow(0, first, length);
+    const logits = logitsOf(rows, chosen);
+    for (const more of added) if (more) logits.add_(more.narrow(1, first, length));
+    return { rows, index: chosen, logits };
+  };
+  const streamed = (): Tensor => {
+    let part = partOf(chunkAt(0));
+    for (let first = chunk; first < count; first += chunk) {
+      const previous = part;
+      part = scope(() => merge(previous, partOf(chunkAt(first))));
+    }
+    return part.mean;
+  };
+  const mean = count <= chunk ? posteriorMean(chunkAt(0)) : scope(streamed);
+  return bank.toValues(mean).view([B, shape.channels, shape.height, shape.width]);
+}
+
+/**
+ * The same over references that went through the sample's own transform, by their differences to the source. In whole grey
+ * levels these are exact, and so what float32 rounds of their transforms is relative to the distance, for near-duplicates too.
+ */
+function targetOfTransformed(
+  { source, noise, sigma }: PerturbedBatch,
+  { differences, logWeights }: TransformedReferences,
+): Tensor {
+  const [samples, count] = differences.shape as [number, number];
+  const dimension = source.numel / samples;
+  const rows = differences.view([samples, count, dimension]);
+  const squares = rows.square().sum(2).double();
+  const alongNoise = rows
+    .mul(noise.reshape([samples, 1, dimension]))
+    .sum(2)
+    .double();
+  const factorOf = (value: (level: number) => number): Tensor => column(sigma.map(value), squares);
+  const logits = alongNoise.mul(factorOf((level) => 1 / level)).sub(squares.mul(factorOf((level) => 0.5 / level ** 2)));
+  if (logWeights) logits.add_(logWeights);
+  // The source itself is known: its log-weight is 0, and it adds nothing to the difference.
+  const weights = cat([logits, zeros([samples, 1], { dtype: "float64", device: logits.device })], 1)
+    .softmax(1)
+    .narrow(1, 0, count);
+  const shift = weights.to({ dtype: rows.dtype }).unsqueeze(1).bmm(rows);
+  return source.add(shift.view(source.shape)).float();
+}
+
 /**
  * The stable target (Xu, Tong and Jaakkola 2023, equation 8): sum_k w_k r_k, the mean of the references r_k, each
- * weighted by how likely it was the source of x, w = softmax_k(-||x - r_k||² / (2 sigma²)). With one reference per
- * sample, the source itself, it is the denoising target, to the last bit.
- *
- * @param options.chunk - references whose weights are held at one time; it changes the memory, not the result
+ * weighted by how likely it was the source of x, w = softmax_k(-||x - r_k||² / (2 sigma²)). Of one reference per sample,
+ * the source itself, the weight is 1 and the mean the denoising target, to the last bit.
  */
-export function stableFieldTarget({ chunk = 4096 }: StableFieldOptions = {}): Target {
-  return (batch, { bank, pool, size }) => {
-    if (size === 1) return batch.source.detach();
-    return noGrad(() =>
-      scope(() => {
-        const { device, shape } = bank;
-        const B = batch.indices.length;
-        const count = pool === "all" ? bank.count : pool.length;
-        const index = pool === "all" ? undefined : tensor(pool, { device });
-        const window = pool === "all" ? undefined : windowMask(batch.indices, pool, size);
-        const mask = window && tensor(window, { shape: [B, count], device });
-        const logitsOf = relativeLogits(batch, bank);
-        const chunkAt = (first: number): Chunk => {
-          const length = Math.min(chunk, count - first);
-          const chosen = index?.narrow(0, first, length);
-          const rows = chosen ? bank.rows : bank.rows.narrow(0, first, length);
-          const logits = logitsOf(rows, chosen);
-          if (mask) logits.add_(mask.narrow(1, first, length));
-          return { rows, index: chosen, logits };
-        };
-        const streamed = (): Tensor => {
-          let posterior = posteriorOf(chunkAt(0));
-          for (let first = chunk; first < count; first += chunk) {
-            const previous = posterior;
-            posterior = scope(() => merge(previous, posteriorOf(chunkAt(first))));
-          }
-          return posterior.mean;
-        };
-        const mean = count <= chunk ? posteriorMean(chunkAt(0)) : scope(streamed);
-        return bank.toValues(mean).view([B, shape.channels, shape.height, shape.width]);
-      }),
-    );
+export function stableFieldTarget({ chunk = 4096 }: StableFieldOptions = {}): ReferenceTarget {
+  return {
+    needsReferences: true,
+    of: (batch, references) => noGrad(() => scope(() => targetOf(batch, references, chunk))),
+    ofTransformed: (batch, references) => noGrad(() => scope(() => targetOfTransformed(batch, references))),
   };
 }

@@ -2,9 +2,10 @@
 
 import { scope, type Tensor, tensor } from "@stf/torch";
 import { type AugmentationParameters, transformOf } from "../augmentation/parameters.js";
+import { column } from "../column.js";
 import type { Bank } from "../data/bank.js";
 
-/** Noisy samples and how they were made. B samples of shape `[C, H, W]`. */
+/** Noisy samples x = y + sigma eps, as what they are made of. B samples of shape `[C, H, W]`. */
 export interface PerturbedBatch {
   /** Index of each sample's source image in the bank, `[B]`. */
   readonly indices: Int32Array;
@@ -14,17 +15,20 @@ export interface PerturbedBatch {
   readonly noise: Tensor;
   /** Noise level of each sample, `[B]`, positive. */
   readonly sigma: Float64Array;
-  /** y + sigma eps, float32 `[B, C, H, W]`: the unscaled noisy image. */
-  readonly perturbed: Tensor;
   /** Class of each sample, `[B]`, negative where the network is not told; undefined where the data have none. */
   readonly classes?: Int32Array | undefined;
   /** The transform that each source went through; undefined where none did. */
   readonly augmentation?: AugmentationParameters | undefined;
 }
 
+/** The noisy images x = y + sigma eps, unscaled: what a denoiser gets. `[B, C, H, W]`, of the dtype of the source. */
+export function perturbedImages({ source, noise, sigma }: PerturbedBatch): Tensor {
+  return scope(() => source.addcmul(noise, column(sigma, source)));
+}
+
 /** Some samples of a batch, by row. */
 export function selectSamples(batch: PerturbedBatch, rows: readonly number[]): PerturbedBatch {
-  const { indices, source, noise, sigma, perturbed, classes, augmentation } = batch;
+  const { indices, source, noise, sigma, classes, augmentation } = batch;
   return scope(() => {
     const chosen = tensor(Int32Array.from(rows), { device: source.device });
     const at = <T>(values: ArrayLike<T>): T[] => rows.map((row) => values[row] as T);
@@ -33,7 +37,6 @@ export function selectSamples(batch: PerturbedBatch, rows: readonly number[]): P
       source: source.indexSelect(0, chosen),
       noise: noise.indexSelect(0, chosen),
       sigma: Float64Array.from(at(sigma)),
-      perturbed: perturbed.indexSelect(0, chosen),
       classes: classes && Int32Array.from(at(classes)),
       augmentation: augmentation && {
         ...augmentation,
@@ -47,17 +50,49 @@ export function selectSamples(batch: PerturbedBatch, rows: readonly number[]): P
 export interface ReferenceSet {
   /** Where the images are. */
   readonly bank: Bank;
-  /** Different indices among which every source occurs, or "all" for the whole bank. */
+  /** Different indices among which every source occurs, or "all" for the whole bank, in its order. */
   readonly pool: Int32Array | "all";
   /**
-   * How many references a sample uses, itself included. When smaller than the pool, a sample uses that many consecutive
-   * members of the pool, cyclically, from its own source on.
+   * How many references a sample uses, itself included; the whole pool when left out. When smaller than the pool, a sample
+   * uses that many consecutive members of the pool, cyclically, from its own source on: the pool must be in random order
+   * then, or the place of the source is no secret and the target biased.
    */
-  readonly size: number;
+  readonly references?: number | undefined;
+  /**
+   * Added to the log-weights of the members of the pool, one for each; nothing when left out. For references that are not
+   * equally likely to be drawn it is minus the logarithm of the probability with which each is.
+   */
+  readonly logWeights?: Float64Array | undefined;
 }
 
-/**
- * Computes what the denoiser should return for each sample, float32 `[B, C, H, W]`. A constant for the network: no
- * gradient flows through it.
- */
-export type Target = (batch: PerturbedBatch, references: ReferenceSet) => Tensor;
+/** References that went through the transform of their sample, equally many for each of B samples. */
+export interface TransformedReferences {
+  /** T r_k - T y for every reference but the source, `[B, K, C, H, W]`; K may be 0. */
+  readonly differences: Tensor;
+  /** As those of a {@link ReferenceSet}, relative to the source's, float64 `[B, K]`. */
+  readonly logWeights?: Tensor | undefined;
+}
+
+/** A target that needs nothing but the samples. */
+export interface SampleTarget {
+  /** No references are drawn for it. */
+  readonly needsReferences: false;
+  /** What the denoiser should return for each sample, float32 `[B, C, H, W]`, without a gradient. */
+  of(batch: PerturbedBatch): Tensor;
+}
+
+/** A target that is computed from the images that may have been the source. */
+export interface ReferenceTarget {
+  /** It is asked with references, one at least. */
+  readonly needsReferences: true;
+  /** What the denoiser should return for each sample, float32 `[B, C, H, W]`, without a gradient. */
+  of(batch: PerturbedBatch, references: ReferenceSet): Tensor;
+  /**
+   * The same for samples with a transform that is no flip. Left out, `of` is asked about one sample at a time, with a bank
+   * of its transformed references.
+   */
+  ofTransformed?(batch: PerturbedBatch, references: TransformedReferences): Tensor;
+}
+
+/** What the denoiser should return for each sample. It says itself whether it needs references. */
+export type Target = SampleTarget | ReferenceTarget;

@@ -1,6 +1,6 @@
 /** Where stable targets are worth computing: at noise levels at which a sample may have come from more than one image. */
 
-import type { IsNeeded } from "./augmented.js";
+import type { IsNeeded } from "./references.js";
 
 /** Stable targets for minimum <= sigma <= maximum, the source elsewhere. */
 export const sigmaRange =

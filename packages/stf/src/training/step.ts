@@ -1,36 +1,23 @@
-/** One training step: everything between the clock's two readings. */
+/**
+ * One training step: everything between the clock's two readings. It comes in two halves, gradients and their application;
+ * between them they may be looked at, changed, or agreed on with other processes.
+ */
 
-import {
-  cat,
-  type Device,
-  type Generator,
-  keyedNormal,
-  Recomputation,
-  randn,
-  scope,
-  stack,
-  type Tensor,
-  tensor,
-  zeros,
-} from "@stf/torch";
-import { applyAugmentation } from "../augmentation/apply.js";
-import { augmentationLabels } from "../augmentation/labels.js";
-import { drawAugmentation } from "../augmentation/parameters.js";
+import { cat, Recomputation, scope, type Tensor, zeros } from "@stf/torch";
+import type { Bank } from "../data/bank.js";
 import type { DataOrder } from "../data/order.js";
-import { type Conditions, DropoutKeys, oneHot } from "../networks/network.js";
+import { DropoutKeys } from "../networks/network.js";
 import type { NoiseLevels } from "../processes/noise-levels.js";
-import { KeyedRandom, randomKey } from "../random/keyed.js";
-import type { PerturbedBatch } from "../targets/target.js";
+import { addGradients, type Loss, weightedError } from "./loss.js";
+import { type PerturbSettings, perturb } from "./perturb.js";
 import { emaDecay, learningRate } from "./schedules.js";
 import type { TrainingState } from "./state.js";
-import { type ReferenceData, stepTargets, type TargetSettings } from "./targets.js";
+import { stepTargets, type TargetSettings } from "./targets.js";
 
-/** What training keeps fixed. Amounts are in images. */
-export interface TrainingSettings extends TargetSettings {
+/** How the weights follow the gradients. Amounts are in images. */
+export interface UpdateSettings {
   /** Images in a step. */
   readonly batch: number;
-  /** Largest number of samples that go through the network at once. */
-  readonly microBatch: number;
   /** As {@link learningRate} takes it. */
   readonly learningRate: {
     /** The rate after the ramp. */
@@ -45,25 +32,39 @@ export interface TrainingSettings extends TargetSettings {
     /** Cuts the halflife to this multiple of the images seen; null leaves it. */
     readonly rampupRatio: number | null;
   };
+}
+
+/** What training keeps fixed. */
+export interface TrainingSettings extends TargetSettings, Omit<PerturbSettings, "noiseLevels">, UpdateSettings {
+  /** The distribution of the noise levels; that of the network's preconditioning when left out. */
+  readonly noiseLevels?: NoiseLevels | undefined;
+  /** Largest number of samples that go through the network at once. */
+  readonly microBatch: number;
   /** Factor on the loss, and so on its gradients. */
   readonly lossScaling: number;
-  /** The law of the noise levels. */
-  readonly noiseLevels: NoiseLevels;
+  /** The error of every value; that of the network's preconditioning, lambda(sigma) (D - target)², when left out. */
+  readonly loss?: Loss | undefined;
   /** Keeps fewer activations for the backward pass and computes them again: less memory, about a third more time. */
   readonly recompute?: boolean;
-  /** Share of samples whose class the network is not told. Their references stay those of the class. */
-  readonly labelDropout?: number;
 }
 
 /** What training draws samples from. */
-export interface TrainingData extends ReferenceData {
+export interface TrainingData {
+  /** The data set. */
+  readonly bank: Bank;
   /** Which item each sample is made from. */
   readonly order: DataOrder;
-  /** Reseeded for every sample. */
-  readonly generator: Generator;
 }
 
-/** Moments of the weighted squared error, lambda(sigma) (D(x; sigma) - target)², over all values of a batch. */
+/** What the errors of a step add up to, where they were computed: whoever reads the tensor waits for a GPU. */
+export interface StepSums {
+  /** Sums of the errors and of their squares, float64 `[2]`. */
+  readonly sums: Tensor;
+  /** Number of errors: images times D. */
+  readonly count: number;
+}
+
+/** Moments of the error of a step, lambda(sigma) (D(x; sigma) - target)² as a rule, over all values of its images. */
 export interface StepLoss {
   /** Its mean. */
   readonly mean: number;
@@ -79,128 +80,48 @@ export class DivergenceError extends Error {
 }
 
 /**
- * Standard normal noise of samples, `[B, ...shape]`, by their keys. On the CPU each sample starts the generator anew, as
- * ever; on a GPU that would be a launch for every sample.
+ * The first half of a step: sets the flat gradients to those of its loss, the sum over pixels and the mean over samples,
+ * times `lossScaling`. Weights and clock stay.
  */
-function noiseOf(keys: readonly bigint[], shape: readonly number[], generator: Generator, device: Device): Tensor {
-  if (device !== "cpu") {
-    const columns = shape.reduce((product, size) => product * size, 1);
-    return scope(() => keyedNormal(keys, columns, device).view([keys.length, ...shape]));
-  }
-  return scope(() => stack(keys.map((key) => randn(shape, { generator: generator.manualSeed(key) }))));
-}
-
-/** Stands for the class of a sample whose label is withheld. */
-const NO_CLASS = -1;
-
-/**
- * Makes the noisy samples of the given global numbers. Every sample depends on the seed and its own number only.
- *
- * @param samples - numbers of the samples since the start of training, B of them
- * @param indices - their items in the bank, `[B]`
- */
-export function perturb(
-  samples: readonly number[],
-  indices: Int32Array,
-  { bank, generator }: TrainingData,
-  { seed, noiseLevels, labelDropout = 0, augmentation: settings }: TrainingSettings,
-): PerturbedBatch {
-  const { channels, height, width } = bank.shape;
-  const shape = [channels, height, width];
-  const { device } = bank;
-  const sigma = Float64Array.from(samples, (sample) =>
-    noiseLevels(new KeyedRandom(randomKey(seed, "noiseLevel", sample))),
-  );
+export function computeGradients(state: TrainingState, data: TrainingData, settings: TrainingSettings): StepSums {
+  const { batch, microBatch, lossScaling, loss } = settings;
+  const { network, parameters, images: first } = state;
+  const { noiseLevels = network.preconditioning.noiseLevels } = settings;
+  parameters.zeroGrad();
+  const indices = data.order.range(first, batch);
   return scope(() => {
-    const images = bank.toValues(bank.gather(indices)).view([samples.length, ...shape]);
-    const augmentation = settings && drawAugmentation(settings, bank.shape, seed, samples);
-    const source = augmentation ? applyAugmentation(images, augmentation) : images;
-    const keys = samples.map((sample) => randomKey(seed, "noise", sample));
-    const noise = noiseOf(keys, shape, generator, device);
-    const levels = tensor(sigma, { shape: [samples.length, 1, 1, 1], dtype: "float32", device });
-    const classes = bank.labels && indices.map((index) => bank.labels?.[index] ?? 0);
-    if (classes && labelDropout > 0) {
-      samples.forEach((sample, i) => {
-        const random = new KeyedRandom(randomKey(seed, "labelDropout", sample));
-        if (random.uniform() < labelDropout) classes[i] = NO_CLASS;
+    using targets = stepTargets(data.bank, settings, first, indices);
+    const sums = zeros([2], { dtype: "float64", device: data.bank.device });
+    let count = 0;
+    for (let begin = 0; begin < batch; begin += microBatch) {
+      const end = Math.min(begin + microBatch, batch);
+      scope(() => {
+        const samples = Array.from({ length: end - begin }, (_, i) => first + begin + i);
+        const part = perturb(samples, indices.subarray(begin, end), data.bank, { ...settings, noiseLevels });
+        const dropout = new DropoutKeys(settings.seed, first + begin);
+        using recomputation = settings.recompute ? new Recomputation() : undefined;
+        const error = weightedError(network, part, targets.targetsOf(part, begin), { loss, dropout, recomputation });
+        sums.add_(addGradients(error, lossScaling / batch));
+        recomputation?.backward();
+        count += error.numel;
       });
     }
-    return { indices, source, noise, sigma, perturbed: source.addcmul(noise, levels), classes, augmentation };
+    return { sums, count };
   });
 }
 
 /**
- * lambda(sigma) (D(x; sigma) - target)², `[B, C, H, W]`.
- *
- * @param options - as the network takes them
- */
-export function weightedError(
-  state: TrainingState,
-  batch: PerturbedBatch,
-  target: Tensor,
-  options: Pick<Conditions, "dropout" | "recomputation"> = {},
-): Tensor {
-  return scope(() => {
-    const { network } = state;
-    const { preconditioning } = network;
-    const weights = tensor(
-      Float64Array.from(batch.sigma, (sigma) => preconditioning.lossWeight(sigma)),
-      { shape: [batch.sigma.length, 1, 1, 1], dtype: "float32", device: target.device },
-    );
-    const labels = batch.classes && network.labelDim > 0 ? oneHot(batch.classes, network.labelDim, target) : undefined;
-    const augmentLabels = batch.augmentation && augmentationLabels(batch.augmentation, target.device);
-    const output = network.forward(batch.perturbed, batch.sigma, { labels, augmentLabels, ...options });
-    return output.sub(target).square().mul(weights);
-  });
-}
-
-/**
- * Adds the gradient of one step's loss, sum over pixels and mean over samples, to the flat gradients.
- *
- * @returns the sums of the weighted squared errors and of their squares, float64 `[2]`: where they were computed, for whoever
- * reads them waits for a GPU
- */
-function accumulateGradients(state: TrainingState, data: TrainingData, settings: TrainingSettings): Tensor {
-  const { batch, microBatch, lossScaling } = settings;
-  const first = state.images;
-  const indices = data.order.range(first, batch);
-  using targets = stepTargets(data, settings, first, indices);
-  const sums = zeros([2], { dtype: "float64", device: data.bank.device });
-  for (let begin = 0; begin < batch; begin += microBatch) {
-    const end = Math.min(begin + microBatch, batch);
-    scope(() => {
-      const samples = Array.from({ length: end - begin }, (_, i) => first + begin + i);
-      const part = perturb(samples, indices.subarray(begin, end), data, settings);
-      const dropout = new DropoutKeys(settings.seed, first + begin);
-      using recomputation = settings.recompute ? new Recomputation() : undefined;
-      const error = weightedError(state, part, targets.targetsOf(part, begin), { dropout, recomputation });
-      error
-        .sum()
-        .mul(lossScaling / batch)
-        .backward();
-      recomputation?.backward();
-      const values = error.detach();
-      sums.add_(stack([values.sum(), values.square().sum()]).double());
-    });
-  }
-  return sums;
-}
-
-/**
- * Takes one step and advances the clock: the gradient of lambda(sigma) ||D(x; sigma) - target||², the mean over the
- * batch, through Adam, and then the average.
+ * The second half: takes the flat gradients through Adam, then the average, and advances the clock by a batch.
  *
  * @throws DivergenceError when the loss or a gradient is not finite; the weights and the clock are as before then.
  */
-export function trainingStep(state: TrainingState, data: TrainingData, settings: TrainingSettings): StepLoss {
+export function applyGradients(state: TrainingState, { sums, count }: StepSums, settings: UpdateSettings): StepLoss {
   const { images, parameters, optimizer, ema } = state;
   const { batch } = settings;
-  parameters.zeroGrad();
-  const [sum = 0, squares = 0, norm = 0] = scope(() => {
-    const sums = accumulateGradients(state, data, settings);
-    return cat([sums, parameters.gradients.linalgVectorNorm().double().view([1])]).toFloat64Array();
-  });
-  const count = batch * data.bank.dimension;
+  // The only numbers of a step that are waited for.
+  const [sum = 0, squares = 0, norm = 0] = scope(() =>
+    cat([sums, parameters.gradients.linalgVectorNorm().double().view([1])]).toFloat64Array(),
+  );
   const loss: StepLoss = { mean: sum / count, meanSquare: squares / count, count };
   if (!Number.isFinite(loss.mean) || !Number.isFinite(norm)) {
     throw new DivergenceError(
@@ -212,4 +133,13 @@ export function trainingStep(state: TrainingState, data: TrainingData, settings:
   optimizer.step(learningRate(images, settings.learningRate), { ema, decay });
   state.images += batch;
   return loss;
+}
+
+/**
+ * Takes one step and advances the clock: the gradient of the loss through Adam, and then the average.
+ *
+ * @throws DivergenceError when the loss or a gradient is not finite; the weights and the clock are as before then.
+ */
+export function trainingStep(state: TrainingState, data: TrainingData, settings: TrainingSettings): StepLoss {
+  return scope(() => applyGradients(state, computeGradients(state, data, settings), settings));
 }

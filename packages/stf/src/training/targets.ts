@@ -8,37 +8,18 @@ import type { Bank } from "../data/bank.js";
 import { drawPool } from "../data/order.js";
 import { VectorBank } from "../data/vector-bank.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
-import { augmentedTarget, type IsNeeded } from "../targets/augmented.js";
-import { type ClassMembers, drawReferences } from "../targets/references.js";
-import type { PerturbedBatch, ReferenceSet, Target } from "../targets/target.js";
+import { augmentedTarget } from "../targets/augmented.js";
+import { drawReferences, drawWarpedReferences, type IsNeeded, type ReferenceRule } from "../targets/references.js";
+import type { PerturbedBatch, ReferenceSet, ReferenceTarget, Target } from "../targets/target.js";
 
-/** What decides the targets of a run. */
-export interface TargetSettings {
+/** What decides the targets of a run. The rule of references is for targets that need them, and they need `references`. */
+export interface TargetSettings extends Partial<ReferenceRule> {
   /** Of every random number of the run. */
   readonly seed: number;
-  /** What the denoiser should return for a sample without a transform. */
+  /** What the denoiser should return. */
   readonly target: Target;
-  /** References of a sample, itself included, or the whole data set. With 1 the target is the sample's own source. */
-  readonly references: number | "all";
-  /** Where targets are computed; elsewhere the source is the target. Everywhere when left out. */
-  readonly isNeeded?: IsNeeded | undefined;
   /** How sources are transformed; not at all when left out. */
   readonly augmentation?: AugmentationSettings | undefined;
-  /**
-   * How references are transformed: as their sample, or, as published and biased, each in a way of its own, whatever its
-   * class. "consistent" when left out.
-   */
-  readonly referenceAugmentation?: "consistent" | "independent";
-  /** References of a sample with a transform that is no flip, itself included. 128 when left out. */
-  readonly warpedReferences?: number;
-}
-
-/** The bank, and the items of each class where references share the class of their sample. */
-export interface ReferenceData {
-  /** The data set. */
-  readonly bank: Bank;
-  /** Given, references share the class of their sample; otherwise they come from the whole bank. */
-  readonly classes?: ClassMembers | undefined;
 }
 
 /** The targets of one step. */
@@ -49,39 +30,41 @@ export interface StepTargets extends Disposable {
   [Symbol.dispose](): void;
 }
 
-const DEFAULT_WARPED_REFERENCES = 128;
-
 const nothing = (): void => {};
 
 /**
- * Draws the references of a step.
+ * Draws the references of a step, where its target needs them.
  *
- * @throws RangeError for independent transforms together with classes, or with all references
  * @param first - number of the step's first sample since the start of training
  * @param indices - items of the step's samples, `[B]`
+ * @throws RangeError for a target that needs references without a rule for them, and for references that are transformed
+ * independently but share a class or are not counted
  */
-export function stepTargets(
-  data: ReferenceData,
-  settings: TargetSettings,
-  first: number,
-  indices: Int32Array,
-): StepTargets {
-  const { augmentation, references, referenceAugmentation = "consistent" } = settings;
-  if (references === 1) return { targetsOf: ({ source }) => source.detach(), [Symbol.dispose]: nothing };
-  if (augmentation && referenceAugmentation === "independent") {
-    if (data.classes || references === "all") {
-      throw new RangeError("references that are transformed independently know no classes, and must be counted");
-    }
-    return independentTargets(data.bank, { ...settings, references }, augmentation, first, indices);
+export function stepTargets(bank: Bank, settings: TargetSettings, first: number, indices: Int32Array): StepTargets {
+  const { seed, target, augmentation, references, isNeeded } = settings;
+  if (!target.needsReferences) return { targetsOf: (part) => target.of(part), [Symbol.dispose]: nothing };
+  if (references === undefined) {
+    throw new RangeError('a target that needs references must be told which, found none; give references: "all", say');
   }
-  const random = new KeyedRandom(randomKey(settings.seed, "references", first));
-  const { bank, classes } = data;
-  const plain = drawReferences(bank, indices, { count: references, classes }, random);
-  const most = settings.warpedReferences ?? DEFAULT_WARPED_REFERENCES;
-  const count = references === "all" ? most : Math.min(references, most);
-  const warped = augmentation ? drawReferences(bank, indices, { count, classes }, random) : plain;
-  const { target, isNeeded } = settings;
+  const rule: ReferenceRule = { ...settings, references };
+  const random = new KeyedRandom(randomKey(seed, "references", first));
+  if (augmentation && rule.referenceAugmentation === "independent") {
+    const samples = Array.from(indices, (_, i) => first + i);
+    return independentTargets(bank, target, rule, { indices, samples, seed, augmentation, random });
+  }
+  const plain = drawReferences(bank, indices, rule, random);
+  const warped = augmentation ? drawWarpedReferences(bank, indices, rule, random) : plain;
   return { targetsOf: (part) => augmentedTarget(target, part, { plain, warped }, isNeeded), [Symbol.dispose]: nothing };
+}
+
+/** The samples of a step that are transformed. */
+interface AugmentedStep {
+  readonly indices: Int32Array;
+  /** Their numbers since the start of training. */
+  readonly samples: readonly number[];
+  readonly seed: number;
+  readonly augmentation: AugmentationSettings;
+  readonly random: KeyedRandom;
 }
 
 /**
@@ -90,19 +73,19 @@ export function stepTargets(
  */
 function independentTargets(
   bank: Bank,
-  { seed, target, references, isNeeded = () => true }: TargetSettings & { readonly references: number },
-  augmentation: AugmentationSettings,
-  first: number,
-  indices: Int32Array,
+  target: ReferenceTarget,
+  { references, sameClass = false, isNeeded = () => true }: ReferenceRule,
+  { indices, samples, seed, augmentation, random }: AugmentedStep,
 ): StepTargets {
-  const random = new KeyedRandom(randomKey(seed, "references", first));
+  if (sameClass || typeof references !== "number") {
+    throw new RangeError("references that are transformed independently know no classes, and must be counted");
+  }
   // The sources come first; one that occurs twice, where an epoch ends, comes once.
   const pool = drawPool(indices, Math.max(references, indices.length), bank.count, random);
   const different = new Set(indices).size;
   const others = pool.subarray(different, different + Math.max(references - indices.length, 0));
   const { shape, dimension } = bank;
   const { channels, height, width } = shape;
-  const samples = Array.from(indices, (_, i) => first + i);
   const sources = drawAugmentation(augmentation, shape, seed, samples);
   const transforms = Array.from(others, () => drawTransform(random, augmentation, shape));
   const items = Int32Array.from([...indices, ...others]);
@@ -118,12 +101,11 @@ function independentTargets(
   const shared = new VectorBank(bank.name, values, { shape });
   // Items of the shared bank are known by their positions in it.
   const positions = Int32Array.from({ length: shared.count }, (_, position) => position);
-  const set: ReferenceSet = { bank: shared, pool: positions, size: Math.min(references, shared.count) };
+  const set: ReferenceSet = { bank: shared, pool: positions, references };
   return {
     targetsOf(part, offset) {
       // The references are sources, as they are, of the samples with the same positions.
-      const indices = part.indices.map((_, i) => offset + i);
-      const moved = { ...part, indices, augmentation: undefined };
+      const moved = { ...part, indices: part.indices.map((_, i) => offset + i), augmentation: undefined };
       const needed: IsNeeded = (position, sigma) => isNeeded(part.indices[position - offset] as number, sigma, false);
       return augmentedTarget(target, moved, { plain: () => set, warped: () => set }, needed);
     },
