@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that there is to learn about stf on a GPU, on a machine that is at hand for minutes: without network, without Node,
-# with a Python that has torch, CMake and a compiler. From a folder with the archive of bench/gpu-pack.mjs:
+# with a Python that has torch, CMake, xz and a compiler. From a folder with the archive of bench/gpu-pack.mjs:
 #
 #     tar xf stf-gpu.tar && bash packed/gpu.sh [--parts=1,2,3,4,5] [--device=cuda] [--out=results]
 #
@@ -30,6 +30,7 @@ out="$(cd "$out" && pwd)"
 failures=0
 summary="$out/summary.txt"
 : > "$summary"
+: > "$out/results.jsonl"
 
 # step PART NAME SECONDS COMMAND...: its log's last telling line goes into the table.
 step() {
@@ -39,7 +40,7 @@ step() {
   log="$out/$part-${name// /-}.log"
   timeout --kill-after=5 "$limit" "$@" > "$log" 2>&1 < /dev/null
   status=$?
-  says="$(sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '[[:alnum:]]' | tail -n 1 | tr -d '"\\\t' | cut -c1-120)"
+  says="$(sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -a '[[:alnum:]]' | tail -n 1 | LC_ALL=C tr -cd '\40-\176' | tr -d '"\\' | cut -c1-120)"
   printf '{"part":%s,"name":"%s","seconds":%s,"limit":%s,"exit":%s,"says":"%s"}\n' \
     "$part" "$name" "$((SECONDS - begin))" "$limit" "$status" "$says" >> "$out/results.jsonl"
   case "$status" in 0) word=passed ;; 124 | 137) word="cut off" ;; *) word=failed ;; esac
@@ -48,12 +49,15 @@ step() {
   return "$status"
 }
 
-if [ ! -e "$work/package.json" ]; then
+# What an earlier archive, or half an unpacking, has left is not what is asked about.
+if ! cmp -s "$packed/project.tar.xz" "$work/.unpacked"; then
+  rm -rf "$work" && mkdir -p "$work"
   for archive in project npm; do
     xz --decompress --stdout "$packed/$archive.tar.xz" | tar xf - -C "$work" || exit 1
   done
+  cp "$packed/project.tar.xz" "$work/.unpacked"
 fi
-if ! command -v node > /dev/null; then
+if ! node -e 'process.exit(require("zlib").crc32 ? 0 : 1)' 2> /dev/null; then
   mkdir -p "$packed/bin"
   xz --decompress --stdout "$packed/node.xz" > "$packed/bin/node" && chmod +x "$packed/bin/node" || exit 1
   PATH="$packed/bin:$PATH"
@@ -63,8 +67,10 @@ if [ -e "$packed/published.tar.xz" ]; then
   export STF_BENCH_PUBLISHED="$packed/published"
 fi
 images="$(ls "$packed"/images-* | head -n 1)"
+PYTHON="$(command -v "${PYTHON:-python3}")" || { echo "gpu.sh: PYTHON must name a Python with torch, found ${PYTHON:-none}" >&2; exit 2; }
+PYTHON="$(cd "$(dirname "$PYTHON")" && pwd)/$(basename "$PYTHON")"
 cd "$work" || exit 1
-export PYTHON="${PYTHON:-python3}" STF_TEST_DEVICE="$device" CI=true NO_COLOR=1
+export PYTHON STF_TEST_DEVICE="$device" CI=true NO_COLOR=1
 export STF_BENCH_PYTHON="$PYTHON" CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
 command -v ninja > /dev/null && export CMAKE_GENERATOR=Ninja
 stf=packages/stf/bin/stf.js

@@ -36,9 +36,13 @@ function line(name: string, { unit, ours, against, isShare }: Row): string {
 export const lines = (name: string, rows: readonly Row[]): string[] =>
   rows.map((row, i) => line(i === 0 ? name : row.part ? `  ${row.part}` : "", row));
 
-/** The first GPU's name and driver as its own tool tells them. */
-function gpuName(): string {
-  const query = ["--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"];
+/** A GPU's name and driver as its own tool tells them. */
+function gpuName(device: Device): string {
+  const query = [
+    `--id=${/:(\d+)$/.exec(device)?.[1] ?? 0}`,
+    "--query-gpu=name,driver_version,memory.total",
+    "--format=csv,noheader",
+  ];
   return spawnSync("nvidia-smi", query, { encoding: "utf8" }).stdout?.split("\n")[0]?.trim() || "unknown GPU";
 }
 
@@ -56,7 +60,7 @@ export interface Machine {
 }
 
 export const machine = (device: Device): Machine => ({
-  device: device === "cpu" ? device : `${device}: ${gpuName()}`,
+  device: device === "cpu" ? device : `${device}: ${gpuName(device)}`,
   processor: cpus()[0]?.model.trim() ?? "unknown",
   processors: cpus().length,
   memory: totalmem(),

@@ -36,8 +36,8 @@ def resample(x, direction, kernel):
     if direction == "down":
         return F.conv2d(x, weights, stride=2, padding=padding, groups=channels)
     # In bfloat16 PyTorch 1.13 convolves forwards instead, where the processor computes with it.
-    wide = F.conv_transpose2d(x.float(), 4 * weights.float(), stride=2, padding=padding, groups=channels)
-    return wide.to(x.dtype)
+    wide = x if x.is_cuda else x.float()
+    return F.conv_transpose2d(wide, 4 * weights.to(wide.dtype), stride=2, padding=padding, groups=channels).to(x.dtype)
 
 
 class Resample(nn.Module):
@@ -126,6 +126,10 @@ class Block(nn.Module):
         wide = channels // self.heads
         qkv = self.qkv(self.norm2(x)).reshape(batch * self.heads, wide, 3, height * width)
         q, k, v = qkv.unbind(2)
+        if x.is_cuda and x.dtype == torch.bfloat16:
+            rows = [part.transpose(1, 2).reshape(batch, self.heads, height * width, wide).contiguous() for part in (q, k, v)]
+            mixed = F.scaled_dot_product_attention(*rows).transpose(2, 3).reshape(x.shape)
+            return self.proj(mixed.contiguous(memory_format=torch.channels_last))
         weights = torch.einsum("ncq,nck->nqk", q.float(), (k / math.sqrt(wide)).float()).softmax(2).to(v.dtype)
         mixed = torch.einsum("nqk,nck->ncq", weights, v).reshape(x.shape)
         return self.proj(mixed.contiguous(memory_format=torch.channels_last))
@@ -142,7 +146,8 @@ class PositionalEmbedding(nn.Module):
     def __init__(self, channels, endpoint):
         super().__init__()
         half = channels // 2
-        self.exponents = torch.arange(half, dtype=torch.float32) / (half - (1 if endpoint else 0))
+        exponents = torch.arange(half, dtype=torch.float32) / (half - (1 if endpoint else 0))
+        self.register_buffer("exponents", exponents, persistent=False)
 
     def forward(self, x):
         angles = x[:, None] * 10000**-self.exponents

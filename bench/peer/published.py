@@ -50,7 +50,7 @@ class Published(Peer):
             dropout=config["dropout"],
             **ARCHITECTURES[config["arch"]],
         )
-        denoiser.load_state_dict(load_safetensors(weights))
+        denoiser.to(self.device).load_state_dict(load_safetensors(weights))
         self.pipe = augment.AugmentPipe(p=0.12, xflip=1e8, yflip=1, scale=1, rotate_frac=1, aniso=1, translate_frac=1)
         self.loss = loss.EDMLoss()
         self.trainer = Trainer(denoiser, self.loss_of)

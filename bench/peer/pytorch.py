@@ -41,7 +41,7 @@ class PyTorch(Peer):
         """Builds the network that the following commands are about."""
         self.forget()
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        denoiser = Denoiser(config, precision)
+        denoiser = Denoiser(config, precision).to(self.device)
         if weights:
             denoiser.load_state_dict(load_safetensors(weights))
         if precision == "fp32" and torch.cuda.is_initialized():
@@ -55,7 +55,7 @@ class PyTorch(Peer):
 
     def loss_of(self, images, pool):
         batch = len(images)
-        sigma = (torch.randn(batch) * 1.2 - 1.2).exp()
+        sigma = (torch.randn(batch, device=self.device) * 1.2 - 1.2).exp()
         noisy = images + sigma[:, None, None, None] * torch.randn_like(images)
         target = images if pool is None else broadcast_target(noisy, sigma, pool)
         weight = (sigma.square() + 0.25) / (0.5 * sigma).square()
@@ -70,7 +70,7 @@ class PyTorch(Peer):
 
     def forward(self, batch, shape):
         """Seconds of one evaluation of the denoiser."""
-        x, sigma = torch.randn(batch, *shape), torch.ones(batch)
+        x, sigma = torch.randn(batch, *shape, device=self.device), torch.ones(batch, device=self.device)
         denoiser = self.trainer.denoiser.eval()
         with torch.no_grad():
             return seconds_of(lambda: denoiser(x, sigma))
@@ -80,10 +80,10 @@ class PyTorch(Peer):
         denoiser = self.trainer.denoiser.eval()
 
         def slope(x, sigma):
-            return (x - denoiser(x.float(), torch.full((batch,), sigma)).double()) / sigma
+            return (x - denoiser(x.float(), torch.full((batch,), sigma, device=self.device)).double()) / sigma
 
         def sample():
-            x = torch.randn(batch, *shape).double() * levels[0]
+            x = torch.randn(batch, *shape, device=self.device).double() * levels[0]
             for t, after in zip(levels, levels[1:]):
                 first = slope(x, t)
                 euler = x + (after - t) * first
@@ -94,7 +94,8 @@ class PyTorch(Peer):
 
     def target(self, batch, references, dimension):
         """Seconds of the stable target by broadcasting."""
-        noisy, sigma, pool = torch.randn(batch, dimension), torch.ones(batch), torch.randn(references, dimension)
+        noisy, pool = (torch.randn(rows, dimension, device=self.device) for rows in (batch, references))
+        sigma = torch.ones(batch, device=self.device)
         return seconds_of(lambda: broadcast_target(noisy, sigma, pool))
 
     def peak(self, config, precision, sizes):

@@ -14,14 +14,16 @@ def synchronize():
 class Peer:
     """What every peer can say of itself. Commands are its methods."""
 
+    # Where everything is computed. No default device: it would cost a little at every call.
+    device = torch.device("cpu")
     # Steps between two waits for the device: one on a CPU.
     runs = 1
 
     def hello(self, threads, device):
         torch.set_num_threads(threads)
         if device != "cpu":
-            # Everything that is made from now on lies there.
-            torch.set_default_device(device)
+            torch.cuda.set_device(device)
+            Peer.device = torch.device("cuda", torch.cuda.current_device())
             torch.backends.cudnn.benchmark = True
             torch.backends.cudnn.allow_tf32 = False
             Peer.runs = 4

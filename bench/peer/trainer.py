@@ -17,13 +17,13 @@ class Trainer:
     def __init__(self, denoiser, loss_of):
         self.denoiser = denoiser
         self.loss_of = loss_of
-        self.optimizer = torch.optim.Adam(denoiser.parameters(), lr=1e-3)
+        self.optimizer = torch.optim.Adam(denoiser.parameters(), lr=1e-3, **({"fused": True} if Peer.device.type == "cuda" else {}))
         self.average = [p.detach().clone() for p in denoiser.parameters()]
 
     def step(self, batch, shape, references=None):
         """Seconds of one step on random images."""
-        images = torch.rand(batch, *shape) * 2 - 1
-        pool = torch.rand(references, *shape) * 2 - 1 if references else None
+        images = torch.rand(batch, *shape, device=Peer.device) * 2 - 1
+        pool = torch.rand(references, *shape, device=Peer.device) * 2 - 1 if references else None
         self.denoiser.train()
         synchronize()
         start = time.perf_counter()
@@ -42,6 +42,5 @@ class Trainer:
         """The first values of the denoiser's output on stored inputs."""
         tensors = load_safetensors(inputs)
         with torch.no_grad():
-            device = self.average[0].device
-            x, sigma = tensors["x"].to(device), tensors["sigma"].to(device)
+            x, sigma = tensors["x"].to(Peer.device), tensors["sigma"].to(Peer.device)
             return self.denoiser.eval()(x, sigma).flatten()[:4096].tolist()

@@ -456,7 +456,7 @@ describe("what makes no sense is one line", () => {
     [1, ["--network=elsewhere.pkl", grid], /npx stf import elsewhere\.pkl/],
     [1, ["--network=.", grid], /\. is a folder/],
     [2, [net, grid, "--sampler=rk45", "--S_churn=3"], /--S_churn.*--sampler=rk45/],
-    [2, [net, grid, "--image=photo.png", "--from-sigma=0.001"], /noise.*0\.002 to 0\.001.*--from-sigma/],
+    [2, [net, grid, "--image=photo.png", "--from-sigma=0.001"], /noise.*0\.001 down to 0\.002.*--from-sigma/],
     [2, [net, grid, "--guidance=2"], /--guidance needs a class-conditional/],
     [2, ["--network=told.safetensors", grid, "--guidance=2"], /--label-dropout=0/],
     [2, [net, grid, "--gnet=grey.safetensors", "--guidance=2"], /--gnet.*8x8x3.*8x8x1/],

@@ -105,7 +105,9 @@ napi_value deviceMemory(napi_env env, napi_callback_info info) {
     const auto [name] = arguments<1>(env, info);
 #ifdef LIBTORCH_COUNTS_DEVICE_MEMORY
     if (const auto device = queued(env, name)) {
-      const auto stats = c10::getDeviceAllocator(device->type())->getDeviceStats(device->index());
+      auto* allocator = c10::getDeviceAllocator(device->type());
+      if (!allocator->initialized()) return fromIntegers(env, {0, 0, 0});
+      const auto stats = allocator->getDeviceStats(device->index());
       return fromIntegers(env, {stats.allocated_bytes[0].current, stats.allocated_bytes[0].peak, stats.reserved_bytes[0].current});
     }
 #endif
@@ -120,7 +122,10 @@ napi_value resetPeakMemory(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [name] = arguments<1>(env, info);
 #ifdef LIBTORCH_COUNTS_DEVICE_MEMORY
-    if (const auto device = queued(env, name)) c10::getDeviceAllocator(device->type())->resetPeakStats(device->index());
+    if (const auto device = queued(env, name)) {
+      auto* allocator = c10::getDeviceAllocator(device->type());
+      if (allocator->initialized()) allocator->resetPeakStats(device->index());
+    }
 #endif
     return undefinedValue(env);
   });

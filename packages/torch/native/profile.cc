@@ -2,6 +2,7 @@
 #include <ATen/record_function.h>
 #include <torch/csrc/api/include/torch/cuda.h>
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <string>
@@ -29,7 +30,7 @@ struct Running {
 std::mutex lock;
 std::unordered_map<std::string, Cost>* costs = nullptr;
 at::CallbackHandle callback = 0;
-bool waitsForGpu = false;
+int64_t waitedFor = -1;  // the GPU whose work belongs to an operator; none where it is negative
 
 // Backward passes may run on threads of their own.
 std::vector<Running>& running() {
@@ -47,7 +48,7 @@ void end(const at::RecordFunction& function, at::ObserverContext*) {
   if (stack.empty()) return;  // it began before the profile did
   const Running finished = stack.back();
   stack.pop_back();
-  if (waitsForGpu) torch::cuda::synchronize();
+  if (waitedFor >= 0) torch::cuda::synchronize(waitedFor);
   const double seconds = std::chrono::duration<double>(Clock::now() - finished.start).count();
   if (!stack.empty()) stack.back().inside += seconds;
   const std::lock_guard<std::mutex> guard(lock);
@@ -63,11 +64,11 @@ void end(const at::RecordFunction& function, at::ObserverContext*) {
 napi_value startProfile(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [device] = arguments<1>(env, info);
-    const bool isGpu = c10::Device(toString(env, device)).is_cuda();
+    const c10::Device own(toString(env, device));
     if (costs) throw UsageError("a profile is being taken already");
     costs = new std::unordered_map<std::string, Cost>;
     running().clear();
-    waitsForGpu = isGpu;
+    waitedFor = own.is_cuda() ? std::max<int64_t>(own.index(), 0) : -1;
     callback = at::addGlobalCallback(
         at::RecordFunctionCallback(begin, end).scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
     return undefinedValue(env);

@@ -24,6 +24,7 @@ import { libraryFile, requireLibtorch } from "./find-libtorch.mjs";
 import { runMain, runStep, StepError } from "./steps.mjs";
 
 /** @typedef {import("./find-libtorch.mjs").Libtorch} Libtorch */
+/** @typedef {import("./find-cuda.mjs").CudaCompiler} CudaCompiler */
 
 /** One source file that includes libtorch's headers takes about this much memory to compile. */
 const BYTES_PER_COMPILER = 1.5 * 2 ** 30;
@@ -38,7 +39,8 @@ const nativeFolder = fileURLToPath(new URL("../native", import.meta.url));
 export async function buildNative({ sanitize = false, libtorch = requireLibtorch() } = {}) {
   const folder = join(nativeFolder, sanitize ? "build-sanitize" : "build");
   const stampFile = join(folder, "stamp.json");
-  const stamp = currentStamp(libtorch, sanitize);
+  const cuda = findCudaCompiler(libtorch);
+  const stamp = currentStamp(libtorch, cuda, sanitize);
   const previous = readStamp(stampFile);
   mkdirSync(folder, { recursive: true });
   writeIfChanged(join(folder, "libtorch.json"), `${JSON.stringify(libtorch, undefined, 2)}\n`);
@@ -50,7 +52,7 @@ export async function buildNative({ sanitize = false, libtorch = requireLibtorch
     rmSync(stampFile, { force: true });
     forgetConfiguration(folder);
   }
-  await configure(folder, libtorch, sanitize);
+  await configure(folder, libtorch, cuda, sanitize);
   writeFileSync(stampFile, JSON.stringify({ configuration: stamp.configuration }));
   await compile(folder, libtorch);
   if (!existsSync(addon)) throw new StepError(`CMake must write ${addon}; it did not. Delete ${folder} and try again.`);
@@ -62,10 +64,11 @@ export async function buildNative({ sanitize = false, libtorch = requireLibtorch
 /**
  * What the addon is built from: with another configuration CMake has to start anew.
  * @param {Libtorch} libtorch
+ * @param {CudaCompiler | undefined} cuda
  * @param {boolean} sanitize
  * @returns {{ configuration: string, sources: string }}
  */
-function currentStamp(libtorch, sanitize) {
+function currentStamp(libtorch, cuda, sanitize) {
   const library = statSync(join(libtorch.libraryDir, libraryFile("torch_cpu")));
   const { CXX, CXXFLAGS, LDFLAGS, CMAKE_GENERATOR } = process.env;
   return {
@@ -79,7 +82,7 @@ function currentStamp(libtorch, sanitize) {
       nodeApiHeaders().include,
       // CMakeLists.txt links it when it is there, and a person may install it after the first build.
       `OpenBLAS on OpenMP: ${existsSync(join(libtorch.libraryDir, "openblas-openmp"))}`,
-      `CUDA: ${JSON.stringify(findCudaCompiler(libtorch))}`,
+      `CUDA: ${JSON.stringify(cuda)}`,
       `${CXX} ${CXXFLAGS} ${LDFLAGS} ${CMAKE_GENERATOR} ${sanitize}`,
     ]),
     sources: hash(sourceFiles(nativeFolder).flatMap((path) => [path, readFileSync(path)])),
@@ -134,9 +137,13 @@ function forgetConfiguration(folder) {
   for (const name of ["CMakeCache.txt", "CMakeFiles"]) rmSync(join(folder, name), { recursive: true, force: true });
 }
 
-/** @param {string} folder @param {Libtorch} libtorch @param {boolean} sanitize */
-function configure(folder, libtorch, sanitize) {
-  const cuda = findCudaCompiler(libtorch);
+/**
+ * @param {string} folder
+ * @param {Libtorch} libtorch
+ * @param {CudaCompiler | undefined} cuda
+ * @param {boolean} sanitize
+ */
+function configure(folder, libtorch, cuda, sanitize) {
   const variables = {
     CMAKE_BUILD_TYPE: "Release",
     CMAKE_CXX_STANDARD: libtorch.cxxStandard,

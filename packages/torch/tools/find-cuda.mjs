@@ -2,7 +2,8 @@
 /** Finds a CUDA compiler that goes with a libtorch, and what it should compile for. */
 
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { findCommand } from "./find-libtorch.mjs";
 
@@ -14,15 +15,15 @@ import { findCommand } from "./find-libtorch.mjs";
  */
 
 /**
- * The nvcc of the same major version as libtorch's CUDA; undefined where there is none. A kernel that was compiled for another
- * major version would miss its runtime.
+ * The nvcc of the same major version as libtorch's CUDA that can compile here; undefined where there is none, or where
+ * TORCH_CUDA_KERNELS is 0: stock operators do without. A kernel of another major version would miss its runtime.
  * @param {{ prefix: string, version: string, cuda: boolean }} libtorch
  * @param {NodeJS.ProcessEnv} [environment]
  * @returns {CudaCompiler | undefined}
  */
 export function findCudaCompiler(libtorch, environment = process.env) {
   const wanted = libtorch.cuda ? cudaMajor(libtorch) : undefined;
-  if (wanted === undefined) return undefined;
+  if (wanted === undefined || environment["TORCH_CUDA_KERNELS"] === "0") return undefined;
   const folders = [environment["CUDA_HOME"], "/usr/local/cuda"].filter((folder) => folder !== undefined);
   const candidates = [findCommand("nvcc", environment), ...folders.map((folder) => join(folder, "bin", "nvcc"))];
   for (const path of candidates) {
@@ -33,9 +34,23 @@ export function findCudaCompiler(libtorch, environment = process.env) {
       join(dirname(dirname(realpathSync(path))), "include"),
       ...folders.map((folder) => join(folder, "include")),
     ].find((folder) => existsSync(join(folder, "cuda_runtime_api.h")));
-    if (includeDir !== undefined) return { path, architectures: architectures(), includeDir };
+    const flags = architectures();
+    if (includeDir !== undefined && compiles(path, flags)) return { path, architectures: flags, includeDir };
   }
   return undefined;
+}
+
+/** Whether nvcc gets along with this machine's compiler and GPUs. @param {string} nvcc @param {readonly string[]} flags */
+function compiles(nvcc, flags) {
+  const folder = mkdtempSync(join(tmpdir(), "nvcc-"));
+  try {
+    const source = join(folder, "try.cu");
+    writeFileSync(source, "#include <cstdint>\n__global__ void kernel(float* x) { *x = 1; }\n");
+    const args = ["-std=c++17", ...flags, "-c", source, "-o", join(folder, "try.o")];
+    return spawnSync(nvcc, args, { timeout: 60_000 }).status === 0;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** Such as "13", from a wheel's version file or from the end of a version such as 2.4.0+cu121. @param {{ prefix: string, version: string }} libtorch */
@@ -45,11 +60,11 @@ function cudaMajor({ prefix, version }) {
   return wheel ?? /\+cu(\d+)\d$/.exec(version)?.[1];
 }
 
-/** The GPUs of this machine; where none is seen, one of each kind that the compiler knows. */
+/** The GPUs of this machine, and what later ones can make code of; where none is seen, each kind that the compiler knows. */
 function architectures() {
   const query = ["--query-gpu=compute_cap", "--format=csv,noheader"];
   const answer = spawnSync("nvidia-smi", query, { encoding: "utf8", timeout: 10_000 });
   const found = new Set((answer.stdout ?? "").match(/\d+\.\d+/g)?.map((capability) => capability.replace(".", "")));
   if (answer.status !== 0 || found.size === 0) return ["-arch=all-major"];
-  return [...found].map((number) => `-gencode=arch=compute_${number},code=sm_${number}`);
+  return [...found].map((number) => `-gencode=arch=compute_${number},code=[sm_${number},compute_${number}]`);
 }

@@ -24,8 +24,8 @@ function rangeOf(options: GenerateCommandOptions, network: Preconditioning): Noi
   const found = rangeWithin(wanted, network);
   if (found.sigmaMin < found.sigmaMax) return found;
   throw new UsageError(
-    `noise levels must be among those that the network knows, ${formatLevel(network.sigmaMin)} to ${formatLevel(network.sigmaMax)}; ` +
-      `asked for were ${formatLevel(wanted.sigmaMin)} to ${formatLevel(wanted.sigmaMax)}: change 'sigma_min', 'sigma_max' or 'fromSigma'`,
+    `the noise must fall between levels that the network knows, ${formatLevel(network.sigmaMax)} to ${formatLevel(network.sigmaMin)}; ` +
+      `asked for was ${formatLevel(wanted.sigmaMax)} down to ${formatLevel(wanted.sigmaMin)}: change 'sigma_min', 'sigma_max' or 'fromSigma'`,
   );
 }
 

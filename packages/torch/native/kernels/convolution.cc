@@ -18,8 +18,25 @@ at::Tensor stock(const at::Tensor& x, const at::Tensor& weight, const at::Tensor
   return at::conv2d(x, weight.to(dtype), bias.defined() ? bias.to(dtype) : bias, shape.stride, shape.padding, 1, shape.groups);
 }
 
-at::MemoryFormat formatFor(const at::Tensor& x) {
-  const bool isExact = x.scalar_type() == at::kDouble || (x.scalar_type() == at::kFloat && !at::globalContext().allowTF32CuDNN());
+// cuDNN asks the strides for the layout, and 1x1 kernels have those of either one: only a copy settles it.
+at::Tensor laidOut(const at::Tensor& tensor, at::MemoryFormat format) {
+  return format == at::MemoryFormat::Contiguous && tensor.suggest_memory_format() != format ? tensor.clone(format) : tensor.contiguous(format);
+}
+
+// What a pass of the graph was computed with; another network may have changed the setting since.
+class Tf32Guard {
+ public:
+  explicit Tf32Guard(bool allowed) : before(at::globalContext().allowTF32CuDNN()) { at::globalContext().setAllowTF32CuDNN(allowed); }
+  ~Tf32Guard() { at::globalContext().setAllowTF32CuDNN(before); }
+  Tf32Guard(const Tf32Guard&) = delete;
+  Tf32Guard& operator=(const Tf32Guard&) = delete;
+
+ private:
+  const bool before;
+};
+
+at::MemoryFormat formatFor(at::ScalarType dtype) {
+  const bool isExact = dtype == at::kDouble || (dtype == at::kFloat && !at::globalContext().allowTF32CuDNN());
   return isExact ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast;
 }
 
@@ -28,30 +45,36 @@ class Convolution : public torch::autograd::Function<Convolution> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const c10::optional<at::Tensor>& bias, const ConvolutionShape& shape) {
     at::AutoDispatchBelowADInplaceOrView guard;
-    const auto format = formatFor(x);
-    const at::Tensor input = x.contiguous(format), kernel = weight.to(x.scalar_type()).contiguous(format), b = bias.value_or(at::Tensor());
-    context->save_for_backward({input, kernel, x, weight, b});
+    const auto format = formatFor(x.scalar_type());
+    const at::Tensor b = bias.value_or(at::Tensor());
+    // The copies that cuDNN is given are made again in the backward pass: the graph holds what others hold anyway.
+    context->save_for_backward({x, weight, b});
     context->saved_data["stride"] = shape.stride;
     context->saved_data["padding"] = shape.padding;
     context->saved_data["groups"] = shape.groups;
-    return stock(input, kernel, b, shape);
+    context->saved_data["tf32"] = at::globalContext().allowTF32CuDNN();
+    return stock(laidOut(x, format), laidOut(weight.to(x.scalar_type()), format), b, shape);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &input = saved[0], &kernel = saved[1], &x = saved[2], &weight = saved[3], &bias = saved[4];
-    const ConvolutionShape shape{context->saved_data["stride"].toInt(), context->saved_data["padding"].toInt(),
-                                 context->saved_data["groups"].toInt()};
+    const at::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2];
+    auto& data = context->saved_data;
+    const ConvolutionShape shape{data["stride"].toInt(), data["padding"].toInt(), data["groups"].toInt()};
+    const Tf32Guard tf32(data["tf32"].toBool());
     torch::autograd::variable_list results(4);
     if (at::GradMode::is_enabled()) {
       const auto found = stockGradients(stock(x, weight, bias, shape), {x, weight, bias}, gradients[0]);
       std::copy(found.begin(), found.end(), results.begin());
       return results;
     }
-    const at::Tensor dy = gradients[0].to(input.scalar_type()).contiguous(formatFor(input));
+    const auto dtype = x.scalar_type();
+    const auto format = formatFor(dtype);
+    const at::Tensor dy = laidOut(gradients[0].to(dtype), format);
     const std::array<bool, 3> asked{x.requires_grad(), weight.requires_grad(), false};
-    [[maybe_unused]] const auto [dx, dw, db] = at::convolution_backward(dy, input, kernel, c10::nullopt, {shape.stride, shape.stride},
-                                                         {shape.padding, shape.padding}, {1, 1}, false, {0, 0}, shape.groups, asked);
+    [[maybe_unused]] const auto [dx, dw, db] = at::convolution_backward(
+        dy, laidOut(x, format), laidOut(weight.to(dtype), format), c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding},
+        {1, 1}, false, {0, 0}, shape.groups, asked);
     if (asked[0]) results[0] = dx;
     if (asked[1]) results[1] = dw.to(weight.scalar_type());
     if (bias.defined() && bias.requires_grad()) results[2] = dy.sum({0, 2, 3}, false, bias.scalar_type());

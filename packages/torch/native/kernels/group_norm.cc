@@ -58,6 +58,9 @@ struct Inputs {
 
 bool isAsked(const at::Tensor& input) { return input.defined() && input.requires_grad(); }
 
+// Whether kernels for GPUs may read it 16 bytes at a time.
+bool isAligned(const at::Tensor& tensor) { return reinterpret_cast<uintptr_t>(tensor.data_ptr()) % 16 == 0; }
+
 // A gradient that was computed for every sample, in the shape of the input; undefined where nobody asks for it.
 at::Tensor ofInput(const at::Tensor& input, const at::Tensor& rows) {
   if (!isAsked(input)) return {};
@@ -176,7 +179,6 @@ std::vector<at::Tensor> backwardOnGpu(const at::Tensor& dy, const Inputs& in, co
 }
 
 bool isSupportedOnGpu(const Inputs& in, int64_t groups) {
-  const auto isAligned = [](const at::Tensor& tensor) { return reinterpret_cast<uintptr_t>(tensor.data_ptr()) % 16 == 0; };
   return isAligned(in.x) &&
          cuda::groupNormFits({cuda::elementOf(in.x), in.x.size(0), in.x.size(2) * in.x.size(3), in.x.size(1), groups});
 }
@@ -215,26 +217,29 @@ at::Tensor asChannels(const at::Tensor& row, const at::Tensor& x) {
   return row.to(x.scalar_type()).reshape(shape);
 }
 
-// What dropout multiplies by. On the CPU the mask is that of the loops and of the kernels for GPUs; without these, each call's key
-// starts the device's own generator, and the number of the first sample takes part in that.
+// z ^ (z >> bits), for whole numbers from 0 to 2^32 - 1.
+at::Tensor folded(const at::Tensor& z, int64_t bits) { return at::bitwise_xor(z, at::bitwise_right_shift(z, at::Scalar(bits))); }
+
+// Dropout::hash of every place of one sample, by stock operators: [pixels * channels].
+at::Tensor hashes(const Dropout& dropout, int64_t places, at::Device device) {
+  constexpr int64_t word = 0xffffffff;
+  at::Tensor h = at::arange(places, at::TensorOptions(at::kLong).device(device)).add_(int64_t{dropout.first}).bitwise_and_(word);
+  h = folded(h, 16).mul_(int64_t{0x7feb352d}).bitwise_and_(word);
+  h = folded(h, 15).bitwise_xor_(int64_t{dropout.second}).mul_(int64_t{0x846ca68b}).bitwise_and_(word);
+  return folded(h, 16);
+}
+
+// What dropout multiplies by: the masks of the loops and of the kernels for GPUs.
 at::Tensor keepFactors(const at::Tensor& x, const Settings& settings) {
   const double keep = 1 - settings.dropout;
-  if (!x.device().is_cpu()) {
-    at::Generator generator = at::globalContext().defaultGenerator(x.device()).clone();
-    const Dropout mixed(settings.dropout, static_cast<uint64_t>(settings.key), static_cast<uint64_t>(settings.first));
-    generator.set_current_seed(static_cast<uint64_t>(mixed.second) << 32 | mixed.first);
-    return at::empty_like(x).bernoulli_(keep, generator).div_(keep);
-  }
   const int64_t samples = x.size(0), channels = x.size(1), pixels = x.numel() / std::max<int64_t>(samples * channels, 1);
-  at::Tensor factors = at::empty({samples, pixels, channels}, at::kDouble);
-  double* out = factors.data_ptr<double>();
+  at::Tensor factors = at::empty({samples, pixels, channels}, x.options());
   for (int64_t n = 0; n < samples; ++n) {
     const Dropout dropout(settings.dropout, static_cast<uint64_t>(settings.key), static_cast<uint64_t>(settings.first + n));
-    for (int64_t i = 0; i < pixels * channels; ++i) {
-      *out++ = dropout.hash(static_cast<uint32_t>(i)) >= dropout.threshold ? 1 / keep : 0;
-    }
+    const at::Tensor kept = hashes(dropout, pixels * channels, x.device()).ge_(int64_t{dropout.threshold});
+    factors.select(0, n).copy_(kept.view({pixels, channels}));
   }
-  return factors.transpose(1, 2).reshape(x.sizes()).to(x.scalar_type());
+  return factors.div_(keep).transpose(1, 2).reshape(x.sizes());
 }
 
 at::Tensor stock(const Inputs& in, const Settings& settings) {
@@ -275,7 +280,7 @@ class GroupNorm : public torch::autograd::Function<GroupNorm> {
       return results;
     }
     const at::Tensor dy = gradients[0].to(in.x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
-    const auto results = backwardOf(dy, in, saved[4], saved[5], settings);
+    const auto results = backwardOf(isAligned(dy) ? dy : dy.clone(at::MemoryFormat::ChannelsLast), in, saved[4], saved[5], settings);
     return {results[0], results[1], results[2], results[3], at::Tensor()};
   }
 };

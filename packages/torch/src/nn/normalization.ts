@@ -15,10 +15,7 @@ export interface GroupNormOptions {
   silu?: boolean;
 }
 
-/**
- * Which activations are dropped. A sample's mask depends on the key and the sample's number alone, except on a GPU without
- * kernels of ours (no nvcc at the build), where it depends on the number of the call's first sample.
- */
+/** Which activations are dropped. A sample's mask depends on the key and the sample's number alone, on every device. */
 export interface DropoutMask {
   /** Probability of dropping an activation, in [0, 1). The others are divided by 1 minus that. */
   readonly probability: number;
