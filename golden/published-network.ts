@@ -7,14 +7,10 @@ import {
   type Conditions,
   Denoiser,
   DhariwalUNet,
-  edmPreconditioning,
-  iddpmLevels,
-  iddpmPreconditioning,
+  type NamedPreconditioning,
   type NoiseRange,
-  type Preconditioning,
+  publishedPreconditioning,
   SongUNet,
-  vePreconditioning,
-  vpPreconditioning,
 } from "stf";
 import { GoldenFile } from "./golden-file.js";
 
@@ -63,22 +59,11 @@ export function betasOf({ beta_d = 19.9, beta_min = 0.1 }: Pick<PublishedConfig,
   return { betaMin: beta_min, betaMax: beta_min + beta_d };
 }
 
-export function preconditioningOf(config: PublishedConfig): Preconditioning {
-  const range = given({ sigmaMin: config.sigma_min, sigmaMax: config.sigma_max });
-  switch (config.cls) {
-    case "EDMPrecond":
-      return { ...edmPreconditioning(given({ sigmaData: config.sigma_data })), ...range };
-    case "VPPrecond":
-      return vpPreconditioning({ ...betasOf(config), ...given({ timeSteps: config.M, epsilon: config.epsilon_t }) });
-    case "VEPrecond":
-      return vePreconditioning(range);
-    case "iDDPMPrecond": {
-      const { M = 1000, C_1, C_2 } = config;
-      return iddpmPreconditioning({ levels: iddpmLevels(M, Math.fround, given({ c1: C_1, c2: C_2 })) });
-    }
-    default:
-      throw new Error(`the preconditioning ${config.cls} is unknown`);
-  }
+/** @throws Error for a class that is unknown */
+export function preconditioningOf(config: { readonly cls: string }): NamedPreconditioning {
+  const found = publishedPreconditioning(config.cls, { ...config });
+  if (!found) throw new Error(`the preconditioning ${config.cls} is unknown`);
+  return found;
 }
 
 /**
@@ -87,10 +72,11 @@ export function preconditioningOf(config: PublishedConfig): Preconditioning {
  * @param range - of the noise levels, where that of the published network is known
  */
 export function denoiserFrom(config: PublishedConfig, range: Partial<NoiseRange> = {}): Denoiser {
+  const preconditioning = preconditioningOf(config);
   const shared = {
     resolution: config.img_resolution,
     inChannels: config.img_channels,
-    outChannels: config.cls === "iDDPMPrecond" ? 2 * config.img_channels : config.img_channels,
+    outChannels: preconditioning.outputChannels(config.img_channels),
     ...given({
       labelDim: config.label_dim,
       augmentDim: config.augment_dim,
@@ -114,7 +100,7 @@ export function denoiserFrom(config: PublishedConfig, range: Partial<NoiseRange>
           resampleFilter: config.resample_filter,
         }),
       });
-  return new Denoiser(network, { ...preconditioningOf(config), ...range }).eval();
+  return new Denoiser(network, { ...preconditioning, ...range }).eval();
 }
 
 /** The configuration of a file's network. The number of stored noise levels tells the chain's length. */

@@ -1,7 +1,7 @@
 /** Stable targets. */
 
-import { scope, type Tensor, tensor } from "@stf/torch";
-import { type PerturbedBatch, stableFieldTarget, VectorBank } from "stf";
+import { scope, type Tensor } from "@stf/torch";
+import { column, type PerturbedBatch, stableFieldTarget, VectorBank } from "stf";
 import { type GoldenFile, magnitude } from "./golden-file.js";
 
 /** Target values to about float32 precision of their largest entry. */
@@ -14,13 +14,12 @@ export function stableTarget(references: Tensor, x: Tensor, sigma: Float64Array)
     const [count = 0] = references.shape;
     const bank = new VectorBank("references", references.double().reshape([count, -1]));
     const source = references.narrow(0, 0, rows).double();
-    const levels = tensor(sigma, { shape: [rows, ...new Array<number>(x.rank - 1).fill(1)] });
     const dimension = bank.dimension;
     const asPixels = (values: Tensor): Tensor => values.reshape([rows, dimension, 1, 1]);
     const batch: PerturbedBatch = {
       indices: Int32Array.from({ length: rows }, (_, row) => row),
       source: asPixels(source.float()),
-      noise: asPixels(x.double().sub(source).div(levels)),
+      noise: asPixels(x.double().sub(source).div(column(sigma, source))),
       sigma,
     };
     const target = stableFieldTarget().of(batch, { bank, pool: "all" }).reshape(x.shape);

@@ -4,17 +4,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Adam, type AdamOptions, ExponentialMovingAverage, FlatParameters, noGrad, scope } from "@stf/torch";
-import {
-  disposeState,
-  loadState,
-  type NetworkConfig,
-  type PreconditioningName,
-  saveState,
-  type TrainingState,
-} from "stf";
+import { disposeState, loadState, type NetworkConfig, saveState, type TrainingState } from "stf";
 import { compareStep, momentOf, momentsOf, type PublishedGroup, stepCountOf } from "./adam.js";
 import type { GoldenFile } from "./golden-file.js";
-import { configOf, denoiserFrom, isDhariwal, type PublishedConfig } from "./published-network.js";
+import { configOf, denoiserFrom, isDhariwal, type PublishedConfig, preconditioningOf } from "./published-network.js";
 
 export const isTrainingState = (file: GoldenFile): boolean => file.names.some((name) => name.startsWith("adam."));
 
@@ -37,19 +30,12 @@ function fill(state: TrainingState, file: GoldenFile, order: readonly string[]):
   state.optimizer.stepCount = stepCountOf(file, order);
 }
 
-const preconditioningNames: Readonly<Record<string, PreconditioningName>> = {
-  EDMPrecond: "edm",
-  VPPrecond: "vp",
-  VEPrecond: "ve",
-  iDDPMPrecond: "iddpm",
-};
-
 /** What a checkpoint says of the network. Reading a state back does not ask. */
 function describedBy(config: PublishedConfig): NetworkConfig {
   const { img_resolution: size, img_channels: channels } = config;
   return {
     arch: isDhariwal(config) ? "adm" : config.embedding_type === "fourier" ? "ncsnpp" : "ddpmpp",
-    precond: preconditioningNames[config.cls] ?? "edm",
+    precond: preconditioningOf(config).name,
     shape: { channels, height: size, width: size },
     modelChannels: config.model_channels ?? 0,
     channelMult: config.channel_mult ?? [],

@@ -76,7 +76,23 @@ function describeOption(property, context) {
     .filter(ts.isObjectLiteralExpression)
     .flatMap(({ properties }) => properties);
   const help = described.filter(ts.isPropertyAssignment).find(({ name }) => name.getText() === "help")?.initializer;
-  if (help && ts.isStringLiteralLike(help)) property.comment = new Comment([{ kind: "text", text: help.text }]);
+  const text = help && textOf(help, context.programs);
+  if (text !== undefined) property.comment = new Comment([{ kind: "text", text }]);
+}
+
+/**
+ * The text of a literal, also of one with constants in it; undefined for everything else.
+ * @param {import("typescript").Expression} node
+ * @param {readonly import("typescript").Program[]} programs
+ */
+function textOf(node, programs) {
+  if (ts.isStringLiteralLike(node)) return node.text;
+  if (!ts.isTemplateExpression(node)) return undefined;
+  const parts = node.templateSpans.map(({ expression, literal }) => {
+    const type = programs[0]?.getTypeChecker().getTypeAtLocation(expression);
+    return type?.isLiteral() ? `${type.value}${literal.text}` : undefined;
+  });
+  return parts.includes(undefined) ? undefined : [node.head.text, ...parts].join("");
 }
 
 /**

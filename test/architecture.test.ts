@@ -14,9 +14,9 @@ const stfLayers = [
   ["config"],
   ["training", "sampling", "images", "checkpoints"],
   ["networks", "targets"],
-  ["augmentation"],
+  ["augmentation", "preconditioning"],
   ["data", "processes"],
-  ["random"],
+  ["random", "column"],
 ] as const;
 
 /** Any part of stf may import this one, which imports nothing but Node. */

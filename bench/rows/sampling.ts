@@ -35,9 +35,9 @@ const forward: Task = {
 const heunOf = (steps: number): Task => ({
   name: `sampling, Heun with ${steps} steps`,
   evaluations: 2 * steps - 1,
-  ours: ({ denoiser }, [batch, channels, height, width]) => {
+  ours: ({ denoiser }, [batch]) => {
     const seeds = Array.from({ length: batch }, (_, seed) => seed);
-    generateImages(denoiser, { channels, height, width }, seeds, {
+    generateImages(denoiser, seeds, {
       method: edmMethod(denoiser.preconditioning, { steps }),
     }).dispose();
   },

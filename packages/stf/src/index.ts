@@ -36,6 +36,8 @@ export { type ImportedNetwork, importNetwork } from "./checkpoints/import.js";
 export { type Checkpoint, readCheckpoint, type Which } from "./checkpoints/read.js";
 export type { Construction } from "./checkpoints/stored-network.js";
 export { type Transferred, transferWeights } from "./checkpoints/transfer.js";
+export { publishedPreconditioning } from "./checkpoints/wrappers.js";
+export { column } from "./column.js";
 export type { Field, Fields, Values } from "./config/fields.js";
 export { type GenerateCommandOptions, generateFields } from "./config/generate-options.js";
 export type { GenerateRequest } from "./config/generate-request.js";
@@ -86,27 +88,14 @@ export {
   defaultSizes,
   type NetworkSize,
   type Precision,
-  type PreconditioningName,
   precisions,
-  preconditionings,
 } from "./networks/architectures.js";
-export { buildDenoiser, type NetworkConfig } from "./networks/build.js";
+export { type BuildOptions, buildDenoiser, type NetworkConfig } from "./networks/build.js";
 export { Denoiser } from "./networks/denoiser.js";
 export { DhariwalUNet } from "./networks/dhariwal-unet.js";
 export { FourierEmbedding, PositionalEmbedding } from "./networks/embedding.js";
 export { Mlp, type MlpOptions } from "./networks/mlp.js";
 export { type Conditions, DropoutKeys, type Network, oneHot } from "./networks/network.js";
-export {
-  type Coefficients,
-  edmPreconditioning,
-  flowPreconditioning,
-  iddpmPreconditioning,
-  nearestLevel,
-  type Preconditioning,
-  subVpPreconditioning,
-  vePreconditioning,
-  vpPreconditioning,
-} from "./networks/precondition.js";
 export type { Resampling } from "./networks/resample.js";
 export { SongUNet, type SongUNetOptions } from "./networks/song-unet.js";
 export {
@@ -117,8 +106,32 @@ export {
   UNetBlock,
   type UNetOptions,
 } from "./networks/unet-block.js";
+export type { Constants } from "./preconditioning/constants.js";
+export { type EdmConstants, edmPreconditioning } from "./preconditioning/edm.js";
+export { type FlowConstants, flowPreconditioning } from "./preconditioning/flow.js";
+export {
+  type IddpmPreconditioningConstants,
+  iddpmPreconditioning,
+  nearestLevel,
+} from "./preconditioning/iddpm.js";
+export type { Coefficients, Preconditioning } from "./preconditioning/preconditioning.js";
+export {
+  type NamedPreconditioning,
+  type PreconditioningName,
+  preconditioningNames,
+  preconditioningOf,
+  preconditionings,
+} from "./preconditioning/table.js";
+export { type VeConstants, vePreconditioning } from "./preconditioning/ve.js";
+export { subVpPreconditioning, type VpConstants, vpPreconditioning } from "./preconditioning/vp.js";
 export { type IddpmConstants, iddpmLevels } from "./processes/iddpm-levels.js";
-export { logNormalLevels, type NoiseLevels, oneOfLevels, uniformTimes } from "./processes/noise-levels.js";
+export {
+  logNormalLevels,
+  type NoiseLevels,
+  oneOfLevels,
+  uniformTimes,
+  uniformTimesWithin,
+} from "./processes/noise-levels.js";
 export { type Affine, affineForm, convertOutput, type Output } from "./processes/outputs.js";
 export {
   type BetaOptions,

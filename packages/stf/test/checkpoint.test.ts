@@ -1,6 +1,6 @@
 /** Checkpoints: what is written comes back, and what cannot be read says so in one line. */
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,9 +15,24 @@ import {
   type Tensor,
 } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import type { NetworkConfig } from "../src/networks/build.js";
+import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
+import type { Denoiser } from "../src/networks/denoiser.js";
+import type { Constants } from "../src/preconditioning/constants.js";
+import {
+  differenceOf,
+  type PreconditioningName,
+  preconditioningNames,
+  preconditioningOf,
+} from "../src/preconditioning/table.js";
 import { InputError } from "../src/run/errors.js";
-import { loadSnapshot, loadState, saveSnapshot, saveState } from "../src/training/checkpoint.js";
+import {
+  loadSnapshot,
+  loadState,
+  type Snapshot,
+  saveNetwork,
+  saveSnapshot,
+  saveState,
+} from "../src/training/checkpoint.js";
 import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
 import { normals, relativeDeviation, sameBits } from "./support.js";
 
@@ -31,6 +46,9 @@ const config: NetworkConfig = {
   attnResolutions: [4],
   dropout: 0.1,
 };
+
+/** As the file says it; JSON has no number for EDM's sigmaMax. */
+const stored = { ...config, constants: { sigmaData: 0.5, sigmaMin: 0 } };
 
 let folder = "";
 let state: TrainingState;
@@ -85,7 +103,7 @@ describe("a snapshot", () => {
   test("is the averaged network, ready for evaluation", () => {
     const before = memory().tensors;
     const loaded = loadSnapshot(snapshot);
-    expect(loaded.config).toEqual(config);
+    expect(loaded.config).toEqual(stored);
     expect(loaded.denoiser.training).toBe(false);
     expect(loaded.denoiser.parameters().some((parameter) => parameter.requiresGrad)).toBe(false);
     scope(() => {
@@ -108,7 +126,7 @@ describe("a snapshot", () => {
     const { tensors, metadata } = loadSafetensors(snapshot);
     expect([...tensors.keys()].sort()).toEqual([...state.averaged.stateDict().keys()].sort());
     expect(tensors.has("model.map_noise.freqs")).toBe(true);
-    expect(JSON.parse(metadata["network"]!)).toEqual(config);
+    expect(JSON.parse(metadata["network"]!)).toEqual(stored);
     expect(JSON.parse(metadata["training"]!)).toEqual({ images: 12_345, data: "blobs", seed: 3 });
     for (const tensor of tensors.values()) tensor.dispose();
   });
@@ -125,7 +143,7 @@ describe("a state", () => {
     const fresh = initialState(config, 99, "fp32");
     const before = memory().tensors;
     const loaded = loadState(saved);
-    expect(loaded.config).toEqual(config);
+    expect(loaded.config).toEqual(stored);
     expect(loaded.options).toEqual({ batch: 16, lr: 1e-3, rbatch: "all" });
     loaded.restore(fresh);
     expect(memory().tensors).toBe(before);
@@ -153,6 +171,141 @@ describe("a state", () => {
     disposeState(fresh);
   });
 });
+
+/** A network in a file and back. */
+function throughSnapshot(network: Denoiser, of: NetworkConfig): Snapshot {
+  const path = join(folder, "through.safetensors");
+  saveNetwork(path, network, of, {});
+  return loadSnapshot(path);
+}
+
+describe("the preconditioning", () => {
+  const constants: Readonly<Record<PreconditioningName, Constants>> = {
+    edm: { sigmaData: 1, sigmaMin: 0.01, sigmaMax: 40 },
+    vp: { betaMin: 0.3, betaMax: 9, timeSteps: 500, epsilon: 1e-3 },
+    ve: { sigmaMin: 0.01, sigmaMax: 50 },
+    subvp: { betaMin: 0.2, betaMax: 12, timeSteps: 200, epsilon: 1e-4 },
+    flow: { timeSteps: 100, epsilon: 1e-3 },
+    iddpm: { timeSteps: 40, c1: 0.01, c2: 0.02 },
+  };
+
+  test.each(preconditioningNames)("%s comes back with its constants, from snapshots and states", (precond) => {
+    const of = { ...config, precond };
+    const own = preconditioningOf(precond, constants[precond]);
+    // Once from the configuration, once from an object that the configuration leaves open.
+    for (const [from, preconditioning] of [
+      [{ ...of, constants: constants[precond] }, undefined],
+      [of, own],
+    ] as const) {
+      const trained = initialState(from, 1, "fp32", "cpu", preconditioning && { preconditioning });
+      const { denoiser, config: found } = throughSnapshot(trained.network, from);
+      expect(found).toEqual({ ...of, constants: constants[precond] });
+      const path = join(folder, "constants.safetensors");
+      saveState(path, trained, from, {});
+      const loaded = loadState(path);
+      expect(loaded.config).toEqual(found);
+      const resumed = initialState(loaded.config, 2, "fp32");
+      loaded.restore(resumed);
+      scope(() => {
+        const x = normals([2, 1, 8, 8], 9, "float32");
+        const sigma = Float64Array.of(0.1, 3);
+        for (const network of [denoiser, resumed.network.eval()]) {
+          expect(differenceOf(network.preconditioning, own)).toBeUndefined();
+          for (const level of sigma) {
+            expect(network.preconditioning.coefficients(level)).toEqual(own.coefficients(level));
+          }
+          const output = trained.network.eval().forward(x, sigma);
+          expect(relativeDeviation(network.forward(x, sigma), output)).toBeLessThan(3e-6);
+        }
+      });
+      denoiser.dispose();
+      for (const each of [trained, resumed]) disposeState(each);
+    }
+  });
+
+  // As written before there were constants.
+  const recorded =
+    '{"arch":"ncsnpp","precond":"PRECOND","shape":{"channels":1,"height":8,"width":8},"modelChannels":8,"channelMult":[1,2],' +
+    '"numBlocks":1,"attnResolutions":[4],"dropout":0.1,"labelDim":0,"augmentDim":0}';
+
+  test.each(preconditioningNames)("%s of an older file has the published constants", (precond) => {
+    const network = recorded.replace("PRECOND", precond);
+    const old = buildDenoiser({ ...config, precond });
+    const path = join(folder, "old.safetensors");
+    saveSafetensors(path, old.stateDict(), { format: "stf-network-1", network, training: "{}" });
+    const { denoiser, config: found } = loadSnapshot(path);
+    expect(found).toEqual(JSON.parse(network));
+    expect(differenceOf(denoiser.preconditioning, preconditioningOf(precond))).toBeUndefined();
+    // Written again, it says so.
+    const again = throughSnapshot(denoiser, found);
+    expect(preconditioningOf(precond, again.config.constants).constants).toEqual(preconditioningOf(precond).constants);
+    for (const each of [old, denoiser, again.denoiser]) each.dispose();
+    const states = changed(saved, "old-state.safetensors", (_, metadata) => {
+      metadata["network"] = recorded.replace("PRECOND", "edm");
+    });
+    const fresh = initialState(config, 96, "fp32");
+    loadState(states).restore(fresh);
+    expect(fresh.images).toBe(12_345);
+    disposeState(fresh);
+  });
+
+  test("must be the one that the configuration names", () => {
+    const wide = buildDenoiser(config, { preconditioning: preconditioningOf("edm", { sigmaData: 1 }) });
+    const path = join(folder, "wrong.safetensors");
+    const claims: [Partial<NetworkConfig>, RegExp][] = [
+      [{ precond: "ve" }, /must name the network's preconditioning, edm; found ve/],
+      [{ constants: { sigmaData: 0.5 } }, /edm with sigmaData = 1; found edm with sigmaData = 0\.5/],
+      [{ constants: { sigmaData: 1, width: 3 } }, /width = 3/],
+    ];
+    for (const [claim, says] of claims) {
+      expect(() => saveNetwork(path, wide, { ...config, ...claim }, {})).toThrow(says);
+    }
+    expect(existsSync(path)).toBe(false);
+    wide.dispose();
+  });
+
+  test("of a state must be that of the network it is restored to", () => {
+    const loaded = loadState(saved);
+    const other = initialState({ ...config, constants: { sigmaData: 1 } }, 95, "fp32");
+    const before = other.parameters.values.toFloat64Array();
+    expect(() => loaded.restore(other)).toThrow(/must have .*edm with sigmaData = 0\.5, found edm with sigmaData = 1/);
+    expect(other.parameters.values.toFloat64Array()).toEqual(before);
+    disposeState(other);
+  });
+
+  test.each([
+    ['{"sigma_data":1}', /constants of the preconditioning edm are sigmaData, .*found "sigma_data"/],
+    ['{"sigmaData":"1"}', /sigmaData.*must be a number, found "1"/],
+    ['{"sigmaData":null}', /sigmaData.*must be a number, found null/],
+    ['{"sigmaData":-1}', /sigmaData must be .* above 0, found -1/],
+    ["[0.5]", /found "0"/],
+    ["7", /constants.*found 7/],
+    ["null", /constants.*found null/],
+  ])("has damaged constants, %s", (text, says) => {
+    const network = JSON.stringify(config).replace(/}$/, `,"constants":${text}}`);
+    const damage = (_: unknown, metadata: Record<string, string>): void => void Object.assign(metadata, { network });
+    const inSnapshot = changed(snapshot, "damaged.safetensors", damage);
+    expect(failure(() => loadSnapshot(inSnapshot), inSnapshot)).toMatch(says);
+    const inState = changed(saved, "damaged.safetensors", damage);
+    expect(failure(() => loadState(inState), inState)).toMatch(says);
+  });
+});
+
+/** A copy of a file with some of it changed. */
+function changed(
+  source: string,
+  name: string,
+  change: (tensors: Map<string, Tensor>, metadata: Record<string, string>) => void,
+): string {
+  const path = join(folder, name);
+  scope(() => {
+    const { tensors, metadata } = loadSafetensors(source);
+    const copy = { ...metadata };
+    change(tensors, copy);
+    saveSafetensors(path, tensors, copy);
+  });
+  return path;
+}
 
 describe("files that cannot be used", () => {
   const readers = [
@@ -189,22 +342,6 @@ describe("files that cannot be used", () => {
     writeFileSync(path, "this is a text, and by no means a short one");
     for (const { read } of readers) failure(() => read(path), path);
   });
-
-  /** A copy of a file with some of it changed. */
-  function changed(
-    source: string,
-    name: string,
-    change: (tensors: Map<string, Tensor>, metadata: Record<string, string>) => void,
-  ): string {
-    const path = join(folder, name);
-    scope(() => {
-      const { tensors, metadata } = loadSafetensors(source);
-      const copy = { ...metadata };
-      change(tensors, copy);
-      saveSafetensors(path, tensors, copy);
-    });
-    return path;
-  }
 
   test.each(["missing", "damaged"])("%s metadata", (how) => {
     for (const field of ["network", "options", "clock"]) {

@@ -383,7 +383,9 @@ test("a class-conditional run draws a row for each class, and generate takes one
 
 test("a published snapshot is imported, drawn from, and trained on", async () => {
   const packed = fileURLToPath(new URL("./golden/stf-state.pkl.gz", import.meta.url));
-  writeFileSync(join(folder, "training-state.pkl"), gunzipSync(readFileSync(packed)));
+  // With another sigma_data, 0.05, in place of the dropout: words have their lengths before them.
+  const content = gunzipSync(readFileSync(packed)).toString("latin1").replaceAll("\x07dropout", "\x0asigma_data");
+  writeFileSync(join(folder, "training-state.pkl"), content, "latin1");
   mkdirSync(join(folder, "pixels"));
   for (let i = 0; i < 32; i++) {
     const data = Uint8Array.from({ length: 192 }, (_, j) => (37 * i + 11 * j) % 256);
@@ -417,6 +419,14 @@ test("a published snapshot is imported, drawn from, and trained on", async () =>
   const after = weights("runs/tuned/network-snapshot-000000.safetensors");
   expect([...after.keys()].sort()).toEqual([...before.keys()].sort());
   for (const [name, value] of after) expect(sameBits(value, before.get(name)!), name).toBe(true);
+
+  // It is the preconditioning that the weights were made for, and stays so.
+  const resumed = await stf(["train", "--resume=runs/tuned", "--duration=0.00006"]);
+  expect([resumed.code, resumed.stderr]).toEqual([0, ""]);
+  for (const name of ["network-snapshot-000000", "training-state-000000"]) {
+    const { network } = readSafetensorsMetadata(join(folder, "runs", "tuned", `${name}.safetensors`));
+    expect(JSON.parse(network!)).toMatchObject({ precond: "edm", constants: { sigmaData: 0.05 } });
+  }
 
   const larger = ["train", ...options, "--cbase=8", "--transfer=training-state.pkl"];
   await expectFailure(1, larger, /--transfer=training-state\.pkl.*of another shape.*--cbase/);

@@ -7,12 +7,12 @@ import { augmentationSettings } from "../src/augmentation/settings.js";
 import { ImageBank } from "../src/data/image-bank.js";
 import { DataOrder } from "../src/data/order.js";
 import type { NetworkConfig } from "../src/networks/build.js";
+import { preconditioningOf } from "../src/preconditioning/table.js";
 import { logNormalLevels } from "../src/processes/noise-levels.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import { type PerturbedBatch, perturbedImages } from "../src/targets/target.js";
 import { weightedError } from "../src/training/loss.js";
-import { trainingLevels } from "../src/training/noise-levels.js";
-import { perturb } from "../src/training/perturb.js";
+import { type PerturbSettings, perturb } from "../src/training/perturb.js";
 import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
 import { type StepLoss, type TrainingData, type TrainingSettings, trainingStep } from "../src/training/step.js";
 import { stepTargets } from "../src/training/targets.js";
@@ -47,14 +47,18 @@ const plain: NetworkConfig = {
 const classes = { labelDim: CLASSES };
 const augmented = { augmentDim: augmentDim(augmentation) };
 
-const settingsFor = ({ precond, labelDim = 0, augmentDim: width = 0 }: NetworkConfig): TrainingSettings => ({
+const settingsFor = ({
+  precond,
+  labelDim = 0,
+  augmentDim: width = 0,
+}: NetworkConfig): TrainingSettings & PerturbSettings => ({
   seed: 5,
   batch: BATCH,
   microBatch: BATCH,
   learningRate: { peak: 4e-3, rampup: 100 },
   ema: { halflife: 200, rampupRatio: 0.05 },
   lossScaling: 1,
-  noiseLevels: trainingLevels[precond](),
+  noiseLevels: preconditioningOf(precond).noiseLevels,
   target: stableFieldTarget(),
   references: 24,
   sameClass: labelDim > 0,

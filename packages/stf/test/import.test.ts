@@ -9,8 +9,10 @@ import { FileFormatError, loadSafetensors, memory, saveSafetensors, scope, type 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { importNetwork } from "../src/checkpoints/import.js";
 import { readCheckpoint } from "../src/checkpoints/read.js";
-import { transferWeights } from "../src/checkpoints/transfer.js";
+import { constantsForTransfer, transferWeights } from "../src/checkpoints/transfer.js";
 import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
+import type { Constants } from "../src/preconditioning/constants.js";
+import { differenceOf, type PreconditioningName, preconditioningOf } from "../src/preconditioning/table.js";
 import { InputError, UsageError } from "../src/run/errors.js";
 import { loadSnapshot, saveNetwork } from "../src/training/checkpoint.js";
 import { disposeState, initialState } from "../src/training/state.js";
@@ -37,6 +39,9 @@ const ncsnpp: NetworkConfig = {
   dropout: 0.05,
   augmentDim: 0,
 };
+
+/** What is known of the preconditioning of the fixtures; JSON has no number for EDM's sigmaMax. */
+const constants = { sigmaData: 0.5, sigmaMin: 0 };
 
 const AUGMENTATION = "model.map_augment.weight";
 const fixtures = ["edm-snapshot.pkl", "stf-state.pkl", "edm-state.pt", "dict-zip.pth", "dict-legacy.pth"] as const;
@@ -93,7 +98,7 @@ describe("networks with their constructor's arguments", () => {
   ] as const)("$name, $which", ({ name, which, part, shift, config, format }) => {
     const before = memory().tensors;
     const imported = importNetwork(file(name), { which });
-    expect(imported.config).toEqual(config);
+    expect(imported.config).toEqual({ ...config, constants });
     expect(imported.source.part).toBe(part);
     expect(imported.source.format).toMatch(format);
     expect(imported.denoiser.training).toBe(false);
@@ -129,28 +134,85 @@ describe("networks with their constructor's arguments", () => {
     );
   });
 
-  /** The snapshot with a word in it changed; lengths are written before words. */
-  function withWord(from: string, to: string): string {
+  /** The snapshot with words in it changed; lengths are written before words. */
+  function withWords(words: Readonly<Record<string, string>>): string {
     const word = (text: string): string => `\x8c${String.fromCharCode(text.length)}${text}`;
-    const text = readFileSync(file("edm-snapshot.pkl")).toString("latin1");
-    expect(text).toContain(word(from));
-    writeFileSync(file("other.pkl"), Buffer.from(text.replaceAll(word(from), word(to)), "latin1"));
+    let text = readFileSync(file("edm-snapshot.pkl")).toString("latin1");
+    for (const [from, to] of Object.entries(words)) {
+      expect(text).toContain(word(from));
+      text = text.replaceAll(word(from), word(to));
+    }
+    writeFileSync(file("other.pkl"), Buffer.from(text, "latin1"));
     return file("other.pkl");
   }
 
-  test.each([
-    ["VPPrecond", "vp"],
-    ["VEPrecond", "ve"],
-  ])("the wrapper %s", (className, precond) => {
-    const { denoiser, config } = importNetwork(withWord("EDMPrecond", className));
-    expect(config).toEqual({ ...ddpmpp, precond });
-    expect(denoiser.preconditioning.name).toBe(precond);
+  // The file has the arguments dropout = 0.13 and num_blocks = 1, and the attributes sigma_data = 0.5 and sigma_max = inf.
+  const cases: [string, PreconditioningName, Readonly<Record<string, string>>, Constants][] = [
+    ["EDMPrecond", "edm", {}, constants],
+    ["EDMPrecond", "edm", { dropout: "sigma_data" }, { sigmaData: 0.13, sigmaMin: 0 }],
+    [
+      "EDMPrecond",
+      "edm",
+      { dropout: "sigma_min", num_blocks: "sigma_max" },
+      { ...constants, sigmaMin: 0.13, sigmaMax: 1 },
+    ],
+    ["VPPrecond", "vp", {}, { betaMin: 0.1, betaMax: 20, timeSteps: 1000, epsilon: 1e-5 }],
+    [
+      "VPPrecond",
+      "vp",
+      { dropout: "beta_min" },
+      { betaMin: 0.13, betaMax: 0.13 + 19.9, timeSteps: 1000, epsilon: 1e-5 },
+    ],
+    ["VPPrecond", "vp", { num_blocks: "beta_d" }, { betaMin: 0.1, betaMax: 1.1, timeSteps: 1000, epsilon: 1e-5 }],
+    ["VPPrecond", "vp", { augment_dim: "M" }, { betaMin: 0.1, betaMax: 20, timeSteps: 9, epsilon: 1e-5 }],
+    ["VPPrecond", "vp", { dropout: "epsilon_t" }, { betaMin: 0.1, betaMax: 20, timeSteps: 1000, epsilon: 0.13 }],
+    ["VEPrecond", "ve", { sigma_max: "kept" }, { sigmaMin: 0.02, sigmaMax: 100 }],
+    ["VEPrecond", "ve", { sigma_max: "kept", dropout: "sigma_min" }, { sigmaMin: 0.13, sigmaMax: 100 }],
+    ["VEPrecond", "ve", { num_blocks: "sigma_max" }, { sigmaMin: 0.02, sigmaMax: 1 }],
+  ];
+
+  test.each(cases)("the wrapper %s, %s, %o", (className, precond, words, wanted) => {
+    const path = withWords({ EDMPrecond: className, ...words });
+    const { denoiser, config } = importNetwork(path);
+    const dropout = "dropout" in words ? 0.1 : ddpmpp.dropout;
+    expect(config).toEqual({ ...ddpmpp, dropout, precond, constants: wanted });
+    expect(differenceOf(denoiser.preconditioning, preconditioningOf(precond, wanted))).toBeUndefined();
+    saveNetwork(file("imported.safetensors"), denoiser, config, {});
+    denoiser.dispose();
+    const loaded = loadSnapshot(file("imported.safetensors"));
+    expect(differenceOf(loaded.denoiser.preconditioning, preconditioningOf(precond, wanted))).toBeUndefined();
+    loaded.denoiser.dispose();
+    // Another preconditioning that is asked for has its own constants.
+    const asFlow = importNetwork(path, { precond: "flow" });
+    expect(asFlow.config.constants).toEqual(preconditioningOf("flow").constants);
+    asFlow.denoiser.dispose();
+  });
+
+  test("what the constructor kept counts where it was given nothing", () => {
+    const content = readFileSync(file("edm-snapshot.pkl"));
+    const at = content.indexOf("sigma_data") + "sigma_data".length;
+    const value = content.indexOf("G?\xe0\0\0\0\0\0\0", at, "latin1") + 1;
+    expect(value - at).toBeLessThan(8);
+    content.writeDoubleBE(0.75, value);
+    writeFileSync(file("other.pkl"), content);
+    const { denoiser, config } = importNetwork(file("other.pkl"));
+    expect(config.constants).toEqual({ ...constants, sigmaData: 0.75 });
     denoiser.dispose();
   });
 
-  test("constants of the wrapper that are not those used here", () => {
-    const path = withWord("use_fp16", "sigma_data");
-    expect(refusal(() => importNetwork(path), path)).toMatch(/sigma_data is false, .* built here with 0\.5/);
+  test.each<[Readonly<Record<string, string>>, RegExp]>([
+    [{ use_fp16: "sigma_data" }, /its sigma_data must be a number, found false/],
+    [{ attn_resolutions: "sigma_data" }, /its sigma_data must be a number, found another object/],
+    [{ label_dim: "sigma_data" }, /its EDMPrecond.*sigmaData must be .* above 0, found 0/],
+    [{ EDMPrecond: "VEPrecond" }, /its VEPrecond.*sigmaMax must be a finite number above 0, found Infinity/],
+    [{ EDMPrecond: "VPPrecond", dropout: "M" }, /its VPPrecond.*timeSteps must be a whole number .*, found 0\.13/],
+  ])("constants that make no sense, %o", (words, says) => {
+    const path = withWords(words);
+    expect(refusal(() => importNetwork(path), path)).toMatch(says);
+    const network = buildDenoiser(ddpmpp);
+    expect(refusal(() => transferWeights(path, [network]), path)).toMatch(says);
+    expect(refusal(() => constantsForTransfer(path, "edm"), path)).toMatch(says);
+    network.dispose();
   });
 });
 
@@ -158,10 +220,21 @@ describe("dictionaries of tensors", () => {
   test.each(["dict-zip.pth", "dict-legacy.pth"])("%s: the architecture from names and shapes", (name) => {
     const { denoiser, config, source } = importNetwork(file(name), { precond: "edm" });
     // Nothing in such a file tells the dropout.
-    expect(config).toEqual({ ...ddpmpp, dropout: 0 });
+    expect(config).toEqual({ ...ddpmpp, constants, dropout: 0 });
     expect(source).toMatchObject({ part: undefined, skipped: [] });
     scope(() => expectWeights(denoiser.stateDict(), 0));
     denoiser.dispose();
+  });
+
+  test("the steps of an improved DDPM are those between the noise levels that it stores", () => {
+    const own = buildDenoiser({ ...ddpmpp, precond: "iddpm", constants: { timeSteps: 20 } });
+    const path = file("iddpm.safetensors");
+    saveSafetensors(path, own.stateDict());
+    // It is the only one with twice the channels.
+    const { denoiser, config } = importNetwork(path);
+    expect(config).toMatchObject({ precond: "iddpm", constants: { timeSteps: 20, c1: 0.001, c2: 0.008 } });
+    expect(denoiser.preconditioning.levels).toEqual(own.preconditioning.levels);
+    for (const network of [own, denoiser]) network.dispose();
   });
 
   test("the preconditioning has to be said", () => {
@@ -261,6 +334,7 @@ test("what is imported is a snapshot that computes the same, and needs no second
   saveNetwork(file("imported.safetensors"), denoiser, config, { imported: "edm-snapshot.pkl" });
   const loaded = loadSnapshot(file("imported.safetensors"));
   expect(loaded.config).toEqual(config);
+  expect(config.constants).toEqual(constants);
   scope(() => {
     const weights = denoiser.stateDict();
     for (const [name, value] of loaded.denoiser.stateDict()) {
@@ -317,6 +391,23 @@ describe("transfer", () => {
     }
     network.dispose();
     own.dispose();
+  });
+
+  test("a network with other constants is refused; the file says which it needs", () => {
+    const wide = { ...ddpmpp, constants: { sigmaData: 1 } };
+    const own = buildDenoiser(wide);
+    const path = file("wide.safetensors");
+    saveNetwork(path, own, wide, {});
+    const network = buildDenoiser(ddpmpp);
+    expect(refusal(() => transferWeights(path, [network]), path)).toMatch(
+      /trained with --precond=edm with sigmaData = 1, found --precond=edm with sigmaData = 0\.5/,
+    );
+    expect(constantsForTransfer(path, "vp")).toBeUndefined();
+    const suited = buildDenoiser({ ...ddpmpp, constants: constantsForTransfer(path, "edm")! });
+    expect(transferWeights(path, [suited]).missing).toEqual([]);
+    expect(constantsForTransfer(file("edm-snapshot.pkl"), "edm")).toEqual(constants);
+    expect(constantsForTransfer(file("dict-zip.pth"), "edm")).toBeUndefined();
+    for (const each of [own, network, suited]) each.dispose();
   });
 
   test("a network of another size is refused, and nothing is copied", () => {

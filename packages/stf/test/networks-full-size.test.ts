@@ -3,8 +3,8 @@
 import { manualSeed, rand, randn, scope, type Tensor } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Denoiser } from "../src/networks/denoiser.js";
-import { edmPreconditioning } from "../src/networks/precondition.js";
 import { SongUNet, type SongUNetOptions } from "../src/networks/song-unet.js";
+import { edmPreconditioning } from "../src/preconditioning/edm.js";
 import { ddpmpp, ncsnpp, relativeDeviation, sameBits } from "./support.js";
 
 describe.each([

@@ -1,17 +1,18 @@
 /** Networks against the numbers of the published implementations, closed forms, and finite differences. */
 
 import { arange, grad, type Module, manualSeed, memory, noGrad, rand, scope, type Tensor, tensor } from "@stf/torch";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
 import { Denoiser } from "../src/networks/denoiser.js";
 import { DhariwalUNet } from "../src/networks/dhariwal-unet.js";
 import { PositionalEmbedding } from "../src/networks/embedding.js";
 import { Mlp } from "../src/networks/mlp.js";
 import { type Network, oneHot } from "../src/networks/network.js";
-import { edmPreconditioning, vePreconditioning } from "../src/networks/precondition.js";
 import { Resample, ResamplingConv2d } from "../src/networks/resample.js";
 import { SongUNet } from "../src/networks/song-unet.js";
 import { type BlockStyle, groupsFor, UNetBlock } from "../src/networks/unet-block.js";
+import { edmPreconditioning } from "../src/preconditioning/edm.js";
+import { vePreconditioning } from "../src/preconditioning/ve.js";
 import { UsageError } from "../src/run/errors.js";
 import {
   golden,
@@ -316,7 +317,7 @@ test.each(["adm", "mlp"] as const)("gradients of %s agree with finite difference
   const shared = { labelDim: 3, augmentDim: 4 };
   const network =
     arch === "mlp"
-      ? new Mlp({ inputs: 8, outputs: 8, width: 12, hiddenLayers: 2, ...shared })
+      ? new Mlp({ shape: { channels: 2, height: 2, width: 2 }, width: 12, hiddenLayers: 2, ...shared })
       : new DhariwalUNet({
           resolution: 4,
           inChannels: 2,
@@ -423,6 +424,17 @@ test("iDDPM doubles the channels of the output and stores its levels", () => {
     ),
   ).toBeLessThan(2e-3);
   expect(denoiser.preconditioning.sigmaMax).toBeGreaterThan(stored[0]! * 1.0005);
+  // Reading them makes a GPU wait, so it is done when they may have changed, and not again.
+  const { preconditioning } = denoiser;
+  const reading = vi.spyOn(state.get("u")!, "toFloat64Array");
+  scope(() => {
+    for (const sigma of [0.1, 3]) denoiser.forward(normals([1, 1, 8, 8], 1, "float32"), Float64Array.of(sigma));
+  });
+  expect(denoiser.preconditioning).toBe(preconditioning);
+  expect(reading).not.toHaveBeenCalled();
+  denoiser.loadStateDict(state);
+  expect(denoiser.preconditioning).not.toBe(preconditioning);
+  expect(reading).toHaveBeenCalledOnce();
   expect(state.get("model.dec.8x8_aux_conv.weight")!.shape).toEqual([2, 8, 3, 3]);
   scope(() => {
     expect(denoiser.forward(normals([2, 1, 8, 8], 1, "float32"), Float64Array.of(0.1, 3)).shape).toEqual([2, 1, 8, 8]);

@@ -2,24 +2,16 @@
 
 import { Module, scope, type Tensor, tensor } from "@stf/torch";
 import { describe, expect, test } from "vitest";
-import { type PreconditioningName, preconditionings } from "../src/networks/architectures.js";
 import { Denoiser } from "../src/networks/denoiser.js";
 import type { Network } from "../src/networks/network.js";
-import {
-  edmPreconditioning,
-  flowPreconditioning,
-  iddpmPreconditioning,
-  nearestLevel,
-  type Preconditioning,
-  subVpPreconditioning,
-  vePreconditioning,
-  vpPreconditioning,
-} from "../src/networks/precondition.js";
+import { nearestLevel } from "../src/preconditioning/iddpm.js";
+import type { Preconditioning } from "../src/preconditioning/preconditioning.js";
+import { type PreconditioningName, preconditioningNames, preconditioningOf } from "../src/preconditioning/table.js";
+import { subVpPreconditioning, vpPreconditioning } from "../src/preconditioning/vp.js";
 import { uniformTimes } from "../src/processes/noise-levels.js";
 import { convertOutput, type Output } from "../src/processes/outputs.js";
 import { edmProcess, flowProcess, type Process, subVpProcess, veProcess, vpProcess } from "../src/processes/process.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
-import { trainingLevels } from "../src/training/noise-levels.js";
 import { chiSquare, chiSquareBound, maxDeviation, normals, relativeDeviation } from "./support.js";
 
 const close = (found: number, wanted: number, tolerance = 1e-12): void =>
@@ -96,14 +88,10 @@ test("kernels in the notation of Song et al.: VP keeps alpha² + std² = 1, sub-
   close(vp.sigma(1e-5), 0.0010004976, 1e-6);
 });
 
-const table: Record<PreconditioningName, Preconditioning> = {
-  edm: edmPreconditioning(),
-  vp: vpPreconditioning(),
-  ve: vePreconditioning(),
-  subvp: subVpPreconditioning(),
-  flow: flowPreconditioning(),
-  iddpm: iddpmPreconditioning(),
-};
+const table = Object.fromEntries(preconditioningNames.map((name) => [name, preconditioningOf(name)])) as Record<
+  PreconditioningName,
+  Preconditioning
+>;
 
 describe("preconditionings", () => {
   test("EDM's values at sigma = 1", () => {
@@ -133,7 +121,7 @@ describe("preconditionings", () => {
 
   test("the weight on D is that of equal errors of the output", () => {
     // lambda c_out² is 1 where the raw output is what is regressed on.
-    for (const name of ["edm", "vp", "ve", "subvp", "flow", "iddpm"] as const) {
+    for (const name of preconditioningNames) {
       for (const sigma of [0.05, 0.7, 12]) {
         close(table[name].lossWeight(sigma) * table[name].coefficients(sigma).out ** 2, 1);
       }
@@ -143,6 +131,7 @@ describe("preconditionings", () => {
   /** A network that returns fixed numbers, in as many channels as asked. */
   class Fixed extends Module implements Network {
     readonly labelDim = 0;
+    readonly shape = { channels: 1, height: 2, width: 2 };
     readonly output: Tensor;
     input: number[] = [];
     constructor(output: Tensor) {
@@ -219,9 +208,8 @@ describe("noise levels of training", () => {
     expect(chiSquare(counts)).toBeLessThan(chiSquareBound(19));
   });
 
-  test.each(preconditionings)("of %s lie in the range of its network", (name) => {
-    const { sigmaMin, sigmaMax } = table[name];
-    const draw = trainingLevels[name]();
+  test.each(preconditioningNames)("of %s lie in the range of its network", (name) => {
+    const { sigmaMin, sigmaMax, noiseLevels: draw } = table[name];
     for (let i = 0; i < 2000; i++) {
       const sigma = draw(new KeyedRandom(randomKey(4, "noiseLevel", i)));
       expect(sigma).toBeGreaterThanOrEqual(sigmaMin * (1 - 1e-9));
@@ -231,14 +219,14 @@ describe("noise levels of training", () => {
   });
 
   test("VE's are log-uniform from 0.02 to 100, iDDPM's its levels but 0", () => {
-    const ve = trainingLevels.ve();
+    const ve = table.ve.noiseLevels;
     const counts = new Array<number>(10).fill(0);
     for (let i = 0; i < 5000; i++) {
       const sigma = ve(new KeyedRandom(randomKey(5, "noiseLevel", i)));
       counts[Math.floor((10 * Math.log(sigma / 0.02)) / Math.log(5000))]! += 1;
     }
     expect(chiSquare(counts)).toBeLessThan(chiSquareBound(9));
-    const iddpm = trainingLevels.iddpm();
+    const iddpm = table.iddpm.noiseLevels;
     const known = new Set(table.iddpm.levels);
     for (let i = 0; i < 500; i++) {
       const sigma = iddpm(new KeyedRandom(randomKey(6, "noiseLevel", i)));

@@ -5,8 +5,8 @@ import { afterAll, describe, expect, test } from "vitest";
 import { normalize } from "../src/data/image-bank.js";
 import { buildDenoiser } from "../src/networks/build.js";
 import { Denoiser } from "../src/networks/denoiser.js";
-import { edmPreconditioning } from "../src/networks/precondition.js";
 import { SongUNet } from "../src/networks/song-unet.js";
+import { edmPreconditioning } from "../src/preconditioning/edm.js";
 import { UsageError } from "../src/run/errors.js";
 import { denoiseWith, edmMethod, generateImages, toBytes } from "../src/sampling/generate.js";
 import { heun } from "../src/sampling/heun.js";
@@ -276,7 +276,7 @@ describe("drawing images", () => {
     (churn) => {
       const draw = (seeds: readonly number[]): Uint8Array => {
         const method = edmMethod(denoiser.preconditioning, { steps: 6, ...(churn && { churn }) });
-        using images = generateImages(denoiser, shape, seeds, { method });
+        using images = generateImages(denoiser, seeds, { method });
         expect(images.shape).toEqual([seeds.length, 1, 8, 8]);
         return images.toTypedArray() as Uint8Array;
       };
@@ -312,7 +312,7 @@ describe("drawing images", () => {
     const seeds = [3, 4, 5, 6, 7, 8];
     const draw = (classes?: number[]): number[] => {
       const method = edmMethod(conditional.preconditioning, { steps: 3 });
-      using images = generateImages(conditional, shape, seeds, { method, classes });
+      using images = generateImages(conditional, seeds, { method, classes });
       return Array.from(images.toTypedArray() as Uint8Array);
     };
     // One whole number per seed, from the stream that the noise was drawn from.
@@ -333,11 +333,9 @@ describe("drawing images", () => {
 
   test("stays inside the network's range of noise levels, with 2 n - 1 evaluations", () => {
     const seen: number[] = [];
-    const edm = edmPreconditioning();
+    const edm = edmPreconditioning({ sigmaMin: 0.1, sigmaMax: 20 });
     const narrow = {
       ...edm,
-      sigmaMin: 0.1,
-      sigmaMax: 20,
       coefficients: (sigma: number) => {
         seen.push(sigma);
         return edm.coefficients(sigma);
@@ -352,7 +350,7 @@ describe("drawing images", () => {
       numBlocks: 1,
     });
     const limited = new Denoiser(network, narrow).eval();
-    generateImages(limited, shape, [1], { method: edmMethod(narrow, { steps: 5 }) }).dispose();
+    generateImages(limited, [1], { method: edmMethod(narrow, { steps: 5 }) }).dispose();
     expect(seen).toHaveLength(9);
     expect(Math.max(...seen)).toBeCloseTo(20, 10);
     expect(Math.min(...seen)).toBeCloseTo(0.1, 10);
@@ -362,7 +360,7 @@ describe("drawing images", () => {
   test("leaves the images alone behind, and reports every step", () => {
     const before = memory().tensors;
     const steps: number[] = [];
-    const images = generateImages(denoiser, shape, [1, 2], {
+    const images = generateImages(denoiser, [1, 2], {
       method: edmMethod(denoiser.preconditioning, { steps: 4 }),
       onStep: ({ step }) => void steps.push(step),
     });

@@ -17,8 +17,8 @@ import type { ImageShape } from "../src/data/bank.js";
 import { ImageBank, normalize } from "../src/data/image-bank.js";
 import type { Precision } from "../src/networks/architectures.js";
 import { Denoiser } from "../src/networks/denoiser.js";
-import { edmPreconditioning } from "../src/networks/precondition.js";
 import { SongUNet } from "../src/networks/song-unet.js";
+import { edmPreconditioning } from "../src/preconditioning/edm.js";
 import type { PerturbedBatch } from "../src/targets/target.js";
 
 // Test files run side by side; more threads than processors make small operators wait for each other.

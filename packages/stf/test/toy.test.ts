@@ -18,7 +18,7 @@ import { exactTarget } from "../src/targets/exact.js";
 import { drawReferences } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import { perturbedImages } from "../src/targets/target.js";
-import { perturb } from "../src/training/perturb.js";
+import { type PerturbSettings, perturb } from "../src/training/perturb.js";
 import { disposeState, initialState } from "../src/training/state.js";
 import { type TrainingSettings, trainingStep } from "../src/training/step.js";
 import { meanAndError, normals, posteriorMean } from "./support.js";
@@ -93,7 +93,7 @@ test("draws lie where they should", () => {
   expect(() => gaussianMixture("mixed", [{ weight: 1, mean: [0], deviation: -1 }])).toThrow(/deviation/);
 });
 
-const settings: TrainingSettings = {
+const settings: TrainingSettings & PerturbSettings = {
   seed: 3,
   batch: 64,
   microBatch: 64,

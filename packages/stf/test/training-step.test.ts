@@ -4,12 +4,12 @@ import { scope, type Tensor, tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
 import { DataOrder } from "../src/data/order.js";
 import type { NetworkConfig } from "../src/networks/build.js";
-import { edmPreconditioning } from "../src/networks/precondition.js";
+import { edmPreconditioning } from "../src/preconditioning/edm.js";
 import { denoisingTarget } from "../src/targets/denoising.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import { perturbedImages } from "../src/targets/target.js";
 import { addGradients, type Loss, weightedError, weightedSquaredError } from "../src/training/loss.js";
-import { perturb } from "../src/training/perturb.js";
+import { type PerturbSettings, perturb } from "../src/training/perturb.js";
 import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
 import {
   applyGradients,
@@ -32,7 +32,7 @@ const config: NetworkConfig = {
   attnResolutions: [4],
   dropout: 0,
 };
-const settings: TrainingSettings = {
+const settings: TrainingSettings & PerturbSettings = {
   seed: 5,
   batch: 16,
   microBatch: 16,

@@ -3,8 +3,8 @@
 import { Adam, ExponentialMovingAverage, FlatParameters, scope, type Tensor } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Denoiser } from "../src/networks/denoiser.js";
-import { edmPreconditioning } from "../src/networks/precondition.js";
 import { SongUNet } from "../src/networks/song-unet.js";
+import { edmPreconditioning } from "../src/preconditioning/edm.js";
 import { addGradients, weightedError } from "../src/training/loss.js";
 import { emaDecay, learningRate } from "../src/training/schedules.js";
 import { disposeState, type TrainingState } from "../src/training/state.js";

@@ -1,12 +1,21 @@
 /** From what a file says about its network to a configuration that can be built here. */
 
 import type { PickleValue } from "@stf/torch";
-import { type Architecture, type PreconditioningName, preconditionings } from "../networks/architectures.js";
+import type { Architecture } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
+import { storedConstants } from "../preconditioning/constants.js";
+import type { Preconditioning } from "../preconditioning/preconditioning.js";
+import {
+  type NamedPreconditioning,
+  type PreconditioningName,
+  preconditioningNames,
+  preconditioningOf,
+} from "../preconditioning/table.js";
 import { InputError, UsageError } from "../run/errors.js";
 import type { Checkpoint } from "./read.js";
 import type { NetworkFacts } from "./shapes.js";
 import { type Construction, describe } from "./stored-network.js";
+import { publishedPreconditioning } from "./wrappers.js";
 
 /** The architectures of the published networks. */
 const published = ["ddpmpp", "ncsnpp", "adm"] as const satisfies readonly Architecture[];
@@ -18,19 +27,6 @@ export interface ConfigOverrides {
   /** The preconditioning, which a plain dictionary of tensors does not tell. */
   readonly precond?: PreconditioningName | undefined;
 }
-
-/** The published wrapper classes: their preconditioning, and their own arguments with the values that are used here. */
-const wrappers: Readonly<
-  Record<string, { readonly precond: PreconditioningName; readonly constants: Readonly<Record<string, number>> }>
-> = {
-  EDMPrecond: {
-    precond: "edm",
-    constants: { sigma_min: 0, sigma_max: Number.POSITIVE_INFINITY, sigma_data: 0.5 },
-  },
-  VPPrecond: { precond: "vp", constants: { beta_d: 19.9, beta_min: 0.1, M: 1000, epsilon_t: 1e-5 } },
-  VEPrecond: { precond: "ve", constants: { sigma_min: 0.02, sigma_max: 100 } },
-  iDDPMPrecond: { precond: "iddpm", constants: { C_1: 0.001, C_2: 0.008, M: 1000 } },
-};
 
 /** The published architectures by what tells them apart (Karras et al. 2022, table 1 and appendix F). */
 const families: readonly (Partial<NetworkFacts> & { readonly name: (typeof published)[number] })[] = [
@@ -95,29 +91,49 @@ function checkAgreement(construction: Construction, facts: NetworkFacts): void {
   }
 }
 
-/** @throws InputError for a wrapper with other constants than those that are used here */
-function checkConstants(construction: Construction): void {
-  const constants = Object.entries(wrappers[construction.className]?.constants ?? {});
-  for (const [name, value] of constants) {
-    const given = argument(construction, name);
-    if (given !== undefined && given !== value) {
-      throw new InputError(`its ${name} is ${asText(given)}, and networks are built here with ${value}`);
-    }
-  }
+/** The preconditioning of a class that is known, with the constants that it was constructed with, or has by default. */
+function constructedPreconditioning(construction: Construction): NamedPreconditioning | undefined {
+  const { className, attributes, keywords } = construction;
+  const given = [...attributes, ...keywords].map(([name, value]) => [String(name), value]);
+  return publishedPreconditioning(className, Object.fromEntries(given));
 }
 
-function preconditioningOf(
-  construction: Construction | undefined,
+/** The one with such channels, which only one has: that whose network has more of them than the images. */
+function nameByChannels({ inChannels, outChannels }: NetworkFacts): PreconditioningName | undefined {
+  if (outChannels === inChannels) return undefined;
+  return preconditioningNames.find((name) => preconditioningOf(name).outputChannels(inChannels) === outChannels);
+}
+
+/** @throws InputError when the file contradicts itself; UsageError when only an option can tell what the file does not */
+function preconditioningFor(
   facts: NetworkFacts,
-): PreconditioningName | undefined {
-  const named = construction && wrappers[construction.className]?.precond;
-  if (named) return named;
-  return facts.outChannels === 2 * facts.inChannels ? "iddpm" : undefined;
+  construction: Construction | undefined,
+  precond: PreconditioningName | undefined,
+): NamedPreconditioning {
+  const { timeSteps } = facts;
+  const constructed = construction && constructedPreconditioning(construction);
+  const name = precond ?? constructed?.name ?? nameByChannels(facts);
+  if (name === undefined) {
+    throw new UsageError(
+      `--precond must say how the network was preconditioned (${preconditioningNames.join(", ")}): the file does not, and with a wrong one its pictures are noise`,
+    );
+  }
+  const found = constructed?.name === name ? constructed : preconditioningOf(name);
+  if (!found.levels || timeSteps === undefined || timeSteps === found.constants["timeSteps"]) return found;
+  if (found === constructed) {
+    throw new InputError(
+      `its M must be the ${timeSteps} steps between its noise levels, found ${found.constants["timeSteps"]}; the file is damaged`,
+    );
+  }
+  return preconditioningOf(name, { ...found.constants, timeSteps });
 }
 
 /** The preconditioning that a checkpoint names, if it names one. */
-export function namedPreconditioning({ precond, construction }: Checkpoint): string | undefined {
-  return precond ?? (construction && wrappers[construction.className]?.precond);
+export function namedPreconditioning({
+  preconditioning,
+  construction,
+}: Pick<Checkpoint, "preconditioning" | "construction">): Preconditioning | undefined {
+  return preconditioning ?? (construction && constructedPreconditioning(construction));
 }
 
 const isResolutions = (value: PickleValue | undefined): value is number[] =>
@@ -135,21 +151,16 @@ export function configOf(
   { arch, precond }: ConfigOverrides = {},
 ): NetworkConfig {
   if (construction) checkAgreement(construction, facts);
-  const foundPrecond = precond ?? preconditioningOf(construction, facts);
   const foundArch = arch ?? recognised(facts);
-  if (foundPrecond === undefined) {
-    throw new UsageError(
-      `--precond must say how the network was preconditioned (${preconditionings.join(", ")}): the file does not, and with a wrong one its pictures are noise`,
-    );
-  }
-  if (construction) checkConstants(construction);
+  const preconditioning = preconditioningFor(facts, construction, precond);
   const dropout = construction && argument(construction, "dropout");
   // The published constructors' own default; a dictionary of tensors says nothing, and drawing needs none.
   const defaultDropout = construction ? 0.1 : 0;
   const attention = construction && argument(construction, "attn_resolutions");
   return {
     arch: foundArch,
-    precond: foundPrecond,
+    precond: preconditioning.name,
+    constants: storedConstants(preconditioning.constants),
     shape: { channels: facts.inChannels, height: facts.resolution, width: facts.resolution },
     modelChannels: facts.modelChannels,
     channelMult: facts.channelMult,

@@ -12,6 +12,8 @@ import {
   type TorchContent,
   withTorchFile,
 } from "@stf/torch";
+import { storedPreconditioning } from "../networks/stored-config.js";
+import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import { InputError, UsageError } from "../run/errors.js";
 import { type Construction, describe, mapOf, networkIn, type StoredNetwork } from "./stored-network.js";
 
@@ -32,8 +34,8 @@ export interface Checkpoint {
   readonly construction?: Construction | undefined;
   /** Whether it is a network snapshot of this program. */
   readonly isSnapshot?: boolean;
-  /** The preconditioning that such a snapshot names. */
-  readonly precond?: string | undefined;
+  /** That of such a snapshot. */
+  readonly preconditioning?: Preconditioning | undefined;
 }
 
 const names = {
@@ -105,15 +107,20 @@ function readTorch(path: string, which: Which): Checkpoint {
   });
 }
 
-function readSafetensors(path: string): Checkpoint {
+/** What a file of safetensors says of its network beside the tensors. */
+function describeSafetensors(path: string): Pick<Checkpoint, "isSnapshot" | "preconditioning"> {
   const { format, network } = readSafetensorsMetadata(path);
   if (format?.startsWith("stf-training-state")) {
     throw new InputError(`${path} is a training state: go on from it with --resume, or name a network-snapshot`);
   }
   const isSnapshot = format?.startsWith("stf-network") === true;
-  const precond = isSnapshot ? /"precond":"(\w+)"/.exec(network ?? "")?.[1] : undefined;
+  return { isSnapshot, preconditioning: isSnapshot ? storedPreconditioning(path, network) : undefined };
+}
+
+function readSafetensors(path: string): Checkpoint {
+  const { isSnapshot = false, preconditioning } = describeSafetensors(path);
   const { tensors } = loadSafetensors(path);
-  return { format: isSnapshot ? "network snapshot" : "safetensors", tensors, skipped: [], isSnapshot, precond };
+  return { format: isSnapshot ? "network snapshot" : "safetensors", tensors, skipped: [], isSnapshot, preconditioning };
 }
 
 /**
@@ -124,8 +131,24 @@ function readSafetensors(path: string): Checkpoint {
  * names a network that it lacks
  */
 export function readCheckpoint(path: string, which: Which = "auto"): Checkpoint {
+  checkFile(path);
+  return isSafetensors(path) ? readSafetensors(path) : readTorch(path, which);
+}
+
+/**
+ * What {@link readCheckpoint} would say of the preconditioning, without reading a tensor.
+ *
+ * @throws as that
+ */
+export function describeCheckpoint(path: string): Pick<Checkpoint, "preconditioning" | "construction"> {
+  checkFile(path);
+  if (isSafetensors(path)) return describeSafetensors(path);
+  return withTorchFile(path, ({ value }) => ({ construction: select(path, value, "auto").construction }));
+}
+
+/** @throws InputError when there is no such file */
+function checkFile(path: string): void {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat) throw new InputError(`there is no file at ${path}`);
   if (!stat.isFile()) throw new InputError(`${path} is no file; name the checkpoint inside it`);
-  return isSafetensors(path) ? readSafetensors(path) : readTorch(path, which);
 }

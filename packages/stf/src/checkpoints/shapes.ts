@@ -27,6 +27,8 @@ export interface NetworkFacts {
   readonly filterLength: number | undefined;
   readonly labelDim: number;
   readonly augmentDim: number;
+  /** Steps between the noise levels that it stores; undefined when it stores none. */
+  readonly timeSteps: number | undefined;
 }
 
 type Shaped = ReadonlyMap<string, Pick<Tensor, "shape">>;
@@ -93,6 +95,8 @@ export function factsOf(tensors: Shaped): NetworkFacts {
   const hasAuxiliary = (name: string): boolean => has(`enc.${resolution >> 1}x${resolution >> 1}_${name}.weight`);
   const outputName = isSong ? `dec.${resolution}x${resolution}_aux_conv.weight` : "out_conv.weight";
   const filter = `enc.${resolution >> 1}x${resolution >> 1}_down.conv0.resample_filter`;
+  const [levelCount] = tensors.get("u")?.shape ?? [];
+  if (levelCount !== undefined && levelCount < 3) fail(`its "u" has ${levelCount} noise levels`);
   return {
     family: isSong ? "SongUNet" : "DhariwalUNet",
     resolution,
@@ -110,5 +114,6 @@ export function factsOf(tensors: Shaped): NetworkFacts {
     filterLength: levels.length > 1 ? shapeOf(filter, 4)[3] : undefined,
     labelDim: has("map_label.weight") ? (shapeOf("map_label.weight", 2)[1] as number) : 0,
     augmentDim: has("map_augment.weight") ? (shapeOf("map_augment.weight", 2)[1] as number) : 0,
+    timeSteps: levelCount === undefined ? undefined : levelCount - 1,
   };
 }

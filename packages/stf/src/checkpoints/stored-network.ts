@@ -14,6 +14,8 @@ export interface Construction {
   readonly values: readonly PickleValue[];
   /** Arguments by name. */
   readonly keywords: ReadonlyMap<PickleValue, PickleValue>;
+  /** What it keeps under a name, such as numbers that it was given, or has by default. */
+  readonly attributes: ReadonlyMap<PickleValue, PickleValue>;
 }
 
 /** A network before its tensors are read. */
@@ -112,7 +114,12 @@ export function networkIn(value: PickleValue): StoredNetwork | undefined {
     const { className, attributes } = object;
     const values = attributes.get("_init_args");
     const keywords = mapOf(attributes.get("_init_kwargs"));
-    const construction = keywords && { className, values: Array.isArray(values) ? values : [], keywords };
+    const construction = keywords && {
+      className,
+      values: Array.isArray(values) ? values : [],
+      keywords,
+      attributes,
+    };
     return { tensors: stateDictOf(value), construction };
   }
   const entries = [...(mapOf(value) ?? [])].filter(

@@ -1,9 +1,10 @@
 /** The options of `stf generate`: the published names and defaults where the published tools have them. */
 
 import { precisions } from "../networks/architectures.js";
+import { type DiscreteProcessName, discreteProcessNames } from "../processes/by-name.js";
 import { scalings, schedules } from "../processes/schedules.js";
 import { UsageError } from "../run/errors.js";
-import { discretizationNames, discretizations } from "../sampling/steps.js";
+import { discretizationNames, discretizations, edmSchedule } from "../sampling/steps.js";
 import { choice, device, flag, integer, integers, number, text, type Values } from "./fields.js";
 
 /** The samplers by name. */
@@ -11,6 +12,8 @@ export const samplerNames = ["heun", "euler", "dpm++2m", "dpm++2m-sde", "rk45", 
 
 /** The name of a sampler. */
 export type SamplerName = (typeof samplerNames)[number];
+
+const DEFAULT_CHAIN = 1000;
 
 /** The options of `stf generate`. */
 export const generateFields = {
@@ -46,19 +49,19 @@ export const generateFields = {
   steps: integer<number | null>({
     default: null,
     min: 2,
-    help: "sampler steps (default 18, pc 1000); rk45 chooses its own",
+    help: `sampler steps (default ${edmSchedule.steps}, pc ${DEFAULT_CHAIN}); rk45 chooses its own`,
   }),
   sigma_min: number<number | null>({
     default: null,
     above: 0,
-    help: "lowest noise level (default 0.002, or that of --disc)",
+    help: `lowest noise level (default ${edmSchedule.sigmaMin}, or that of --disc)`,
   }),
   sigma_max: number<number | null>({
     default: null,
     above: 0,
-    help: "highest noise level (default 80, or that of --disc)",
+    help: `highest noise level (default ${edmSchedule.sigmaMax}, or that of --disc)`,
   }),
-  rho: number({ default: 7, above: 0, help: "exponent of EDM's schedule" }),
+  rho: number({ default: edmSchedule.rho, above: 0, help: "exponent of EDM's schedule" }),
   S_churn: number({ default: 0, min: 0, help: "amount of noise that is added on the way; 0 is deterministic" }),
   S_min: number({ default: 0, min: 0, help: "lowest noise level at which noise is added" }),
   S_max: number({ default: Number.POSITIVE_INFINITY, min: 0, help: "highest noise level at which noise is added" }),
@@ -77,7 +80,7 @@ export const generateFields = {
     help: "whether each image has rk45 steps of its own, or all in a batch the same, as published",
   }),
   eta: number({ default: 1, min: 0, help: "how fast dpm++2m-sde replaces noise; 0 is dpm++2m" }),
-  process: choice<"ve" | "vp" | "subvp", "ve" | "vp" | "subvp" | null>(["ve", "vp", "subvp"], {
+  process: choice<DiscreteProcessName, DiscreteProcessName | null>(discreteProcessNames, {
     default: null,
     help: "the diffusion that pc reverses (default: the network's, else ve)",
   }),
@@ -140,12 +143,9 @@ export function samplerOf({ sampler, solver }: GenerateCommandOptions): SamplerN
   return solver ?? sampler;
 }
 
-const DEFAULT_STEPS = 18;
-const DEFAULT_CHAIN = 1000;
-
 /** Number of steps: of a chain that reverses a diffusion many, of a solver few. */
 export function stepCountOf(options: GenerateCommandOptions): number {
-  return options.steps ?? (samplerOf(options) === "pc" ? DEFAULT_CHAIN : DEFAULT_STEPS);
+  return options.steps ?? (samplerOf(options) === "pc" ? DEFAULT_CHAIN : edmSchedule.steps);
 }
 
 /** @throws UsageError when two options exclude each other, or one has no effect beside the others. */

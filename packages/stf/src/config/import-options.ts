@@ -1,6 +1,7 @@
 /** The options of `stf import`. */
 
-import { architectures, preconditionings } from "../networks/architectures.js";
+import { architectures } from "../networks/architectures.js";
+import { preconditioningNames } from "../preconditioning/table.js";
 import { choice, text, type Values } from "./fields.js";
 
 /** The options of `stf import`, by name. */
@@ -15,7 +16,7 @@ export const importFields = {
     help: "which of the file's networks: the averaged one, or the one being trained; auto: the averaged one if there is one",
   }),
   arch: choice(["auto", ...architectures], { default: "auto", help: "network family; auto: what the file says" }),
-  precond: choice(["auto", ...preconditionings], {
+  precond: choice(["auto", ...preconditioningNames], {
     default: "auto",
     help: "preconditioning; auto: what the file says, which plain dictionaries of tensors do not",
   }),

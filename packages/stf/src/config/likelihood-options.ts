@@ -1,5 +1,7 @@
 /** The options of `stf likelihood`. */
 
+import { processNames } from "../processes/by-name.js";
+import { edmSchedule } from "../sampling/steps.js";
 import { choice, device, integer, number, text, type Values } from "./fields.js";
 
 /** The options of `stf likelihood`, by name. */
@@ -18,12 +20,16 @@ export const likelihoodFields = {
   probes: integer({ default: 1, min: 1, help: "random probes of the divergence for an image" }),
   repeats: integer({ default: 1, min: 1, help: "how often each image is spread over its grey levels anew" }),
   batch: integer({ default: 64, min: 1, help: "images computed at once" }),
-  process: choice(["edm", "ve", "vp", "subvp"], {
+  process: choice(processNames, {
     default: "edm",
     help: "the flow along which images become noise",
   }),
-  sigma_min: number({ default: 0.002, above: 0, help: "noise level of the images, for edm and ve" }),
-  sigma_max: number({ default: 80, above: 0, help: "noise level that counts as noise alone, for edm and ve" }),
+  sigma_min: number({ default: edmSchedule.sigmaMin, above: 0, help: "noise level of the images, for edm and ve" }),
+  sigma_max: number({
+    default: edmSchedule.sigmaMax,
+    above: 0,
+    help: "noise level that counts as noise alone, for edm and ve",
+  }),
   rtol: number({ default: 1e-5, above: 0, help: "largest error of a step relative to the state" }),
   atol: number({ default: 1e-5, above: 0, help: "largest error of a step whatever the state" }),
   seed: integer({ default: 0, min: 0, help: "of the probes and of the noise in the grey levels" }),

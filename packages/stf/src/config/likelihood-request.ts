@@ -1,5 +1,6 @@
 /** A request for likelihoods: the options of `stf likelihood`, checked together. */
 
+import { processes } from "../processes/by-name.js";
 import { UsageError } from "../run/errors.js";
 import { checkValues, resolve } from "./fields.js";
 import { type LikelihoodCommandOptions, likelihoodFields } from "./likelihood-options.js";
@@ -27,7 +28,7 @@ export function likelihoodOptions(request: LikelihoodRequest): ResolvedLikelihoo
   if (sigmaMin >= sigmaMax) {
     throw new UsageError(`'sigma_min' must be below 'sigma_max', found ${sigmaMin} and ${sigmaMax}`);
   }
-  if ((process === "vp" || process === "subvp") && (given.sigma_min !== undefined || given.sigma_max !== undefined)) {
+  if (!processes[process].takesRange && (given.sigma_min !== undefined || given.sigma_max !== undefined)) {
     throw new UsageError(
       `'process=${process}' has noise levels of its own; leave out 'sigma_min' and 'sigma_max', or take another 'process'`,
     );

@@ -14,7 +14,6 @@ import type { IsNeeded, ReferenceRule } from "../targets/references.js";
 import { stableFieldTarget } from "../targets/stable-field.js";
 import { posteriorWindow, sigmaRange } from "../targets/window.js";
 import type { LoopOptions } from "../training/loop.js";
-import { trainingLevels } from "../training/noise-levels.js";
 import type { TrainingData, TrainingSettings } from "../training/step.js";
 import type { ResolvedOptions } from "./resolved-options.js";
 import type { TrainOptions } from "./train-options.js";
@@ -156,7 +155,6 @@ export function trainingSettings(options: ResolvedOptions, distances?: Float64Ar
     ema: { halflife: millions(options.ema), rampupRatio: options.transfer === null ? 0.05 : null },
     lossScaling: options.ls,
     recompute: options.recompute,
-    noiseLevels: trainingLevels[options.precond](),
     labelDropout: options.cond ? options.labelDropout : 0,
     target: options.stf ? stableFieldTarget() : denoisingTarget,
     augmentation: augmentationOf(options),

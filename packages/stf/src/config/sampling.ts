@@ -1,8 +1,7 @@
 /** Options of `stf generate` as a method. */
 
-import type { NetworkConfig } from "../networks/build.js";
-import type { Preconditioning } from "../networks/precondition.js";
-import { type DiscreteProcess, subVpProcess, veProcess, vpProcess } from "../processes/process.js";
+import type { Preconditioning } from "../preconditioning/preconditioning.js";
+import { discreteProcesses, discreteProcessFor, discreteProcessNames } from "../processes/by-name.js";
 import { type NoiseRange, scheduledProcess } from "../processes/schedules.js";
 import { UsageError } from "../run/errors.js";
 import { formatLevel } from "../run/format.js";
@@ -14,9 +13,6 @@ import { predictorCorrector } from "../sampling/predictor-corrector.js";
 import { rk45 } from "../sampling/rk45.js";
 import { discretizations, evenSteps, timeSteps } from "../sampling/steps.js";
 import { type GenerateCommandOptions, samplerOf, stepCountOf } from "./generate-options.js";
-
-/** The last time at which reverse diffusion evaluates the network, as published. */
-const lastTimes = { ve: 1e-5, vp: 1e-3, subvp: 1e-3 } as const;
 
 /** The range of noise levels that is asked for, as far as the network knows it. */
 function rangeOf(options: GenerateCommandOptions, network: Preconditioning): NoiseRange {
@@ -33,34 +29,26 @@ function rangeOf(options: GenerateCommandOptions, network: Preconditioning): Noi
   );
 }
 
-function reverseDiffusion(
-  options: GenerateCommandOptions,
-  network: Preconditioning,
-  { precond }: NetworkConfig,
-  range: NoiseRange,
-): Method {
-  const name = options.process ?? (precond === "vp" || precond === "subvp" ? precond : "ve");
-  if (name !== "ve" && (options.sigma_min !== null || options.sigma_max !== null || options.fromSigma !== null)) {
+function reverseDiffusion(options: GenerateCommandOptions, network: Preconditioning, range: NoiseRange): Method {
+  const own = discreteProcessNames.find((known) => known === network.process.name);
+  const name = options.process ?? own ?? "ve";
+  const hasOwnLevels = !discreteProcesses[name].takesRange;
+  if (hasOwnLevels && (options.sigma_min !== null || options.sigma_max !== null || options.fromSigma !== null)) {
     throw new UsageError(
       `the process ${name} has noise levels of its own; leave out 'sigma_min', 'sigma_max' and 'fromSigma', or take 'process=ve'`,
     );
   }
   const steps = stepCountOf(options);
-  const processes: Record<typeof name, () => DiscreteProcess> = {
-    ve: () => veProcess(range),
-    vp: vpProcess,
-    subvp: subVpProcess,
-  };
-  const process = processes[name]();
+  const process = discreteProcessFor(name, network.process, range);
   if (!(process.chainStep(process.end, steps).decay > 0)) {
     throw new UsageError(`the process ${name} needs more 'steps', found ${steps}`);
   }
-  checkKnown(process, { first: process.end, last: lastTimes[name] }, network);
+  checkKnown(process, { first: process.end, last: process.earliestTime }, network);
   if (options.predictor === "ancestral" && process.chainStep(0, steps).posteriorDeviation === undefined) {
     throw new UsageError(`'predictor=ancestral' is not defined for the process ${name}; take euler-maruyama`);
   }
   const { predictor, corrector, correctorSteps, snr } = options;
-  return methodOf(predictorCorrector, evenSteps(steps, process, lastTimes[name]), {
+  return methodOf(predictorCorrector, evenSteps(steps, process, process.earliestTime), {
     predictor,
     corrector,
     correctorSteps,
@@ -73,14 +61,10 @@ function reverseDiffusion(
  *
  * @throws UsageError when there is no such way.
  */
-export function samplingMethod(
-  options: GenerateCommandOptions,
-  network: Preconditioning,
-  config: NetworkConfig,
-): Method {
+export function samplingMethod(options: GenerateCommandOptions, network: Preconditioning): Method {
   const range = rangeOf(options, network);
   const sampler = samplerOf(options);
-  if (sampler === "pc") return reverseDiffusion(options, network, config, range);
+  if (sampler === "pc") return reverseDiffusion(options, network, range);
   const process = scheduledProcess(options.schedule, options.scaling, range);
   const round = (sigma: number): number => knownLevel(network, sigma);
   const placed = discretizations[options.disc].levels(stepCountOf(options), range, options.rho);

@@ -1,6 +1,8 @@
 /** The options of `stf train`. Where the published tools have an option, ours has the same name and default. */
 
-import { architectures, precisions, preconditionings } from "../networks/architectures.js";
+import { architectures, precisions } from "../networks/architectures.js";
+import { preconditioningNames } from "../preconditioning/table.js";
+import { WARPED_REFERENCES } from "../targets/defaults.js";
 import {
   choice,
   device,
@@ -43,7 +45,7 @@ export const trainFields = {
     help: "references are transformed as their sample; independent: the published behavior, which is biased",
   }),
   rbatchAugment: integer({
-    default: 128,
+    default: WARPED_REFERENCES,
     min: 1,
     help: "references of a sample that is warped, its own source included",
   }),
@@ -59,7 +61,7 @@ export const trainFields = {
     help: "with --cond, share of samples whose label is withheld, as guidance needs it",
   }),
   arch: choice(architectures, { default: "ddpmpp", help: "network family" }),
-  precond: choice(preconditionings, {
+  precond: choice(preconditioningNames, {
     default: "edm",
     help: "process, preconditioning and loss that belong together",
   }),

@@ -1,6 +1,7 @@
 /** Distributions of a few real numbers whose denoisers are known, for tests, examples and analysis. */
 
 import { scope, type Tensor, tensor, where } from "@stf/torch";
+import { column } from "../column.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
 import { VectorBank } from "./vector-bank.js";
 
@@ -41,9 +42,6 @@ function choose(weights: readonly number[], random: KeyedRandom): number {
   });
   return found < 0 ? weights.length - 1 : found;
 }
-
-const column = (values: Float64Array, like: Tensor): Tensor =>
-  tensor(values, { shape: [values.length, 1], device: like.device });
 
 /**
  * A mixture of isotropic Gaussians. With gamma_m the posterior probability of a component, D* = sum_m gamma_m (mu_m +

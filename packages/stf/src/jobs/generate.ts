@@ -111,7 +111,7 @@ class DrawingSession {
     const { class: label } = request;
     const drawn = scope(() =>
       imagesOf(
-        generateImages(snapshot.denoiser, snapshot.config.shape, seeds, {
+        generateImages(snapshot.denoiser, seeds, {
           ...conditions,
           classes: label === null ? undefined : seeds.map(() => label),
           onEvaluation: () => void this.#evaluations++,
@@ -164,7 +164,7 @@ async function prepare(request: ResolvedGenerate, context: JobContext): Promise<
   checkColorize(request, config);
   const { preconditioning } = denoiser;
   const range = weak ? rangeWithin(preconditioning, weak.denoiser.preconditioning) : preconditioning;
-  const method = samplingMethod(request, { ...preconditioning, ...range }, config);
+  const method = samplingMethod(request, { ...preconditioning, ...range });
   const fromImage = await givenImage(request, config.shape, denoiser.device);
   // Before hours of drawing, not after them.
   if (trajectory !== null) await loadSharp();

@@ -6,7 +6,8 @@ import type { ImageBank } from "../data/image-bank.js";
 import { openDataset } from "../data/open.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { oneHot } from "../networks/network.js";
-import { edmProcess, type Process, subVpProcess, veProcess, vpProcess } from "../processes/process.js";
+import { processFor } from "../processes/by-name.js";
+import type { Process } from "../processes/process.js";
 import { type Purpose, randomKey } from "../random/keyed.js";
 import { digestOf } from "../run/digest.js";
 import { InputError, UsageError } from "../run/errors.js";
@@ -35,13 +36,11 @@ function pathOf(request: ResolvedLikelihood, { preconditioning }: Denoiser): Pat
       `the network knows noise levels from ${preconditioning.sigmaMin} to ${preconditioning.sigmaMax}; change 'sigma_min' or 'sigma_max'`,
     );
   }
-  const paths: Record<ResolvedLikelihood["process"], () => Path> = {
-    edm: () => ({ process: edmProcess, first: range.sigmaMin, last: range.sigmaMax }),
-    ve: () => ({ process: veProcess(range), first: FIRST_TIME, last: 1 }),
-    vp: () => ({ process: vpProcess(), first: FIRST_TIME, last: 1 }),
-    subvp: () => ({ process: subVpProcess(), first: FIRST_TIME, last: 1 }),
-  };
-  const path = paths[request.process]();
+  const process = processFor(request.process, preconditioning.process, range);
+  // A process without an end has a time for every noise level.
+  const path = Number.isFinite(process.end)
+    ? { process, first: FIRST_TIME, last: process.end }
+    : { process, first: process.sigmaInverse(range.sigmaMin), last: process.sigmaInverse(range.sigmaMax) };
   checkKnown(path.process, path, preconditioning);
   return path;
 }

@@ -103,7 +103,7 @@ function drawSamples(
   const path = samplesPath(folder, images);
   const start = now();
   try {
-    const drawn = generateImages(averaged, bank.shape, seeds, {
+    const drawn = generateImages(averaged, seeds, {
       classes: seeds.map((seed) => Math.floor(seed / columns)),
       onStep: ({ progress }) => {
         checkStop(context);

@@ -1,7 +1,7 @@
 /** What a request to train comes to: its options, images and network, and everything that can be said before the first step. */
 
 import { elementCount, engineReport } from "@stf/torch";
-import { type Transferred, transferWeights } from "../checkpoints/transfer.js";
+import { constantsForTransfer, type Transferred, transferWeights } from "../checkpoints/transfer.js";
 import { checkValues } from "../config/fields.js";
 import type { ResolvedOptions } from "../config/resolved-options.js";
 import { checkAgainstData, checkSameData, networkConfig, type SavedData, withoutEffect } from "../config/run.js";
@@ -125,6 +125,13 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   }
 }
 
+/** The network of a new run. One that gets weights from a file also needs the constants that they were trained with. */
+function newNetwork(options: ResolvedOptions, images: ImageBank): NetworkConfig {
+  const { transfer, precond } = options;
+  const constants = transfer === null ? undefined : constantsForTransfer(transfer, precond);
+  return { ...networkConfig(options, images), ...(constants && { constants }) };
+}
+
 function planWith(
   images: ImageBank,
   options: ResolvedOptions,
@@ -135,7 +142,7 @@ function planWith(
   const digest = digestOfImages(images);
   if (saved) checkSameData(saved.data, saved.state.config, images, digest);
   // A resumed run keeps the network that it was built with, whatever today's defaults are.
-  const network = saved?.state.config ?? networkConfig(options, images);
+  const network = saved?.state.config ?? newNetwork(options, images);
   const state = initialState(network, options.seed, options.precision, options.device);
   try {
     saved?.state.restore(state);

@@ -6,12 +6,6 @@ export const architectures = ["ddpmpp", "ncsnpp", "adm", "mlp"] as const;
 /** The name of a network family. */
 export type Architecture = (typeof architectures)[number];
 
-/** The names of the preconditionings, each with its process, its law of noise levels and its loss weights. */
-export const preconditionings = ["edm", "vp", "ve", "subvp", "flow", "iddpm"] as const;
-
-/** The name of a preconditioning. */
-export type PreconditioningName = (typeof preconditionings)[number];
-
 /**
  * What activations are computed in: float32; float32 with the factors of convolutions rounded to TF32, on GPUs that have it;
  * bfloat16.

@@ -1,21 +1,15 @@
 /** Networks from plain data: what a checkpoint stores, and the command line asks for. */
 
 import type { ImageShape } from "../data/bank.js";
+import type { Constants } from "../preconditioning/constants.js";
+import type { Preconditioning } from "../preconditioning/preconditioning.js";
+import { type PreconditioningName, preconditioningOf } from "../preconditioning/table.js";
 import { UsageError } from "../run/errors.js";
-import type { Architecture, NetworkSize, Precision, PreconditioningName } from "./architectures.js";
+import type { Architecture, NetworkSize, Precision } from "./architectures.js";
 import { Denoiser } from "./denoiser.js";
 import { CHANNELS_PER_HEAD, DhariwalUNet, headsFor } from "./dhariwal-unet.js";
 import { Mlp } from "./mlp.js";
 import type { Network } from "./network.js";
-import {
-  edmPreconditioning,
-  flowPreconditioning,
-  iddpmPreconditioning,
-  type Preconditioning,
-  subVpPreconditioning,
-  vePreconditioning,
-  vpPreconditioning,
-} from "./precondition.js";
 import { SongUNet, type SongUNetOptions } from "./song-unet.js";
 import { unetLevels } from "./unet-block.js";
 
@@ -25,6 +19,8 @@ export interface NetworkConfig extends NetworkSize {
   readonly arch: Architecture;
   /** The preconditioning around the network. */
   readonly precond: PreconditioningName;
+  /** Of the preconditioning. Those that are left out have their published values. */
+  readonly constants?: Constants;
   /** Of the images, in and out. */
   readonly shape: ImageShape;
   /** Probability of dropping an activation in training, in [0, 1). */
@@ -53,15 +49,6 @@ const songOptions = {
   },
 } as const satisfies Partial<Record<Architecture, Partial<SongUNetOptions>>>;
 
-const preconditioningOf: Readonly<Record<PreconditioningName, () => Preconditioning>> = {
-  edm: edmPreconditioning,
-  vp: vpPreconditioning,
-  ve: vePreconditioning,
-  subvp: subVpPreconditioning,
-  flow: flowPreconditioning,
-  iddpm: iddpmPreconditioning,
-};
-
 /** @throws UsageError when the images cannot be halved as often as the network wants. */
 function checkResolution({ height, width }: ImageShape, levels: number): void {
   const factor = 2 ** (levels - 1);
@@ -89,15 +76,12 @@ function checkHeads({ shape, ...sizes }: NetworkConfig): void {
   }
 }
 
-function buildNetwork(config: NetworkConfig): Network {
-  const { arch, shape, precond, modelChannels, numBlocks, labelDim = 0, augmentDim = 0 } = config;
-  // An improved DDPM estimates a variance for every channel too.
-  const outChannels = precond === "iddpm" ? 2 * shape.channels : shape.channels;
+function buildNetwork(config: NetworkConfig, outChannels: number): Network {
+  const { arch, shape, modelChannels, numBlocks, labelDim = 0, augmentDim = 0 } = config;
   if (arch === "mlp") {
-    const area = shape.height * shape.width;
     return new Mlp({
-      inputs: shape.channels * area,
-      outputs: outChannels * area,
+      shape,
+      outChannels,
       width: modelChannels,
       hiddenLayers: numBlocks,
       labelDim,
@@ -122,11 +106,23 @@ function buildNetwork(config: NetworkConfig): Network {
   return arch === "adm" ? new DhariwalUNet(options) : new SongUNet({ ...options, ...songOptions[arch] });
 }
 
+/** What {@link buildDenoiser} takes that is not part of a checkpoint. */
+export interface BuildOptions {
+  /** Of the activations; float32 when left out. */
+  readonly precision?: Precision;
+  /** In place of the one that the configuration names: one of your own, or {@link edmPreconditioning} with constants. */
+  readonly preconditioning?: Preconditioning;
+}
+
 /**
  * A network with fresh weights from the global random generator, in training mode.
  *
- * @throws UsageError when the configuration does not fit the images.
+ * @throws UsageError when the configuration does not fit the images, or its preconditioning is unknown or has other constants.
  */
-export function buildDenoiser(config: NetworkConfig, { precision = "fp32" }: { precision?: Precision } = {}): Denoiser {
-  return new Denoiser(buildNetwork(config), preconditioningOf[config.precond](), { precision });
+export function buildDenoiser(
+  config: NetworkConfig,
+  { precision = "fp32", preconditioning = preconditioningOf(config.precond, config.constants) }: BuildOptions = {},
+): Denoiser {
+  const outChannels = preconditioning.outputChannels(config.shape.channels);
+  return new Denoiser(buildNetwork(config, outChannels), preconditioning, { precision });
 }

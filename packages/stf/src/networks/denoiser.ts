@@ -1,7 +1,9 @@
 import { allowTf32, type DType, Module, scope, type Tensor, tensor } from "@stf/torch";
+import { column } from "../column.js";
+import type { ImageShape } from "../data/bank.js";
+import type { Coefficients, Preconditioning } from "../preconditioning/preconditioning.js";
 import type { Precision } from "./architectures.js";
 import type { Conditions, Network } from "./network.js";
-import type { Coefficients, Preconditioning } from "./precondition.js";
 
 const activationDtypes = { fp32: "float32", tf32: "float32", bf16: "bfloat16" } as const satisfies Record<
   Precision,
@@ -19,6 +21,8 @@ export class Denoiser extends Module {
   private readonly network: Network;
   private readonly initial: Preconditioning;
   private readonly levels: Tensor | undefined;
+  /** With the levels of the state dict. Kept, because a GPU must wait for whoever reads them. */
+  private current: Preconditioning | undefined;
 
   /** @param network - becomes a part, and is owned from now on */
   constructor(
@@ -37,7 +41,18 @@ export class Denoiser extends Module {
   /** What turns the network into a denoiser. One that knows certain noise levels only knows those in its state dict. */
   get preconditioning(): Preconditioning {
     const { initial, levels } = this;
-    return levels && initial.withLevels ? initial.withLevels(levels.toFloat64Array()) : initial;
+    this.current ??= levels && initial.withLevels ? initial.withLevels(levels.toFloat64Array()) : initial;
+    return this.current;
+  }
+
+  override loadStateDict(...given: Parameters<Module["loadStateDict"]>): void {
+    super.loadStateDict(...given);
+    this.current = undefined;
+  }
+
+  /** Of the images. */
+  get shape(): ImageShape {
+    return this.network.shape;
   }
 
   /** Number of classes that the network tells apart; 0 for an unconditional one. */
@@ -54,22 +69,22 @@ export class Denoiser extends Module {
    */
   forward(x: Tensor, sigma: Float64Array, conditions: Conditions = {}): Tensor {
     return scope(() => {
-      const { dtype, device } = x;
+      const { dtype } = x;
       const { preconditioning } = this;
       const coefficients = Array.from(sigma, (level) => preconditioning.coefficients(level));
-      const column = (name: keyof Coefficients): Tensor =>
-        tensor(
-          Float64Array.from(coefficients, (value) => value[name]),
-          { shape: [sigma.length, 1, 1, 1], dtype, device },
+      const all = (name: keyof Coefficients): Tensor =>
+        column(
+          coefficients.map((value) => value[name]),
+          x,
         );
       // One setting of the process, which the backward pass of this evaluation finds as well.
       allowTf32(this.precision === "tf32");
       const activations = dtype === "float64" ? dtype : activationDtypes[this.precision];
-      const input = x.mul(column("in")).to({ dtype: activations, memoryFormat: "channelsLast" });
-      const output = this.network.forward(input, column("noise").flatten(), conditions);
+      const input = x.mul(all("in")).to({ dtype: activations, memoryFormat: "channelsLast" });
+      const output = this.network.forward(input, all("noise").flatten(), conditions);
       // Some networks estimate a variance in further channels, which nothing here asks for.
       const raw = output.narrow(1, 0, x.size(1));
-      return x.mul(column("skip")).add_(raw.to({ dtype }).mul(column("out")));
+      return x.mul(all("skip")).add_(raw.to({ dtype }).mul(all("out")));
     });
   }
 }

@@ -13,6 +13,7 @@ import {
   type Tensor,
   torchDefault,
 } from "@stf/torch";
+import type { ImageShape } from "../data/bank.js";
 import { PositionalEmbedding } from "./embedding.js";
 import { type Conditions, type Network, runPart } from "./network.js";
 import { ResamplingConv2d } from "./resample.js";
@@ -53,6 +54,7 @@ interface DecoderStep {
  * the published networks. Attention has a head for every 64 channels, so none in blocks with fewer.
  */
 export class DhariwalUNet extends Module implements Network {
+  readonly shape: ImageShape;
   readonly labelDim: number;
   private readonly mapNoise: PositionalEmbedding;
   private readonly mapAugment: Linear | undefined;
@@ -79,6 +81,7 @@ export class DhariwalUNet extends Module implements Network {
     dropout = 0.1,
   }: UNetOptions) {
     super();
+    this.shape = { channels: inChannels, height: resolution, width: resolution };
     this.labelDim = labelDim;
     const embeddingChannels = modelChannels * channelMultEmb;
     const style: BlockStyle = {

@@ -1,13 +1,14 @@
 import { cat, Linear, Module, scope, type Tensor, zeros } from "@stf/torch";
+import type { ImageShape } from "../data/bank.js";
 import { PositionalEmbedding } from "./embedding.js";
 import type { Conditions, Network } from "./network.js";
 
 /** What makes one perceptron. */
 export interface MlpOptions {
-  /** Number of values in an item, C * H * W. */
-  readonly inputs: number;
-  /** Number of values in the output. */
-  readonly outputs: number;
+  /** Of the items. */
+  readonly shape: ImageShape;
+  /** Channels of the output; those of the items when left out. */
+  readonly outChannels?: number;
   /** Width of the hidden layers. */
   readonly width?: number;
   /** Number of hidden layers. */
@@ -26,30 +27,43 @@ const LARGEST_LABEL = 1000;
  * A multi-layer perceptron with SiLU, on the values, an embedding of the noise level, and the labels side by side. For
  * vectors and very small images.
  *
- * Shapes: input `[B, C, H, W]`, noise labels `[B]`, output `[B, C', H, W]` with C' = outputs / (H W).
+ * Shapes: input `[B, C, H, W]`, noise labels `[B]`, output `[B, outChannels, H, W]`.
  */
 export class Mlp extends Module implements Network {
+  readonly shape: ImageShape;
   readonly labelDim: number;
   private readonly augmentDim: number;
   private readonly mapNoise: PositionalEmbedding;
   private readonly layers: readonly Linear[];
 
-  constructor({ inputs, outputs, width = 128, hiddenLayers = 3, labelDim = 0, augmentDim = 0 }: MlpOptions) {
+  constructor({
+    shape,
+    outChannels = shape.channels,
+    width = 128,
+    hiddenLayers = 3,
+    labelDim = 0,
+    augmentDim = 0,
+  }: MlpOptions) {
     super();
+    const area = shape.height * shape.width;
+    this.shape = shape;
     this.labelDim = labelDim;
     this.augmentDim = augmentDim;
     this.mapNoise = this.registerModule(
       "map_noise",
       new PositionalEmbedding(NOISE_CHANNELS, { maxPositions: LARGEST_LABEL }),
     );
-    const widths = [inputs + NOISE_CHANNELS + labelDim + augmentDim, ...new Array<number>(hiddenLayers).fill(width)];
-    this.layers = [...widths, outputs]
+    const widths = [
+      shape.channels * area + NOISE_CHANNELS + labelDim + augmentDim,
+      ...new Array<number>(hiddenLayers).fill(width),
+    ];
+    this.layers = [...widths, outChannels * area]
       .slice(1)
       .map((size, i) => this.registerModule(`layer${i}`, new Linear(widths[i] as number, size)));
   }
 
   /**
-   * The raw output F, `[B, C', H, W]`, in the dtype of `x`.
+   * The raw output F, `[B, outChannels, H, W]`, in the dtype of `x`.
    *
    * @param x - scaled noisy items, `[B, C, H, W]`
    * @param noiseLabels - c_noise of each item, `[B]`, float32 or float64

@@ -1,4 +1,5 @@
 import { type Device, type DType, type Module, type Part, type Recomputation, type Tensor, tensor } from "@stf/torch";
+import type { ImageShape } from "../data/bank.js";
 import { randomKey } from "../random/keyed.js";
 
 /** Conditions of one forward pass beside the noise. */
@@ -40,6 +41,8 @@ export class DropoutKeys {
 
 /** The raw network F inside a denoiser. */
 export interface Network extends Module {
+  /** Of the images that it takes. */
+  readonly shape: ImageShape;
   /** Number of classes; 0 for an unconditional network. */
   readonly labelDim: number;
   /**

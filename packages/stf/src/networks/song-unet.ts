@@ -17,6 +17,7 @@ import {
   xavierUniform,
   zeros,
 } from "@stf/torch";
+import type { ImageShape } from "../data/bank.js";
 import { FourierEmbedding, PositionalEmbedding } from "./embedding.js";
 import { type Conditions, type Network, runPart } from "./network.js";
 import { Resample, ResamplingConv2d } from "./resample.js";
@@ -82,6 +83,7 @@ function zerosLikeDrawn(drawn: Initializer): Initializer {
  * the published networks.
  */
 export class SongUNet extends Module implements Network {
+  readonly shape: ImageShape;
   readonly labelDim: number;
   private readonly mapNoise: PositionalEmbedding | FourierEmbedding;
   private readonly mapLabel: Linear | undefined;
@@ -111,6 +113,7 @@ export class SongUNet extends Module implements Network {
     resampleFilter: filter = [1, 1],
   }: SongUNetOptions) {
     super();
+    this.shape = { channels: inChannels, height: resolution, width: resolution };
     this.labelDim = labelDim;
     const embeddingChannels = modelChannels * channelMultEmb;
     const noiseChannels = modelChannels * channelMultNoise;

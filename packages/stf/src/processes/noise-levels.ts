@@ -1,12 +1,13 @@
-/** The law of the noise level in training. */
+/** Distributions of the noise level in training. */
 
 import type { KeyedRandom } from "../random/keyed.js";
 import type { Process } from "./process.js";
+import type { NoiseRange } from "./schedules.js";
 
 /** Draws one noise level, positive. */
 export type NoiseLevels = (random: KeyedRandom) => number;
 
-/** ln sigma ~ N(mean, deviation²): EDM's law with mean -1.2 and deviation 1.2 (Karras et al. 2022, table 1). */
+/** ln sigma ~ N(mean, deviation²); EDM's has mean -1.2 and standard deviation 1.2 (Karras et al. 2022, table 1). */
 export const logNormalLevels =
   (mean: number, deviation: number): NoiseLevels =>
   (random) =>
@@ -17,6 +18,10 @@ export const uniformTimes =
   ({ sigma }: Process, first: number, last: number): NoiseLevels =>
   (random) =>
     sigma(first + (last - first) * random.uniform());
+
+/** The same between the times of the highest and of the lowest noise level of a range. */
+export const uniformTimesWithin = (process: Process, { sigmaMin, sigmaMax }: NoiseRange): NoiseLevels =>
+  uniformTimes(process, process.sigmaInverse(sigmaMax), process.sigmaInverse(sigmaMin));
 
 /** One of a few levels, all equally likely. */
 export const oneOfLevels =

@@ -1,6 +1,7 @@
 /** What a network may estimate, and exact conversions between them. */
 
-import { scope, type Tensor, tensor } from "@stf/torch";
+import { scope, type Tensor } from "@stf/torch";
+import { column } from "../column.js";
 import type { Process } from "./process.js";
 
 /**
@@ -59,11 +60,11 @@ export function convertOutput(
     return { factor, offset: wanted.offset - factor * source.offset };
   });
   return scope(() => {
-    const column = (name: keyof Affine): Tensor =>
-      tensor(
-        Float64Array.from(forms, (form) => form[name]),
-        { shape: [forms.length, ...x.shape.slice(1).fill(1)], dtype: x.dtype, device: x.device },
+    const all = (name: keyof Affine): Tensor =>
+      column(
+        forms.map((form) => form[name]),
+        x,
       );
-    return x.mul(column("offset")).addcmul_(estimate, column("factor"));
+    return x.mul(all("offset")).addcmul_(estimate, all("factor"));
   });
 }

@@ -32,6 +32,8 @@ export interface ChainStep {
 
 /** A process that is also a chain of a number of steps: what predictors walk back along (Song et al. 2021, appendix E). */
 export interface DiscreteProcess extends Process {
+  /** The earliest time at which reverse diffusion evaluates the network in the published settings of Song et al. (2021). */
+  readonly earliestTime: number;
   /** The one of `count` steps, at least 2, that ends at time t. Images are clean before the first, which ends at 0. */
   chainStep(t: number, count: number): ChainStep;
 }
@@ -66,6 +68,7 @@ export function veProcess({
   return {
     name: "ve",
     end: 1,
+    earliestTime: 1e-5,
     sigma,
     sigmaDerivative: (t) => growth * sigma(t),
     sigmaInverse: (level) => Math.log(level / sigmaMin) / growth,
@@ -114,6 +117,7 @@ export function vpProcess(options: BetaOptions = {}): DiscreteProcess {
   return {
     name: "vp",
     end: 1,
+    earliestTime: 1e-3,
     sigma,
     sigmaDerivative: (t) => (0.5 * beta(t) * Math.exp(integral(t))) / sigma(t),
     sigmaInverse: (level) => inverse(Math.log1p(level ** 2)),
@@ -138,6 +142,7 @@ export function subVpProcess(options: BetaOptions = {}): DiscreteProcess {
   return {
     name: "subvp",
     end: 1,
+    earliestTime: 1e-3,
     sigma: (t) => 2 * Math.sinh(0.5 * integral(t)),
     sigmaDerivative: (t) => beta(t) * Math.cosh(0.5 * integral(t)),
     sigmaInverse: (level) => inverse(2 * Math.asinh(0.5 * level)),

@@ -1,8 +1,8 @@
 import { noGrad, scope, type Tensor } from "@stf/torch";
-import type { ImageShape } from "../data/bank.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { type Conditions, oneHot } from "../networks/network.js";
-import { nearestLevel, type Preconditioning } from "../networks/precondition.js";
+import { nearestLevel } from "../preconditioning/iddpm.js";
+import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import type { Process } from "../processes/process.js";
 import type { NoiseRange } from "../processes/schedules.js";
 import { UsageError } from "../run/errors.js";
@@ -20,7 +20,7 @@ import {
   type StepReport,
   type TimeSteps,
 } from "./sampler.js";
-import { discretizations, type KarrasOptions, timeSteps } from "./steps.js";
+import { discretizations, edmSchedule, type KarrasOptions, timeSteps } from "./steps.js";
 
 /** A sampler with everything it takes but a network, noise, and where to begin. */
 export interface Method {
@@ -84,10 +84,10 @@ export function checkKnown(
 export function edmMethod(
   preconditioning: Preconditioning,
   {
-    steps = 18,
-    sigmaMin = 0.002,
-    sigmaMax = 80,
-    rho = 7,
+    steps = edmSchedule.steps,
+    sigmaMin = edmSchedule.sigmaMin,
+    sigmaMax = edmSchedule.sigmaMax,
+    rho = edmSchedule.rho,
     churn,
   }: KarrasOptions & {
     /** Number of steps; the network is evaluated 2 steps - 1 times. */
@@ -144,20 +144,15 @@ export function denoiseWith(denoiser: Denoiser, conditions: Conditions = {}): De
 /**
  * Draws one image per seed. An image depends on its seed alone, not on the others that are drawn with it.
  *
- * @param shape - of one image, as the network was built for
  * @param seeds - whole numbers, of which the low 32 bits count
  * @returns uint8 `[seeds.length, C, H, W]`
  * @throws RangeError for a class that the network does not know; SamplingError when a pixel is no finite number.
  */
-export function generateImages(
-  denoiser: Denoiser,
-  shape: ImageShape,
-  seeds: readonly number[],
-  options: GenerateOptions = {},
-): Tensor {
+export function generateImages(denoiser: Denoiser, seeds: readonly number[], options: GenerateOptions = {}): Tensor {
   const { method = edmMethod(denoiser.preconditioning), known, from, onStep } = options;
   const noise = new SeededNoise(seeds, denoiser.device);
-  const size = [shape.channels, shape.height, shape.width];
+  const { channels, height, width } = denoiser.shape;
+  const size = [channels, height, width];
   try {
     return noGrad(() =>
       scope(() => {

@@ -7,6 +7,7 @@ import { cat, enableGrad, grad, noGrad, scope, type Tensor, zeros } from "@stf/t
 import { edmProcess, type Process } from "../processes/process.js";
 import { integrate, type Tolerances } from "./runge-kutta.js";
 import { type Denoise, estimateAt } from "./sampler.js";
+import { edmSchedule } from "./steps.js";
 
 /** Along which path {@link logDensity} goes. */
 export interface LikelihoodOptions extends Tolerances {
@@ -65,7 +66,14 @@ export function logDensity(
   denoise: Denoise,
   images: Tensor,
   probes: readonly Tensor[],
-  { process = edmProcess, first = 0.002, last = 80, priorDeviation, onStep, ...tolerances }: LikelihoodOptions = {},
+  {
+    process = edmProcess,
+    first = edmSchedule.sigmaMin,
+    last = edmSchedule.sigmaMax,
+    priorDeviation,
+    onStep,
+    ...tolerances
+  }: LikelihoodOptions = {},
 ): LogDensity {
   const dimension = images.flatten(1).size(1);
   const pixelsOf = (state: Tensor): Tensor => state.narrow(1, 0, dimension).reshape(images.shape);

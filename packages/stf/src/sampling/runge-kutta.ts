@@ -3,7 +3,8 @@
  * calls RK45, and that Song et al. (2021, appendix D.2) take for the probability flow.
  */
 
-import { scope, type Tensor, tensor, where } from "@stf/torch";
+import { scope, type Tensor, where } from "@stf/torch";
+import { column } from "../column.js";
 
 /** The coefficients of a Runge-Kutta pair. */
 export interface ButcherTableau {
@@ -70,9 +71,6 @@ function rootMeanSquares(values: Tensor, isShared: boolean): Float64Array {
   const mean = squares.reduce((sum, value) => sum + value, 0) / squares.length;
   return squares.fill(Math.sqrt(mean));
 }
-
-const column = (values: ArrayLike<number>, like: Tensor): Tensor =>
-  tensor(Float64Array.from(values), { shape: [values.length, 1], dtype: like.dtype, device: like.device });
 
 /** A failure of the method, such as a state that is no longer a number. */
 export class IntegrationError extends Error {

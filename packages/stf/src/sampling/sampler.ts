@@ -1,4 +1,5 @@
-import { scope, type Tensor, tensor } from "@stf/torch";
+import { scope, type Tensor } from "@stf/torch";
+import { column } from "../column.js";
 import { affineForm, type Output } from "../processes/outputs.js";
 import type { Process } from "../processes/process.js";
 
@@ -70,7 +71,7 @@ export function requireNoise(
 /** A function of each image's time, as something that images can be multiplied with. */
 export function factorOf(value: (t: number) => number, times: PerImage, like: Tensor): number | Tensor {
   if (typeof times === "number") return value(times);
-  return tensor(times.map(value), { shape: [times.length, 1, 1, 1], dtype: like.dtype, device: like.device });
+  return column(times.map(value), like);
 }
 
 const mapped = (times: PerImage, f: (t: number) => number): PerImage =>

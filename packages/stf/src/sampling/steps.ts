@@ -16,6 +16,9 @@ export interface KarrasOptions {
   readonly rho?: number;
 }
 
+/** EDM's schedule for CIFAR-10 (Karras et al. 2022, table 1 and section 3), unless another one is asked for. */
+export const edmSchedule = { steps: 18, sigmaMin: 0.002, sigmaMax: 80, rho: 7 } as const;
+
 /** Places noise levels in a range: `count` of them, descending. */
 export interface Discretization {
   /** The range where none is given. */
@@ -105,7 +108,7 @@ export function discretizationsWith({
     },
     /** Even in sigma^(1/rho) (Karras et al. 2022, equation 5). */
     edm: {
-      range: { sigmaMin: 0.002, sigmaMax: 80 },
+      range: { sigmaMin: edmSchedule.sigmaMin, sigmaMax: edmSchedule.sigmaMax },
       levels(count, range, rho) {
         const [first, last] = [range.sigmaMax ** (1 / rho), range.sigmaMin ** (1 / rho)];
         return alongTheWay(count, range, (share) => (first + share * (last - first)) ** rho);
@@ -130,7 +133,7 @@ export function timeSteps(levels: readonly number[], process: Process = edmProce
  */
 export function karrasSteps(
   count: number,
-  { sigmaMin = 0.002, sigmaMax = 80, rho = 7 }: KarrasOptions = {},
+  { sigmaMin = edmSchedule.sigmaMin, sigmaMax = edmSchedule.sigmaMax, rho = edmSchedule.rho }: KarrasOptions = {},
 ): TimeSteps {
   return timeSteps(discretizations.edm.levels(count, { sigmaMin, sigmaMax }, rho));
 }

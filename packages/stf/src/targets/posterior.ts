@@ -18,6 +18,7 @@ import {
   where,
   zeros,
 } from "@stf/torch";
+import { column } from "../column.js";
 import type { Bank } from "../data/bank.js";
 
 /** How {@link posterior} computes. */
@@ -73,8 +74,8 @@ export function posterior(
       const points = bank.fromValues(x).reshape([B, dimension]);
       const nearest = nearestTo(points, chunks);
       const scales = sigma.map((level) => -0.5 / (level * unit) ** 2);
-      const factor = tensor(scales, { shape: [B, 1], device });
       const logits = zeros([B, count], { dtype: "float64", device });
+      const factor = column(scales, logits);
       for (const each of chunks) {
         scope(() => columns(logits, each).copy_(distances(nearest, points.sub(nearest), each).mul_(factor)));
       }

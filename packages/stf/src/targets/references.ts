@@ -3,6 +3,7 @@
 import type { Bank } from "../data/bank.js";
 import { drawPool } from "../data/order.js";
 import type { KeyedRandom } from "../random/keyed.js";
+import { WARPED_REFERENCES } from "./defaults.js";
 import { positionsOf } from "./groups.js";
 import type { ReferenceSet } from "./target.js";
 
@@ -37,8 +38,6 @@ export interface ReferenceRule {
   /** Where targets are computed; elsewhere the source is the target. Everywhere when left out. */
   readonly isNeeded?: IsNeeded | undefined;
 }
-
-const WARPED_REFERENCES = 128;
 
 /** The items of each class, ascending. */
 export type ClassMembers = ReadonlyMap<number, Int32Array>;

@@ -13,6 +13,7 @@
  */
 
 import { cat, noGrad, relativeSquaredDistances, scope, type Tensor, tensor, weightedRowSum, zeros } from "@stf/torch";
+import { column } from "../column.js";
 import type { Bank } from "../data/bank.js";
 import type { PerturbedBatch, ReferenceSet, ReferenceTarget, TransformedReferences } from "./target.js";
 
@@ -139,14 +140,13 @@ function targetOfTransformed(
   const [samples, count] = differences.shape as [number, number];
   const dimension = source.numel / samples;
   const rows = differences.view([samples, count, dimension]);
-  const column = (value: (level: number) => number): Tensor =>
-    tensor(Float64Array.from(sigma, value), { shape: [samples, 1], device: source.device });
   const squares = rows.square().sum(2).double();
   const alongNoise = rows
     .mul(noise.reshape([samples, 1, dimension]))
     .sum(2)
     .double();
-  const logits = alongNoise.mul(column((level) => 1 / level)).sub(squares.mul(column((level) => 0.5 / level ** 2)));
+  const factorOf = (value: (level: number) => number): Tensor => column(sigma.map(value), squares);
+  const logits = alongNoise.mul(factorOf((level) => 1 / level)).sub(squares.mul(factorOf((level) => 0.5 / level ** 2)));
   if (logWeights) logits.add_(logWeights);
   // The source itself is known: its log-weight is 0, and it adds nothing to the difference.
   const weights = cat([logits, zeros([samples, 1], { dtype: "float64", device: logits.device })], 1)

@@ -2,6 +2,7 @@
 
 import { scope, type Tensor, tensor } from "@stf/torch";
 import { type AugmentationParameters, transformOf } from "../augmentation/parameters.js";
+import { column } from "../column.js";
 import type { Bank } from "../data/bank.js";
 
 /** Noisy samples x = y + sigma eps, as what they are made of. B samples of shape `[C, H, W]`. */
@@ -22,8 +23,7 @@ export interface PerturbedBatch {
 
 /** The noisy images x = y + sigma eps, unscaled: what a denoiser gets. `[B, C, H, W]`, of the dtype of the source. */
 export function perturbedImages({ source, noise, sigma }: PerturbedBatch): Tensor {
-  const { dtype, device } = source;
-  return scope(() => source.addcmul(noise, tensor(sigma, { shape: [sigma.length, 1, 1, 1], dtype, device })));
+  return scope(() => source.addcmul(noise, column(sigma, source)));
 }
 
 /** Some samples of a batch, by row. */

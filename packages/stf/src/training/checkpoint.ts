@@ -15,9 +15,11 @@ import {
   type Tensor,
 } from "@stf/torch";
 import type { Precision } from "../networks/architectures.js";
-import { buildDenoiser, type NetworkConfig } from "../networks/build.js";
+import { type BuildOptions, buildDenoiser, type NetworkConfig } from "../networks/build.js";
 import type { Denoiser } from "../networks/denoiser.js";
-import { InputError } from "../run/errors.js";
+import { storedConfig, storedPreconditioning } from "../networks/stored-config.js";
+import { differenceOf } from "../preconditioning/table.js";
+import { InputError, UsageError } from "../run/errors.js";
 import type { TrainingState } from "./state.js";
 
 const NETWORK_FORMAT = "stf-network-1";
@@ -35,7 +37,8 @@ const flatParts = (state: TrainingState): Record<string, Tensor> => ({
  * Writes a network with what is needed to build it again, as a safetensors file.
  *
  * @param about - where it comes from, as JSON can hold it
- * @throws what the file system reports, such as a full disk.
+ * @throws UsageError when the configuration names another preconditioning, or other constants, than the network has; what the
+ * file system reports, such as a full disk.
  */
 export function saveNetwork(
   path: string,
@@ -45,7 +48,7 @@ export function saveNetwork(
 ): void {
   saveSafetensors(path, network.stateDict(), {
     format: NETWORK_FORMAT,
-    network: JSON.stringify(config),
+    network: JSON.stringify(storedConfig(network, config)),
     training: JSON.stringify(about),
   });
 }
@@ -54,7 +57,8 @@ export function saveNetwork(
  * Writes the averaged network, with what is needed to build it again, as a safetensors file.
  *
  * @param about - anything else about the training that can be written as JSON
- * @throws what the file system reports, such as a full disk.
+ * @throws UsageError when the configuration names another preconditioning, or other constants, than the network has; what the
+ * file system reports, such as a full disk.
  */
 export function saveSnapshot(
   path: string,
@@ -69,7 +73,8 @@ export function saveSnapshot(
  * Writes everything needed to go on from here, as a safetensors file.
  *
  * @param options - the options of the run, as JSON can hold them
- * @throws what the file system reports, such as a full disk.
+ * @throws UsageError when the configuration names another preconditioning, or other constants, than the network has; what the
+ * file system reports, such as a full disk.
  */
 export function saveState(
   path: string,
@@ -77,6 +82,7 @@ export function saveState(
   config: NetworkConfig,
   options: Record<string, unknown>,
 ): void {
+  const stored = storedConfig(state.network, config);
   scope(() => {
     const tensors = new Map<string, Tensor>();
     for (const [part, flat] of Object.entries(flatParts(state))) {
@@ -85,7 +91,7 @@ export function saveState(
     for (const [name, buffer] of state.network.namedBuffers()) tensors.set(`net.${name}`, buffer);
     saveSafetensors(path, tensors, {
       format: STATE_FORMAT,
-      network: JSON.stringify(config),
+      network: JSON.stringify(stored),
       options: JSON.stringify(options),
       clock: JSON.stringify({ images: state.images, optimizerSteps: state.optimizer.stepCount }),
     });
@@ -120,9 +126,9 @@ function open(path: string, format: string, what: string): ReturnType<typeof loa
 }
 
 /** Builds the network that a file describes. A damaged description can fail in any way, far from here. */
-function buildNetwork(path: string, config: NetworkConfig, precision: Precision): Denoiser {
+function buildNetwork(path: string, config: NetworkConfig, options: BuildOptions): Denoiser {
   try {
-    return buildDenoiser(config, { precision }).eval();
+    return buildDenoiser(config, options).eval();
   } catch (cause) {
     throw new FileFormatError(`${path} cannot be used: no network can be built from its "network"; it is damaged`, {
       cause,
@@ -153,7 +159,8 @@ export function loadSnapshot(
   const { tensors, metadata } = open(path, NETWORK_FORMAT, "network snapshot");
   try {
     const config = metadataField(path, metadata, "network") as NetworkConfig;
-    const denoiser = buildNetwork(path, config, precision);
+    const preconditioning = storedPreconditioning(path, metadata["network"]);
+    const denoiser = buildNetwork(path, config, { precision, preconditioning });
     try {
       denoiser.loadStateDict(tensors);
     } catch (cause) {
@@ -178,7 +185,8 @@ export interface SavedState {
   /**
    * Copies everything into a state of the same configuration, once. Frees the copy in memory.
    *
-   * @throws FileFormatError when a tensor is missing; nothing is copied then.
+   * @throws FileFormatError when a tensor is missing, UsageError when the state has another preconditioning; nothing is copied
+   * then.
    */
   restore(state: TrainingState): void;
 }
@@ -208,6 +216,7 @@ export function loadState(path: string): SavedState {
   };
   try {
     const config = metadataField(path, metadata, "network") as NetworkConfig;
+    const preconditioning = storedPreconditioning(path, metadata["network"]);
     const options = metadataField(path, metadata, "options") as Record<string, unknown>;
     const clock = metadataField(path, metadata, "clock") as Clock | null;
     if (!isCount(clock?.images) || !isCount(clock.optimizerSteps)) {
@@ -218,6 +227,12 @@ export function loadState(path: string): SavedState {
       options,
       restore(state) {
         try {
+          const difference = differenceOf(state.network.preconditioning, preconditioning);
+          if (difference) {
+            throw new UsageError(
+              `the network must have the preconditioning of ${path}, ${difference.wanted}, found ${difference.found}; build it from the file's own configuration`,
+            );
+          }
           noGrad(() => scope(() => copyInto(state, find)));
         } finally {
           release();
@@ -238,8 +253,8 @@ function copyInto(state: TrainingState, find: (name: string) => Tensor): void {
   for (const [part, flat] of Object.entries(flatParts(state))) {
     for (const [name, view] of state.parameters.viewsOf(flat)) copies.push([view, find(`${part}.${name}`)]);
   }
-  for (const network of [state.network, state.averaged]) {
-    for (const [name, buffer] of network.namedBuffers()) copies.push([buffer, find(`net.${name}`)]);
-  }
+  const names = Array.from(state.network.namedBuffers(), ([name]) => name);
+  const buffers = new Map(names.map((name) => [name, find(`net.${name}`)]));
+  for (const network of [state.network, state.averaged]) network.loadStateDict(buffers, { strict: false });
   for (const [target, source] of copies) target.copy_(source);
 }

@@ -26,6 +26,8 @@ export interface LoopOptions {
 
 /** Where {@link trainingLoop} writes; `runWriter` writes into a run folder. */
 export interface TrainingWriter {
+  /** Asked before the first step. @throws what says that this state could not be kept */
+  check?(state: TrainingState): void;
   /** Keeps a line of statistics. */
   statistics(line: StatsLine): void;
   /** Keeps the averaged network. Returns where. */
@@ -78,7 +80,8 @@ export interface LoopResult {
  * Trains until the images, the time, or `shouldStop` says so; then saves. Statistics are written at every tick.
  *
  * @param state - changed in place
- * @throws DivergenceError when the loss or a gradient is not finite; what the writer throws, such as for a full disk.
+ * @throws DivergenceError when the loss or a gradient is not finite; what the writer throws, such as for a full disk, and before
+ * the first step for a network that it cannot keep.
  */
 export async function trainingLoop(
   state: TrainingState,
@@ -88,6 +91,8 @@ export async function trainingLoop(
   writer: TrainingWriter,
   { onStep, onTick, shouldStop, now = () => performance.now() / 1000 }: LoopHooks = {},
 ): Promise<LoopResult> {
+  // Before hours of training, not after them.
+  writer.check?.(state);
   const statistics = new Statistics();
   const start = { time: now(), images: state.images };
   let tick = 0;

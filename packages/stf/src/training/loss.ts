@@ -1,10 +1,11 @@
 /** What training minimises: the error of a denoiser against a target, value by value. */
 
-import { scope, stack, type Tensor, tensor } from "@stf/torch";
+import { scope, stack, type Tensor } from "@stf/torch";
 import { augmentationLabels } from "../augmentation/labels.js";
+import { column } from "../column.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { type Conditions, oneHot } from "../networks/network.js";
-import type { Preconditioning } from "../networks/precondition.js";
+import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import { type PerturbedBatch, perturbedImages } from "../targets/target.js";
 
 /**
@@ -21,11 +22,8 @@ export type Loss = (output: Tensor, target: Tensor, sigma: Float64Array) => Tens
 export function weightedSquaredError(preconditioning: Pick<Preconditioning, "lossWeight">): Loss {
   return (output, target, sigma) =>
     scope(() => {
-      const weights = tensor(
-        Float64Array.from(sigma, (level) => preconditioning.lossWeight(level)),
-        { shape: [sigma.length, 1, 1, 1], dtype: output.dtype, device: output.device },
-      );
-      return output.sub(target).square().mul(weights);
+      const weights = sigma.map((level) => preconditioning.lossWeight(level));
+      return output.sub(target).square().mul(column(weights, output));
     });
 }
 

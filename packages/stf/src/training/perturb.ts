@@ -13,7 +13,7 @@ import type { PerturbedBatch } from "../targets/target.js";
 export interface PerturbSettings {
   /** Of every random number of the run. */
   readonly seed: number;
-  /** The law of the noise levels. */
+  /** The distribution of the noise levels. */
   readonly noiseLevels: NoiseLevels;
   /** How sources are transformed; not at all when left out. */
   readonly augmentation?: AugmentationSettings | undefined;

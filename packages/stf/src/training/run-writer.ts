@@ -1,6 +1,7 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NetworkConfig } from "../networks/build.js";
+import { storedConfig } from "../networks/stored-config.js";
 import { STATS_FILE, snapshotPath, statePath } from "../run/format.js";
 import { saveSnapshot, saveState } from "./checkpoint.js";
 import type { TrainingWriter } from "./loop.js";
@@ -18,6 +19,9 @@ export interface RunDescription {
 /** Writes into a run folder, which must exist, under the names of `run/format.ts`. */
 export function runWriter(folder: string, { network, options, about }: RunDescription): TrainingWriter {
   return {
+    check({ network: trained }) {
+      storedConfig(trained, network);
+    },
     statistics(line) {
       appendFileSync(join(folder, STATS_FILE), `${JSON.stringify(line)}\n`);
     },

@@ -1,6 +1,6 @@
 import { Adam, type Device, ExponentialMovingAverage, FlatParameters, manualSeed, releaseFreeMemory } from "@stf/torch";
 import type { Precision } from "../networks/architectures.js";
-import { buildDenoiser, type NetworkConfig } from "../networks/build.js";
+import { type BuildOptions, buildDenoiser, type NetworkConfig } from "../networks/build.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { randomKey } from "../random/keyed.js";
 
@@ -23,19 +23,22 @@ export interface TrainingState {
 /**
  * The state before the first step. Its weights depend on the seed alone, whatever the device.
  *
- * @throws UsageError when the configuration does not fit the images.
+ * @param options - as {@link buildDenoiser} takes them. A preconditioning of your own can be trained, not saved.
+ * @throws UsageError when the configuration does not fit the images, or its preconditioning is unknown or has other constants.
  */
 export function initialState(
   config: NetworkConfig,
   seed: number,
   precision: Precision,
   device: Device = "cpu",
+  { preconditioning }: Pick<BuildOptions, "preconditioning"> = {},
 ): TrainingState {
+  const options = { precision, ...(preconditioning && { preconditioning }) };
   manualSeed(randomKey(seed, "weights"));
-  const network = buildDenoiser(config, { precision });
+  const network = buildDenoiser(config, options);
   // Flattened before the second network is made: it fits into the room that the first one's weights leave.
   const parameters = new FlatParameters(network.to(device));
-  const averaged = buildDenoiser(config, { precision }).to(device).eval();
+  const averaged = buildDenoiser(config, options).to(device).eval();
   averaged.loadStateDict(network.stateDict());
   const average = new FlatParameters(averaged, { trainable: false });
   const ema = new ExponentialMovingAverage(parameters, average);

@@ -7,6 +7,7 @@ import { cat, Recomputation, scope, type Tensor, zeros } from "@stf/torch";
 import type { Bank } from "../data/bank.js";
 import type { DataOrder } from "../data/order.js";
 import { DropoutKeys } from "../networks/network.js";
+import type { NoiseLevels } from "../processes/noise-levels.js";
 import { addGradients, type Loss, weightedError } from "./loss.js";
 import { type PerturbSettings, perturb } from "./perturb.js";
 import { emaDecay, learningRate } from "./schedules.js";
@@ -34,7 +35,9 @@ export interface UpdateSettings {
 }
 
 /** What training keeps fixed. */
-export interface TrainingSettings extends TargetSettings, PerturbSettings, UpdateSettings {
+export interface TrainingSettings extends TargetSettings, Omit<PerturbSettings, "noiseLevels">, UpdateSettings {
+  /** The distribution of the noise levels; that of the network's preconditioning when left out. */
+  readonly noiseLevels?: NoiseLevels | undefined;
   /** Largest number of samples that go through the network at once. */
   readonly microBatch: number;
   /** Factor on the loss, and so on its gradients. */
@@ -83,6 +86,7 @@ export class DivergenceError extends Error {
 export function computeGradients(state: TrainingState, data: TrainingData, settings: TrainingSettings): StepSums {
   const { batch, microBatch, lossScaling, loss } = settings;
   const { network, parameters, images: first } = state;
+  const { noiseLevels = network.preconditioning.noiseLevels } = settings;
   parameters.zeroGrad();
   const indices = data.order.range(first, batch);
   return scope(() => {
@@ -93,7 +97,7 @@ export function computeGradients(state: TrainingState, data: TrainingData, setti
       const end = Math.min(begin + microBatch, batch);
       scope(() => {
         const samples = Array.from({ length: end - begin }, (_, i) => first + begin + i);
-        const part = perturb(samples, indices.subarray(begin, end), data.bank, settings);
+        const part = perturb(samples, indices.subarray(begin, end), data.bank, { ...settings, noiseLevels });
         const dropout = new DropoutKeys(settings.seed, first + begin);
         using recomputation = settings.recompute ? new Recomputation() : undefined;
         const error = weightedError(network, part, targets.targetsOf(part, begin), { loss, dropout, recomputation });

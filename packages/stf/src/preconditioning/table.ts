@@ -1,0 +1,86 @@
+/** The preconditionings by name: the one place that knows which there are. */
+
+import { UsageError } from "../run/errors.js";
+import type { Constants } from "./constants.js";
+import { edmPreconditioning } from "./edm.js";
+import { flowPreconditioning } from "./flow.js";
+import { iddpmPreconditioning } from "./iddpm.js";
+import type { Preconditioning } from "./preconditioning.js";
+import { vePreconditioning } from "./ve.js";
+import { subVpPreconditioning, vpPreconditioning } from "./vp.js";
+
+/**
+ * Makes a preconditioning of its name and its constants. Constants that are left out have their published values, for good:
+ * older checkpoints name none.
+ */
+export const preconditionings = {
+  /** EDM's. */
+  edm: edmPreconditioning,
+  /** The variance-preserving one. */
+  vp: vpPreconditioning,
+  /** The variance-exploding one. */
+  ve: vePreconditioning,
+  /** The sub-variance-preserving one. */
+  subvp: subVpPreconditioning,
+  /** Flow matching. */
+  flow: flowPreconditioning,
+  /** Improved DDPM. */
+  iddpm: iddpmPreconditioning,
+} as const satisfies Readonly<Record<string, (constants?: Constants) => Preconditioning>>;
+
+/** The name of a preconditioning. */
+export type PreconditioningName = keyof typeof preconditionings;
+
+/** The names of the preconditionings. */
+export const preconditioningNames = Object.keys(preconditionings) as PreconditioningName[];
+
+/** One that is in the table. */
+export interface NamedPreconditioning extends Preconditioning {
+  /** Its name in the table. */
+  readonly name: PreconditioningName;
+}
+
+/** Whether there is a preconditioning of this name. */
+export function isPreconditioningName(name: unknown): name is PreconditioningName {
+  return preconditioningNames.some((known) => known === name);
+}
+
+/**
+ * The preconditioning of a name and of constants that may have come from a file.
+ *
+ * @throws UsageError for a name or a constant that there is not, and for one that is no number or out of its range
+ */
+export function preconditioningOf(name: string, constants: Constants = {}): NamedPreconditioning {
+  if (!isPreconditioningName(name)) {
+    throw new UsageError(`the preconditioning must be one of ${preconditioningNames.join(", ")}, found "${name}"`);
+  }
+  const make: (constants?: Constants) => Preconditioning = preconditionings[name];
+  const known = Object.keys(make().constants);
+  if (typeof constants !== "object" || constants === null) {
+    throw new UsageError(`the constants of the preconditioning ${name} must be numbers by name, found ${constants}`);
+  }
+  for (const [key, value] of Object.entries(constants)) {
+    if (!known.includes(key)) {
+      throw new UsageError(`the constants of the preconditioning ${name} are ${known.join(", ")}; found "${key}"`);
+    }
+    if (typeof value !== "number") {
+      throw new UsageError(
+        `${key}, a constant of the preconditioning ${name}, must be a number, found ${JSON.stringify(value)}`,
+      );
+    }
+  }
+  return { ...make(constants), name };
+}
+
+/** In what name and constants differ, in words; undefined when they are the same. */
+export function differenceOf(
+  found: Pick<Preconditioning, "name" | "constants">,
+  wanted: Pick<Preconditioning, "name" | "constants">,
+): { readonly found: string; readonly wanted: string } | undefined {
+  if (found.name !== wanted.name) return { found: found.name, wanted: wanted.name };
+  const keys = Object.keys({ ...wanted.constants, ...found.constants });
+  const key = keys.find((name) => !Object.is(found.constants[name], wanted.constants[name]));
+  if (key === undefined) return undefined;
+  const inWords = ({ name, constants }: typeof found): string => `${name} with ${key} = ${constants[key]}`;
+  return { found: inWords(found), wanted: inWords(wanted) };
+}
