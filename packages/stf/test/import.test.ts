@@ -118,7 +118,7 @@ describe("networks with their constructor's arguments", () => {
 
   test("a network that the file lacks", () => {
     expect(refusal(() => importNetwork(file("edm-state.pt"), { which: "ema" }), "")).toMatch(
-      /--which=ema.*has net \(EDMPrecond\), optimizer_state/,
+      /'which=ema'.*has net \(EDMPrecond\), optimizer_state/,
     );
   });
 
@@ -238,7 +238,7 @@ describe("dictionaries of tensors", () => {
   });
 
   test("the preconditioning has to be said", () => {
-    expect(refusal(() => importNetwork(file("dict-zip.pth")), "")).toMatch(/--precond.*edm/);
+    expect(refusal(() => importNetwork(file("dict-zip.pth")), "")).toMatch(/'precond'.*edm/);
   });
 
   /** A safetensors file with the tensors of dict-zip.pth, changed. */
@@ -386,7 +386,7 @@ describe("transfer", () => {
     saveNetwork(snapshot, own, { ...ddpmpp, precond: "vp" }, {});
     for (const path of [file("edm-snapshot.pkl"), snapshot]) {
       const before = network.stateDict().get("model.map_layer0.weight")!.toFloat64Array();
-      expect(refusal(() => transferWeights(path, [network]), path)).toMatch(/--precond=(edm|vp), found --precond=flow/);
+      expect(refusal(() => transferWeights(path, [network]), path)).toMatch(/'precond' (edm|vp), found flow/);
       expect(network.stateDict().get("model.map_layer0.weight")!.toFloat64Array()).toEqual(before);
     }
     network.dispose();
@@ -400,7 +400,7 @@ describe("transfer", () => {
     saveNetwork(path, own, wide, {});
     const network = buildDenoiser(ddpmpp);
     expect(refusal(() => transferWeights(path, [network]), path)).toMatch(
-      /trained with --precond=edm with sigmaData = 1, found --precond=edm with sigmaData = 0\.5/,
+      /its network was trained with 'precond' edm with sigmaData = 1, found edm with sigmaData = 0\.5/,
     );
     expect(constantsForTransfer(path, "vp")).toBeUndefined();
     const suited = buildDenoiser({ ...ddpmpp, constants: constantsForTransfer(path, "edm")! });
@@ -414,7 +414,7 @@ describe("transfer", () => {
     const network = buildDenoiser({ ...ddpmpp, modelChannels: 8 });
     const before = network.stateDict().get("model.map_layer0.weight")!.toFloat64Array();
     const path = file("edm-snapshot.pkl");
-    expect(refusal(() => transferWeights(path, [network]), path)).toMatch(/of another shape: .*--cbase/);
+    expect(refusal(() => transferWeights(path, [network]), path)).toMatch(/of another shape: .*'cbase'/);
     expect(network.stateDict().get("model.map_layer0.weight")!.toFloat64Array()).toEqual(before);
     network.dispose();
   });
@@ -485,7 +485,7 @@ describe("files that hold no network", () => {
 
   test("a training state of this program", () => {
     saveSafetensors(file("state.safetensors"), new Map(), { format: "stf-training-state-1" });
-    expect(refusal(() => readCheckpoint(file("state.safetensors")), "state.safetensors")).toMatch(/--resume/);
+    expect(refusal(() => readCheckpoint(file("state.safetensors")), "state.safetensors")).toMatch(/'resume'/);
   });
 });
 

@@ -470,7 +470,7 @@ describe("sizes that do not fit", () => {
     const indivisible = message(() => buildDenoiser(config(30, 30)));
     expect(indivisible).toMatch(/divisible by 4.*30.*28.*32/);
     expect(indivisible).not.toContain("\n");
-    expect(message(() => buildDenoiser(config(28, 28, { modelChannels: 6 })))).toMatch(/--cbase.*4.*6/);
+    expect(message(() => buildDenoiser(config(28, 28, { modelChannels: 6 })))).toMatch(/'cbase'.*4.*6/);
   });
 
   test("28 with three resolutions fits, and its attention is at 7", () => {

@@ -598,7 +598,7 @@ describe("divergence", () => {
         expect(i, "steps without divergence").toBeLessThan(atMost);
       } catch (error) {
         expect(error).toBeInstanceOf(DivergenceError);
-        expect((error as Error).message).toMatch(/diverged after \d+ images.*--lr/);
+        expect((error as Error).message).toMatch(/diverged after \d+ images.*'lr'/);
         expect((error as Error).message).not.toContain("\n");
         for (const [name, value] of Object.entries(contents(state))) {
           expect(sameBits(value, before[name]!), name).toBe(true);

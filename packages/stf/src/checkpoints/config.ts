@@ -115,7 +115,7 @@ function preconditioningFor(
   const name = precond ?? constructed?.name ?? nameByChannels(facts);
   if (name === undefined) {
     throw new UsageError(
-      `--precond must say how the network was preconditioned (${preconditioningNames.join(", ")}): the file does not, and with a wrong one its pictures are noise`,
+      `'precond' must say how the network was preconditioned (${preconditioningNames.join(", ")}): the file does not, and with a wrong one its pictures are noise`,
     );
   }
   const found = constructed?.name === name ? constructed : preconditioningOf(name);

@@ -72,7 +72,7 @@ function select(path: string, root: PickleValue, which: Which): Found {
   const content = entries ? named([...entries]).slice(0, 8) : [describe(root)];
   const elsewhere = which !== "auto" && names[which === "ema" ? "net" : "ema"].some((name) => entries?.has(name));
   if (elsewhere) {
-    throw new UsageError(`--which=${which} must name a network of ${path}, which has ${content.join(", ")}`);
+    throw new UsageError(`'which=${which}' must name a network of ${path}, which has ${content.join(", ")}`);
   }
   throw new InputError(`${path} holds no network: found ${content.join(", ") || "nothing"}`);
 }
@@ -111,7 +111,7 @@ function readTorch(path: string, which: Which): Checkpoint {
 function describeSafetensors(path: string): Pick<Checkpoint, "isSnapshot" | "preconditioning"> {
   const { format, network } = readSafetensorsMetadata(path);
   if (format?.startsWith("stf-training-state")) {
-    throw new InputError(`${path} is a training state: go on from it with --resume, or name a network-snapshot`);
+    throw new InputError(`${path} is a training state: go on from it with 'resume', or name a network-snapshot`);
   }
   const isSnapshot = format?.startsWith("stf-network") === true;
   return { isSnapshot, preconditioning: isSnapshot ? storedPreconditioning(path, network) : undefined };

@@ -25,7 +25,7 @@ function transferring<T>(path: string, body: () => T): T {
   } catch (cause) {
     if (!(cause instanceof InputError || cause instanceof ShapeError)) throw cause;
     throw new InputError(
-      `--transfer=${path} must hold a network like this run's: ${cause.message}; --precond, --arch, --cbase, --cres and --num-blocks set it`,
+      `'transfer=${path}' must hold a network like this run's: ${cause.message}; 'precond', 'arch', 'cbase', 'cres' and 'numBlocks' set it`,
       { cause },
     );
   }
@@ -63,9 +63,7 @@ function copyWeights(checkpoint: Checkpoint, networks: readonly Denoiser[]): Tra
   const own = networks[0]?.preconditioning;
   const difference = named && own && differenceOf(own, named);
   if (difference) {
-    throw new InputError(
-      `its network was trained with --precond=${difference.wanted}, found --precond=${difference.found}`,
-    );
+    throw new InputError(`its network was trained with 'precond' ${difference.wanted}, found ${difference.found}`);
   }
   checkWeights(checkpoint.tensors);
   const given = withPublishedNames(checkpoint.tensors);

@@ -57,7 +57,7 @@ function checkResolution({ height, width }: ImageShape, levels: number): void {
     const below = Math.floor(height / factor) * factor;
     throw new UsageError(
       `a network of ${levels} resolutions needs sizes divisible by ${factor}, found ${height}; ` +
-        `nearest are ${below} and ${below + factor}, or give fewer numbers to --cres`,
+        `nearest are ${below} and ${below + factor}, or give fewer numbers to 'cres'`,
     );
   }
 }
@@ -70,7 +70,7 @@ function checkHeads({ shape, ...sizes }: NetworkConfig): void {
     const heads = attends || isDeepest ? headsFor(channels) : 0;
     if (heads > 0 && channels % heads !== 0) {
       throw new UsageError(
-        `adm needs channels that divide into a head for every ${CHANNELS_PER_HEAD}; ${channels} at ${size} do not: give a --cbase divisible by ${CHANNELS_PER_HEAD}`,
+        `adm needs channels that divide into a head for every ${CHANNELS_PER_HEAD}; ${channels} at ${size} do not: give a 'cbase' divisible by ${CHANNELS_PER_HEAD}`,
       );
     }
   }
@@ -90,7 +90,7 @@ function buildNetwork(config: NetworkConfig, outChannels: number): Network {
   }
   checkResolution(shape, config.channelMult.length);
   if (arch === "adm") checkHeads(config);
-  if (modelChannels % 4 !== 0) throw new UsageError(`--cbase must be a multiple of 4, found ${modelChannels}`);
+  if (modelChannels % 4 !== 0) throw new UsageError(`'cbase' must be a multiple of 4, found ${modelChannels}`);
   const options = {
     resolution: shape.height,
     inChannels: shape.channels,
