@@ -341,6 +341,18 @@ describe("correctors", () => {
     expect(Math.abs(variance / VARIANCE - 1)).toBeLessThan(0.2);
   });
 
+  test("times that end at 0 are refused: the last step leads there by itself", () => {
+    scope(() => {
+      const steps = evenSteps(5, veProcess({ sigmaMin: 0.1, sigmaMax: 2 }), 1e-5);
+      const start = normals([1, 1, 2, 2], 1);
+      for (const times of [[...steps.times, 0], []]) {
+        const draw = (): unknown => predictorCorrector.sample(gaussian, start, { ...steps, times }, {});
+        expect(draw).toThrow(UsageError);
+        expect(draw).toThrow(/must end above 0.*found (0|none)/);
+      }
+    });
+  });
+
   test("ancestral sampling is refused where no posterior is known", () => {
     scope(() => {
       const steps = evenSteps(30, subVpProcess(), 1e-3);

@@ -1,5 +1,6 @@
 import { scope, type Tensor } from "@stf/torch";
 import type { DiscreteProcess } from "../processes/process.js";
+import { UsageError } from "../run/errors.js";
 import { type CorrectorName, correctors } from "./correctors.js";
 import { type PredictorName, predictors, type ReverseStep } from "./predictors.js";
 import {
@@ -81,15 +82,27 @@ function predict(x: Tensor, t: number, chain: Chain): ReverseStep {
   });
 }
 
+/** Time 0 is where the last step leads: a time list that ends there would drop a step's noise, or divide by zero. */
+function checkTimes(times: readonly number[]): void {
+  const last = times.at(-1);
+  if (last !== undefined && last > 0) return;
+  throw new UsageError(
+    `the times of the predictor-corrector must end above 0, where the network is evaluated last; found ${last ?? "none"}: take evenSteps, or leave out the 0`,
+  );
+}
+
 /**
  * Predictor and corrector in turns along a process that is also a chain (Song et al. 2021, algorithm 1). The times are evenly
  * spaced, from the end of the process to the last at which the network is evaluated; the chain has as many steps as there are
  * times, and the last leads to clean images.
+ *
+ * @throws UsageError when the times do not end above 0, or noise is missing that a predictor or corrector needs.
  */
 export const predictorCorrector: Sampler<PredictorCorrectorOptions, DiscreteProcess> = {
   name: "pc",
   order: 1,
   sample(denoise, start, { process, times }, options = {}) {
+    checkTimes(times);
     const { denoiseLast = true, onStep } = options;
     const chain: Chain = { denoise, process, times, options };
     return walk(
