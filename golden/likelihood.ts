@@ -50,7 +50,7 @@ export function checkLikelihood(file: GoldenFile): void {
       const tight = measured({ rtol: 1e-10, atol: 1e-10, control: "batch" });
       file.compareAbsolute(`${name}: bits, tight`, tight.bits, file.tensor(`${name}.bpd_float64_tight`), 1e-4);
       file.compareAbsolute(`${name}: latents, tight`, tight.latents, file.tensor(`${name}.z_float64_tight`), 1e-6);
-      // The flow ends in the law of the mixture's noisy images, which is not quite the prior.
+      // The flow ends in the distribution of the mixture's noisy images, which is not quite the prior.
       const exact = logDensity(denoise, images, axesLike(images), { ...path, rtol: 1e-9, atol: 1e-9 });
       const logPrior = (z: Float64Array): number =>
         -z.reduce((sum, value) => sum + value ** 2, 0) / (2 * priorDeviation ** 2) -

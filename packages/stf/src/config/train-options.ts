@@ -58,7 +58,7 @@ export const trainFields = {
     default: 0,
     min: 0,
     max: 1,
-    help: "with --cond, share of samples whose label is withheld, as guidance needs it",
+    help: "with --cond, probability that a sample's label is withheld, as guidance needs it",
   }),
   arch: choice(architectures, { default: "ddpmpp", help: "network family" }),
   precond: choice(preconditioningNames, {

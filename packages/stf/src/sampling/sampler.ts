@@ -60,7 +60,7 @@ export function forEachImage(value: PerImage, count: number): Float64Array {
   return typeof value === "number" ? new Float64Array(count).fill(value) : value;
 }
 
-/** @throws TypeError without noise, of which the method would make images of another law. */
+/** @throws TypeError without noise, of which the method would make images of another distribution. */
 export function requireNoise(
   noise: SamplerOptions["noise"],
   method: string,
