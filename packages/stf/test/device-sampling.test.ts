@@ -16,9 +16,7 @@ import { predictorCorrector } from "../src/sampling/predictor-corrector.js";
 import { rk45 } from "../src/sampling/rk45.js";
 import { type Denoise, forEachImage } from "../src/sampling/sampler.js";
 import { evenSteps, karrasSteps } from "../src/sampling/steps.js";
-import { normals, relativeDeviation, sameBits } from "./support.js";
-
-const device = (process.env["STF_TEST_DEVICE"] ?? "cpu") as Device;
+import { device, normals, relativeDeviation, sameBits } from "./support.js";
 
 const shape = { channels: 3, height: 8, width: 8 };
 const IMAGES = [4, 3, 8, 8];

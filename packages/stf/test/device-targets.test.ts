@@ -1,6 +1,6 @@
 /** Stable targets and augmentation on the device that STF_TEST_DEVICE names, the CPU by default, against float64 on the CPU. */
 
-import { type Device, scope, type Tensor } from "@stf/torch";
+import { scope, type Tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
 import { applyAugmentation, transformDifferences, transformWith } from "../src/augmentation/apply.js";
 import { type AugmentationParameters, noTransform, type Transform } from "../src/augmentation/parameters.js";
@@ -14,9 +14,7 @@ import { classMembers, drawReferences } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import { type PerturbedBatch, perturbedImages, type ReferenceSet } from "../src/targets/target.js";
 import { stepTargets, type TargetSettings } from "../src/training/targets.js";
-import { maxDeviation, normals, perturbedBatch, posteriorMean, randomBytes, unit } from "./support.js";
-
-const device = (process.env["STF_TEST_DEVICE"] ?? "cpu") as Device;
+import { device, maxDeviation, normals, perturbedBatch, posteriorMean, randomBytes, unit } from "./support.js";
 
 const SIGMAS = [0.002, 0.01, 0.1, 0.5, 1, 5, 20, 80];
 const SOURCES = [3, 0, 17, 1, 30, 2, 44, 5];

@@ -1,6 +1,6 @@
 /** Training steps on the device that STF_TEST_DEVICE names, the CPU by default, against float64 on the CPU. */
 
-import { type Device, noGrad, scope, type Tensor } from "@stf/torch";
+import { noGrad, scope, type Tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
 import { augmentDim } from "../src/augmentation/labels.js";
 import { augmentationSettings } from "../src/augmentation/settings.js";
@@ -16,9 +16,7 @@ import { type PerturbSettings, perturb } from "../src/training/perturb.js";
 import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
 import { type StepLoss, type TrainingData, type TrainingSettings, trainingStep } from "../src/training/step.js";
 import { stepTargets } from "../src/training/targets.js";
-import { maxDeviation, meanAndError, normals, randomBytes, relativeDeviation, sameBits } from "./support.js";
-
-const device = (process.env["STF_TEST_DEVICE"] ?? "cpu") as Device;
+import { device, maxDeviation, meanAndError, normals, randomBytes, relativeDeviation, sameBits } from "./support.js";
 
 const CLASSES = 3;
 const BATCH = 8;

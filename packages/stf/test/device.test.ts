@@ -13,9 +13,7 @@ import { stableFieldTarget } from "../src/targets/stable-field.js";
 import { loadSnapshot, loadState, saveSnapshot, saveState } from "../src/training/checkpoint.js";
 import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
 import { type TrainingSettings, trainingStep } from "../src/training/step.js";
-import { blobs, normals, relativeDeviation, sameBits } from "./support.js";
-
-const device = (process.env["STF_TEST_DEVICE"] ?? "cpu") as Device;
+import { blobs, device, normals, relativeDeviation, sameBits } from "./support.js";
 
 const bank = blobs(40, 8);
 const bankThere = bank.to(device);

@@ -2,6 +2,7 @@
 
 import { fileURLToPath } from "node:url";
 import {
+  type Device,
   type DType,
   Generator,
   loadSafetensors,
@@ -23,6 +24,9 @@ import type { PerturbedBatch } from "../src/targets/target.js";
 
 // Test files run side by side; more threads than processors make small operators wait for each other.
 setThreads(1);
+
+/** Where the device suites compute: what STF_TEST_DEVICE names, the CPU by default. */
+export const device = (process.env["STF_TEST_DEVICE"] ?? "cpu") as Device;
 
 /** A file of test/golden. */
 export function golden(name: string): SafetensorsContent {

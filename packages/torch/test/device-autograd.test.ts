@@ -1,10 +1,8 @@
 /** Derivatives on the device that STF_TEST_DEVICE names, the CPU by default, against the CPU in float64. */
 
-import { cat, conv2d, convTranspose2d, type Device, grad, groupNorm, linear, type Tensor, tensor } from "@stf/torch";
+import { cat, conv2d, convTranspose2d, grad, groupNorm, linear, type Tensor, tensor } from "@stf/torch";
 import { describe, expect } from "vitest";
-import { expectClose, normal, scopedTest } from "./support.js";
-
-const device = (process.env["STF_TEST_DEVICE"] ?? "cpu") as Device;
+import { device, expectClose, normal, scopedTest } from "./support.js";
 
 describe("first and second derivatives", () => {
   const at = [3, 4, 6];

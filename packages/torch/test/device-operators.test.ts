@@ -22,9 +22,7 @@ import {
   where,
 } from "@stf/torch";
 import { describe, expect } from "vitest";
-import { expectClose, normal, scopedTest, type Tolerance } from "./support.js";
-
-const device = (process.env["STF_TEST_DEVICE"] ?? "cpu") as Device;
+import { device, expectClose, normal, scopedTest, type Tolerance } from "./support.js";
 
 interface Place {
   readonly dtype: DType;

@@ -5,7 +5,6 @@
 
 import { execFileSync } from "node:child_process";
 import {
-  type Device,
   engineReport,
   full,
   Generator,
@@ -19,9 +18,7 @@ import {
   zeros,
 } from "@stf/torch";
 import { describe, expect, test } from "vitest";
-import { expectClose, scopedTest, type Tolerance } from "./support.js";
-
-const device = (process.env["STF_TEST_DEVICE"] ?? "cpu") as Device;
+import { device, expectClose, scopedTest, type Tolerance } from "./support.js";
 
 describe("streams", () => {
   scopedTest(

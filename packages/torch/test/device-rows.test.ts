@@ -1,18 +1,8 @@
 /** Distances to rows and sums of them on the device that STF_TEST_DEVICE names, the CPU by default, against float64. */
 
-import {
-  type Device,
-  Generator,
-  randint,
-  relativeSquaredDistances,
-  type Tensor,
-  tensor,
-  weightedRowSum,
-} from "@stf/torch";
+import { Generator, randint, relativeSquaredDistances, type Tensor, tensor, weightedRowSum } from "@stf/torch";
 import { describe, expect } from "vitest";
-import { expectClose, normal, scopedTest } from "./support.js";
-
-const device = (process.env["STF_TEST_DEVICE"] ?? "cpu") as Device;
+import { device, expectClose, normal, scopedTest } from "./support.js";
 
 describe.each([
   [5, 40, 300],

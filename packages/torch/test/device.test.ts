@@ -9,7 +9,6 @@ import {
   cat,
   conv2d,
   conv3x3,
-  type Device,
   type DType,
   ExponentialMovingAverage,
   FlatParameters,
@@ -33,9 +32,7 @@ import {
   zeros,
 } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { elsewhere, expectClose, normal, scopedTest } from "./support.js";
-
-const device = (process.env["STF_TEST_DEVICE"] ?? "cpu") as Device;
+import { device, elsewhere, expectClose, normal, scopedTest } from "./support.js";
 
 const dtypes: readonly DType[] = ["uint8", "int32", "int64", "float16", "bfloat16", "float32", "float64", "bool"];
 

@@ -3,6 +3,9 @@
 import { arange, type Device, Generator, grad, memory, randn, scope, Tensor, tensor } from "@stf/torch";
 import { expect, test } from "vitest";
 
+/** Where the device suites compute: what STF_TEST_DEVICE names, the CPU by default. */
+export const device = (process.env["STF_TEST_DEVICE"] ?? "cpu") as Device;
+
 export interface Tolerance {
   /** Allowed difference relative to the expected number. */
   rtol?: number;

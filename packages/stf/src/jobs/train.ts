@@ -69,7 +69,6 @@ function folderOf(plan: TrainingPlan): string {
 /** A reporter whose lines are kept in a file, too. */
 function logged(reporter: Reporter, path: string): Reporter {
   return {
-    ...reporter,
     update: (line) => reporter.update(line),
     clear: () => reporter.clear(),
     printPlain: (line) => reporter.printPlain(line),

@@ -24,13 +24,13 @@ void adam(at::Tensor values, const at::Tensor& gradients, at::Tensor expAvg, at:
               "gradients, moments and average must have the parameters' shape, ", values.sizes(), ", and their device, ", values.device());
   const auto isFlat = [](const at::Tensor& tensor) { return tensor.scalar_type() == at::kFloat && tensor.is_contiguous(); };
   const auto single = [](double number) { return static_cast<float>(number); };
+  const AdamStep settings{single(shrink),    single(beta1), single(beta2), single(1 - beta1), single(1 - beta2),
+                          single(stepSize), single(root),  single(eps),   single(1 - decay)};
   const bool areFlat = isFlat(values) && isFlat(gradients) && isFlat(expAvg) && isFlat(expAvgSq) && (!average || isFlat(*average));
 #ifdef CUDA_KERNELS
   if (areFlat && values.is_cuda()) {
-    const cuda::AdamCall call{single(shrink),    single(beta1), single(beta2), single(1 - beta1), single(1 - beta2),
-                              single(stepSize), single(root),  single(eps),   single(1 - decay)};
     cuda::launchOn(values, "Adam", [&](cuda::Stream stream) {
-      return cuda::adamStep(call, values.data_ptr<float>(), gradients.data_ptr<float>(), expAvg.data_ptr<float>(), expAvgSq.data_ptr<float>(),
+      return cuda::adamStep(settings, values.data_ptr<float>(), gradients.data_ptr<float>(), expAvg.data_ptr<float>(), expAvgSq.data_ptr<float>(),
                             average ? average->data_ptr<float>() : nullptr, values.numel(), stream);
     });
     return;
@@ -38,8 +38,6 @@ void adam(at::Tensor values, const at::Tensor& gradients, at::Tensor expAvg, at:
 #endif
   if (areFlat && values.device().is_cpu()) {
     static const AdamLoop loop = FOR_THIS_PROCESSOR(adamLoop);
-    const AdamStep settings{single(shrink),    single(beta1), single(beta2), single(1 - beta1), single(1 - beta2),
-                            single(stepSize), single(root),  single(eps),   single(1 - decay)};
     float *value = values.data_ptr<float>(), *first = expAvg.data_ptr<float>(), *second = expAvgSq.data_ptr<float>();
     float* averaged = average ? average->data_ptr<float>() : nullptr;
     const float* gradient = gradients.data_ptr<float>();

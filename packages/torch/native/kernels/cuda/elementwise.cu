@@ -13,17 +13,17 @@ int blocksFor(int64_t work) {
   return static_cast<int>(blocks < kMostBlocks ? blocks : kMostBlocks);
 }
 
-__global__ void adamKernel(AdamCall a, float* values, const float* gradients, float* expAvg, float* expAvgSq, float* average, int64_t count) {
+__global__ void adamKernel(AdamStep a, float* values, const float* gradients, float* expAvg, float* expAvgSq, float* average, int64_t count) {
   const int64_t stride = int64_t{gridDim.x} * blockDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += stride) {
     const float gradient = gradients[i];
-    const float first = expAvg[i] * a.beta1 + gradient * a.restOfBeta1;
-    const float second = expAvgSq[i] * a.beta2 + gradient * gradient * a.restOfBeta2;
+    const float first = expAvg[i] * a.beta1 + gradient * a.newWeight1;
+    const float second = expAvgSq[i] * a.beta2 + gradient * gradient * a.newWeight2;
     const float value = values[i] * a.shrink - a.stepSize * first / (sqrtf(second) / a.root + a.eps);
     expAvg[i] = first;
     expAvgSq[i] = second;
     values[i] = value;
-    if (average) average[i] += a.restOfDecay * (value - average[i]);
+    if (average) average[i] += a.averageWeight * (value - average[i]);
   }
 }
 
@@ -77,10 +77,10 @@ int vectorOf(const Rows& rows) { return rows.element == Element::float32 ? 4 : 8
 
 }  // namespace
 
-Problem adamStep(const AdamCall& call, float* values, const float* gradients, float* expAvg, float* expAvgSq, float* average, int64_t count,
+Problem adamStep(const AdamStep& step, float* values, const float* gradients, float* expAvg, float* expAvgSq, float* average, int64_t count,
                  Stream stream) {
   if (count == 0) return nullptr;
-  adamKernel<<<blocksFor(count), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(call, values, gradients, expAvg, expAvgSq, average, count);
+  adamKernel<<<blocksFor(count), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(step, values, gradients, expAvg, expAvgSq, average, count);
   return problemOfLaunch();
 }
 

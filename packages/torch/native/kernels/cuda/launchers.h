@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "../adam_loops.h"
 #include "../dropout.h"
 
 namespace addon {
@@ -55,12 +56,8 @@ Problem groupNormForward(const GroupNormCall& call, void* y, float* scratch, Str
 Problem groupNormBackward(const GroupNormCall& call, const void* dy, void* dx, float* dWeight, float* dBias, float* dShift, float* scratch,
                           Stream stream);
 
-struct AdamCall {
-  float shrink, beta1, beta2, restOfBeta1, restOfBeta2, stepSize, root, eps, restOfDecay;
-};
-
 // One step over flat parameters; `average` may be null.
-Problem adamStep(const AdamCall& call, float* values, const float* gradients, float* expAvg, float* expAvgSq, float* average, int64_t count,
+Problem adamStep(const AdamStep& step, float* values, const float* gradients, float* expAvg, float* expAvgSq, float* average, int64_t count,
                  Stream stream);
 
 // A channels_last image batch as a matrix.
