@@ -19,7 +19,7 @@ import { drawReferences } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import { type PerturbedBatch, perturbedImages } from "../src/targets/target.js";
 import { posteriorWindow, sigmaRange } from "../src/targets/window.js";
-import { stepTargets, type TargetSettings } from "../src/training/targets.js";
+import { stepTargets, type TargetSettings } from "../src/training/step-targets.js";
 import { maxDeviation, meanAndError, normals, posteriorMean, randomBytes, sameBits, uniforms } from "./support.js";
 
 const shape = { channels: 3, height: 8, width: 8 };

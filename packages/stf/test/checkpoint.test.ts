@@ -15,6 +15,9 @@ import {
   type Tensor,
 } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { loadSnapshot, type Snapshot, saveNetwork, saveSnapshot } from "../src/checkpoints/network-file.js";
+import { loadState, saveState } from "../src/checkpoints/state-file.js";
+import { InputError } from "../src/common/errors.js";
 import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
 import type { Denoiser } from "../src/networks/denoiser.js";
 import type { Constants } from "../src/preconditioning/constants.js";
@@ -24,15 +27,6 @@ import {
   preconditioningNames,
   preconditioningOf,
 } from "../src/preconditioning/table.js";
-import { InputError } from "../src/run/errors.js";
-import {
-  loadSnapshot,
-  loadState,
-  type Snapshot,
-  saveNetwork,
-  saveSnapshot,
-  saveState,
-} from "../src/training/checkpoint.js";
 import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
 import { normals, relativeDeviation, sameBits } from "./support.js";
 

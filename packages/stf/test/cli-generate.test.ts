@@ -7,14 +7,14 @@ import { noGrad, scope } from "@stf/torch";
 import { decode, encode } from "fast-png";
 import sharp from "sharp";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { saveNetwork } from "../src/checkpoints/network-file.js";
 import { withFlags } from "../src/cli/flags.js";
+import { UsageError } from "../src/common/errors.js";
 import { flagOf, parse, resolve } from "../src/config/fields.js";
 import { checkTogether, generateFields } from "../src/config/generate-options.js";
 import { openDataset } from "../src/data/open.js";
 import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
-import { UsageError } from "../src/run/errors.js";
-import { GENERATE_OPTIONS_FILE } from "../src/run/format.js";
-import { saveNetwork } from "../src/training/checkpoint.js";
+import { GENERATE_OPTIONS_FILE } from "../src/run/files.js";
 import { commandIn } from "./cli-support.js";
 import { maxDeviation, normals } from "./support.js";
 

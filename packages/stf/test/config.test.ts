@@ -1,12 +1,13 @@
 /** Options: what each accepts, what it says otherwise, and which of default, preset and command line wins. */
 
 import { describe, expect, test } from "vitest";
+import { UsageError } from "../src/common/errors.js";
+import { formatDuration } from "../src/common/text.js";
 import { checkValues, type Fields, flagOf, parse, resolve } from "../src/config/fields.js";
 import { generateFields } from "../src/config/generate-options.js";
-import { trainingSettings } from "../src/config/run.js";
 import { type Preset, presets, trainFields } from "../src/config/train-options.js";
-import { UsageError } from "../src/run/errors.js";
-import { formatDuration, stateNames } from "../src/run/format.js";
+import { trainingSettings } from "../src/config/training.js";
+import { stateNames } from "../src/run/files.js";
 
 const read = (fields: Fields, key: string, text: string): unknown => parse(fields, { [key]: text })[key];
 

@@ -9,8 +9,8 @@ import { encode } from "fast-png";
 import sharp from "sharp";
 import { afterAll, expect } from "vitest";
 import { ZipFile } from "yazl";
+import { InputError } from "../src/common/errors.js";
 import type { ImageBank } from "../src/data/image-bank.js";
-import { InputError } from "../src/run/errors.js";
 
 export type Files = Readonly<Record<string, Uint8Array | string>>;
 

@@ -6,8 +6,8 @@ import { memory } from "@stf/torch";
 import sharp from "sharp";
 import { expect, test } from "vitest";
 import { Dice, damaged } from "../../../test/mutations.js";
+import { InputError } from "../src/common/errors.js";
 import { openDataset } from "../src/data/open.js";
-import { InputError } from "../src/run/errors.js";
 import {
   cifarPickle,
   makeFolder,

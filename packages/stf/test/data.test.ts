@@ -6,12 +6,12 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { tensor } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { InputError } from "../src/common/errors.js";
 import { readIdxImages } from "../src/data/idx.js";
 import { ImageBank, normalize } from "../src/data/image-bank.js";
 import { openDataset } from "../src/data/open.js";
 import { DataOrder, drawPool } from "../src/data/order.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
-import { InputError } from "../src/run/errors.js";
 import { bankOf, chiSquare, chiSquareBound, idxBytes, maxDeviation, randomBytes, unit } from "./support.js";
 
 let folder = "";

@@ -10,7 +10,7 @@ import { euler } from "../src/sampling/euler.js";
 import { denoiseWith, generateImages, type Method, methodOf } from "../src/sampling/generate.js";
 import { heun } from "../src/sampling/heun.js";
 import { knownPixels } from "../src/sampling/known-part.js";
-import { logDensity } from "../src/sampling/likelihood.js";
+import { logDensity } from "../src/sampling/log-density.js";
 import { SeededNoise } from "../src/sampling/noise.js";
 import { predictorCorrector } from "../src/sampling/predictor-corrector.js";
 import { rk45 } from "../src/sampling/rk45.js";

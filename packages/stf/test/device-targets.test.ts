@@ -13,7 +13,7 @@ import { posterior } from "../src/targets/posterior.js";
 import { classMembers, drawReferences } from "../src/targets/references.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import { type PerturbedBatch, perturbedImages, type ReferenceSet } from "../src/targets/target.js";
-import { stepTargets, type TargetSettings } from "../src/training/targets.js";
+import { stepTargets, type TargetSettings } from "../src/training/step-targets.js";
 import { device, maxDeviation, normals, perturbedBatch, posteriorMean, randomBytes, unit } from "./support.js";
 
 const SIGMAS = [0.002, 0.01, 0.1, 0.5, 1, 5, 20, 80];

@@ -15,7 +15,7 @@ import { weightedError } from "../src/training/loss.js";
 import { type PerturbSettings, perturb } from "../src/training/perturb.js";
 import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
 import { type StepLoss, type TrainingData, type TrainingSettings, trainingStep } from "../src/training/step.js";
-import { stepTargets } from "../src/training/targets.js";
+import { stepTargets } from "../src/training/step-targets.js";
 import { device, maxDeviation, meanAndError, normals, randomBytes, relativeDeviation, sameBits } from "./support.js";
 
 const CLASSES = 3;

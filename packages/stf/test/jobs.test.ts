@@ -5,14 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadSafetensors, memory, saveSafetensors } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
+import { writePng } from "../src/codecs/png.js";
+import { InputError, UsageError } from "../src/common/errors.js";
 import type { TrainRequest } from "../src/config/train-request.js";
-import { writePng } from "../src/images/png.js";
 import { jobContext, type Reporter } from "../src/jobs/context.js";
 import { generate } from "../src/jobs/generate.js";
 import { likelihood } from "../src/jobs/likelihood.js";
 import { train } from "../src/jobs/train.js";
 import { planTraining } from "../src/jobs/training-plan.js";
-import { InputError, UsageError } from "../src/run/errors.js";
 import { disposeState } from "../src/training/state.js";
 
 const folder = mkdtempSync(join(tmpdir(), "stf-jobs-"));

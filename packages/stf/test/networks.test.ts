@@ -2,6 +2,7 @@
 
 import { arange, grad, type Module, manualSeed, memory, noGrad, rand, scope, type Tensor, tensor } from "@stf/torch";
 import { afterAll, describe, expect, test, vi } from "vitest";
+import { UsageError } from "../src/common/errors.js";
 import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
 import { Denoiser } from "../src/networks/denoiser.js";
 import { DhariwalUNet } from "../src/networks/dhariwal-unet.js";
@@ -13,7 +14,6 @@ import { SongUNet } from "../src/networks/song-unet.js";
 import { type BlockStyle, groupsFor, UNetBlock } from "../src/networks/unet-block.js";
 import { edmPreconditioning } from "../src/preconditioning/edm.js";
 import { vePreconditioning } from "../src/preconditioning/ve.js";
-import { UsageError } from "../src/run/errors.js";
 import {
   golden,
   goldenNumbers,

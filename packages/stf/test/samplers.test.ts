@@ -2,9 +2,9 @@
 
 import { memory, scope, type Tensor, tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
+import { UsageError } from "../src/common/errors.js";
 import { type DiscreteProcess, edmProcess, subVpProcess, veProcess, vpProcess } from "../src/processes/process.js";
-import { type Scaling, type Schedule, scheduledProcess } from "../src/processes/schedules.js";
-import { UsageError } from "../src/run/errors.js";
+import { type Scaling, type Schedule, scheduledProcess } from "../src/processes/scheduled.js";
 import { dpmSolver, sdeDpmSolver } from "../src/sampling/dpm-solver.js";
 import { euler } from "../src/sampling/euler.js";
 import { type Method, methodOf } from "../src/sampling/generate.js";

@@ -2,12 +2,12 @@
 
 import { Generator, memory, noGrad, randint, randn, scope, type Tensor, tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
+import { UsageError } from "../src/common/errors.js";
 import { normalize } from "../src/data/image-bank.js";
 import { buildDenoiser } from "../src/networks/build.js";
 import { Denoiser } from "../src/networks/denoiser.js";
 import { SongUNet } from "../src/networks/song-unet.js";
 import { edmPreconditioning } from "../src/preconditioning/edm.js";
-import { UsageError } from "../src/run/errors.js";
 import { denoiseWith, edmMethod, generateImages, toBytes } from "../src/sampling/generate.js";
 import { heun } from "../src/sampling/heun.js";
 import { drawnClasses, SeededNoise } from "../src/sampling/noise.js";

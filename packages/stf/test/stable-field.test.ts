@@ -2,7 +2,7 @@
 
 import { engineReport, setThreads, type Tensor, tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
-import type { ImageShape } from "../src/data/bank.js";
+import type { ImageShape } from "../src/common/image-shape.js";
 import type { ImageBank } from "../src/data/image-bank.js";
 import { VectorBank } from "../src/data/vector-bank.js";
 import { denoisingTarget } from "../src/targets/denoising.js";

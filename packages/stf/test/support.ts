@@ -14,7 +14,7 @@ import {
   type Tensor,
   type TypedArray,
 } from "@stf/torch";
-import type { ImageShape } from "../src/data/bank.js";
+import type { ImageShape } from "../src/common/image-shape.js";
 import { ImageBank, normalize } from "../src/data/image-bank.js";
 import type { Precision } from "../src/networks/architectures.js";
 import { Denoiser } from "../src/networks/denoiser.js";

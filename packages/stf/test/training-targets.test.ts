@@ -15,7 +15,7 @@ import type { PerturbedBatch, ReferenceSet, ReferenceTarget, SampleTarget } from
 import { perturb } from "../src/training/perturb.js";
 import { disposeState, initialState } from "../src/training/state.js";
 import { type TrainingSettings, trainingStep } from "../src/training/step.js";
-import { stepTargets, type TargetSettings } from "../src/training/targets.js";
+import { stepTargets, type TargetSettings } from "../src/training/step-targets.js";
 import { maxDeviation, randomBytes, sameBits } from "./support.js";
 
 const N = 40;

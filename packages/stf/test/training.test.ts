@@ -7,22 +7,22 @@ import { memory, noGrad, scope, type Tensor } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { augmentDim } from "../src/augmentation/labels.js";
 import { augmentationSettings } from "../src/augmentation/settings.js";
+import { runWriter } from "../src/checkpoints/run-writer.js";
+import { loadState, saveState } from "../src/checkpoints/state-file.js";
 import { ImageBank } from "../src/data/image-bank.js";
 import { DataOrder } from "../src/data/order.js";
 import type { NetworkConfig } from "../src/networks/build.js";
 import { oneHot } from "../src/networks/network.js";
 import { logNormalLevels } from "../src/processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
-import type { StatsLine } from "../src/run/format.js";
+import type { StatsLine } from "../src/run/statistics.js";
 import { denoisingTarget } from "../src/targets/denoising.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import { perturbedImages, type SampleTarget } from "../src/targets/target.js";
-import { loadState, saveState } from "../src/training/checkpoint.js";
+import { emaDecay, learningRate } from "../src/training/clock.js";
 import { type LoopOptions, type TrainingWriter, trainingLoop } from "../src/training/loop.js";
 import { weightedError } from "../src/training/loss.js";
 import { type PerturbSettings, perturb } from "../src/training/perturb.js";
-import { runWriter } from "../src/training/run-writer.js";
-import { emaDecay, learningRate } from "../src/training/schedules.js";
 import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
 import { Statistics } from "../src/training/statistics.js";
 import { DivergenceError, type TrainingData, type TrainingSettings, trainingStep } from "../src/training/step.js";
@@ -66,7 +66,7 @@ describe("schedules", () => {
 
 describe("statistics", () => {
   test("count, mean and standard deviation of what was added one by one", () => {
-    const statistics = new Statistics();
+    const statistics = new Statistics<"a" | "b">();
     expect(statistics.mean("a")).toBeNaN();
     for (const value of [1, 2, 3, 4]) statistics.add("a", value);
     statistics.add("b", 7);
@@ -79,7 +79,7 @@ describe("statistics", () => {
   });
 
   test("groups count as their members", () => {
-    const statistics = new Statistics();
+    const statistics = new Statistics<"a" | "b">();
     statistics.add("a", 2, (1 + 9) / 2, 2);
     statistics.add("a", 5, (16 + 25 + 36) / 3, 3);
     const { a } = statistics.take();
@@ -389,9 +389,7 @@ describe("a small run", () => {
       const lines = readFileSync(join(run, "stats.jsonl"), "utf8").trimEnd().split("\n");
       const parsed = lines.map((line) => JSON.parse(line) as StatsLine);
       expect(parsed).toHaveLength(4);
-      expect(parsed.map((line) => (line["Progress/kimg"] as { mean: number }).mean)).toEqual([
-        0.032, 0.064, 0.096, 0.112,
-      ]);
+      expect(parsed.map((line) => line["Progress/kimg"]?.mean)).toEqual([0.032, 0.064, 0.096, 0.112]);
       expect(parsed[0]!["Loss/loss"]).toMatchObject({ num: 2 * 1024 });
       expect(parsed[3]!["Loss/loss"]).toMatchObject({ num: 1024 });
       expect(readdirSync(run)).toContain("network-snapshot-000000.safetensors");

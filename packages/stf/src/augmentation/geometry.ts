@@ -1,6 +1,6 @@
 /** Scaling, rotation, stretching and shifting by any amount, as one affine map. */
 
-import type { ImageShape } from "../data/bank.js";
+import type { ImageShape } from "../common/image-shape.js";
 import type { Transform } from "./parameters.js";
 import type { AugmentationSettings } from "./settings.js";
 

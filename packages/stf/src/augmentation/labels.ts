@@ -1,7 +1,7 @@
 /** What the network is told about the transform of its input. */
 
 import { type Device, type Tensor, tensor } from "@stf/torch";
-import type { ImageShape } from "../data/bank.js";
+import type { ImageShape } from "../common/image-shape.js";
 import { type AugmentationParameters, noTransform, type Transform } from "./parameters.js";
 import { type Augmentation, type AugmentationSettings, augmentations } from "./settings.js";
 

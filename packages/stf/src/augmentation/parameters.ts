@@ -1,6 +1,6 @@
 /** The transforms of a batch as plain numbers: drawn from keys, one key per sample. */
 
-import type { ImageShape } from "../data/bank.js";
+import type { ImageShape } from "../common/image-shape.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
 import type { Augmentation, AugmentationSettings } from "./settings.js";
 

@@ -1,8 +1,8 @@
 /** A command as the surroundings of a job: the terminal, Ctrl-C, and the processes that share the work. */
 
 import { catchInterrupts, interruptCount } from "@stf/torch";
+import { LAUNCHER, rankOf } from "../common/ranks.js";
 import { type JobContext, jobContext } from "../jobs/context.js";
-import { LAUNCHER, rankOf } from "../run/ranks.js";
 import { withFlags } from "./flags.js";
 import { StatusLine } from "./progress.js";
 

@@ -1,12 +1,12 @@
 /** `stf generate` on the command line. Mistakes in options are answered without libtorch. */
 
 import type { Command } from "commander";
+import { rankOf } from "../common/ranks.js";
+import { formatDuration } from "../common/text.js";
 import { parse } from "../config/fields.js";
 import { generateFields } from "../config/generate-options.js";
 import { type GenerateRequest, generateOptions } from "../config/generate-request.js";
 import type { GenerateResult } from "../jobs/generate.js";
-import { formatDuration } from "../run/format.js";
-import { rankOf } from "../run/ranks.js";
 import { addFields } from "./options.js";
 
 /** "35 network evaluations each, 12.3 images/s" */

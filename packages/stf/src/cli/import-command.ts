@@ -1,12 +1,12 @@
 /** `stf import` on the command line. Mistakes in options are answered without libtorch. */
 
 import type { Command } from "commander";
+import { formatImageShape } from "../common/image-shape.js";
+import { abbreviated } from "../common/text.js";
 import { parse } from "../config/fields.js";
 import { importFields } from "../config/import-options.js";
 import { type ImportRequest, importOptions } from "../config/import-request.js";
 import type { ImportResult } from "../jobs/import.js";
-import { abbreviated } from "../run/folder.js";
-import { formatImageShape } from "../run/format.js";
 import { addFields } from "./options.js";
 
 /** The result, in lines. */

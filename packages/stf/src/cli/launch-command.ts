@@ -2,7 +2,7 @@
 
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
-import { UsageError } from "../run/errors.js";
+import { UsageError } from "../common/errors.js";
 
 /** Commands that share their work when they find themselves among several processes. */
 const shared = ["generate"];

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
-import { LAUNCHER } from "../run/ranks.js";
+import { LAUNCHER } from "../common/ranks.js";
 
 /** How long a process may take to end when another has failed. */
 const GRACE_MILLISECONDS = 10_000;

@@ -1,11 +1,11 @@
 /** `stf likelihood` on the command line. Mistakes in options are answered without libtorch. */
 
 import type { Command } from "commander";
+import { formatDuration, formatLevel } from "../common/text.js";
 import { parse } from "../config/fields.js";
 import { likelihoodFields } from "../config/likelihood-options.js";
 import { type LikelihoodRequest, likelihoodOptions } from "../config/likelihood-request.js";
 import type { LikelihoodResult } from "../jobs/likelihood.js";
-import { formatDuration, formatLevel } from "../run/format.js";
 import { addFields } from "./options.js";
 
 /** The result, in lines. */

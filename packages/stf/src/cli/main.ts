@@ -61,7 +61,7 @@ const commands = [
 /** One clear line; the exit code says whose fault it was. */
 async function report(error: unknown): Promise<number> {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
-  const [{ UsageError }, { withFlags }] = await Promise.all([import("../run/errors.js"), import("./flags.js")]);
+  const [{ UsageError }, { withFlags }] = await Promise.all([import("../common/errors.js"), import("./flags.js")]);
   // Names out of a damaged or hostile file may hold anything; the terminal gets one line without control characters.
   const message = withFlags(error instanceof Error ? error.message : String(error)).replace(/\p{Cc}+/gu, " ");
   console.error(program.opts<{ debug?: boolean }>().debug ? error : `stf: ${message}`);

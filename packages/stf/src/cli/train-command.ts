@@ -7,7 +7,7 @@ import { type Preset, presets, trainFields } from "../config/train-options.js";
 import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
 import type { TrainResult } from "../jobs/train.js";
 import type { TrainingPlan } from "../jobs/training-plan.js";
-import { STATS_FILE } from "../run/format.js";
+import { STATS_FILE } from "../run/files.js";
 import { addFields } from "./options.js";
 
 function presetHelp(): string {

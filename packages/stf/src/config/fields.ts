@@ -4,7 +4,7 @@
  */
 
 import type { Device } from "@stf/torch";
-import { UsageError } from "../run/errors.js";
+import { UsageError } from "../common/errors.js";
 
 /** One option. */
 export interface Field<T> {

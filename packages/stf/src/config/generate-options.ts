@@ -1,9 +1,9 @@
 /** The options of `stf generate`: the published names and defaults where the published tools have them. */
 
+import { UsageError } from "../common/errors.js";
 import { precisions } from "../networks/architectures.js";
 import { type DiscreteProcessName, discreteProcessNames } from "../processes/by-name.js";
-import { scalings, schedules } from "../processes/schedules.js";
-import { UsageError } from "../run/errors.js";
+import { scalings, schedules } from "../processes/scheduled.js";
 import { discretizationNames, discretizations, edmSchedule } from "../sampling/steps.js";
 import { choice, device, flag, integer, integers, number, text, type Values } from "./fields.js";
 

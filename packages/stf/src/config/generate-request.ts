@@ -1,7 +1,7 @@
 /** A request to draw images: the options of `stf generate`, checked together. */
 
 import { existsSync, statSync } from "node:fs";
-import { UsageError } from "../run/errors.js";
+import { UsageError } from "../common/errors.js";
 import { checkValues, resolve } from "./fields.js";
 import {
   checkTogether,

@@ -2,7 +2,7 @@
 
 import { existsSync, statSync } from "node:fs";
 import { resolve as resolvePath } from "node:path";
-import { UsageError } from "../run/errors.js";
+import { UsageError } from "../common/errors.js";
 import { checkValues, resolve } from "./fields.js";
 import { type ImportOptions, importFields } from "./import-options.js";
 

@@ -1,7 +1,7 @@
 /** A request for likelihoods: the options of `stf likelihood`, checked together. */
 
+import { UsageError } from "../common/errors.js";
 import { processes } from "../processes/by-name.js";
-import { UsageError } from "../run/errors.js";
 import { checkValues, resolve } from "./fields.js";
 import { type LikelihoodCommandOptions, likelihoodFields } from "./likelihood-options.js";
 

@@ -1,7 +1,7 @@
 /** The options of a run with nothing left open: of a new one, and of one that goes on. */
 
 import { randomInt } from "node:crypto";
-import { UsageError } from "../run/errors.js";
+import { UsageError } from "../common/errors.js";
 import { resolve } from "./fields.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
 

@@ -1,10 +1,10 @@
 /** Options of `stf generate` as a method. */
 
+import { UsageError } from "../common/errors.js";
+import { formatLevel } from "../common/text.js";
 import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import { discreteProcesses, discreteProcessFor, discreteProcessNames } from "../processes/by-name.js";
-import { type NoiseRange, scheduledProcess } from "../processes/schedules.js";
-import { UsageError } from "../run/errors.js";
-import { formatLevel } from "../run/format.js";
+import { type NoiseRange, scheduledProcess } from "../processes/scheduled.js";
 import { dpmSolver, sdeDpmSolver } from "../sampling/dpm-solver.js";
 import { euler } from "../sampling/euler.js";
 import { checkKnown, knownLevel, type Method, methodOf, rangeWithin } from "../sampling/generate.js";

@@ -1,6 +1,6 @@
 /** A request to train: the options of `stf train`, and where to begin. */
 
-import { UsageError } from "../run/errors.js";
+import { UsageError } from "../common/errors.js";
 import { checkValues } from "./fields.js";
 import { newRunOptions, type ResolvedOptions, resumedOptions } from "./resolved-options.js";
 import { type PresetName, type TrainOptions, trainFields } from "./train-options.js";

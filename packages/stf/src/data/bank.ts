@@ -1,16 +1,7 @@
 /** What training and targets ask of a data set that lies in memory: rows of values, read by index. */
 
 import type { Device, Tensor } from "@stf/torch";
-
-/** Channels, height and width. */
-export interface ImageShape {
-  /** C: 1 for grey images, 3 for RGB. */
-  readonly channels: number;
-  /** H, in pixels. */
-  readonly height: number;
-  /** W, in pixels. */
-  readonly width: number;
-}
+import type { ImageShape } from "../common/image-shape.js";
 
 /**
  * N items of D values each, in units of the bank's own in which distances between items can be computed exactly: they must

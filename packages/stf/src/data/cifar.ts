@@ -1,8 +1,8 @@
 /** CIFAR-10 as its authors publish it: the python and the binary version, 50,000 training images in five batches. */
 
 import { NumpyArray, numpyNames, type PickleValue, readPickle } from "@stf/torch";
-import { InputError } from "../run/errors.js";
-import type { ImageShape } from "./bank.js";
+import { InputError } from "../common/errors.js";
+import type { ImageShape } from "../common/image-shape.js";
 import { ImageBank } from "./image-bank.js";
 import { readTarGz } from "./tar.js";
 

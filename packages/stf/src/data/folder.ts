@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { InputError } from "../run/errors.js";
+import { InputError } from "../common/errors.js";
 import { type FileSource, isHidden } from "./file-source.js";
 
 /** Adds the files below `root/prefix` to `found`. Links to files count, links to folders are not followed. */

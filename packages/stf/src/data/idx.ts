@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { InputError } from "../run/errors.js";
+import { InputError } from "../common/errors.js";
 import { ImageBank } from "./image-bank.js";
 
 const UNSIGNED_BYTES = 0x08;

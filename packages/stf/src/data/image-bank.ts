@@ -1,7 +1,8 @@
 /** Images, resident as bytes. */
 
 import { checkShape, type Device, elementCount, keep, scope, type Tensor, tensor } from "@stf/torch";
-import type { Bank, ImageShape } from "./bank.js";
+import type { ImageShape } from "../common/image-shape.js";
+import type { Bank } from "./bank.js";
 
 /** Bytes in a distance of 1: networks see byte / 127.5 - 1. */
 const UNIT = 127.5;

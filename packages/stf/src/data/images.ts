@@ -3,8 +3,8 @@
 import { availableParallelism, totalmem } from "node:os";
 import { basename } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { InputError } from "../run/errors.js";
-import { decodeImage, type ImageFile, imageFile } from "./decode.js";
+import { decodeImage, type ImageFile, imageFile } from "../codecs/decode.js";
+import { InputError } from "../common/errors.js";
 import type { FileSource } from "./file-source.js";
 import { ImageBank } from "./image-bank.js";
 import { inParallel } from "./parallel.js";

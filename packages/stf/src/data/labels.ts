@@ -1,6 +1,6 @@
 /** Class labels of image files: from `dataset.json`, else from the names of the top-level folders. */
 
-import { InputError } from "../run/errors.js";
+import { InputError } from "../common/errors.js";
 import type { FileSource } from "./file-source.js";
 import type { ImageBank } from "./image-bank.js";
 

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync, statSync } from "node:fs";
-import { InputError } from "../run/errors.js";
+import { InputError } from "../common/errors.js";
 import { readCifar } from "./cifar.js";
 import type { FileSource } from "./file-source.js";
 import { openFolder } from "./folder.js";

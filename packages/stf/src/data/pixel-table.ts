@@ -1,6 +1,6 @@
 import { empty, scope, type Tensor, tensor } from "@stf/torch";
-import type { ImageShape } from "./bank.js";
-import type { DecodedImage } from "./decode.js";
+import type { DecodedImage } from "../codecs/decode.js";
+import type { ImageShape } from "../common/image-shape.js";
 
 /**
  * The pixels of a data set in the making. It begins with one channel, and has three from the first coloured image on.

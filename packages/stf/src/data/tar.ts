@@ -3,7 +3,7 @@
 import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import { InputError } from "../run/errors.js";
+import { InputError } from "../common/errors.js";
 import { MAX_FILE_BYTES } from "./file-source.js";
 
 const BLOCK = 512;

@@ -1,5 +1,6 @@
 import { checkShape, type Device, keep, scope, type Tensor, tensor } from "@stf/torch";
-import type { Bank, ImageShape } from "./bank.js";
+import type { ImageShape } from "../common/image-shape.js";
+import type { Bank } from "./bank.js";
 
 /** Vectors of real numbers, for toy distributions: float64 throughout, so meant for few dimensions. */
 export class VectorBank implements Bank {

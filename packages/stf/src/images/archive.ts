@@ -7,9 +7,9 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { syncFolder } from "@stf/torch";
 import { ZipFile } from "yazl";
-import type { ImageShape } from "../data/bank.js";
+import { interleave } from "../codecs/planes.js";
+import type { ImageShape } from "../common/image-shape.js";
 import type { ImageSet } from "./image-set.js";
-import { interleave } from "./png.js";
 
 /** What goes into an archive. */
 export interface ArchiveContent {

@@ -2,9 +2,9 @@
 
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { ImageShape } from "../data/bank.js";
-import { makeFolder } from "../run/folder.js";
-import { isWholePng, readPng, writePng } from "./png.js";
+import { isWholePng, readPng, writePng } from "../codecs/png.js";
+import { makeFolder } from "../common/folders.js";
+import type { ImageShape } from "../common/image-shape.js";
 
 /** The PNG files of a set of seeds. */
 export class ImageSet {

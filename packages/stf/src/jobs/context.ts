@@ -3,7 +3,7 @@
  * all of it, so that a command, a program and a test run the same job.
  */
 
-import type { Rank } from "../run/ranks.js";
+import type { Rank } from "../common/ranks.js";
 
 /** Hears what a job has to say. */
 export interface Reporter {

@@ -1,5 +1,5 @@
 import { type Device, engineReport } from "@stf/torch";
-import { UsageError } from "../run/errors.js";
+import { UsageError } from "../common/errors.js";
 
 /** @throws UsageError when libtorch sees no such device. */
 export function checkDevice(device: Device): void {

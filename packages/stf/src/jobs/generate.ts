@@ -1,20 +1,21 @@
 /** Drawing images as a job: from a request to a folder, an archive, a grid or an animation. */
 
 import { scope } from "@stf/torch";
+import { loadSnapshot, type Snapshot } from "../checkpoints/network-file.js";
+import { writeAnimation } from "../codecs/animation.js";
+import { writeGrid } from "../codecs/grid.js";
+import { imagesOf } from "../codecs/planes.js";
+import { loadSharp } from "../codecs/sharp.js";
+import { InputError, UsageError } from "../common/errors.js";
+import { makeFolderFor } from "../common/folders.js";
+import { formatImageShape } from "../common/image-shape.js";
+import { formatDuration, formatLevel } from "../common/text.js";
 import { samplerOf } from "../config/generate-options.js";
 import { type GenerateRequest, generateOptions, type ResolvedGenerate } from "../config/generate-request.js";
 import { samplingMethod } from "../config/sampling.js";
-import { loadSharp } from "../data/decode.js";
-import { writeAnimation } from "../images/animation.js";
-import { imagesOf } from "../images/bytes.js";
-import { writeGrid } from "../images/png.js";
-import { InputError, UsageError } from "../run/errors.js";
-import { makeFolderFor } from "../run/folder.js";
-import { formatDuration, formatImageShape, formatLevel } from "../run/format.js";
 import { type GenerateOptions, generateImages, type Method, rangeWithin } from "../sampling/generate.js";
 import { drawnClasses } from "../sampling/noise.js";
 import type { StepReport } from "../sampling/sampler.js";
-import { loadSnapshot, type Snapshot } from "../training/checkpoint.js";
 import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
 import { checkDevice } from "./device.js";
 import { givenImage } from "./given-image.js";

@@ -2,10 +2,10 @@
 
 import { readFileSync } from "node:fs";
 import type { Device, Tensor } from "@stf/torch";
+import { InputError } from "../common/errors.js";
+import type { ImageShape } from "../common/image-shape.js";
 import type { GenerateCommandOptions } from "../config/generate-options.js";
-import type { ImageShape } from "../data/bank.js";
 import { readImages } from "../data/images.js";
-import { InputError } from "../run/errors.js";
 import type { GenerateOptions } from "../sampling/generate.js";
 import { knownGrey, knownPixels } from "../sampling/known-part.js";
 

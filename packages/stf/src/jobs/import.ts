@@ -1,11 +1,11 @@
 /** Importing a checkpoint as a job: from a file made elsewhere to a network snapshot. */
 
 import { basename, dirname } from "node:path";
-import { importNetwork } from "../checkpoints/import.js";
+import { importNetwork } from "../checkpoints/foreign/import.js";
+import { saveNetwork } from "../checkpoints/network-file.js";
+import { makeFolder } from "../common/folders.js";
 import { type ImportRequest, importOptions } from "../config/import-request.js";
 import type { NetworkConfig } from "../networks/build.js";
-import { makeFolder } from "../run/folder.js";
-import { saveNetwork } from "../training/checkpoint.js";
 
 /** What was imported. */
 export interface ImportResult {

@@ -1,6 +1,12 @@
 /** Likelihoods as a job: from a request to bits per dimension with their errors. */
 
 import { Generator, rand, randint, scope, stack, type Tensor, writeFileAtomically } from "@stf/torch";
+import { loadSnapshot } from "../checkpoints/network-file.js";
+import { InputError, UsageError } from "../common/errors.js";
+import { digestOf } from "../common/file-digest.js";
+import { makeFolderFor } from "../common/folders.js";
+import { formatImageShape } from "../common/image-shape.js";
+import { formatDuration } from "../common/text.js";
 import { type LikelihoodRequest, likelihoodOptions, type ResolvedLikelihood } from "../config/likelihood-request.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { openDataset } from "../data/open.js";
@@ -9,13 +15,8 @@ import { oneHot } from "../networks/network.js";
 import { processFor } from "../processes/by-name.js";
 import type { Process } from "../processes/process.js";
 import { type Purpose, randomKey } from "../random/keyed.js";
-import { digestOf } from "../run/digest.js";
-import { InputError, UsageError } from "../run/errors.js";
-import { makeFolderFor } from "../run/folder.js";
-import { formatDuration, formatImageShape } from "../run/format.js";
 import { checkKnown, denoiseWith, rangeWithin } from "../sampling/generate.js";
-import { bitsPerDimension, dequantize, logDensity } from "../sampling/likelihood.js";
-import { loadSnapshot } from "../training/checkpoint.js";
+import { bitsPerDimension, dequantize, logDensity } from "../sampling/log-density.js";
 import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
 import { checkDevice } from "./device.js";
 

@@ -2,18 +2,20 @@
 
 import { appendFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { loopOptions, trainingData, trainingSettings, usesDistances } from "../config/run.js";
+import { runWriter } from "../checkpoints/run-writer.js";
+import { writeGrid } from "../codecs/grid.js";
+import { imagesOf } from "../codecs/planes.js";
+import { removePartialFiles } from "../common/folders.js";
+import { formatDuration } from "../common/text.js";
 import type { TrainOptions } from "../config/train-options.js";
 import type { TrainRequest } from "../config/train-request.js";
+import { loopOptions, trainingData, trainingSettings, usesDistances } from "../config/training.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { nearestDistances } from "../data/neighbours.js";
-import { imagesOf } from "../images/bytes.js";
-import { writeGrid } from "../images/png.js";
-import { makeNewFolder, makeNumberedFolder, removePartialFiles } from "../run/folder.js";
-import { formatDuration, LOG_FILE, OPTIONS_FILE, samplesPath } from "../run/format.js";
+import { LOG_FILE, OPTIONS_FILE, samplesPath } from "../run/files.js";
+import { makeNewFolder, makeNumberedFolder } from "../run/folder.js";
 import { generateImages } from "../sampling/generate.js";
 import { type LoopResult, type Progress, trainingLoop } from "../training/loop.js";
-import { runWriter } from "../training/run-writer.js";
 import { disposeState, type TrainingState } from "../training/state.js";
 import { checkStop, type JobContext, jobContext, type Reporter, Stopped } from "./context.js";
 import { planTraining, type TrainingPlan } from "./training-plan.js";

@@ -1,20 +1,21 @@
 /** What a request to train comes to: its options, images and network, and everything that can be said before the first step. */
 
 import { elementCount, engineReport } from "@stf/torch";
-import { constantsForTransfer, type Transferred, transferWeights } from "../checkpoints/transfer.js";
+import { constantsForTransfer, type Transferred, transferWeights } from "../checkpoints/foreign/transfer.js";
+import { loadState, type SavedState } from "../checkpoints/state-file.js";
+import { formatImageShape } from "../common/image-shape.js";
+import { abbreviated, formatDuration } from "../common/text.js";
 import { checkValues } from "../config/fields.js";
 import type { ResolvedOptions } from "../config/resolved-options.js";
-import { checkAgainstData, checkSameData, networkConfig, type SavedData, withoutEffect } from "../config/run.js";
 import { type TrainOptions, trainFields } from "../config/train-options.js";
 import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
-import { digestOfImages } from "../data/digest.js";
+import { checkAgainstData, checkSameData, networkConfig, type SavedData, withoutEffect } from "../config/training.js";
 import type { ImageBank } from "../data/image-bank.js";
+import { digestOfImages } from "../data/image-digest.js";
 import { withMirrorImages } from "../data/mirror.js";
 import { openDataset } from "../data/open.js";
 import type { NetworkConfig } from "../networks/build.js";
-import { abbreviated, findState } from "../run/folder.js";
-import { formatDuration, formatImageShape } from "../run/format.js";
-import { loadState, type SavedState } from "../training/checkpoint.js";
+import { findState } from "../run/folder.js";
 import { disposeState, initialState, type TrainingState } from "../training/state.js";
 import type { JobContext } from "./context.js";
 import { checkDevice } from "./device.js";

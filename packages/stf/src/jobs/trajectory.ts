@@ -1,7 +1,7 @@
 import { scope } from "@stf/torch";
-import type { ImageShape } from "../data/bank.js";
-import { imagesOf } from "../images/bytes.js";
-import { tile } from "../images/png.js";
+import { tile } from "../codecs/grid.js";
+import { imagesOf } from "../codecs/planes.js";
+import type { ImageShape } from "../common/image-shape.js";
 import type { Process } from "../processes/process.js";
 import { toBytes } from "../sampling/generate.js";
 import type { StepReport } from "../sampling/sampler.js";

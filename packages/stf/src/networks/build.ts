@@ -1,10 +1,10 @@
 /** Networks from plain data: what a checkpoint stores, and the command line asks for. */
 
-import type { ImageShape } from "../data/bank.js";
+import { UsageError } from "../common/errors.js";
+import type { ImageShape } from "../common/image-shape.js";
 import type { Constants } from "../preconditioning/constants.js";
 import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import { type PreconditioningName, preconditioningOf } from "../preconditioning/table.js";
-import { UsageError } from "../run/errors.js";
 import type { Architecture, NetworkSize, Precision } from "./architectures.js";
 import { Denoiser } from "./denoiser.js";
 import { CHANNELS_PER_HEAD, DhariwalUNet, headsFor } from "./dhariwal-unet.js";

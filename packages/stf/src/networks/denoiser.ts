@@ -1,6 +1,6 @@
 import { allowTf32, type DType, Module, scope, type Tensor, tensor } from "@stf/torch";
 import { column } from "../column.js";
-import type { ImageShape } from "../data/bank.js";
+import type { ImageShape } from "../common/image-shape.js";
 import type { Coefficients, Preconditioning } from "../preconditioning/preconditioning.js";
 import type { Precision } from "./architectures.js";
 import type { Conditions, Network } from "./network.js";

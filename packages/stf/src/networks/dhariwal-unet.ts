@@ -13,7 +13,7 @@ import {
   type Tensor,
   torchDefault,
 } from "@stf/torch";
-import type { ImageShape } from "../data/bank.js";
+import type { ImageShape } from "../common/image-shape.js";
 import { PositionalEmbedding } from "./embedding.js";
 import { type Conditions, type Network, runPart } from "./network.js";
 import { ResamplingConv2d } from "./resample.js";

@@ -1,5 +1,5 @@
 import { cat, Linear, Module, scope, type Tensor, zeros } from "@stf/torch";
-import type { ImageShape } from "../data/bank.js";
+import type { ImageShape } from "../common/image-shape.js";
 import { PositionalEmbedding } from "./embedding.js";
 import type { Conditions, Network } from "./network.js";
 

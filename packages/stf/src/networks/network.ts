@@ -1,5 +1,5 @@
 import { type Device, type DType, type Module, type Part, type Recomputation, type Tensor, tensor } from "@stf/torch";
-import type { ImageShape } from "../data/bank.js";
+import type { ImageShape } from "../common/image-shape.js";
 import { randomKey } from "../random/keyed.js";
 
 /** Conditions of one forward pass beside the noise. */

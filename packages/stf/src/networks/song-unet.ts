@@ -17,7 +17,7 @@ import {
   xavierUniform,
   zeros,
 } from "@stf/torch";
-import type { ImageShape } from "../data/bank.js";
+import type { ImageShape } from "../common/image-shape.js";
 import { FourierEmbedding, PositionalEmbedding } from "./embedding.js";
 import { type Conditions, type Network, runPart } from "./network.js";
 import { Resample, ResamplingConv2d } from "./resample.js";

@@ -1,6 +1,6 @@
 /** The constants of preconditionings: what they must satisfy, and what checkpoints hold of them. */
 
-import { UsageError } from "../run/errors.js";
+import { UsageError } from "../common/errors.js";
 
 /** Numbers by name. Where a preconditioning can be made of constants, those left out have their published values. */
 export type Constants = Readonly<Record<string, number>>;

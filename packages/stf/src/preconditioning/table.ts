@@ -1,6 +1,6 @@
 /** The preconditionings by name: the one place that knows which there are. */
 
-import { UsageError } from "../run/errors.js";
+import { UsageError } from "../common/errors.js";
 import type { Constants } from "./constants.js";
 import { edmPreconditioning } from "./edm.js";
 import { flowPreconditioning } from "./flow.js";

@@ -1,7 +1,7 @@
 /** The processes that can be asked for by name, whatever the network was trained with. */
 
 import { type DiscreteProcess, edmProcess, type Process, subVpProcess, veProcess, vpProcess } from "./process.js";
-import type { NoiseRange } from "./schedules.js";
+import type { NoiseRange } from "./scheduled.js";
 
 /** How to make a process of a name. */
 export interface NamedProcess<P extends Process = Process> {

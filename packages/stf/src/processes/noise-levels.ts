@@ -2,7 +2,7 @@
 
 import type { KeyedRandom } from "../random/keyed.js";
 import type { Process } from "./process.js";
-import type { NoiseRange } from "./schedules.js";
+import type { NoiseRange } from "./scheduled.js";
 
 /** Draws one noise level, positive. */
 export type NoiseLevels = (random: KeyedRandom) => number;

@@ -1,12 +1,12 @@
 import { noGrad, scope, type Tensor } from "@stf/torch";
+import { UsageError } from "../common/errors.js";
+import { formatLevel } from "../common/text.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { type Conditions, oneHot } from "../networks/network.js";
 import { nearestLevel } from "../preconditioning/iddpm.js";
 import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import type { Process } from "../processes/process.js";
-import type { NoiseRange } from "../processes/schedules.js";
-import { UsageError } from "../run/errors.js";
-import { formatLevel } from "../run/format.js";
+import type { NoiseRange } from "../processes/scheduled.js";
 import type { Churn } from "./churn.js";
 import { guided } from "./guidance.js";
 import { heun } from "./heun.js";

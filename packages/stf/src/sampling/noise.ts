@@ -1,7 +1,7 @@
 /** Noise that ties image k to its seed: not to the batch it is drawn in, nor to its neighbours. */
 
 import { type Device, type DType, Generator, randint, randn, scope, stack, type Tensor } from "@stf/torch";
-import type { ImageShape } from "../data/bank.js";
+import type { ImageShape } from "../common/image-shape.js";
 
 /** One generator per image, seeded with the image's own seed (its low 32 bits). */
 export class SeededNoise {

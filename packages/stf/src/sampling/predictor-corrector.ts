@@ -1,6 +1,6 @@
 import { scope, type Tensor } from "@stf/torch";
+import { UsageError } from "../common/errors.js";
 import type { DiscreteProcess } from "../processes/process.js";
-import { UsageError } from "../run/errors.js";
 import { type CorrectorName, correctors } from "./correctors.js";
 import { type PredictorName, predictors, type ReverseStep } from "./predictors.js";
 import {

@@ -4,8 +4,8 @@
  */
 
 import { scope, type Tensor } from "@stf/torch";
+import { UsageError } from "../common/errors.js";
 import type { ChainStep, DiscreteProcess } from "../processes/process.js";
-import { UsageError } from "../run/errors.js";
 
 /** Where a step starts. */
 export interface ReverseState {

@@ -1,9 +1,9 @@
 /** Where samplers evaluate the network: noise levels, descending, and the times of a process at which it has them. */
 
+import { UsageError } from "../common/errors.js";
 import { type IddpmConstants, iddpmLevels } from "../processes/iddpm-levels.js";
 import { type BetaOptions, edmProcess, type Process, vpProcess } from "../processes/process.js";
-import { type NoiseRange, SHORTEST_TIME, vpProcessBetween } from "../processes/schedules.js";
-import { UsageError } from "../run/errors.js";
+import { type NoiseRange, SHORTEST_TIME, vpProcessBetween } from "../processes/scheduled.js";
 import type { TimeSteps } from "./sampler.js";
 
 /** The shape of EDM's schedule. */

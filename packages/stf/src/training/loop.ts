@@ -5,7 +5,7 @@
 
 import { setImmediate } from "node:timers/promises";
 import { memory } from "@stf/torch";
-import type { StatsLine } from "../run/format.js";
+import type { StatsLine } from "../run/statistics.js";
 import type { TrainingState } from "./state.js";
 import { Statistics } from "./statistics.js";
 import { type TrainingData, type TrainingSettings, trainingStep } from "./step.js";

@@ -8,11 +8,11 @@ import type { Bank } from "../data/bank.js";
 import type { DataOrder } from "../data/order.js";
 import { DropoutKeys } from "../networks/network.js";
 import type { NoiseLevels } from "../processes/noise-levels.js";
+import { emaDecay, learningRate } from "./clock.js";
 import { addGradients, type Loss, weightedError } from "./loss.js";
 import { type PerturbSettings, perturb } from "./perturb.js";
-import { emaDecay, learningRate } from "./schedules.js";
 import type { TrainingState } from "./state.js";
-import { stepTargets, type TargetSettings } from "./targets.js";
+import { stepTargets, type TargetSettings } from "./step-targets.js";
 
 /** How the weights follow the gradients. Amounts are in images. */
 export interface UpdateSettings {

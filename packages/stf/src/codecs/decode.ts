@@ -1,10 +1,9 @@
 /** Image files to bytes: plain PNGs by fast-png, which costs little per image, everything else by sharp (libvips). */
 
 import { decode as decodePng } from "fast-png";
-import { InputError } from "../run/errors.js";
+import { firstLine, InputError } from "../common/errors.js";
 import { type ImageHeader, readImageHeader } from "./image-header.js";
-
-type Sharp = typeof import("sharp")["default"];
+import { loadSharp } from "./sharp.js";
 
 /** A file that was read, and what its header says. */
 export interface ImageFile {
@@ -22,35 +21,6 @@ export interface DecodedImage {
 
 /** The largest image that is decoded, in pixels. */
 const MAX_PIXELS = 2 ** 27;
-
-let loaded: Promise<Sharp> | undefined;
-
-/**
- * The library for images of all kinds, when it is first needed.
- *
- * @throws InputError when it is not installed
- */
-export function loadSharp(): Promise<Sharp> {
-  loaded ??= importSharp();
-  return loaded;
-}
-
-async function importSharp(): Promise<Sharp> {
-  const { default: sharp } = await import("sharp").catch((cause: Error) => {
-    throw new InputError(
-      `images need the package sharp with its binaries for this platform (${firstLine(cause)}); try: npm install --include=optional sharp`,
-      { cause },
-    );
-  });
-  // Every image is decoded once, and several at one time: neither a cache nor threads inside one image help.
-  sharp.cache(false);
-  sharp.concurrency(1);
-  return sharp;
-}
-
-function firstLine({ message }: Error): string {
-  return message.split("\n", 1)[0] ?? "";
-}
 
 /**
  * Looks at the header of a file.

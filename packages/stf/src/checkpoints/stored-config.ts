@@ -1,6 +1,9 @@
 /** What a checkpoint says of a network's preconditioning, which must be what the network has. */
 
 import { FileFormatError } from "@stf/torch";
+import { UsageError } from "../common/errors.js";
+import type { NetworkConfig } from "../networks/build.js";
+import type { Denoiser } from "../networks/denoiser.js";
 import { storedConstants } from "../preconditioning/constants.js";
 import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import {
@@ -11,9 +14,6 @@ import {
   preconditioningOf,
 } from "../preconditioning/table.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
-import { UsageError } from "../run/errors.js";
-import type { NetworkConfig } from "./build.js";
-import type { Denoiser } from "./denoiser.js";
 
 /**
  * The preconditioning of a checkpoint, from the JSON that describes its network. One without constants has the published ones.

@@ -1,20 +1,10 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { writeFileAtomically } from "@stf/torch";
 import { decode, encode } from "fast-png";
-import type { ImageShape } from "../data/bank.js";
-import { InputError } from "../run/errors.js";
-import { formatImageShape } from "../run/format.js";
-
-/** Interleaves planes: C, H, W to H, W, C. */
-export function interleave(planes: Uint8Array, { channels, height, width }: ImageShape): Uint8Array {
-  if (channels === 1) return planes;
-  const area = height * width;
-  const pixels = new Uint8Array(planes.length);
-  for (let c = 0; c < channels; c++) {
-    for (let i = 0; i < area; i++) pixels[i * channels + c] = planes[c * area + i] as number;
-  }
-  return pixels;
-}
+import { InputError } from "../common/errors.js";
+import type { ImageShape } from "../common/image-shape.js";
+import { formatImageShape } from "../common/image-shape.js";
+import { deinterleave, interleave } from "./planes.js";
 
 /** Writes one image, bytes in the order C, H, W: greyscale for one channel, RGB for three. */
 export function writePng(path: string, planes: Uint8Array, shape: ImageShape): void {
@@ -71,44 +61,5 @@ export function readPng(path: string, shape: ImageShape): Uint8Array {
   if (image.width !== width || image.height !== height || image.channels !== channels || image.depth !== 8) {
     fail(`found ${formatImageShape(image)}`);
   }
-  const area = height * width;
-  const planes = new Uint8Array(channels * area);
-  for (let c = 0; c < channels; c++) {
-    for (let i = 0; i < area; i++) planes[c * area + i] = image.data[i * channels + c] as number;
-  }
-  return planes;
-}
-
-/** Tiles images, each in the order C, H, W, into one picture with `columns` columns. */
-export function tile(
-  images: readonly Uint8Array[],
-  shape: ImageShape,
-  columns: number,
-): { planes: Uint8Array; shape: ImageShape } {
-  const { channels, height, width } = shape;
-  const rows = Math.ceil(images.length / columns);
-  const whole = { channels, height: rows * height, width: columns * width };
-  const planes = new Uint8Array(channels * whole.height * whole.width);
-  images.forEach((image, index) => {
-    const top = Math.floor(index / columns) * height;
-    const left = (index % columns) * width;
-    for (let c = 0; c < channels; c++) {
-      for (let y = 0; y < height; y++) {
-        const from = (c * height + y) * width;
-        planes.set(image.subarray(from, from + width), (c * whole.height + top + y) * whole.width + left);
-      }
-    }
-  });
-  return { planes, shape: whole };
-}
-
-/** Writes images as one picture, by default as square as their number allows. */
-export function writeGrid(
-  path: string,
-  images: readonly Uint8Array[],
-  shape: ImageShape,
-  columns = Math.ceil(Math.sqrt(images.length)),
-): void {
-  const grid = tile(images, shape, columns);
-  writePng(path, grid.planes, grid.shape);
+  return deinterleave(image.data, shape);
 }

@@ -3,7 +3,7 @@
  * 1 and appendix B).
  */
 
-import { UsageError } from "../run/errors.js";
+import { UsageError } from "../common/errors.js";
 import { edmProcess, type Process, vpProcess } from "./process.js";
 
 /** The names of sigma(t): that of the variance-preserving process, sqrt(t), and t. */

@@ -1,10 +1,11 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NetworkConfig } from "../networks/build.js";
-import { storedConfig } from "../networks/stored-config.js";
-import { STATS_FILE, snapshotPath, statePath } from "../run/format.js";
-import { saveSnapshot, saveState } from "./checkpoint.js";
-import type { TrainingWriter } from "./loop.js";
+import { STATS_FILE, snapshotPath, statePath } from "../run/files.js";
+import type { TrainingWriter } from "../training/loop.js";
+import { saveSnapshot } from "./network-file.js";
+import { saveState } from "./state-file.js";
+import { storedConfig } from "./stored-config.js";
 
 /** What {@link runWriter} stores with every checkpoint. */
 export interface RunDescription {
@@ -16,7 +17,7 @@ export interface RunDescription {
   readonly about: Readonly<Record<string, unknown>>;
 }
 
-/** Writes into a run folder, which must exist, under the names of `run/format.ts`. */
+/** Writes into a run folder, which must exist, under the names of `run/files.ts`. */
 export function runWriter(folder: string, { network, options, about }: RunDescription): TrainingWriter {
   return {
     check({ network: trained }) {

@@ -12,9 +12,9 @@ import {
   type TorchContent,
   withTorchFile,
 } from "@stf/torch";
-import { storedPreconditioning } from "../networks/stored-config.js";
-import type { Preconditioning } from "../preconditioning/preconditioning.js";
-import { InputError, UsageError } from "../run/errors.js";
+import { InputError, UsageError } from "../../common/errors.js";
+import type { Preconditioning } from "../../preconditioning/preconditioning.js";
+import { storedPreconditioning } from "../stored-config.js";
 import { type Construction, describe, mapOf, networkIn, type StoredNetwork } from "./stored-network.js";
 
 /** Which of a file's networks: the averaged one, the one being trained, or the averaged one if there is one. */

@@ -19,3 +19,8 @@ export class InputError extends Error {
     );
   }
 }
+
+/** The first line of a message, such as a library's that goes on for pages. */
+export function firstLine({ message }: Error): string {
+  return message.split("\n", 1)[0] ?? "";
+}

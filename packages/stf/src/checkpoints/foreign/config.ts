@@ -1,17 +1,17 @@
 /** From what a file says about its network to a configuration that can be built here. */
 
 import type { PickleValue } from "@stf/torch";
-import type { Architecture } from "../networks/architectures.js";
-import type { NetworkConfig } from "../networks/build.js";
-import { storedConstants } from "../preconditioning/constants.js";
-import type { Preconditioning } from "../preconditioning/preconditioning.js";
+import { InputError, UsageError } from "../../common/errors.js";
+import type { Architecture } from "../../networks/architectures.js";
+import type { NetworkConfig } from "../../networks/build.js";
+import { storedConstants } from "../../preconditioning/constants.js";
+import type { Preconditioning } from "../../preconditioning/preconditioning.js";
 import {
   type NamedPreconditioning,
   type PreconditioningName,
   preconditioningNames,
   preconditioningOf,
-} from "../preconditioning/table.js";
-import { InputError, UsageError } from "../run/errors.js";
+} from "../../preconditioning/table.js";
 import type { Checkpoint } from "./read.js";
 import type { NetworkFacts } from "./shapes.js";
 import { type Construction, describe } from "./stored-network.js";

@@ -2,13 +2,13 @@
 
 import { augmentDim } from "../augmentation/labels.js";
 import { type AugmentationSettings, augmentationSettings } from "../augmentation/settings.js";
+import { UsageError } from "../common/errors.js";
+import { formatImageShape } from "../common/image-shape.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { classCount } from "../data/labels.js";
 import { DataOrder } from "../data/order.js";
 import { defaultSizes } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
-import { UsageError } from "../run/errors.js";
-import { formatImageShape } from "../run/format.js";
 import { denoisingTarget } from "../targets/denoising.js";
 import type { IsNeeded, ReferenceRule } from "../targets/references.js";
 import { stableFieldTarget } from "../targets/stable-field.js";

@@ -1,8 +1,8 @@
 import { ShapeError } from "@stf/torch";
-import type { Denoiser } from "../networks/denoiser.js";
-import { type Constants, storedConstants } from "../preconditioning/constants.js";
-import { differenceOf, type PreconditioningName } from "../preconditioning/table.js";
-import { InputError } from "../run/errors.js";
+import { InputError } from "../../common/errors.js";
+import type { Denoiser } from "../../networks/denoiser.js";
+import { type Constants, storedConstants } from "../../preconditioning/constants.js";
+import { differenceOf, type PreconditioningName } from "../../preconditioning/table.js";
 import { namedPreconditioning } from "./config.js";
 import { checkWeights } from "./import.js";
 import { type Checkpoint, describeCheckpoint, readCheckpoint } from "./read.js";

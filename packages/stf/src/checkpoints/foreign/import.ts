@@ -1,9 +1,9 @@
 /** A network from a checkpoint that was made elsewhere. */
 
 import { ShapeError, type Tensor } from "@stf/torch";
-import { buildDenoiser, type NetworkConfig } from "../networks/build.js";
-import type { Denoiser } from "../networks/denoiser.js";
-import { InputError } from "../run/errors.js";
+import { InputError } from "../../common/errors.js";
+import { buildDenoiser, type NetworkConfig } from "../../networks/build.js";
+import type { Denoiser } from "../../networks/denoiser.js";
 import { type ConfigOverrides, configOf } from "./config.js";
 import { type Checkpoint, readCheckpoint, type Which } from "./read.js";
 import { factsOf, withPublishedNames } from "./shapes.js";

@@ -1,7 +1,7 @@
 import { writeFileAtomically } from "@stf/torch";
-import type { ImageShape } from "../data/bank.js";
-import { loadSharp } from "../data/decode.js";
-import { interleave } from "./png.js";
+import type { ImageShape } from "../common/image-shape.js";
+import { interleave } from "./planes.js";
+import { loadSharp } from "./sharp.js";
 
 const MILLISECONDS_PER_FRAME = 80;
 const MILLISECONDS_AT_END = 2000;

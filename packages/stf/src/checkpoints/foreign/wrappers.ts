@@ -1,8 +1,8 @@
 /** The classes that the published networks are wrapped in: each is a preconditioning with arguments of its own. */
 
-import type { Constants } from "../preconditioning/constants.js";
-import { type NamedPreconditioning, type PreconditioningName, preconditioningOf } from "../preconditioning/table.js";
-import { InputError, UsageError } from "../run/errors.js";
+import { InputError, UsageError } from "../../common/errors.js";
+import type { Constants } from "../../preconditioning/constants.js";
+import { type NamedPreconditioning, type PreconditioningName, preconditioningOf } from "../../preconditioning/table.js";
 
 /** Arguments that are numbers, under their published names. */
 type Given = Readonly<Record<string, number | undefined>>;

@@ -4,7 +4,7 @@
  */
 
 import type { Tensor } from "@stf/torch";
-import { InputError } from "../run/errors.js";
+import { InputError } from "../../common/errors.js";
 
 /** A U-Net of the published families. */
 export interface NetworkFacts {

@@ -1,0 +1,96 @@
+/** Network snapshots: a network with averaged weights and what is needed to build it again, as safetensors with JSON metadata. */
+
+import { type Device, FileFormatError, FlatParameters, saveSafetensors } from "@stf/torch";
+import type { Precision } from "../networks/architectures.js";
+import { type BuildOptions, buildDenoiser, type NetworkConfig } from "../networks/build.js";
+import type { Denoiser } from "../networks/denoiser.js";
+import type { TrainingState } from "../training/state.js";
+import { storedConfig, storedPreconditioning } from "./stored-config.js";
+import { metadataField, NETWORK_FORMAT, openStored } from "./stored-file.js";
+
+/**
+ * Writes a network with what is needed to build it again, as a safetensors file.
+ *
+ * @param about - where it comes from, as JSON can hold it
+ * @throws UsageError when the configuration names another preconditioning, or other constants, than the network has; what the
+ * file system reports, such as a full disk.
+ */
+export function saveNetwork(
+  path: string,
+  network: Denoiser,
+  config: NetworkConfig,
+  about: Record<string, unknown>,
+): void {
+  saveSafetensors(path, network.stateDict(), {
+    format: NETWORK_FORMAT,
+    network: JSON.stringify(storedConfig(network, config)),
+    training: JSON.stringify(about),
+  });
+}
+
+/**
+ * Writes the averaged network, with what is needed to build it again, as a safetensors file.
+ *
+ * @param about - anything else about the training that can be written as JSON
+ * @throws UsageError when the configuration names another preconditioning, or other constants, than the network has; what the
+ * file system reports, such as a full disk.
+ */
+export function saveSnapshot(
+  path: string,
+  state: TrainingState,
+  config: NetworkConfig,
+  about: Record<string, unknown>,
+): void {
+  saveNetwork(path, state.averaged, config, { images: state.images, ...about });
+}
+
+/** Builds the network that a file describes. A damaged description can fail in any way, far from here. */
+function buildNetwork(path: string, config: NetworkConfig, options: BuildOptions): Denoiser {
+  try {
+    return buildDenoiser(config, options).eval();
+  } catch (cause) {
+    throw new FileFormatError(`${path} cannot be used: no network can be built from its "network"; it is damaged`, {
+      cause,
+    });
+  }
+}
+
+/** What {@link loadSnapshot} reads. */
+export interface Snapshot {
+  /** The network with averaged weights, in evaluation mode. */
+  readonly denoiser: Denoiser;
+  /** What it was built from. */
+  readonly config: NetworkConfig;
+  /** What {@link saveNetwork} was told about it. */
+  readonly about: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Builds the network of a snapshot, in evaluation mode.
+ *
+ * @throws InputError when there is no such file, or it is another one of this program's; FileFormatError when it is
+ * damaged or no safetensors file. Both name it.
+ */
+export function loadSnapshot(
+  path: string,
+  { precision = "fp32", device = "cpu" }: { precision?: Precision; device?: Device } = {},
+): Snapshot {
+  const { tensors, metadata } = openStored(path, NETWORK_FORMAT, "network snapshot");
+  try {
+    const config = metadataField(path, metadata, "network") as NetworkConfig;
+    const preconditioning = storedPreconditioning(path, metadata["network"]);
+    const denoiser = buildNetwork(path, config, { precision, preconditioning });
+    try {
+      denoiser.loadStateDict(tensors);
+    } catch (cause) {
+      denoiser.dispose();
+      throw new FileFormatError(`${path} cannot be used: ${(cause as Error).message}`, { cause });
+    }
+    // The layout of training, so that sampling is as fast as there and rounds alike. The parameters keep the storage.
+    new FlatParameters(denoiser.to(device), { trainable: false }).dispose();
+    const about = metadata["training"] === undefined ? {} : metadataField(path, metadata, "training");
+    return { denoiser, config, about: about as Snapshot["about"] };
+  } finally {
+    for (const tensor of tensors.values()) tensor.dispose();
+  }
+}

@@ -1,0 +1,129 @@
+/** Training states: everything needed to go on, as safetensors with JSON metadata. */
+
+import { FileFormatError, noGrad, saveSafetensors, scope, type Tensor } from "@stf/torch";
+import { UsageError } from "../common/errors.js";
+import type { NetworkConfig } from "../networks/build.js";
+import { differenceOf } from "../preconditioning/table.js";
+import type { TrainingState } from "../training/state.js";
+import { storedConfig, storedPreconditioning } from "./stored-config.js";
+import { metadataField, openStored, STATE_FORMAT } from "./stored-file.js";
+
+/** The parts of a state that are flat tensors, by the prefix of their names in the file. */
+const flatParts = (state: TrainingState): Record<string, Tensor> => ({
+  net: state.parameters.values,
+  ema: state.ema.average.values,
+  exp_avg: state.optimizer.expAvg,
+  exp_avg_sq: state.optimizer.expAvgSq,
+});
+
+/**
+ * Writes everything needed to go on from here, as a safetensors file.
+ *
+ * @param options - the options of the run, as JSON can hold them
+ * @throws UsageError when the configuration names another preconditioning, or other constants, than the network has; what the
+ * file system reports, such as a full disk.
+ */
+export function saveState(
+  path: string,
+  state: TrainingState,
+  config: NetworkConfig,
+  options: Record<string, unknown>,
+): void {
+  const stored = storedConfig(state.network, config);
+  scope(() => {
+    const tensors = new Map<string, Tensor>();
+    for (const [part, flat] of Object.entries(flatParts(state))) {
+      for (const [name, view] of state.parameters.viewsOf(flat)) tensors.set(`${part}.${name}`, view);
+    }
+    for (const [name, buffer] of state.network.namedBuffers()) tensors.set(`net.${name}`, buffer);
+    saveSafetensors(path, tensors, {
+      format: STATE_FORMAT,
+      network: JSON.stringify(stored),
+      options: JSON.stringify(options),
+      clock: JSON.stringify({ images: state.images, optimizerSteps: state.optimizer.stepCount }),
+    });
+  });
+}
+
+/** What {@link loadState} reads. */
+export interface SavedState {
+  /** What the network was built from. */
+  readonly config: NetworkConfig;
+  /** The options of the run. */
+  readonly options: Record<string, unknown>;
+  /**
+   * Copies everything into a state of the same configuration, once. Frees the copy in memory.
+   *
+   * @throws FileFormatError when a tensor is missing, UsageError when the state has another preconditioning; nothing is copied
+   * then.
+   */
+  restore(state: TrainingState): void;
+}
+
+interface Clock {
+  readonly images: number;
+  readonly optimizerSteps: number;
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/**
+ * Reads a training state into memory, where it stays until `restore` is called.
+ *
+ * @throws InputError when there is no such file, or it is another one of this program's; FileFormatError when it is
+ * damaged or no safetensors file. Both name it.
+ */
+export function loadState(path: string): SavedState {
+  const { tensors, metadata } = openStored(path, STATE_FORMAT, "training state");
+  const release = (): void => {
+    for (const tensor of tensors.values()) tensor.dispose();
+  };
+  const find = (name: string): Tensor => {
+    const tensor = tensors.get(name);
+    if (!tensor) throw new FileFormatError(`${path} cannot be used: it lacks "${name}"`);
+    return tensor;
+  };
+  try {
+    const config = metadataField(path, metadata, "network") as NetworkConfig;
+    const preconditioning = storedPreconditioning(path, metadata["network"]);
+    const options = metadataField(path, metadata, "options") as Record<string, unknown>;
+    const clock = metadataField(path, metadata, "clock") as Clock | null;
+    if (!isCount(clock?.images) || !isCount(clock.optimizerSteps)) {
+      throw new FileFormatError(`${path} cannot be used: its "clock" must count images and steps; it is damaged`);
+    }
+    return {
+      config,
+      options,
+      restore(state) {
+        try {
+          const difference = differenceOf(state.network.preconditioning, preconditioning);
+          if (difference) {
+            throw new UsageError(
+              `the network must have the preconditioning of ${path}, ${difference.wanted}, found ${difference.found}; build it from the file's own configuration`,
+            );
+          }
+          noGrad(() => scope(() => copyInto(state, find)));
+        } finally {
+          release();
+        }
+        state.images = clock.images;
+        state.optimizer.stepCount = clock.optimizerSteps;
+      },
+    };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+/** Copies every tensor of a saved state, found by its name, to its place. Nothing is copied when one is missing. */
+function copyInto(state: TrainingState, find: (name: string) => Tensor): void {
+  const copies: [target: Tensor, source: Tensor][] = [];
+  for (const [part, flat] of Object.entries(flatParts(state))) {
+    for (const [name, view] of state.parameters.viewsOf(flat)) copies.push([view, find(`${part}.${name}`)]);
+  }
+  const names = Array.from(state.network.namedBuffers(), ([name]) => name);
+  const buffers = new Map(names.map((name) => [name, find(`net.${name}`)]));
+  for (const network of [state.network, state.averaged]) network.loadStateDict(buffers, { strict: false });
+  for (const [target, source] of copies) target.copy_(source);
+}

@@ -1,0 +1,28 @@
+/** Numbers and lists as messages show them. */
+
+/** A noise level, to four digits. */
+export function formatLevel(level: number): string {
+  return Number(level.toPrecision(4)).toString();
+}
+
+/** "5s", "3m 07s", "1h 02m 03s", "2d 03h 04m" */
+export function formatDuration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const two = (value: number): string => String(value).padStart(2, "0");
+  const [s, m, h, d] = [
+    whole % 60,
+    Math.floor(whole / 60) % 60,
+    Math.floor(whole / 3600) % 24,
+    Math.floor(whole / 86_400),
+  ];
+  if (whole < 60) return `${s}s`;
+  if (whole < 3600) return `${m}m ${two(s)}s`;
+  if (whole < 86_400) return `${h}h ${two(m)}m ${two(s)}s`;
+  return `${d}d ${two(h)}h ${two(m)}m`;
+}
+
+/** The first of many names, and how many more there are. */
+export function abbreviated(names: readonly string[]): string {
+  const shown = names.slice(0, 4).join(", ");
+  return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
+}
