@@ -5,6 +5,7 @@
  */
 
 import { Command, CommanderError } from "commander";
+import { checkNode } from "../common/node-version.js";
 
 const USAGE = 2;
 const FAILURE = 1;
@@ -15,7 +16,10 @@ const program = new Command("stf")
   .option("--debug", "show stack traces")
   .configureHelp({ showGlobalOptions: true })
   .configureOutput({ outputError: (text, write) => write(`stf: ${oneLine(text)}\n`) })
-  .exitOverride();
+  .exitOverride()
+  .hook("preAction", (_, command) => {
+    if (command.name() !== "doctor") checkNode();
+  });
 
 /** Commander puts its suggestion on a line of its own. */
 function oneLine(text: string): string {

@@ -50,13 +50,25 @@ async function decodeBySharp({ bytes, header }: ImageFile): Promise<DecodedImage
   return { bytes: data, channels: info.channels };
 }
 
+/** Pixels with alpha, where one value stands for those that are transparent. */
+function withAlpha(bytes: Uint8Array, channels: number, transparent: Uint16Array): DecodedImage {
+  const pixels = new Uint8Array((bytes.length / channels) * (channels + 1)).fill(255);
+  for (let from = 0, to = 0; from < bytes.length; from += channels, to += channels + 1) {
+    const pixel = bytes.subarray(from, from + channels);
+    pixels.set(pixel, to);
+    if (pixel.every((value, i) => value === transparent[i])) pixels[to + channels] = 0;
+  }
+  return { bytes: pixels, channels: channels + 1 };
+}
+
 /** A PNG of 8 bits that is neither interlaced nor has a palette. */
 function decodePlainPng({ bytes, header }: ImageFile): DecodedImage {
-  const { data, channels, width, height } = decodePng(bytes, { checkCrc: true });
+  const { data, channels, width, height, transparency } = decodePng(bytes, { checkCrc: true });
   if (data.length !== header.width * header.height * channels) {
     throw new Error(`it has ${width}x${height} pixels, its header says ${header.width}x${header.height}`);
   }
-  return { bytes: Uint8Array.from(data), channels };
+  const pixels = Uint8Array.from(data);
+  return transparency?.length ? withAlpha(pixels, channels, transparency) : { bytes: pixels, channels };
 }
 
 /**

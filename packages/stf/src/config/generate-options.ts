@@ -49,6 +49,7 @@ export const generateFields = {
   steps: integer<number | null>({
     default: null,
     min: 2,
+    max: 1_000_000,
     help: `sampler steps (default ${edmSchedule.steps}, pc ${DEFAULT_CHAIN}); rk45 chooses its own`,
   }),
   sigma_min: number<number | null>({
@@ -108,7 +109,7 @@ export const generateFields = {
   }),
   mask: text<string | null>({
     default: null,
-    help: "inpainting: an image that is white where --image is kept and black where it is drawn anew",
+    help: "inpainting: an image that is white where --image is kept, and black or transparent where it is drawn anew",
     placeholder: "FILE",
   }),
   colorize: flag({ default: false, help: "colouring: keep the grey values of --image" }),
@@ -198,6 +199,13 @@ function checkImageOptions({ image, mask, colorize, fromSigma, sigma_max: sigmaM
   if (fromSigma !== null && sigmaMax !== null) {
     throw new UsageError("'fromSigma' is the highest noise level; leave out 'sigma_max'");
   }
+}
+
+/** The options that let images grow beyond all numbers, of those that go further than the defaults. */
+export function extremeOptions(options: GenerateCommandOptions): string[] {
+  const grow = ["sigma_max", "fromSigma", "S_churn", "S_noise", "eta", "snr", "correctorSteps", "guidance"] as const;
+  const usual = { ...generateFields, sigma_max: { default: edmSchedule.sigmaMax } };
+  return grow.filter((key) => (options[key] ?? 0) > (usual[key].default ?? 0)).map((key) => `'${key}=${options[key]}'`);
 }
 
 /** What can be said of options that change nothing beside the others. */

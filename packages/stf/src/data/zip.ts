@@ -2,8 +2,9 @@
 
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { basename } from "node:path";
-import { crc32, inflateRawSync } from "node:zlib";
+import { inflateRawSync } from "node:zlib";
 import { type Entry, fromRandomAccessReaderPromise, RandomAccessReader, type ZipFile } from "yauzl";
+import { crc32 } from "../codecs/crc32.js";
 import { InputError } from "../common/errors.js";
 import { type FileSource, isHidden, MAX_FILE_BYTES } from "./file-source.js";
 

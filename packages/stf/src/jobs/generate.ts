@@ -10,10 +10,10 @@ import { InputError, UsageError } from "../common/errors.js";
 import { makeFolderFor } from "../common/folders.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { formatDuration, formatLevel } from "../common/text.js";
-import { samplerOf } from "../config/generate-options.js";
+import { extremeOptions, samplerOf } from "../config/generate-options.js";
 import { type GenerateRequest, generateOptions, type ResolvedGenerate } from "../config/generate-request.js";
 import { samplingMethod } from "../config/sampling.js";
-import { type GenerateOptions, generateImages, type Method, rangeWithin } from "../sampling/generate.js";
+import { type GenerateOptions, generateImages, type Method, rangeWithin, SamplingError } from "../sampling/generate.js";
 import { drawnClasses } from "../sampling/noise.js";
 import type { StepReport } from "../sampling/sampler.js";
 import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
@@ -92,6 +92,8 @@ interface Job {
   /** Where images are kept; undefined when only a grid or an animation is wanted. */
   readonly output: ImageOutput | undefined;
   readonly frames: TrajectoryFrames | undefined;
+  /** What there is to say before the first image. */
+  readonly notes: readonly string[];
 }
 
 /** Draws batch after batch, and counts. */
@@ -166,7 +168,7 @@ async function prepare(request: ResolvedGenerate, context: JobContext): Promise<
   const { preconditioning } = denoiser;
   const range = weak ? rangeWithin(preconditioning, weak.denoiser.preconditioning) : preconditioning;
   const method = samplingMethod(request, { ...preconditioning, ...range });
-  const fromImage = await givenImage(request, config.shape, denoiser.device);
+  const { notes, ...fromImage } = await givenImage(request, config.shape, denoiser.device);
   // Before hours of drawing, not after them.
   if (trajectory !== null) await loadSharp();
   if (grid !== null) makeFolderFor(grid, "grid");
@@ -180,7 +182,7 @@ async function prepare(request: ResolvedGenerate, context: JobContext): Promise<
     ...fromImage,
     onStep: frames && ((report: StepReport) => frames.add(report)),
   };
-  return { request, snapshot, conditions, output, frames };
+  return { request, snapshot, conditions, output, frames, notes: [...request.notes, ...notes] };
 }
 
 /** What was asked for, in a line. */
@@ -252,6 +254,16 @@ async function deliver({ request, snapshot, output, frames }: Job, kept: Map<num
   await output?.finish(denoiser.labelDim > 0 ? classes : undefined);
 }
 
+/** That images are not finite, and what may be the reason. */
+function notFinite(request: ResolvedGenerate, cause: SamplingError): InputError {
+  const extreme = extremeOptions(request);
+  const advice =
+    extreme.length > 0
+      ? `lower ${extreme.join(", ")}`
+      : `${request.network} may come from a training that diverged: take an earlier network snapshot`;
+  return new InputError(`the images are not finite: they hold NaN or infinity; ${advice}`, { cause });
+}
+
 /** What was drawn. */
 export interface GenerateResult {
   /** "stopped" is `context.shouldStop`'s doing; the same request draws what is missing. */
@@ -284,12 +296,13 @@ export async function generate(request: GenerateRequest, context: JobContext = j
   try {
     job = await prepare(options, context);
     if (!job) return result("finished");
-    for (const line of [description(job), ...options.notes.map((note) => `note: ${note}`)]) reporter.print(line);
+    for (const line of [description(job), ...job.notes.map((note) => `note: ${note}`)]) reporter.print(line);
     const kept = await drawMissing(job, session, context);
     if (rank.rank === 0) await deliver(job, kept);
     return result("finished");
   } catch (error) {
     if (error instanceof Stopped) return result("stopped");
+    if (error instanceof SamplingError) throw notFinite(options, error);
     const { code, message } = error as NodeJS.ErrnoException;
     if (code !== "ENOSPC" || options.outdir === null) throw error;
     throw new InputError(`${message}; make room, and the same command draws what is missing in ${options.outdir}`, {

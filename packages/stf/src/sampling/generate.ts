@@ -167,7 +167,7 @@ export function generateImages(denoiser: Denoiser, seeds: readonly number[], opt
         });
         if (!x.isfinite().all().item()) {
           throw new SamplingError(
-            "sampling gave NaN or infinity; check that the network is sound, and lower the highest noise level, the churn or the guidance",
+            "the images are not finite: they hold NaN or infinity; lower the highest noise level, the churn or the guidance, and check that the network is sound",
           );
         }
         return toBytes(known ? withPart(x, known) : x);
