@@ -429,7 +429,11 @@ test("a published snapshot is imported, drawn from, and trained on", async () =>
   }
 
   const larger = ["train", ...options, "--cbase=8", "--transfer=training-state.pkl"];
-  await expectFailure(1, larger, /--transfer=training-state\.pkl.*of another shape.*--cbase/);
+  await expectFailure(
+    2,
+    larger,
+    /--cbase must be that of the network in --transfer=training-state\.pkl, 4, found 8; give --cbase=4/,
+  );
 });
 
 describe("interrupts", () => {

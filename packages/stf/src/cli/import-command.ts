@@ -10,11 +10,15 @@ import type { ImportResult } from "../jobs/import.js";
 import { addFields } from "./options.js";
 
 /** The result, in lines. */
-function described(file: string, { dest, config, parameterCount, format, part, skipped }: ImportResult): string[] {
+function described(
+  file: string,
+  { dest, config, parameterCount, format, part, isAveraged, skipped }: ImportResult,
+): string[] {
   const classes = config.labelDim ? `, ${config.labelDim} classes` : "";
   return [
     `read        ${file}: ${format}${part === undefined ? "" : `, its "${part}"`}`,
     `network     ${config.arch}, preconditioning ${config.precond}, ${(parameterCount / 1e6).toFixed(2)} million parameters, images of ${formatImageShape(config.shape)}${classes}`,
+    `weights     ${isAveraged ? "averaged" : "not marked as averaged in the file; pictures are best with averaged ones"}`,
     ...(skipped.length > 0 ? [`skipped     ${abbreviated(skipped)}`] : []),
     `wrote       ${dest}`,
     "licence     that of the file: EDM's and STF's published weights are for non-commercial use (CC BY-NC-SA 4.0)",

@@ -3,7 +3,7 @@
 import { UsageError } from "../common/errors.js";
 import { checkValues } from "./fields.js";
 import { newRunOptions, type ResolvedOptions, resumedOptions } from "./resolved-options.js";
-import { type PresetName, type TrainOptions, trainFields } from "./train-options.js";
+import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
 
 /** What to train: the options of `stf train`, by their names in programs. What is left out is as the preset or the default says. */
 export interface TrainRequest extends Partial<TrainOptions> {
@@ -24,6 +24,11 @@ export function checkTrainRequest({ preset, resume, ...rest }: TrainRequest): Pa
     throw new UsageError("'resume' and 'transfer' exclude each other: a resumed run has weights already");
   }
   return given;
+}
+
+/** What a request says, by itself or by its preset. */
+export function statedOptions({ preset, resume, ...given }: TrainRequest): Partial<TrainOptions> {
+  return { ...(preset && presets[preset].options), ...given };
 }
 
 /**

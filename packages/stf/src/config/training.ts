@@ -9,6 +9,7 @@ import { classCount } from "../data/labels.js";
 import { DataOrder } from "../data/order.js";
 import { defaultSizes } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
+import type { Constants } from "../preconditioning/constants.js";
 import { denoisingTarget } from "../targets/denoising.js";
 import type { IsNeeded, ReferenceRule } from "../targets/references.js";
 import { stableFieldTarget } from "../targets/stable-field.js";
@@ -22,12 +23,14 @@ import type { TrainOptions } from "./train-options.js";
 const augmentationOf = ({ augment }: TrainOptions): AugmentationSettings | undefined =>
   augment > 0 ? augmentationSettings({ probability: augment }) : undefined;
 
-export function networkConfig(options: TrainOptions, bank: ImageBank): NetworkConfig {
+/** @param constants - of the preconditioning; its published ones when left out */
+export function networkConfig(options: TrainOptions, bank: ImageBank, constants?: Constants): NetworkConfig {
   const size = defaultSizes[options.arch];
   const augmentation = augmentationOf(options);
   return {
     arch: options.arch,
     precond: options.precond,
+    ...(constants && { constants }),
     shape: bank.shape,
     modelChannels: options.cbase ?? size.modelChannels,
     channelMult: options.cres ?? size.channelMult,

@@ -1,15 +1,16 @@
 /** What a request to train comes to: its options, images and network, and everything that can be said before the first step. */
 
 import { elementCount, engineReport } from "@stf/torch";
-import { constantsForTransfer, type Transferred, transferWeights } from "../checkpoints/foreign/transfer.js";
+import { networkForTransfer, type Transferred, transferWeights } from "../checkpoints/foreign/transfer.js";
 import { loadState, type SavedState } from "../checkpoints/state-file.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { abbreviated, formatDuration } from "../common/text.js";
 import { checkValues } from "../config/fields.js";
 import type { ResolvedOptions } from "../config/resolved-options.js";
 import { type TrainOptions, trainFields } from "../config/train-options.js";
-import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
+import { checkTrainRequest, statedOptions, type TrainRequest, trainingOptions } from "../config/train-request.js";
 import { checkAgainstData, checkSameData, networkConfig, type SavedData, withoutEffect } from "../config/training.js";
+import { checkTransferShape, optionsForTransfer } from "../config/transfer.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
 import { withMirrorImages } from "../data/mirror.js";
@@ -115,22 +116,18 @@ function describedTransfer({ copied, missing, unused }: Transferred, path: strin
 export async function planTraining(request: TrainRequest, context: JobContext): Promise<TrainingPlan> {
   checkTrainRequest(request);
   const saved = request.resume === undefined ? undefined : readSaved(request.resume);
-  const options = trainingOptions(request, saved?.options);
-  checkDevice(options.device);
+  const asked = trainingOptions(request, saved?.options);
+  checkDevice(asked.device);
+  const { transfer } = asked;
+  const source = saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond);
+  const options = source ? optionsForTransfer(asked, statedOptions(request), source) : asked;
   const images = await readImages(options, context);
   try {
-    return planWith(images, options, request, saved);
+    return planWith(images, options, request, saved, source);
   } catch (error) {
     images.dispose();
     throw error;
   }
-}
-
-/** The network of a new run. One that gets weights from a file also needs the constants that they were trained with. */
-function newNetwork(options: ResolvedOptions, images: ImageBank): NetworkConfig {
-  const { transfer, precond } = options;
-  const constants = transfer === null ? undefined : constantsForTransfer(transfer, precond);
-  return { ...networkConfig(options, images), ...(constants && { constants }) };
 }
 
 function planWith(
@@ -138,12 +135,14 @@ function planWith(
   options: ResolvedOptions,
   request: TrainRequest,
   saved: Saved | undefined,
+  source: NetworkConfig | undefined,
 ): TrainingPlan {
   checkAgainstData(options, images);
   const digest = digestOfImages(images);
   if (saved) checkSameData(saved.data, saved.state.config, images, digest);
+  if (source) checkTransferShape(source, images);
   // A resumed run keeps the network that it was built with, whatever today's defaults are.
-  const network = saved?.state.config ?? newNetwork(options, images);
+  const network = saved?.state.config ?? networkConfig(options, images, source?.constants);
   const state = initialState(network, options.seed, options.precision, options.device);
   try {
     saved?.state.restore(state);
