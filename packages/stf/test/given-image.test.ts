@@ -81,7 +81,7 @@ test.each<[string, () => string | Promise<string>, string]>([
   [
     "grey times opacity",
     () => png("half.png", 2, [180, 180, 180, 181, 255, 128, 128, 255, 200, 255, 255, 200, 100, 100, 0, 0]),
-    "00111100",
+    "01111100",
   ],
   [
     "a palette with a transparent colour",

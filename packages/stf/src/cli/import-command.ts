@@ -28,7 +28,7 @@ function described(
 
 /** Gives the command its argument, its options and its action. */
 export function declare(command: Command): void {
-  command.argument("<FILE>", "a .pkl snapshot of EDM or STF, a .pt or .pth of PyTorch, or safetensors");
+  command.argument("<FILE>", "a .pkl snapshot of EDM or STF, a file of PyTorch (.pt, .pth, .ckpt), or safetensors");
   addFields(command, importFields).action(async (file: string, texts) => {
     const request: ImportRequest = { ...parse(importFields, texts), file };
     importOptions(request);

@@ -3,6 +3,15 @@
 import { type Command, Option } from "commander";
 import { type Field, type Fields, flagOf } from "../config/fields.js";
 
+/** Longer lists of words leave no room for the help on a terminal of 80 columns. */
+const LONGEST_PLACEHOLDER = 20;
+
+const isLong = ({ placeholder }: Field<unknown>): boolean => placeholder.length > LONGEST_PLACEHOLDER;
+
+/** The words that an option takes, where its placeholder does not tell. */
+const words = (field: Field<unknown>): string =>
+  isLong(field) ? `; one of ${field.placeholder.split("|").join(", ")}` : "";
+
 function shown(field: Field<unknown>): string {
   const { default: value } = field;
   if (value === null || field.help.includes("(default")) return "";
@@ -14,8 +23,9 @@ function shown(field: Field<unknown>): string {
 /** Declares an option for every field; values arrive as text under the fields' keys. */
 export function addFields(command: Command, fields: Fields): Command {
   for (const [key, field] of Object.entries(fields)) {
-    const value = field.isSwitch ? `[${field.placeholder}]` : `<${field.placeholder}>`;
-    command.addOption(new Option(`${flagOf(key)} ${value}`, field.help + shown(field)));
+    const placeholder = isLong(field) ? "NAME" : field.placeholder;
+    const value = field.isSwitch ? `[${placeholder}]` : `<${placeholder}>`;
+    command.addOption(new Option(`${flagOf(key)} ${value}`, field.help + words(field) + shown(field)));
   }
   return command;
 }

@@ -90,7 +90,7 @@ export const generateFields = {
     help: "how pc takes a step",
   }),
   corrector: choice(["langevin", "ald", "none"], { default: "langevin", help: "what pc does before each step" }),
-  correctorSteps: integer({ default: 1, min: 1, help: "how often" }),
+  correctorSteps: integer({ default: 1, min: 1, help: "how often pc corrects before each step" }),
   snr: number({ default: 0.16, above: 0, help: "signal-to-noise ratio of the corrector" }),
   guidance: number({
     default: 1,

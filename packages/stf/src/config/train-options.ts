@@ -67,7 +67,7 @@ export const trainFields = {
   }),
   transfer: text<string | null>({
     default: null,
-    help: "start from the weights in this file: a network snapshot, or anything that stf import reads",
+    help: "start from the weights in this file, with its network: a network snapshot, or anything that stf import reads",
     placeholder: "FILE",
   }),
   duration: number({ default: 200, above: 0, help: "length of the training, in millions of images" }),
