@@ -131,7 +131,9 @@ describe("a resumed run trusts nothing unread", () => {
     await expect(resume(wrong)).rejects.toThrow(/'batch' in .*changed.* must be a whole number.*"8"/);
     const unknown = changed(path, (options) => ({ ...options, batchSize: 8 }));
     await expect(resume(unknown)).rejects.toThrow(/no 'batchSize'/);
-    await expect(resume(path, { lr: 0.1 })).rejects.toThrow(/'lr' cannot be changed by 'resume'/);
+    await expect(resume(path, { cbase: 8 })).rejects.toThrow(
+      /'cbase' belongs to the run and cannot be changed by 'resume'/,
+    );
     await expect(resume(path, { data: makeImages("pixel", 24, 1) })).rejects.toThrow(
       /very images.*differ in some pixel/,
     );

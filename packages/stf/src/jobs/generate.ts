@@ -13,6 +13,7 @@ import { formatDuration, formatLevel } from "../common/text.js";
 import { samplerOf } from "../config/generate-options.js";
 import { type GenerateRequest, generateOptions, type ResolvedGenerate } from "../config/generate-request.js";
 import { samplingMethod } from "../config/sampling.js";
+import { isDiverged } from "../run/history.js";
 import { type GenerateOptions, generateImages, type Method, rangeWithin } from "../sampling/generate.js";
 import { drawnClasses } from "../sampling/noise.js";
 import type { StepReport } from "../sampling/sampler.js";
@@ -57,6 +58,15 @@ function checkGuidance(
       `'gnet' must know the same classes as 'network' or none, found ${weak.denoiser.labelDim} and ${denoiser.labelDim}`,
     );
   }
+}
+
+/** What there is to say about a network that was saved while its training diverged. */
+function lossNotes({ about }: Snapshot): string[] {
+  const { loss, lowestLoss } = about;
+  if (typeof loss !== "number" || typeof lowestLoss !== "number" || !isDiverged(loss, lowestLoss)) return [];
+  return [
+    `the network was saved while its training diverged: the loss was ${loss.toPrecision(3)}, and ${lowestLoss.toPrecision(3)} before; an earlier snapshot draws better`,
+  ];
 }
 
 /** Loads the second network. @throws UsageError when it draws other images. */
@@ -284,7 +294,12 @@ export async function generate(request: GenerateRequest, context: JobContext = j
   try {
     job = await prepare(options, context);
     if (!job) return result("finished");
-    for (const line of [description(job), ...options.notes.map((note) => `note: ${note}`)]) reporter.print(line);
+    for (const line of [
+      description(job),
+      ...[...options.notes, ...lossNotes(job.snapshot)].map((note) => `note: ${note}`),
+    ]) {
+      reporter.print(line);
+    }
     const kept = await drawMissing(job, session, context);
     if (rank.rank === 0) await deliver(job, kept);
     return result("finished");
