@@ -65,6 +65,7 @@ const methods: readonly [string, Method][] = [
   ["euler", methodOf(euler, steps, {})],
   ["dpm++2m", methodOf(dpmSolver, steps, {})],
   ["dpm++2m-sde", methodOf(sdeDpmSolver, steps, {})],
+  ["dpm++2m-sde, heun", methodOf(sdeDpmSolver, steps, { solverType: "heun" })],
   ["rk45", methodOf(rk45, steps, { rtol: 0.05, atol: 0.05 })],
   ["pc, ve", methodOf(predictorCorrector, evenSteps(3, veProcess({ sigmaMin: 0.1, sigmaMax: 2 }), 1e-5), {})],
   // With more drift so few steps would leave nothing of the images.
