@@ -230,6 +230,7 @@ export { euler } from "./sampling/euler.js";
 export {
   denoiseWith,
   edmMethod,
+  type GeneratedImages,
   type GenerateOptions,
   type Guidance,
   generateImages,

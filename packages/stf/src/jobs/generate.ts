@@ -121,7 +121,7 @@ class DrawingSession {
             checkStop(this.#context);
             this.#show(this.#done + seeds.length * report.progress, all);
           },
-        }),
+        }).images,
       ),
     );
     this.#batches++;

@@ -104,7 +104,7 @@ function drawSamples(
   const path = samplesPath(folder, images);
   const start = now();
   try {
-    const drawn = generateImages(averaged, seeds, {
+    const { images: drawn } = generateImages(averaged, seeds, {
       classes: seeds.map((seed) => Math.floor(seed / columns)),
       onStep: ({ progress }) => {
         checkStop(context);
