@@ -1,6 +1,6 @@
 /** `stf generate`, `stf likelihood` and `stf launch` as people run them. */
 
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { noGrad, scope } from "@stf/torch";
@@ -177,6 +177,10 @@ describe("a set of images", () => {
       ["generate", net, "--outdir=foreign", "--seeds=1"],
       /foreign holds images.*no generate_options/,
     );
+    mkdirSync(at("labelled"));
+    writeFileSync(at("labelled", "dataset.json"), '{"labels": [["photo.jpg", 7]]}');
+    const labelled = ["generate", "--network=classes.safetensors", "--outdir=labelled", "--seeds=1"];
+    await expectFailure(1, labelled, /labelled holds a dataset\.json, and no generate_options/);
   });
 
   test("an interrupt keeps what is drawn, and the same command goes on", async () => {
@@ -220,6 +224,9 @@ describe("a set of images", () => {
       expect(maxDeviation(rows.subarray(192 * seed, 192 * (seed + 1)), planes)).toBeLessThanOrEqual(1);
     }
     bank.dispose();
+    const plain = await openDataset(at("plain"));
+    expect(Array.from(plain.labels!)).toEqual(labels);
+    plain.dispose();
     // The class that a seed decides is the one that the picture was drawn with.
     await draw(...options.slice(0, 1), `--class=${labels[3]}`, "--seeds=3", "--steps=2", "--outdir=third");
     expect(maxDeviation(pixels(join("third", seedName(3))), pixels(join("plain", seedName(3))))).toBeLessThanOrEqual(1);
