@@ -77,7 +77,7 @@ export class TrainingSamples {
     const path = samplesPath(this.#folder, images, weights);
     const start = now();
     try {
-      const drawn = generateImages(denoiser, seeds, {
+      const { images: drawn } = generateImages(denoiser, seeds, {
         classes: seeds.map((seed) => Math.floor(seed / COLUMNS)),
         onStep: ({ progress }) => {
           checkStop(this.#context);
