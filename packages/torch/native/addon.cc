@@ -90,7 +90,6 @@ NAPI_MODULE_INIT() {
       {"setConvolutions", setConvolutions},
       {"synchronize", synchronize},
       {"deviceMemory", deviceMemory},
-      {"resetPeakMemory", resetPeakMemory},
       {"setThreads", setThreads},
       {"keepFreeMemory", keepFreeMemory},
       {"releaseFreeMemory", releaseFreeMemory},

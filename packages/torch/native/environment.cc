@@ -99,10 +99,11 @@ napi_value synchronize(napi_env env, napi_callback_info info) {
   });
 }
 
-// deviceMemory(device) -> [bytes of live tensors, the most since resetPeakMemory, bytes held], or null where libtorch does not count
+// deviceMemory(device, resetPeak) -> [bytes of live tensors, the most since the peak was reset, bytes held], or null where libtorch
+// does not count; then resets the peak if it is to
 napi_value deviceMemory(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
-    const auto [name] = arguments<1>(env, info);
+    const auto [name, resetPeak] = arguments<2>(env, info);
 #ifdef LIBTORCH_COUNTS_DEVICE_MEMORY
     if (const auto device = queued(env, name)) {
       auto* allocator = c10::getDeviceAllocator(device->type());
@@ -112,22 +113,9 @@ napi_value deviceMemory(napi_env env, napi_callback_info info) {
     }
 #endif
     napi_value none;
+      if (toBool(env, resetPeak, "a boolean")) allocator->resetPeakStats(device->index());
     check(env, napi_get_null(env, &none), "null");
     return none;
-  });
-}
-
-// resetPeakMemory(device)
-napi_value resetPeakMemory(napi_env env, napi_callback_info info) {
-  return guarded(env, [&] {
-    const auto [name] = arguments<1>(env, info);
-#ifdef LIBTORCH_COUNTS_DEVICE_MEMORY
-    if (const auto device = queued(env, name)) {
-      auto* allocator = c10::getDeviceAllocator(device->type());
-      if (allocator->initialized()) allocator->resetPeakStats(device->index());
-    }
-#endif
-    return undefinedValue(env);
   });
 }
 

@@ -80,8 +80,7 @@ export interface Native {
   environment(): EngineEnvironment;
   setConvolutions(autotune: boolean, allowTf32: boolean): void;
   synchronize(device: string): void;
-  deviceMemory(device: string): [allocated: number, peak: number, reserved: number] | null;
-  resetPeakMemory(device: string): void;
+  deviceMemory(device: string, resetPeak: boolean): [allocated: number, peak: number, reserved: number] | null;
   setThreads(count: number): void;
   keepFreeMemory(): void;
   releaseFreeMemory(): void;
