@@ -93,6 +93,7 @@ NAPI_MODULE_INIT() {
       {"setThreads", setThreads},
       {"keepFreeMemory", keepFreeMemory},
       {"releaseFreeMemory", releaseFreeMemory},
+      {"poisonMemory", poisonMemory},
       {"catchInterrupts", catchInterrupts},
       {"interrupts", interrupts},
       {"startProfile", startProfile},

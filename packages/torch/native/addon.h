@@ -63,6 +63,7 @@ napi_value deviceMemory(napi_env, napi_callback_info);
 napi_value setThreads(napi_env, napi_callback_info);
 napi_value keepFreeMemory(napi_env, napi_callback_info);
 napi_value releaseFreeMemory(napi_env, napi_callback_info);
+napi_value poisonMemory(napi_env, napi_callback_info);
 napi_value catchInterrupts(napi_env, napi_callback_info);
 napi_value interrupts(napi_env, napi_callback_info);
 // profile.cc

@@ -2,6 +2,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <c10/util/Flags.h>
 #include <torch/csrc/api/include/torch/cuda.h>
 #include <torch/csrc/api/include/torch/version.h>
 
@@ -21,6 +22,9 @@
 #include "convert.h"
 #include "kernels/instruction_set.h"
 #include "kernels/scratch.h"
+
+// libtorch's own switch, for which it has no header: new memory of tensors begins with a pattern that is a NaN in float32.
+C10_DECLARE_bool(caffe2_cpu_allocator_do_junk_fill);
 
 namespace addon {
 namespace {
@@ -109,11 +113,11 @@ napi_value deviceMemory(napi_env env, napi_callback_info info) {
       auto* allocator = c10::getDeviceAllocator(device->type());
       if (!allocator->initialized()) return fromIntegers(env, {0, 0, 0});
       const auto stats = allocator->getDeviceStats(device->index());
+      if (toBool(env, resetPeak, "a boolean")) allocator->resetPeakStats(device->index());
       return fromIntegers(env, {stats.allocated_bytes[0].current, stats.allocated_bytes[0].peak, stats.reserved_bytes[0].current});
     }
 #endif
     napi_value none;
-      if (toBool(env, resetPeak, "a boolean")) allocator->resetPeakStats(device->index());
     check(env, napi_get_null(env, &none), "null");
     return none;
   });
@@ -148,6 +152,15 @@ napi_value releaseFreeMemory(napi_env env, napi_callback_info) {
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
+    return undefinedValue(env);
+  });
+}
+
+// poisonMemory(): from now on, new tensors without values and kernels' scratch memory hold NaNs, for tests
+napi_value poisonMemory(napi_env env, napi_callback_info) {
+  return guarded(env, [&] {
+    FLAGS_caffe2_cpu_allocator_do_junk_fill = true;
+    poisonScratch();
     return undefinedValue(env);
   });
 }

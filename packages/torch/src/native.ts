@@ -84,6 +84,7 @@ export interface Native {
   setThreads(count: number): void;
   keepFreeMemory(): void;
   releaseFreeMemory(): void;
+  poisonMemory(): void;
   catchInterrupts(enabled: boolean): void;
   interrupts(): number;
   startProfile(device: string): void;
@@ -137,6 +138,8 @@ function load(): Native {
   native.initialize(TorchError, sharedNumbers);
   // It changes malloc for the whole process, nearly all of whose memory is that of operators.
   native.keepFreeMemory();
+  // For tests: whatever reads memory that nobody has written answers with NaNs.
+  if (process.env["TORCH_POISON_MEMORY"] === "1") native.poisonMemory();
   native.setThreads(threads);
   native.setConvolutions(true, false);
   return native;
