@@ -37,7 +37,6 @@ export type { TrainRequest } from "./config/train-request.js";
 // Data sets in memory, read from files or drawn from closed forms
 
 export type { Bank } from "./data/bank.js";
-export { readIdxImages } from "./data/idx.js";
 export { ImageBank, normalize } from "./data/image-bank.js";
 export { digestOfImages } from "./data/image-digest.js";
 export type { OnProgress } from "./data/images.js";
