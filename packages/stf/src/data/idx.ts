@@ -30,11 +30,7 @@ export function isIdx(start: Uint8Array): boolean {
 }
 
 /** A file name without the differences that mean nothing: train-images.idx3-ubyte.gz is train-images-idx3-ubyte. */
-const plainName = (path: string): string =>
-  basename(path)
-    .toLowerCase()
-    .replace(/\.gz$/, "")
-    .replace(/[._]/g, "-");
+const plainName = (path: string): string => basename(path).toLowerCase().replace(/\.gz$/, "").replace(/[._]/g, "-");
 
 /** Whether a file's name says that it holds idx images. */
 export const isIdxPath = (path: string): boolean => /idx\d?(-ubyte)?$/.test(plainName(path));
@@ -84,9 +80,7 @@ function labelFile({ paths }: FileSource, images: string): string | undefined {
   const folderOf = (path: string): string => path.slice(0, path.lastIndexOf("/") + 1);
   const rank = (path: string): number =>
     (folderOf(path) === folderOf(images) ? 0 : 2) + Number(/\.gz$/i.test(path) !== /\.gz$/i.test(images));
-  return paths
-    .filter((path) => path !== images && plainName(path) === name)
-    .sort((a, b) => rank(a) - rank(b))[0];
+  return paths.filter((path) => path !== images && plainName(path) === name).sort((a, b) => rank(a) - rank(b))[0];
 }
 
 /**
@@ -111,9 +105,13 @@ export async function readIdxImages(
       `${source.nameOf(companion as string)} has ${labels.length} labels for the ${count} images of ${source.nameOf(path)}`,
     );
   }
-  const name = basename(path).replace(/\.gz$/i, "").replace(/[-._]?idx3([-._]?ubyte)?$/i, "") || "idx";
+  const name =
+    basename(path)
+      .replace(/\.gz$/i, "")
+      .replace(/[-._]?idx3([-._]?ubyte)?$/i, "") || "idx";
+  if (labels) return ImageBank.fromBytes(name, { channels: 1, height, width }, images.bytes, { labels });
   const unlabelled = `beside ${source.nameOf(path)} there is no ${labelName(path)}, with or without .gz, and with dots or hyphens`;
-  return ImageBank.fromBytes(name, { channels: 1, height, width }, images.bytes, { labels, unlabelled });
+  return ImageBank.fromBytes(name, { channels: 1, height, width }, images.bytes, { unlabelled });
 }
 
 const isTest = (path: string): boolean => /(^|-)(t10k|test|val|validation)(-|$)/.test(plainName(path));

@@ -99,7 +99,8 @@ class Findings {
       );
     }
     if (sizes.size > 0) {
-      const others = sizes.size === 1 ? "" : ` (${this.#some(sizes.size)} have another size: ${this.#names(sizes.keys())})`;
+      const others =
+        sizes.size === 1 ? "" : ` (${this.#some(sizes.size)} have another size: ${this.#names(sizes.keys())})`;
       complaints.push(
         `all images must have one size: ${first?.name} has ${first && sizeOf(first)}, ${sizes.get(Math.min(...sizes.keys()))}${others}; crop or resize them`,
       );

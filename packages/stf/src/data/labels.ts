@@ -117,10 +117,11 @@ function labelsFromFolders(source: FileSource, images: readonly string[], option
   const classOf = (path: string): string => normal(topFolderOf(path)) || NO_FOLDER;
   const names = [...new Set(images.map(classOf))];
   if (names.length < 2) {
-    const folder = names[0] === NO_FOLDER ? "no folder" : `one folder, ${names[0]}`;
+    const folder =
+      names[0] === NO_FOLDER ? "its images lie in no folders" : `all images lie in one folder, ${names[0]}`;
     const elsewhere = source.paths.find((path) => path.endsWith(`/${LABEL_FILE}`));
     const found = elsewhere === undefined ? "" : `; ${source.nameOf(elsewhere)} does not lie at the top`;
-    return { unlabelled: `all images lie in ${folder}, and there is no ${source.nameOf(LABEL_FILE)}${found}` };
+    return { unlabelled: `${folder}, and there is no ${source.nameOf(LABEL_FILE)}${found}` };
   }
   const outside = images.filter((path) => topFolderOf(path) === "");
   if (outside.length > 0) {

@@ -68,7 +68,8 @@ function topOf(source: FileSource, isArchive: boolean): FileSource {
 function noteOthers({ paths }: FileSource, onNote: (line: string) => void): void {
   const others = paths.filter((path) => !isImagePath(path) && path !== LABEL_FILE);
   if (others.length > 0) {
-    const files = others.length === 1 ? "1 file that is no image was" : `${others.length} files that are no images were`;
+    const files =
+      others.length === 1 ? "1 file that is no image was" : `${others.length} files that are no images were`;
     onNote(`${files} passed over: ${abbreviated(others)}`);
   }
 }
@@ -138,7 +139,9 @@ async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
     if (is("gzip") || isTar(head)) return readCifar(await openTar(path, is("gzip")), options);
     const packed = (["bzip2", "xz", "zstd"] as const).find(is);
     if (packed) {
-      throw new InputError(`${path} is packed by ${packed}, which is not read; unpack it, and name the folder that it gives`);
+      throw new InputError(
+        `${path} is packed by ${packed}, which is not read; unpack it, and name the folder that it gives`,
+      );
     }
   }
   throw new InputError(

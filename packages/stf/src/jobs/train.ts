@@ -118,8 +118,10 @@ function drawSamples(
     reporter.clear();
     return undefined;
   }
+  const classes = bank.classNames?.slice(0, rows).join(", ");
+  const legend = labelDim === 0 ? "" : `, a row per class${classes === undefined ? "" : ` (${classes})`},`;
   reporter.print(
-    `drew ${seeds.length} images with the averaged weights${labelDim > 0 ? ", a row per class," : ""} in ${formatDuration(now() - start)}: ${path}`,
+    `drew ${seeds.length} images with the averaged weights${legend} in ${formatDuration(now() - start)}: ${path}`,
   );
   return path;
 }
@@ -132,9 +134,10 @@ export async function runTraining(plan: TrainingPlan, context: JobContext = jobC
   try {
     const folder = folderOf(plan);
     const loop = loopOptions(options);
+    const classes = options.cond ? { classNames: bank.classNames ?? null } : {};
     if (state.images >= loop.totalImages) return { reason: "complete", folder, images: state.images };
     removePartialFiles(folder);
-    writeFileSync(join(folder, OPTIONS_FILE), `${JSON.stringify(options, undefined, 2)}\n`);
+    writeFileSync(join(folder, OPTIONS_FILE), `${JSON.stringify({ ...options, ...classes }, undefined, 2)}\n`);
     const reporter = logged(context.reporter, join(folder, LOG_FILE));
     for (const line of plan.description) reporter.print(line);
     reporter.print(`run folder  ${folder}`);
@@ -143,8 +146,8 @@ export async function runTraining(plan: TrainingPlan, context: JobContext = jobC
     const data = trainingData(bank, options);
     const writer = runWriter(folder, {
       network,
-      options: { ...options, images: bank.count, imagesDigest: digest },
-      about: { data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
+      options: { ...options, images: bank.count, imagesDigest: digest, ...classes },
+      about: { data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0, ...classes },
     });
     const result = await trainingLoop(state, data, settings, loop, writer, {
       onStep: (progress) => reporter.update(formatProgress(progress)),

@@ -9,7 +9,15 @@ import { checkValues } from "../config/fields.js";
 import type { ResolvedOptions } from "../config/resolved-options.js";
 import { type TrainOptions, trainFields } from "../config/train-options.js";
 import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
-import { checkAgainstData, checkSameData, networkConfig, type SavedData, withoutEffect } from "../config/training.js";
+import {
+  checkAgainstData,
+  checkSameData,
+  networkConfig,
+  notesOnData,
+  numberingOf,
+  type SavedData,
+  withoutEffect,
+} from "../config/training.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
 import { withMirrorImages } from "../data/mirror.js";
@@ -51,8 +59,8 @@ interface Saved {
 function readSaved(resume: string): Saved {
   const path = findState(resume);
   const state = loadState(path);
-  const { images, imagesDigest, ...options } = state.options;
-  return { path, state, options: checkValues(trainFields, options, path), data: { images, imagesDigest } };
+  const { images, imagesDigest, classNames, ...options } = state.options;
+  return { path, state, options: checkValues(trainFields, options, path), data: { images, imagesDigest, classNames } };
 }
 
 function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): ImageBank {
@@ -61,14 +69,32 @@ function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): Imag
   return changed;
 }
 
-/** Reads the data set, with progress where it takes long. */
-async function readImages({ data: path, xflip, cond }: ResolvedOptions, { reporter }: JobContext): Promise<ImageBank> {
+/** Reads the data set, with progress where it takes long. What there is to say about it is added to `notes`. */
+async function readImages(
+  { data: path, xflip, cond }: ResolvedOptions,
+  saved: SavedData | undefined,
+  notes: string[],
+  { reporter }: JobContext,
+): Promise<ImageBank> {
   const images = await openDataset(path, {
     labels: cond,
+    numbering: numberingOf(saved),
+    onNote: (line) => void notes.push(line),
     onProgress: (done, total) => reporter.update(`reading ${path}: ${done} of ${total} images`),
   });
   reporter.clear();
   return xflip ? replaced(images, withMirrorImages) : images;
+}
+
+/** Classes that are shown; a run folder's options have all of them. */
+const MOST_CLASSES = 20;
+
+/** Which number each class has. */
+function describedClasses({ classNames }: ImageBank): string[] {
+  if (!classNames) return [];
+  const shown = classNames.slice(0, MOST_CLASSES).map((name, number) => `${number}: ${name}`);
+  const rest = classNames.length > MOST_CLASSES ? ` and ${classNames.length - MOST_CLASSES} more` : "";
+  return [`classes     ${shown.join(", ")}${rest}`];
 }
 
 function described(
@@ -91,6 +117,7 @@ function described(
     parameters.values.device === "cpu" ? `${engine.cpuCapability}, ${engine.threads} threads` : options.device;
   return [
     `data        ${bank.count} images of ${formatImageShape(bank.shape)} from ${options.data}`,
+    ...(options.cond ? describedClasses(bank) : []),
     `objective   ${options.precond}, ${target}${augmentation}`,
     `network     ${options.arch}, ${(network.parameterCount / 1e6).toFixed(2)} million parameters, ${options.precision}${classes > 0 ? `, ${classes} classes` : ""}`,
     `training    ${options.duration} million images in batches of ${options.batch}, seed ${options.seed}${limit}`,
@@ -117,9 +144,10 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   const saved = request.resume === undefined ? undefined : readSaved(request.resume);
   const options = trainingOptions(request, saved?.options);
   checkDevice(options.device);
-  const images = await readImages(options, context);
+  const notes: string[] = [];
+  const images = await readImages(options, saved?.data, notes, context);
   try {
-    return planWith(images, options, request, saved);
+    return planWith(images, options, request, saved, notes);
   } catch (error) {
     images.dispose();
     throw error;
@@ -138,10 +166,11 @@ function planWith(
   options: ResolvedOptions,
   request: TrainRequest,
   saved: Saved | undefined,
+  onData: readonly string[],
 ): TrainingPlan {
-  checkAgainstData(options, images);
   const digest = digestOfImages(images);
   if (saved) checkSameData(saved.data, saved.state.config, images, digest);
+  checkAgainstData(options, images);
   // A resumed run keeps the network that it was built with, whatever today's defaults are.
   const network = saved?.state.config ?? newNetwork(options, images);
   const state = initialState(network, options.seed, options.precision, options.device);
@@ -153,7 +182,7 @@ function planWith(
         ? []
         : describedTransfer(transferWeights(transfer, [state.network, state.averaged]), transfer);
     const { preset, resume, ...given } = request;
-    const notes = withoutEffect(given, options).map((text) => `note        ${text}`);
+    const notes = [...onData, ...notesOnData(options, images), ...withoutEffect(given, options)];
     return {
       options,
       bank: options.device === "cpu" ? images : replaced(images, (bank) => bank.to(options.device)),
@@ -161,7 +190,11 @@ function planWith(
       network,
       state,
       resumed: saved?.path,
-      description: [...described(options, images, state), ...transferred, ...notes],
+      description: [
+        ...described(options, images, state),
+        ...transferred,
+        ...notes.map((text) => `note        ${text}`),
+      ],
       stateBytes: 5 * 4 * elementCount(state.parameters.values.shape),
     };
   } catch (error) {
