@@ -67,6 +67,48 @@ describe("idx files", () => {
     bank.dispose();
   });
 
+  test.each([
+    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"],
+    ["train-images.idx3-ubyte", "train-labels.idx1-ubyte"],
+    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte.gz"],
+    ["train-images-idx3-ubyte.gz", "train-labels.idx1-ubyte"],
+    ["emnist-letters-train-images-idx3-ubyte.gz", "emnist-letters-train-labels-idx1-ubyte.gz"],
+    ["emnist-letters-train-images", "emnist-letters-train-labels"],
+    ["digits.idx3", "digits.idx1"],
+  ])("%s has its labels in %s", async (name, labels) => {
+    const own = mkdtempSync(join(folder, "names-"));
+    const write = (file: string, bytes: Uint8Array): void =>
+      writeFileSync(join(own, file), file.endsWith(".gz") ? gzipSync(bytes) : bytes);
+    write(name, images);
+    const without = await openDataset(join(own, name));
+    expect(without.labels).toBeUndefined();
+    expect(without.unlabelled).toMatch(/beside .* there is no [a-z-]*(labels|digits)/);
+    write("other-labels-idx1-ubyte", idxBytes([5], [9, 9, 9, 9, 9]));
+    write(labels, idxBytes([5], [3, 1, 4, 1, 9]));
+    for (const path of [join(own, name), ...(/idx3/.test(name) ? [own] : [])]) {
+      const bank = await openDataset(path);
+      expect(bank.labels).toEqual(Int32Array.of(3, 1, 4, 1, 9));
+      expect(bank.pixels.toTypedArray()).toEqual(pixels);
+    }
+  });
+
+  test("a folder gives the images for training, or the only ones", async () => {
+    const own = mkdtempSync(join(folder, "mnist-"));
+    const notes: string[] = [];
+    const options = { onNote: (line: string) => void notes.push(line) };
+    writeFileSync(join(own, "t10k-images-idx3-ubyte"), idxBytes([1, 3, 4], pixels.subarray(0, 12)));
+    expect((await openDataset(own, options)).count).toBe(1);
+    writeFileSync(join(own, "train-images-idx3-ubyte.gz"), gzipSync(images));
+    writeFileSync(join(own, "train-images-idx3-ubyte"), images);
+    expect((await openDataset(own, options)).count).toBe(5);
+    expect(notes[0]).toBe(`the images are those of ${own}/t10k-images-idx3-ubyte`);
+    expect(notes[1]).toBe(
+      `the images are those of ${own}/train-images-idx3-ubyte; for others name ${own}/t10k-images-idx3-ubyte`,
+    );
+    writeFileSync(join(own, "extra-images-idx3-ubyte"), images);
+    expect(await failure(() => openDataset(own), own)).toMatch(/several sets of images; name one of them: .*extra/);
+  });
+
   test("another number of labels than images", async () => {
     const path = file("count-images-idx3-ubyte", images);
     const labels = file("count-labels-idx1-ubyte", idxBytes([4], [0, 1, 2, 3]));

@@ -45,7 +45,7 @@ class Collector {
   }
 
   #descend(path: string, place: Buffer, above: readonly string[]): void {
-    const real = realpathSync(place, "buffer").toString("latin1");
+    const real = realpathSync.native(place, "buffer").toString("latin1");
     if (!above.includes(real)) this.collect(`${path}/`, place, [...above, real]);
   }
 }
@@ -53,7 +53,7 @@ class Collector {
 /** The files of a folder and of all folders inside it, those that links lead to included. */
 export function openFolder(root: string): FileSource {
   const collector = new Collector(root);
-  collector.collect("", Buffer.from(root), [realpathSync(root, "buffer").toString("latin1")]);
+  collector.collect("", Buffer.from(root), [realpathSync.native(root, "buffer").toString("latin1")]);
   const { found } = collector;
   const nameOf = (path: string): string => join(root, path);
   return {
