@@ -9,6 +9,15 @@ import type { Classes, ImageBank } from "./image-bank.js";
 export const LABEL_FILE = "dataset.json";
 const LARGEST_CLASS = 2 ** 31 - 1;
 
+/**
+ * The text of `dataset.json`.
+ *
+ * @param labels - paths below the data set's root, with forward slashes, and their classes; null where images have none
+ */
+export function formatLabels(labels: readonly (readonly [path: string, label: number])[] | null): string {
+  return JSON.stringify({ labels });
+}
+
 /** Number of classes: the largest label and one, or 0 without labels. */
 export function classCount({ labels }: ImageBank): number {
   return labels ? labels.reduce((largest, label) => Math.max(largest, label), -1) + 1 : 0;

@@ -14,13 +14,14 @@ import { samplerOf } from "../config/generate-options.js";
 import { type GenerateRequest, generateOptions, type ResolvedGenerate } from "../config/generate-request.js";
 import { samplingMethod } from "../config/sampling.js";
 import { storedNames } from "../config/training.js";
+import { isDiverged } from "../run/history.js";
 import { type GenerateOptions, generateImages, type Method, rangeWithin } from "../sampling/generate.js";
 import { drawnClasses } from "../sampling/noise.js";
 import type { StepReport } from "../sampling/sampler.js";
 import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
 import { checkDevice } from "./device.js";
 import { givenImage } from "./given-image.js";
-import { ImageOutput, isCoupled } from "./image-output.js";
+import { type ImageContents, ImageOutput, isCoupled } from "./image-output.js";
 import { TrajectoryFrames } from "./trajectory.js";
 
 /** Names of a network's classes by their numbers; undefined where it was stored without. */
@@ -82,6 +83,15 @@ function checkGuidance(
   }
 }
 
+/** What there is to say about a network that was saved while its training diverged. */
+function lossNotes({ about }: Snapshot): string[] {
+  const { loss, lowestLoss } = about;
+  if (typeof loss !== "number" || typeof lowestLoss !== "number" || !isDiverged(loss, lowestLoss)) return [];
+  return [
+    `the network was saved while its training diverged: the loss was ${loss.toPrecision(3)}, and ${lowestLoss.toPrecision(3)} before; an earlier snapshot draws better`,
+  ];
+}
+
 /** Loads the second network. @throws UsageError when it draws other images. */
 function loadWeak({ gnet, precision }: ResolvedGenerate, { denoiser, config }: Snapshot): Snapshot | undefined {
   if (gnet === null) return undefined;
@@ -109,6 +119,23 @@ function batchesOf(
 
 /** A request whose class is known by its number. */
 type NumberedGenerate = ResolvedGenerate & { readonly class: number | null };
+
+/** The class of each seed's image, drawn or asked for; undefined when the network has no classes. */
+function classesOf(
+  { class: label }: NumberedGenerate,
+  { denoiser: { shape, labelDim, device } }: Snapshot,
+  context: JobContext,
+): ImageContents["classesOf"] {
+  if (labelDim === 0) return undefined;
+  if (label !== null) return (seeds) => seeds.map(() => label);
+  return (seeds) =>
+    // The noise of every image comes before its class, so that many large ones take minutes.
+    seeds.flatMap((seed, i) => {
+      checkStop(context);
+      if (i % 1000 === 0) context.reporter.update(`finding the classes of ${seeds.length} images: ${i} done`);
+      return drawnClasses([seed], shape, labelDim, device);
+    });
+}
 
 /** A request with everything it names. */
 interface Job {
@@ -147,7 +174,7 @@ class DrawingSession {
             checkStop(this.#context);
             this.#show(this.#done + seeds.length * report.progress, all);
           },
-        }),
+        }).images,
       ),
     );
     this.#batches++;
@@ -197,7 +224,8 @@ async function prepare(given: ResolvedGenerate, context: JobContext): Promise<Jo
   if (trajectory !== null) await loadSharp();
   if (grid !== null) makeFolderFor(grid, "grid");
   if (trajectory !== null) makeFolderFor(trajectory, "trajectory");
-  const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, config.shape, context);
+  const contents = { shape: config.shape, classesOf: classesOf(request, snapshot, context) };
+  const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, contents, context);
   if (outdir !== null && !output) return undefined;
   const frames = trajectory === null ? undefined : new TrajectoryFrames(method.steps.process, config.shape);
   const conditions = {
@@ -283,20 +311,19 @@ function legend(classes: readonly number[], columns: number, names: readonly str
 async function deliver(
   { request, snapshot, output, frames }: Job,
   kept: Map<number, Uint8Array>,
-  { reporter }: JobContext,
+  context: JobContext,
 ): Promise<void> {
-  const { seeds, grid, trajectory, class: label } = request;
-  const { denoiser, config } = snapshot;
-  const classes = (): number[] =>
-    label === null ? drawnClasses(seeds, config.shape, denoiser.labelDim, denoiser.device) : seeds.map(() => label);
+  const { seeds, grid, trajectory } = request;
+  const { config } = snapshot;
   if (grid !== null) {
     const images = seeds.map((seed) => kept.get(seed) ?? (output?.images.read(seed) as Uint8Array));
     const columns = Math.ceil(Math.sqrt(images.length));
     writeGrid(grid, images, config.shape, columns);
-    if (label === null && denoiser.labelDim > 0) reporter.print(legend(classes(), columns, namesIn(snapshot)));
+    const classes = request.class === null ? classesOf(request, snapshot, context) : undefined;
+    if (classes) context.reporter.print(legend(classes(seeds), columns, namesIn(snapshot)));
   }
   if (frames && trajectory !== null) await writeAnimation(trajectory, frames.frames, frames.shape);
-  await output?.finish(denoiser.labelDim > 0 ? classes : undefined);
+  await output?.finish();
 }
 
 /** What was drawn. */
@@ -331,7 +358,12 @@ export async function generate(request: GenerateRequest, context: JobContext = j
   try {
     job = await prepare(options, context);
     if (!job) return result("finished");
-    for (const line of [description(job), ...options.notes.map((note) => `note: ${note}`)]) reporter.print(line);
+    for (const line of [
+      description(job),
+      ...[...options.notes, ...lossNotes(job.snapshot)].map((note) => `note: ${note}`),
+    ]) {
+      reporter.print(line);
+    }
     const kept = await drawMissing(job, session, context);
     if (rank.rank === 0) await deliver(job, kept, context);
     return result("finished");
