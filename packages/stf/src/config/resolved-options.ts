@@ -2,6 +2,7 @@
 
 import { randomInt } from "node:crypto";
 import { UsageError } from "../common/errors.js";
+import { checkContradictions } from "./contradictions.js";
 import { resolve } from "./fields.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
 
@@ -16,9 +17,18 @@ export interface ResolvedOptions extends TrainOptions {
 /** Options that a resumed run may change: where data and processor are, when it ends, and what it writes. */
 const changeable = new Set(["data", "device", "duration", "timeLimit", "tick", "snap", "dump"]);
 
-/** @throws UsageError without data */
-export function newRunOptions(given: Partial<TrainOptions>, preset: PresetName | undefined): ResolvedOptions {
-  return complete(resolve(trainFields, preset === undefined ? {} : presets[preset].options, given));
+/**
+ * @param chosen - what `automaticOptions` chose, where the preset is "auto"
+ * @throws UsageError without data, and for options that contradict each other
+ */
+export function newRunOptions(
+  given: Partial<TrainOptions>,
+  preset: PresetName = "auto",
+  chosen: Partial<TrainOptions> = {},
+): ResolvedOptions {
+  const options = complete(resolve(trainFields, presets[preset].options, chosen, given));
+  checkContradictions(given, options);
+  return options;
 }
 
 /** @throws UsageError when an option was given that a resumed run may not change */
@@ -38,7 +48,7 @@ export function resumedOptions(
 function complete(options: TrainOptions): ResolvedOptions {
   if (options.data === null) {
     throw new UsageError(
-      `'data' must name the training images, or 'preset' a preset (${Object.keys(presets).join(", ")})`,
+      "'data' must name the training images: a folder, a zip, CIFAR-10 or an idx file; 'preset=fashion-mnist' has some",
     );
   }
   return { ...options, data: options.data, seed: options.seed ?? randomInt(2 ** 31) };

@@ -5,11 +5,13 @@ import { constantsForTransfer, type Transferred, transferWeights } from "../chec
 import { loadState, type SavedState } from "../checkpoints/state-file.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { abbreviated, formatDuration } from "../common/text.js";
+import { type Adjusted, fittedToData, withoutAttention } from "../config/adjustment.js";
+import { withoutEffect } from "../config/contradictions.js";
 import { checkValues } from "../config/fields.js";
 import type { ResolvedOptions } from "../config/resolved-options.js";
 import { type TrainOptions, trainFields } from "../config/train-options.js";
 import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
-import { checkAgainstData, checkSameData, networkConfig, type SavedData, withoutEffect } from "../config/training.js";
+import { checkAgainstData, checkSameData, networkConfig, type SavedData } from "../config/training.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
 import { withMirrorImages } from "../data/mirror.js";
@@ -17,6 +19,7 @@ import { openDataset } from "../data/open.js";
 import type { NetworkConfig } from "../networks/build.js";
 import { findState } from "../run/folder.js";
 import { disposeState, initialState, type TrainingState } from "../training/state.js";
+import { chooseOptions } from "./automatic.js";
 import type { JobContext } from "./context.js";
 import { checkDevice } from "./device.js";
 
@@ -81,7 +84,9 @@ function described(
   const isAll = options.rbatch === "all" || options.rbatch === bank.count;
   const references = isAll ? `all ${ofClass ? "" : `${bank.count} `}references` : `${options.rbatch} references`;
   const classes = network.labelDim;
-  const target = options.stf ? `stable target field, ${references}${ofClass} per sample` : "denoising score matching";
+  const target = options.stf
+    ? `stable target field, ${references}${ofClass} per sample`
+    : "plain denoising score matching ('stf=1' trains on stable targets)";
   const augmentation =
     options.augment > 0
       ? `, augmentation ${options.augment}${options.stf ? ` (references ${options.stfAugment})` : ""}`
@@ -110,7 +115,8 @@ function describedTransfer({ copied, missing, unused }: Transferred, path: strin
 /**
  * Reads the images, builds the network, and fills it with what the run starts from. Whoever asked owns the bank and the state.
  *
- * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used.
+ * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used; Stopped when the
+ * job is to stop while networks are measured.
  */
 export async function planTraining(request: TrainRequest, context: JobContext): Promise<TrainingPlan> {
   checkTrainRequest(request);
@@ -119,7 +125,8 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   checkDevice(options.device);
   const images = await readImages(options, context);
   try {
-    return planWith(images, options, request, saved);
+    const run = saved ? { options, notes: [] } : newRun(request, options, images, context);
+    return planWith(images, run, request, saved);
   } catch (error) {
     images.dispose();
     throw error;
@@ -133,9 +140,22 @@ function newNetwork(options: ResolvedOptions, images: ImageBank): NetworkConfig 
   return { ...networkConfig(options, images), ...(constants && { constants }) };
 }
 
+/** The options of a new run, chosen for the images and fitted to them, and what there is to say about that. */
+function newRun(request: TrainRequest, base: ResolvedOptions, images: ImageBank, context: JobContext): Adjusted {
+  const given = checkTrainRequest(request);
+  // What cannot be is refused before anything is measured.
+  const fitted = fittedToData(given, base, images.count);
+  checkAgainstData(fitted.options, images);
+  if ((request.preset ?? "auto") !== "auto") return { ...fitted, notes: fitted.notes.map(note) };
+  const { options, reasons } = chooseOptions(request, base, images, newNetwork, context);
+  return { options, notes: reasons.map((text, i) => (i === 0 ? "chosen" : "").padEnd(12) + text) };
+}
+
+const note = (text: string): string => `note        ${text}`;
+
 function planWith(
   images: ImageBank,
-  options: ResolvedOptions,
+  { options, notes: chosen }: Adjusted,
   request: TrainRequest,
   saved: Saved | undefined,
 ): TrainingPlan {
@@ -153,7 +173,7 @@ function planWith(
         ? []
         : describedTransfer(transferWeights(transfer, [state.network, state.averaged]), transfer);
     const { preset, resume, ...given } = request;
-    const notes = withoutEffect(given, options).map((text) => `note        ${text}`);
+    const notes = [...withoutEffect(given, options), ...(saved ? [] : withoutAttention(given, network))].map(note);
     return {
       options,
       bank: options.device === "cpu" ? images : replaced(images, (bank) => bank.to(options.device)),
@@ -161,7 +181,7 @@ function planWith(
       network,
       state,
       resumed: saved?.path,
-      description: [...described(options, images, state), ...transferred, ...notes],
+      description: [...notes, ...chosen, ...described(options, images, state), ...transferred],
       stateBytes: 5 * 4 * elementCount(state.parameters.values.shape),
     };
   } catch (error) {
