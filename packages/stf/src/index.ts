@@ -239,11 +239,12 @@ export { type StepTargets, stepTargets, type TargetSettings } from "./training/s
 
 export { addNoise, type Churn, type Churned, type ChurnOptions } from "./sampling/churn.js";
 export { type Corrector, type CorrectorName, type CorrectorState, correctors } from "./sampling/correctors.js";
-export { type DpmSolverOptions, dpmSolver, sdeDpmSolver } from "./sampling/dpm-solver.js";
+export { dpmSolver, type SdeDpmSolverOptions, type SolverType, sdeDpmSolver } from "./sampling/dpm-solver.js";
 export { euler } from "./sampling/euler.js";
 export {
   denoiseWith,
   edmMethod,
+  type GeneratedImages,
   type GenerateOptions,
   type Guidance,
   generateImages,

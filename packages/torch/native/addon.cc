@@ -95,6 +95,7 @@ NAPI_MODULE_INIT() {
       {"keepFreeMemory", keepFreeMemory},
       {"releaseFreeMemory", releaseFreeMemory},
       {"catchInterrupts", catchInterrupts},
+      {"lockFile", lockFile},
       {"interrupts", interrupts},
       {"startProfile", startProfile},
       {"stopProfile", stopProfile},

@@ -65,6 +65,7 @@ napi_value setThreads(napi_env, napi_callback_info);
 napi_value keepFreeMemory(napi_env, napi_callback_info);
 napi_value releaseFreeMemory(napi_env, napi_callback_info);
 napi_value catchInterrupts(napi_env, napi_callback_info);
+napi_value lockFile(napi_env, napi_callback_info);
 napi_value interrupts(napi_env, napi_callback_info);
 // profile.cc
 napi_value startProfile(napi_env, napi_callback_info);

@@ -12,7 +12,9 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+#include <errno.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -190,6 +192,17 @@ napi_value catchInterrupts(napi_env env, napi_callback_info info) {
 // interrupts() -> how many have arrived
 napi_value interrupts(napi_env env, napi_callback_info) {
   return guarded(env, [&] { return fromInteger(env, interruptCount.load()); });
+}
+
+// lockFile(descriptor) -> whether this process has the file's lock now; the system gives it back when the descriptor is closed, also
+// by the end of the process, whatever ended it
+napi_value lockFile(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const auto [descriptor] = arguments<1>(env, info);
+    const int file = static_cast<int>(toInteger(env, descriptor, "a descriptor"));
+    // A file system without locks must not keep anyone from training.
+    return fromBool(env, flock(file, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK);
+  });
 }
 
 }  // namespace addon

@@ -167,6 +167,16 @@ export function catchInterrupts(enabled: boolean): void {
   native.catchInterrupts(enabled);
 }
 
+/**
+ * Takes the lock of an open file, which one process has at a time (flock). The system gives it back when the descriptor is closed,
+ * also by the end of the process, whatever ended it. A file system without locks lets everyone have it.
+ *
+ * @returns whether this process has it now
+ */
+export function lockFile(descriptor: number): boolean {
+  return native.lockFile(descriptor);
+}
+
 /** How many interrupts have arrived since `catchInterrupts(true)`. */
 export function interruptCount(): number {
   return native.interrupts();

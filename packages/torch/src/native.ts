@@ -86,6 +86,7 @@ export interface Native {
   keepFreeMemory(): void;
   releaseFreeMemory(): void;
   catchInterrupts(enabled: boolean): void;
+  lockFile(descriptor: number): boolean;
   interrupts(): number;
   startProfile(device: string): void;
   stopProfile(): [name: string, calls: number, seconds: number][];

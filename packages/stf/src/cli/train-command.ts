@@ -24,7 +24,7 @@ const groups: Groups<typeof trainFields> = {
   "The network:": ["arch", "cbase", "cres", "numBlocks", "attn", "dropout", "transfer"],
   "Steps:": ["batch", "lr", "lrRampup", "ema", "seed"],
   "Machine and memory:": ["device", "precision", "batchGpu", "recompute"],
-  "What is written:": ["tick", "snap", "dump"],
+  "What is written:": ["tick", "snap", "dump", "saveEvery"],
 };
 
 function presetHelp(): string {

@@ -13,13 +13,14 @@ import { formatDuration, formatLevel } from "../common/text.js";
 import { samplerOf } from "../config/generate-options.js";
 import { type GenerateRequest, generateOptions, type ResolvedGenerate } from "../config/generate-request.js";
 import { samplingMethod } from "../config/sampling.js";
+import { isDiverged } from "../run/history.js";
 import { type GenerateOptions, generateImages, type Method, rangeWithin } from "../sampling/generate.js";
 import { drawnClasses } from "../sampling/noise.js";
 import type { StepReport } from "../sampling/sampler.js";
 import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
 import { checkDevice } from "./device.js";
 import { givenImage } from "./given-image.js";
-import { ImageOutput, isCoupled } from "./image-output.js";
+import { type ImageContents, ImageOutput, isCoupled } from "./image-output.js";
 import { TrajectoryFrames } from "./trajectory.js";
 
 /** @throws UsageError when the network knows no such class. */
@@ -59,6 +60,15 @@ function checkGuidance(
   }
 }
 
+/** What there is to say about a network that was saved while its training diverged. */
+function lossNotes({ about }: Snapshot): string[] {
+  const { loss, lowestLoss } = about;
+  if (typeof loss !== "number" || typeof lowestLoss !== "number" || !isDiverged(loss, lowestLoss)) return [];
+  return [
+    `the network was saved while its training diverged: the loss was ${loss.toPrecision(3)}, and ${lowestLoss.toPrecision(3)} before; an earlier snapshot draws better`,
+  ];
+}
+
 /** Loads the second network. @throws UsageError when it draws other images. */
 function loadWeak({ gnet, precision }: ResolvedGenerate, { denoiser, config }: Snapshot): Snapshot | undefined {
   if (gnet === null) return undefined;
@@ -82,6 +92,23 @@ function batchesOf(
   return Array.from({ length: count }, (_, k) => seeds.slice(start(k), start(k + 1))).filter(
     (own, k) => k % size === rank && own.length > 0,
   );
+}
+
+/** The class of each seed's image, drawn or asked for; undefined when the network has no classes. */
+function classesOf(
+  { class: label }: ResolvedGenerate,
+  { denoiser: { shape, labelDim, device } }: Snapshot,
+  context: JobContext,
+): ImageContents["classesOf"] {
+  if (labelDim === 0) return undefined;
+  if (label !== null) return (seeds) => seeds.map(() => label);
+  return (seeds) =>
+    // The noise of every image comes before its class, so that many large ones take minutes.
+    seeds.flatMap((seed, i) => {
+      checkStop(context);
+      if (i % 1000 === 0) context.reporter.update(`finding the classes of ${seeds.length} images: ${i} done`);
+      return drawnClasses([seed], shape, labelDim, device);
+    });
 }
 
 /** A request with everything it names. */
@@ -121,7 +148,7 @@ class DrawingSession {
             checkStop(this.#context);
             this.#show(this.#done + seeds.length * report.progress, all);
           },
-        }),
+        }).images,
       ),
     );
     this.#batches++;
@@ -171,7 +198,8 @@ async function prepare(request: ResolvedGenerate, context: JobContext): Promise<
   if (trajectory !== null) await loadSharp();
   if (grid !== null) makeFolderFor(grid, "grid");
   if (trajectory !== null) makeFolderFor(trajectory, "trajectory");
-  const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, config.shape, context);
+  const contents = { shape: config.shape, classesOf: classesOf(request, snapshot, context) };
+  const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, contents, context);
   if (outdir !== null && !output) return undefined;
   const frames = trajectory === null ? undefined : new TrajectoryFrames(method.steps.process, config.shape);
   const conditions = {
@@ -240,16 +268,14 @@ async function drawMissing(job: Job, session: DrawingSession, context: JobContex
 
 /** Writes what is made of all images together. */
 async function deliver({ request, snapshot, output, frames }: Job, kept: Map<number, Uint8Array>): Promise<void> {
-  const { seeds, grid, trajectory, class: label } = request;
-  const { denoiser, config } = snapshot;
+  const { seeds, grid, trajectory } = request;
+  const { config } = snapshot;
   if (grid !== null) {
     const images = seeds.map((seed) => kept.get(seed) ?? (output?.images.read(seed) as Uint8Array));
     writeGrid(grid, images, config.shape);
   }
   if (frames && trajectory !== null) await writeAnimation(trajectory, frames.frames, frames.shape);
-  const classes = (): number[] =>
-    label === null ? drawnClasses(seeds, config.shape, denoiser.labelDim, denoiser.device) : seeds.map(() => label);
-  await output?.finish(denoiser.labelDim > 0 ? classes : undefined);
+  await output?.finish();
 }
 
 /** What was drawn. */
@@ -284,7 +310,12 @@ export async function generate(request: GenerateRequest, context: JobContext = j
   try {
     job = await prepare(options, context);
     if (!job) return result("finished");
-    for (const line of [description(job), ...options.notes.map((note) => `note: ${note}`)]) reporter.print(line);
+    for (const line of [
+      description(job),
+      ...[...options.notes, ...lossNotes(job.snapshot)].map((note) => `note: ${note}`),
+    ]) {
+      reporter.print(line);
+    }
     const kept = await drawMissing(job, session, context);
     if (rank.rank === 0) await deliver(job, kept);
     return result("finished");

@@ -1,10 +1,9 @@
 /** Training as a job: from a request to a run folder. */
 
-import { appendFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { appendFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { writeFileAtomically } from "@stf/torch";
 import { runWriter } from "../checkpoints/run-writer.js";
-import { writeGrid } from "../codecs/grid.js";
-import { imagesOf } from "../codecs/planes.js";
 import { removePartialFiles } from "../common/folders.js";
 import { formatDuration } from "../common/text.js";
 import type { TrainOptions } from "../config/train-options.js";
@@ -12,13 +11,16 @@ import type { TrainRequest } from "../config/train-request.js";
 import { loopOptions, trainingData, trainingSettings, usesDistances } from "../config/training.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { nearestDistances } from "../data/neighbours.js";
-import { LOG_FILE, OPTIONS_FILE, samplesPath } from "../run/files.js";
+import { LOG_FILE, OPTIONS_FILE } from "../run/files.js";
 import { makeNewFolder, makeNumberedFolder } from "../run/folder.js";
-import { generateImages } from "../sampling/generate.js";
+import { historyOf, isDiverged, setAsideAfter, soundState } from "../run/history.js";
+import { lockRun } from "../run/lock.js";
 import { type LoopResult, type Progress, trainingLoop } from "../training/loop.js";
-import { disposeState, type TrainingState } from "../training/state.js";
-import { checkStop, type JobContext, jobContext, type Reporter, Stopped } from "./context.js";
+import { disposeState } from "../training/state.js";
+import { DivergenceError } from "../training/step.js";
+import { type JobContext, jobContext, type Reporter } from "./context.js";
 import { planTraining, type TrainingPlan } from "./training-plan.js";
+import { TrainingSamples } from "./training-samples.js";
 
 /** How a training ended, and where everything is. */
 export interface TrainResult {
@@ -89,77 +91,84 @@ function distancesOf(bank: ImageBank, options: TrainOptions, reporter: Reporter)
   return distances;
 }
 
-/** Draws a grid with the averaged network. Returns its path; undefined when it was stopped. */
-function drawSamples(
-  { averaged, images }: TrainingState,
-  bank: ImageBank,
-  folder: string,
-  context: JobContext,
-): string | undefined {
-  const { reporter, now } = context;
-  const { labelDim } = averaged;
-  const columns = 8;
-  const rows = labelDim > 0 ? Math.min(labelDim, 16) : 8;
-  const seeds = Array.from({ length: rows * columns }, (_, i) => i);
-  const path = samplesPath(folder, images);
-  const start = now();
-  try {
-    const drawn = generateImages(averaged, seeds, {
-      classes: seeds.map((seed) => Math.floor(seed / columns)),
-      onStep: ({ progress }) => {
-        checkStop(context);
-        reporter.update(`drawing ${seeds.length} images: ${Math.floor(100 * progress)} %`);
-      },
-    });
-    writeGrid(path, imagesOf(drawn), bank.shape, columns);
-    drawn.dispose();
-  } catch (error) {
-    if (!(error instanceof Stopped)) throw error;
-    reporter.clear();
-    return undefined;
-  }
-  reporter.print(
-    `drew ${seeds.length} images with the averaged weights${labelDim > 0 ? ", a row per class," : ""} in ${formatDuration(now() - start)}: ${path}`,
-  );
-  return path;
-}
-
 const endings = { finished: "finished", "time limit": "the time limit was reached", stopped: "stopped" } as const;
+
+/** What a diverged run can go on from. */
+function afterDivergence(error: DivergenceError, folder: string, { lr }: TrainOptions): DivergenceError {
+  const state = soundState(folder);
+  const advice =
+    state === undefined
+      ? `no earlier state was saved; begin again with 'lr=${lr / 2}', say, or a longer 'lrRampup'`
+      : `go on from before with 'resume=${state}' and 'lr=${lr / 2}', say; later states are set aside then`;
+  return new DivergenceError(`${error.message}; ${advice}`, { cause: error });
+}
 
 /** Trains as planned. Frees the plan's network and images. */
 export async function runTraining(plan: TrainingPlan, context: JobContext = jobContext()): Promise<TrainResult> {
-  const { options, bank, network, state, digest } = plan;
+  const { options, bank, state } = plan;
   try {
     const folder = folderOf(plan);
-    const loop = loopOptions(options);
-    if (state.images >= loop.totalImages) return { reason: "complete", folder, images: state.images };
+    if (state.images >= loopOptions(options).totalImages) return { reason: "complete", folder, images: state.images };
+    using _lock = lockRun(folder);
     removePartialFiles(folder);
-    writeFileSync(join(folder, OPTIONS_FILE), `${JSON.stringify(options, undefined, 2)}\n`);
     const reporter = logged(context.reporter, join(folder, LOG_FILE));
-    for (const line of plan.description) reporter.print(line);
-    reporter.print(`run folder  ${folder}`);
-    if (plan.resumed !== undefined) reporter.print(`resumed     at ${state.images} images from ${plan.resumed}`);
-    const settings = trainingSettings(options, distancesOf(bank, options, reporter));
-    const data = trainingData(bank, options);
-    const writer = runWriter(folder, {
-      network,
-      options: { ...options, images: bank.count, imagesDigest: digest },
-      about: { data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
-    });
-    const result = await trainingLoop(state, data, settings, loop, writer, {
-      onStep: (progress) => reporter.update(formatProgress(progress)),
-      onTick: (progress) => reporter.print(formatProgress(progress)),
-      shouldStop: () => context.shouldStop(),
-      now: () => context.now(),
-    });
-    reporter.print(`${endings[result.reason]} after ${state.images} images; saved ${result.snapshot}`);
-    const samples =
-      result.reason === "stopped" ? undefined : drawSamples(state, bank, folder, { ...context, reporter });
-    return { folder, images: state.images, ...result, ...(samples !== undefined && { samples }) };
+    try {
+      return await trainInFolder(plan, folder, { ...context, reporter });
+    } catch (error) {
+      const told = error instanceof DivergenceError ? afterDivergence(error, folder, options) : error;
+      appendFileSync(join(folder, LOG_FILE), `ended after ${state.images} images: ${(told as Error).message}\n`);
+      throw told;
+    }
   } finally {
     disposeState(state);
     bank.dispose();
   }
+}
+
+async function trainInFolder(plan: TrainingPlan, folder: string, context: JobContext): Promise<TrainResult> {
+  const { options, bank, network, state, digest, resumed } = plan;
+  const { reporter } = context;
+  for (const line of plan.description) reporter.print(line);
+  reporter.print(`run folder  ${folder}`);
+  if (resumed !== undefined) {
+    reporter.print(`resumed     at ${state.images} images from ${resumed}`);
+    const aside = setAsideAfter(folder, state.images);
+    if (aside !== undefined) reporter.print(`set aside   what the run had written after that: ${aside}`);
+  }
+  // Where the images are, from whichever folder the run goes on.
+  const stored = { ...options, data: resolve(options.data) };
+  writeFileAtomically(join(folder, OPTIONS_FILE), Buffer.from(`${JSON.stringify(stored, undefined, 2)}\n`));
+  const settings = trainingSettings(options, distancesOf(bank, options, reporter));
+  const writer = runWriter(folder, {
+    network,
+    options: { ...stored, images: bank.count, imagesDigest: digest },
+    about: { data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
+  });
+  const history = historyOf(folder);
+  const samples = new TrainingSamples(folder, settings, context);
+  let lowestLoss = history.lowestLoss;
+  const result = await trainingLoop(state, trainingData(bank, options), settings, loopOptions(options), writer, {
+    onStep: (progress) => {
+      reporter.update(formatProgress(progress));
+      samples.onStep(progress);
+    },
+    onTick: (progress) => {
+      reporter.print(formatProgress(progress));
+      if (isDiverged(progress.loss, lowestLoss)) {
+        reporter.print(
+          `note        the loss was ${lowestLoss.toPrecision(3)} and is ${progress.loss.toPrecision(3)}: training diverges; stop it, and go on from an earlier state with a lower 'lr'`,
+        );
+      }
+      lowestLoss = Math.min(lowestLoss, progress.loss);
+    },
+    onSnapshot: (trained) => samples.drawOnTheWay(trained),
+    shouldStop: () => context.shouldStop(),
+    now: () => context.now(),
+    history,
+  });
+  reporter.print(`${endings[result.reason]} after ${state.images} images; saved ${result.snapshot}`);
+  const path = result.reason === "stopped" ? undefined : samples.draw(state);
+  return { folder, images: state.images, ...result, ...(path !== undefined && { samples: path }) };
 }
 
 /**
