@@ -112,9 +112,10 @@ export function networkCandidates(given: Partial<TrainOptions>, shape: ImageShap
     const { cbase, numBlocks, width, leastTraining, leastImages } = rung;
     const cres = given.cres ?? multiplesOf(rung, arch, resolutions.length);
     const reached = resolutions.slice(0, cres.length);
-    // Attention pays where there are few pixels. The small networks afford it where there are fewest.
-    const attended = width === "narrow" ? reached.at(-1) : (reached.find((size) => size <= 16) ?? reached.at(-1));
-    const unet = { cres, attn: given.attn ?? [attended ?? shape.height] };
+    // Attention pays where there are few pixels. The small networks afford it where there are fewest; the middle always attends.
+    const few = reached.filter((size) => size <= 16);
+    const attended = (width === "narrow" ? few.at(-1) : few[0]) ?? 0;
+    const unet = { cres, attn: given.attn ?? [attended] };
     return {
       size: {
         cbase: given.cbase ?? cbase,
@@ -210,6 +211,7 @@ function microBatchOf(batch: number, bytesPerImage: number, memory: number): num
 const [AUGMENTED_PASSES, DROPPED_PASSES] = [20, 100];
 
 const thousands = (value: number): string => Math.round(value).toLocaleString("en-US");
+const counted = (value: number, what: string): string => `${thousands(value)} ${what}${value === 1 ? "" : "s"}`;
 const twoDigits = (value: number): number => Number(value.toPrecision(2));
 
 /** Images of training below which nothing is recognisable. */
@@ -289,8 +291,8 @@ function networkReason({ arch, ...size }: TrainOptions): string {
   const attention = attnResolutions.filter((resolution) => resolution > 0);
   return [
     `${modelChannels} channels times ${channelMult.join(",")}`,
-    `${numBlocks} ${numBlocks === 1 ? "block" : "blocks"} per resolution`,
-    attention.length > 0 ? `attention at ${attention.join(",")}` : "no attention",
+    `${counted(numBlocks, "block")} per resolution`,
+    attention.length > 0 ? `attention at ${attention.join(",")}` : "attention in the middle only",
   ].join(", ");
 }
 
@@ -303,17 +305,18 @@ function reasonsOf(options: TrainOptions, { images, shape }: AutomaticFacts, out
   const pace = speed === undefined ? "" : `, ${twoDigits(speed)} images/s here`;
   const parts = batchGpu !== null && batchGpu < batch ? ` (${batchGpu} at once, for the memory)` : "";
   const means = [augment > 0 && `augmentation ${augment}`, dropout > 0 && `dropout ${dropout}`].filter(Boolean);
-  const references = rbatch === "all" ? "all" : thousands(rbatch);
-  const target = stf ? `stable targets, ${references} references ('stf=0': without)` : "no stable targets";
-  const wanted = speed === undefined ? 0 : twoDigits((4 * FEWEST) / speed / 60);
+  const references = rbatch === "all" ? "all references" : counted(rbatch, "reference");
+  const target = stf ? `stable targets, ${references} ('stf=0': without)` : "no stable targets";
+  const rise = lrRampup > 0 ? ` after ${counted(1e6 * lrRampup, "image")}` : "";
+  const isShort = speed !== undefined && isTimed && budget.seconds * speed < FEWEST;
+  const advice =
+    isShort && `that is short: 'timeLimit=${twoDigits((4 * FEWEST) / speed / 60)}' or smaller images would show more`;
   return [
-    `for ${thousands(images)} images of ${formatImageShape(shape)}${time}; 'preset=published' takes the published settings`,
+    `for ${counted(images, "image")} of ${formatImageShape(shape)}${time}; 'preset=published' takes the published settings`,
     `network: ${networkReason(options)}${pace}`,
     `about ${thousands(twoDigits(expected))} images of training, each ${twoDigits(expected / images)} times: ${means.join(", ") || "no augmentation or dropout"}`,
-    `batch ${batch}${parts}, learning rate ${lr} after ${thousands(1e6 * lrRampup)} images, average over ${thousands(1e6 * ema)}`,
+    `batch ${batch}${parts}, learning rate ${lr}${rise}, average over ${thousands(1e6 * ema)}`,
     target,
-    ...(expected < FEWEST && wanted > 0
-      ? [`that is short: 'timeLimit=${wanted}' would show more, or smaller images`]
-      : []),
+    ...(advice ? [advice] : []),
   ];
 }
