@@ -2,6 +2,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <c10/util/Flags.h>
 #include <torch/csrc/api/include/torch/cuda.h>
 #include <torch/csrc/api/include/torch/version.h>
 
@@ -23,6 +24,9 @@
 #include "convert.h"
 #include "kernels/instruction_set.h"
 #include "kernels/scratch.h"
+
+// libtorch's own switch, for which it has no header: new memory of tensors begins with a pattern that is a NaN in float32.
+C10_DECLARE_bool(caffe2_cpu_allocator_do_junk_fill);
 
 namespace addon {
 namespace {
@@ -101,35 +105,23 @@ napi_value synchronize(napi_env env, napi_callback_info info) {
   });
 }
 
-// deviceMemory(device) -> [bytes of live tensors, the most since resetPeakMemory, bytes held], or null where libtorch does not count
+// deviceMemory(device, resetPeak) -> [bytes of live tensors, the most since the peak was reset, bytes held], or null where libtorch
+// does not count; then resets the peak if it is to
 napi_value deviceMemory(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
-    const auto [name] = arguments<1>(env, info);
+    const auto [name, resetPeak] = arguments<2>(env, info);
 #ifdef LIBTORCH_COUNTS_DEVICE_MEMORY
     if (const auto device = queued(env, name)) {
       auto* allocator = c10::getDeviceAllocator(device->type());
       if (!allocator->initialized()) return fromIntegers(env, {0, 0, 0});
       const auto stats = allocator->getDeviceStats(device->index());
+      if (toBool(env, resetPeak, "a boolean")) allocator->resetPeakStats(device->index());
       return fromIntegers(env, {stats.allocated_bytes[0].current, stats.allocated_bytes[0].peak, stats.reserved_bytes[0].current});
     }
 #endif
     napi_value none;
     check(env, napi_get_null(env, &none), "null");
     return none;
-  });
-}
-
-// resetPeakMemory(device)
-napi_value resetPeakMemory(napi_env env, napi_callback_info info) {
-  return guarded(env, [&] {
-    const auto [name] = arguments<1>(env, info);
-#ifdef LIBTORCH_COUNTS_DEVICE_MEMORY
-    if (const auto device = queued(env, name)) {
-      auto* allocator = c10::getDeviceAllocator(device->type());
-      if (allocator->initialized()) allocator->resetPeakStats(device->index());
-    }
-#endif
-    return undefinedValue(env);
   });
 }
 
@@ -162,6 +154,15 @@ napi_value releaseFreeMemory(napi_env env, napi_callback_info) {
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
+    return undefinedValue(env);
+  });
+}
+
+// poisonMemory(): from now on, new tensors without values and kernels' scratch memory hold NaNs, for tests
+napi_value poisonMemory(napi_env env, napi_callback_info) {
+  return guarded(env, [&] {
+    FLAGS_caffe2_cpu_allocator_do_junk_fill = true;
+    poisonScratch();
     return undefinedValue(env);
   });
 }

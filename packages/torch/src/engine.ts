@@ -70,7 +70,7 @@ export interface DeviceMemory {
 
 /** What libtorch has allocated on a GPU; undefined for the CPU, and where this libtorch (before 2.8) does not tell. */
 export function deviceMemory(device: Device): DeviceMemory | undefined {
-  const counts = native.deviceMemory(device);
+  const counts = native.deviceMemory(device, false);
   if (counts === null) return undefined;
   const [allocated, peak, reserved] = counts;
   return { allocated, peak, reserved };
@@ -78,7 +78,7 @@ export function deviceMemory(device: Device): DeviceMemory | undefined {
 
 /** Starts the count of {@link DeviceMemory.peak} anew. */
 export function resetPeakMemory(device: Device): void {
-  native.resetPeakMemory(device);
+  native.deviceMemory(device, true);
 }
 
 /** The text of every operator's schema in this libtorch, such as "aten::relu(Tensor self) -> Tensor". */
