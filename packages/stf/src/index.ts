@@ -9,7 +9,9 @@
 
 // Jobs: what each command does, as a function
 
+export { type AutomaticRun, chooseOptions, type NetworkOf } from "./jobs/automatic.js";
 export { type JobContext, jobContext, type Reporter, Stopped, silentReporter } from "./jobs/context.js";
+export { estimateTraining, type TrainingEstimate } from "./jobs/estimate.js";
 export { type GenerateResult, generate } from "./jobs/generate.js";
 export { type ImportResult, importCheckpoint } from "./jobs/import.js";
 export {
@@ -18,11 +20,22 @@ export {
   type LikelihoodResult,
   likelihood,
 } from "./jobs/likelihood.js";
+export { measureSpeed } from "./jobs/measure.js";
 export { formatProgress, runTraining, type TrainResult, train } from "./jobs/train.js";
 export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
 
 // The options of jobs, their defaults and ranges
 
+export {
+  type AutomaticChoice,
+  type AutomaticFacts,
+  automaticOptions,
+  type NetworkCandidate,
+  networkCandidates,
+  nextToMeasure,
+  type SizeOptions,
+  type Speeds,
+} from "./config/automatic.js";
 export type { Field, Fields, Values } from "./config/fields.js";
 export { type GenerateCommandOptions, generateFields } from "./config/generate-options.js";
 export type { GenerateRequest } from "./config/generate-request.js";
@@ -108,6 +121,7 @@ export { subVpPreconditioning, type VpConstants, vpPreconditioning } from "./pre
 
 // Networks and denoisers
 
+export { type ActivationConfig, activationsPerImage } from "./networks/activations.js";
 export {
   type Architecture,
   architectures,

@@ -21,7 +21,8 @@ import type { GenerateRequest } from "../src/config/generate-request.js";
 import type { TrainRequest } from "../src/config/train-request.js";
 import { digestOfImages } from "../src/data/image-digest.js";
 import { openDataset } from "../src/data/open.js";
-import { jobContext, type Reporter } from "../src/jobs/context.js";
+import { jobContext, type Reporter, Stopped } from "../src/jobs/context.js";
+import { estimateTraining } from "../src/jobs/estimate.js";
 import { generate } from "../src/jobs/generate.js";
 import { likelihood } from "../src/jobs/likelihood.js";
 import { train } from "../src/jobs/train.js";
@@ -284,6 +285,58 @@ function changed(path: string, change: (options: Record<string, unknown>) => Rec
   for (const tensor of tensors.values()) tensor.dispose();
   return copy;
 }
+
+describe("what is chosen for a request", () => {
+  const request: TrainRequest = { data, outdir: join(folder, "runs"), seed: 3, timeLimit: 1 };
+
+  /** A clock by which every step takes so many seconds. */
+  function clock(seconds: number): () => number {
+    let time = 0;
+    return () => {
+      time += seconds;
+      return time;
+    };
+  }
+
+  test("depends on the clock, leaves nothing behind, and is the same by the same clock", async () => {
+    const { tensors } = memory();
+    const planned = async (seconds: number) => {
+      const { options, description, state, bank } = await planTraining(request, jobContext({ now: clock(seconds) }));
+      disposeState(state);
+      bank.dispose();
+      return { options, first: description.slice(0, 3).join("\n") };
+    };
+    // 24 images in a step: 24 images per second, and 24,000.
+    const slow = await planned(1);
+    expect(slow.options).toMatchObject({ cbase: 16, batch: 8, rbatch: 24, stf: true, timeLimit: 1, duration: 200 });
+    expect(slow.first).toMatch(/24 images of 8x8x1 in 1m 00s[\s\S]*24 images\/s here[\s\S]*about 1,400 images/);
+    expect((await planned(1)).options).toEqual(slow.options);
+    // The data set is too small for a larger one still.
+    expect((await planned(0.001)).options).toMatchObject({ cbase: 32, numBlocks: 1, attn: [8] });
+    expect(memory().tensors).toBe(tensors);
+  });
+
+  test("is nothing where the job is stopped before", async () => {
+    const { tensors } = memory();
+    const stopped = train({ ...request, name: "never" }, jobContext({ shouldStop: () => true }));
+    await expect(stopped).rejects.toThrow(Stopped);
+    expect(existsSync(join(folder, "runs", "never"))).toBe(false);
+    expect(memory().tensors).toBe(tensors);
+  });
+
+  test("can be estimated: time by the clock, memory by counting", async () => {
+    const context = jobContext({ now: clock(2) });
+    const plan = await planTraining({ ...small, duration: 0.00012, timeLimit: 0.5 }, context);
+    const { imagesPerSecond, images, seconds, memory: bytes } = estimateTraining(plan, context);
+    expect([imagesPerSecond, images, seconds]).toEqual([4, 120, 30]);
+    // The flat storage has gaps.
+    expect(bytes.state).toBeGreaterThanOrEqual(20 * plan.state.network.parameterCount);
+    expect(bytes.images).toBe(24 * 64);
+    expect(bytes.peak).toBeGreaterThan(bytes.state + bytes.images + bytes.activations);
+    disposeState(plan.state);
+    plan.bank.dispose();
+  });
+});
 
 describe("a folder of a class-conditional network has labels", () => {
   const CLASSES = 5;

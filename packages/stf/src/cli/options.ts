@@ -20,12 +20,17 @@ function shown(field: Field<unknown>): string {
   return ` (default ${Array.isArray(value) ? value.join(",") : String(value)})`;
 }
 
+/** Headings of the help, and the fields under each. Those under none come with the command's own options. */
+export type Groups<F extends Fields> = Readonly<Record<string, readonly (keyof F)[]>>;
+
 /** Declares an option for every field; values arrive as text under the fields' keys. */
-export function addFields(command: Command, fields: Fields): Command {
+export function addFields<F extends Fields>(command: Command, fields: F, groups: Groups<F> = {}): Command {
   for (const [key, field] of Object.entries(fields)) {
     const placeholder = isLong(field) ? "NAME" : field.placeholder;
     const value = field.isSwitch ? `[${placeholder}]` : `<${placeholder}>`;
-    command.addOption(new Option(`${flagOf(key)} ${value}`, field.help + words(field) + shown(field)));
+    const option = new Option(`${flagOf(key)} ${value}`, field.help + words(field) + shown(field));
+    const heading = Object.keys(groups).find((name) => groups[name]?.includes(key));
+    command.addOption(heading === undefined ? option : option.helpGroup(heading));
   }
   return command;
 }

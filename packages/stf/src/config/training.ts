@@ -46,6 +46,7 @@ export function networkConfig(options: TrainOptions, bank: ImageBank, constants?
 /** @throws UsageError when the images are not square, when the options ask for more images than there are, or for classes where there are none. */
 export function checkAgainstData(options: TrainOptions, bank: ImageBank): void {
   const { arch, batch, stf, rbatch, cond, augment, stfAugment, stfRef } = options;
+  const { count } = bank;
   const { height, width } = bank.shape;
   if (arch !== "mlp" && height !== width) {
     throw new UsageError(
@@ -71,43 +72,15 @@ export function checkAgainstData(options: TrainOptions, bank: ImageBank): void {
       throw new UsageError("'stfAugment=independent' needs a number of references; give 'rbatch=1024', say");
     }
   }
-  if (batch > bank.count) {
-    throw new UsageError(`'batch' must be at most the ${bank.count} images of the data set, found ${batch}`);
-  }
-  if (stf && rbatch !== "all" && rbatch > bank.count) {
-    throw new UsageError(
-      `'rbatch' must be at most the ${bank.count} images of the data set, or "all", found ${rbatch}`,
-    );
-  }
-}
-
-/** Options that only matter together with another one. */
-const dependent: readonly {
-  readonly options: readonly (keyof TrainOptions)[];
-  readonly needs: string;
-  readonly isMet: (options: TrainOptions) => boolean;
-}[] = [
-  {
-    options: ["rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"],
-    needs: "'stf=1'",
-    isMet: ({ stf }) => stf,
-  },
-  { options: ["stfRef", "labelDropout"], needs: "'cond=1'", isMet: ({ cond }) => cond },
-  { options: ["stfAugment", "rbatchAugment"], needs: "'augment' above 0", isMet: ({ augment }) => augment > 0 },
-  {
-    options: ["cres", "attn", "dropout", "recompute"],
-    needs: "a convolutional 'arch'",
-    isMet: ({ arch }) => arch !== "mlp",
-  },
-];
-
-/** A line for every option that was given and has no effect. */
-export function withoutEffect(given: Partial<TrainOptions>, options: TrainOptions): string[] {
-  return dependent
-    .filter(({ isMet }) => !isMet(options))
-    .flatMap(({ options: names, needs }) =>
-      names.filter((name) => given[name] !== undefined).map((name) => `'${name}' has no effect without ${needs}`),
-    );
+  // All at once: who mends one should not meet the next.
+  const limits = [
+    batch > count && `'batch' must be at most the ${count} images of the data set, found ${batch}`,
+    stf &&
+      rbatch !== "all" &&
+      rbatch > count &&
+      `'rbatch' must be at most the ${count} images of the data set, or "all", found ${rbatch}`,
+  ].filter((text) => text !== false);
+  if (limits.length > 0) throw new UsageError(limits.join("; "));
 }
 
 /** A line for everything about the images that makes an option pointless. */

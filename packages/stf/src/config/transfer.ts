@@ -15,7 +15,8 @@ function attentionIn({ shape, channelMult }: NetworkConfig, resolutions: readonl
   return found.length > 0 ? found : [0];
 }
 
-function sizesOf(network: NetworkConfig): Partial<Sizes> {
+/** What decides the shapes of a network, as options. */
+export function sizesOf(network: NetworkConfig): Partial<Sizes> {
   const { arch, precond, modelChannels, channelMult, numBlocks, attnResolutions } = network;
   const sizes = { arch, precond, cbase: modelChannels, numBlocks };
   return arch === "mlp" ? sizes : { ...sizes, cres: channelMult, attn: attentionIn(network, attnResolutions) };

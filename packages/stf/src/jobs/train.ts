@@ -179,10 +179,10 @@ async function trainInFolder(plan: TrainingPlan, folder: string, context: JobCon
  * Trains a network on images: reads them, makes or finds the run folder, trains until the duration, the time limit or
  * `context.shouldStop` says so, saves, and draws some images.
  *
- *     const { snapshot } = await train({ data: "my-photos", stf: true, rbatch: 1024, duration: 0.2 });
+ *     const { snapshot } = await train({ data: "my-photos", timeLimit: 30 });
  *
  * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used;
- * DivergenceError when the loss or a gradient is not finite.
+ * DivergenceError when the loss or a gradient is not finite; Stopped before the first step.
  */
 export async function train(request: TrainRequest, context: JobContext = jobContext()): Promise<TrainResult> {
   return await runTraining(await planTraining(request, context), context);

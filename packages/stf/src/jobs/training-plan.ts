@@ -8,6 +8,8 @@ import { loadState, type SavedState } from "../checkpoints/state-file.js";
 import { InputError } from "../common/errors.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { abbreviated, formatDuration } from "../common/text.js";
+import { type Adjusted, fittedToData, withoutAttention } from "../config/adjustment.js";
+import { withoutEffect } from "../config/contradictions.js";
 import { checkValues } from "../config/fields.js";
 import { changedOptions, type ResolvedOptions } from "../config/resolved-options.js";
 import { type TrainOptions, trainFields } from "../config/train-options.js";
@@ -19,9 +21,8 @@ import {
   notesOnData,
   numberingOf,
   type SavedData,
-  withoutEffect,
 } from "../config/training.js";
-import { checkTransferShape, optionsForTransfer } from "../config/transfer.js";
+import { checkTransferShape, optionsForTransfer, sizesOf } from "../config/transfer.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
 import { withMirrorImages } from "../data/mirror.js";
@@ -30,6 +31,7 @@ import type { NetworkConfig } from "../networks/build.js";
 import { OPTIONS_FILE, stampedNames } from "../run/files.js";
 import { findStates } from "../run/folder.js";
 import { disposeState, initialState, type TrainingState } from "../training/state.js";
+import { chooseOptions } from "./automatic.js";
 import type { JobContext } from "./context.js";
 import { checkDevice } from "./device.js";
 
@@ -161,7 +163,9 @@ function described(
   const isAll = options.rbatch === "all" || options.rbatch === bank.count;
   const references = isAll ? `all ${ofClass ? "" : `${bank.count} `}references` : `${options.rbatch} references`;
   const classes = network.labelDim;
-  const target = options.stf ? `stable target field, ${references}${ofClass} per sample` : "denoising score matching";
+  const target = options.stf
+    ? `stable target field, ${references}${ofClass} per sample`
+    : "plain denoising score matching ('stf=1' trains on stable targets)";
   const augmentation =
     options.augment > 0
       ? `, augmentation ${options.augment}${options.stf ? ` (references ${options.stfAugment})` : ""}`
@@ -191,7 +195,8 @@ function describedTransfer({ copied, missing, unused }: Transferred, path: strin
 /**
  * Reads the images, builds the network, and fills it with what the run starts from. Whoever asked owns the bank and the state.
  *
- * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used.
+ * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used; Stopped when the
+ * job is to stop while networks are measured.
  */
 export async function planTraining(request: TrainRequest, context: JobContext): Promise<TrainingPlan> {
   checkTrainRequest(request);
@@ -209,7 +214,10 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
     });
   });
   try {
-    return planWith(images, options, request, { saved, source, onData: notes });
+    const run = saved
+      ? { options, notes: [] }
+      : newRun({ ...request, ...(source && sizesOf(source)) }, options, images, source, context);
+    return planWith(images, run, request, { saved, source, onData: notes });
   } catch (error) {
     images.dispose();
     throw error;
@@ -225,9 +233,34 @@ interface PlanSources {
   readonly onData: readonly string[];
 }
 
+/** The options of a new run, chosen for the images and fitted to them, and what there is to say about that. */
+function newRun(
+  request: TrainRequest,
+  base: ResolvedOptions,
+  images: ImageBank,
+  source: NetworkConfig | undefined,
+  context: JobContext,
+): Adjusted {
+  const given = checkTrainRequest(request);
+  // What cannot be is refused before anything is measured.
+  const fitted = fittedToData(given, base, images.count);
+  checkAgainstData(fitted.options, images);
+  if ((request.preset ?? "auto") !== "auto") return { ...fitted, notes: fitted.notes.map(note) };
+  const { options, reasons } = chooseOptions(
+    request,
+    base,
+    images,
+    (chosen, bank) => networkConfig(chosen, bank, source?.constants),
+    context,
+  );
+  return { options, notes: reasons.map((text, i) => (i === 0 ? "chosen" : "").padEnd(12) + text) };
+}
+
+const note = (text: string): string => `note        ${text}`;
+
 function planWith(
   images: ImageBank,
-  options: ResolvedOptions,
+  { options, notes: chosen }: Adjusted,
   request: TrainRequest,
   { saved, source, onData }: PlanSources,
 ): TrainingPlan {
@@ -246,7 +279,12 @@ function planWith(
         ? []
         : describedTransfer(transferWeights(transfer, [state.network, state.averaged]), transfer);
     const { preset, resume, ...given } = request;
-    const notes = [...onData, ...notesOnData(options, images), ...withoutEffect(given, options)];
+    const notes = [
+      ...onData,
+      ...notesOnData(options, images),
+      ...withoutEffect(given, options),
+      ...(saved ? [] : withoutAttention(given, network)),
+    ].map(note);
     const changes = saved ? changedOptions(saved.options, options).map((text) => `changed     ${text}`) : [];
     return {
       options,
@@ -256,11 +294,12 @@ function planWith(
       state,
       resumed: saved?.path,
       description: [
+        ...notes,
+        ...chosen,
         ...described(options, images, state),
         ...transferred,
         ...(saved?.notes ?? []),
         ...changes,
-        ...notes.map((text) => `note        ${text}`),
       ],
       stateBytes: 5 * 4 * elementCount(state.parameters.values.shape),
     };
