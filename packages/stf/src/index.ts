@@ -37,11 +37,10 @@ export type { TrainRequest } from "./config/train-request.js";
 // Data sets in memory, read from files or drawn from closed forms
 
 export type { Bank } from "./data/bank.js";
-export { readIdxImages } from "./data/idx.js";
-export { ImageBank, normalize } from "./data/image-bank.js";
+export { type Classes, ImageBank, normalize } from "./data/image-bank.js";
 export { digestOfImages } from "./data/image-digest.js";
 export type { OnProgress } from "./data/images.js";
-export { classCount } from "./data/labels.js";
+export { classCount, type Numbering } from "./data/labels.js";
 export { withMirrorImages } from "./data/mirror.js";
 export { nearestDistances } from "./data/neighbours.js";
 export { type DatasetOptions, openDataset } from "./data/open.js";

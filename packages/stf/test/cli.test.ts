@@ -1,5 +1,6 @@
 /** The command as people run it: a process, its files, its messages and its exit codes. */
 
+import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,6 +19,7 @@ import { commandIn, type Ended } from "./cli-support.js";
 import { blobs, idxBytes, maxDeviation, sameBits } from "./support.js";
 
 const folder = mkdtempSync(join(tmpdir(), "stf-cli-"));
+const mainPath = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const { start, stf, expectFailure, killAll } = commandIn(folder);
 
 beforeAll(() => {
@@ -114,6 +116,20 @@ describe("what needs no libtorch does not wait for it", () => {
   test("a command that computes loads it", async () => {
     expect((await loadedBy(["doctor"])).libraries.join()).toContain("torch.node");
   });
+});
+
+test.skipIf(process.platform === "win32")("few file descriptors are enough, and too few are called so", async () => {
+  const withLimit = (limit: number): Promise<{ code: number; output: string }> =>
+    new Promise((resolve) => {
+      const command = `ulimit -n ${limit} && exec "$0" "$1" train ${data} --dry-run --cbase=16 --batch=8`;
+      const options = { cwd: folder, env: { ...process.env, OMP_NUM_THREADS: "1" } };
+      execFile("sh", ["-c", command, process.execPath, mainPath], options, (error, stdout, stderr) =>
+        resolve({ code: Number(error?.code ?? 0), output: stdout + stderr }),
+      );
+    });
+  expect(await withLimit(64)).toMatchObject({ code: 0, output: expect.stringContaining("300 images") });
+  const { code, output } = await withLimit(28);
+  expect([code, output]).toEqual([1, expect.stringMatching(/^stf: the limit of open files .* ulimit -n 1024.*\n$/)]);
 });
 
 // What each option accepts is tested in config.test.ts, without a process.

@@ -18,10 +18,9 @@ function summary({ drawn, evaluations, seconds }: GenerateResult): string {
 
 /** Runs the command. Returns the exit code. */
 async function run(request: GenerateRequest): Promise<number> {
-  const [{ commandContext, INTERRUPTED }, { generate }] = await Promise.all([
-    import("./context.js"),
-    import("../jobs/generate.js"),
-  ]);
+  // One after the other: Node opens the files of all modules that it loads at the same time.
+  const { commandContext, INTERRUPTED } = await import("./context.js");
+  const { generate } = await import("../jobs/generate.js");
   const context = commandContext({ plainSeconds: 60 });
   const { reporter, rank } = context;
   const result = await generate(request, context);

@@ -9,6 +9,8 @@ import { checkNode } from "../common/node-version.js";
 
 const USAGE = 2;
 const FAILURE = 1;
+const TOO_MANY_FILES =
+  "the limit of open files for this process is too low; raise it, for example by: ulimit -n 1024, and try again (EMFILE)";
 
 const program = new Command("stf")
   .description("Train, sample and explain diffusion models with the Stable Target Field objective.")
@@ -65,6 +67,11 @@ const commands = [
 /** One clear line; the exit code says whose fault it was. */
 async function report(error: unknown): Promise<number> {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
+  // Before anything else is loaded, for which there may be no file descriptor.
+  if ((error as NodeJS.ErrnoException).code === "EMFILE") {
+    console.error(`stf: ${TOO_MANY_FILES}`);
+    return FAILURE;
+  }
   const [{ UsageError }, { withFlags }] = await Promise.all([import("../common/errors.js"), import("./flags.js")]);
   // Names out of a damaged or hostile file may hold anything; the terminal gets one line without control characters.
   const message = withFlags(error instanceof Error ? error.message : String(error)).replace(/\p{Cc}+/gu, " ");
@@ -78,12 +85,11 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(0);
 });
 
-for (const { name, description, load } of commands) {
-  const command = program.command(name).description(description);
-  if (process.argv.includes(name)) (await load()).declare(command);
-}
-
 try {
+  for (const { name, description, load } of commands) {
+    const command = program.command(name).description(description);
+    if (process.argv.includes(name)) (await load()).declare(command);
+  }
   await program.parseAsync();
 } catch (error) {
   process.exitCode = await report(error);

@@ -32,11 +32,10 @@ function dryRun({ description, options, stateBytes }: TrainingPlan): void {
 
 /** Runs the command. Returns the exit code. */
 async function run(request: TrainRequest, isDry: boolean): Promise<number> {
-  const [{ commandContext, INTERRUPTED }, { runTraining }, { planTraining }] = await Promise.all([
-    import("./context.js"),
-    import("../jobs/train.js"),
-    import("../jobs/training-plan.js"),
-  ]);
+  // One after the other: Node opens the files of all modules that it loads at the same time.
+  const { commandContext, INTERRUPTED } = await import("./context.js");
+  const { planTraining } = await import("../jobs/training-plan.js");
+  const { runTraining } = await import("../jobs/train.js");
   const context = commandContext();
   const plan = await planTraining(request, context);
   if (isDry) {

@@ -149,6 +149,16 @@ export function text<T extends string | null = string>(
   return field<T | string>({ placeholder: "TEXT", ...description }, "given a value", isText, (value) => value);
 }
 
+/** A class: its number, or its name. A text of digits is what the network makes of it. */
+export function classLabel(description: Description<null>): Field<number | string | null> {
+  return field<number | string | null>(
+    { placeholder: "NAME|N", ...description },
+    "a class's name, or its number from 0 on",
+    (value) => (typeof value === "string" ? value !== "" && !/^-\d+$/.test(value) : isWhole(value, 0)),
+    (value) => value,
+  );
+}
+
 /** A device's name: cpu, cuda (the first), or cuda:1. */
 export function device(description: Description<Device>): Field<Device> {
   return field(

@@ -5,7 +5,7 @@ import { precisions } from "../networks/architectures.js";
 import { type DiscreteProcessName, discreteProcessNames } from "../processes/by-name.js";
 import { scalings, schedules } from "../processes/scheduled.js";
 import { discretizationNames, discretizations, edmSchedule } from "../sampling/steps.js";
-import { choice, device, flag, integer, integers, number, text, type Values } from "./fields.js";
+import { choice, classLabel, device, flag, integer, integers, number, text, type Values } from "./fields.js";
 
 /** The samplers by name. */
 export const samplerNames = ["heun", "euler", "dpm++2m", "dpm++2m-sde", "rk45", "pc"] as const;
@@ -36,10 +36,9 @@ export const generateFields = {
     max: 2 ** 32 - 1,
     help: "one image per seed (default 0-63)",
   }),
-  class: integer<number | null>({
+  class: classLabel({
     default: null,
-    min: 0,
-    help: "class of all images, for a class-conditional network; drawn from the seeds when left out",
+    help: "class of all images, by name or number, for a class-conditional network; drawn from the seeds when left out",
   }),
   batch: integer({ default: 64, min: 1, help: "images drawn at once" }),
   sampler: choice(samplerNames, {

@@ -22,7 +22,7 @@ export const trainFields = {
   outdir: text({ default: "runs", help: "folder that gets a numbered folder for this run", placeholder: "DIR" }),
   data: text<string | null>({
     default: null,
-    help: "training images: a folder or zip of PNG and JPEG, cifar-10-python.tar.gz, or an MNIST-style idx file",
+    help: "training images: a folder or zip of PNG and JPEG, CIFAR-10 or CIFAR-100, or MNIST-style idx files",
     placeholder: "PATH",
   }),
   desc: text<string | null>({ default: null, help: "text to add to the name of the run folder" }),

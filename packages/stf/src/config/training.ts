@@ -4,8 +4,9 @@ import { augmentDim } from "../augmentation/labels.js";
 import { type AugmentationSettings, augmentationSettings } from "../augmentation/settings.js";
 import { UsageError } from "../common/errors.js";
 import { formatImageShape } from "../common/image-shape.js";
+import { abbreviated } from "../common/text.js";
 import type { ImageBank } from "../data/image-bank.js";
-import { classCount } from "../data/labels.js";
+import { classCount, type Numbering } from "../data/labels.js";
 import { DataOrder } from "../data/order.js";
 import { defaultSizes } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
@@ -42,13 +43,19 @@ export function networkConfig(options: TrainOptions, bank: ImageBank, constants?
   };
 }
 
-/** @throws UsageError when the options ask for more images than there are, or for classes where there are none. */
+/** @throws UsageError when the images are not square, when the options ask for more images than there are, or for classes where there are none. */
 export function checkAgainstData(options: TrainOptions, bank: ImageBank): void {
-  const { batch, stf, rbatch, cond, augment, stfAugment, stfRef } = options;
+  const { arch, batch, stf, rbatch, cond, augment, stfAugment, stfRef } = options;
+  const { height, width } = bank.shape;
+  if (arch !== "mlp" && height !== width) {
+    throw new UsageError(
+      `'data' must hold square images, which the networks take, found ${width}x${height}; crop them to squares of one size first`,
+    );
+  }
   const classes = classCount(bank);
   if (cond && classes === 0) {
     throw new UsageError(
-      `'cond' needs class labels, and ${bank.name} has none; add a dataset.json, put each class in a folder of its own, or train without 'cond'`,
+      `'cond' needs class labels, and ${bank.name} has none${bank.unlabelled === undefined ? "" : `: ${bank.unlabelled}`}; add a dataset.json, put each class in a folder of its own, or train without 'cond'`,
     );
   }
   if (cond && classes > bank.count) {
@@ -103,29 +110,71 @@ export function withoutEffect(given: Partial<TrainOptions>, options: TrainOption
     );
 }
 
+/** A line for everything about the images that makes an option pointless. */
+export function notesOnData(options: TrainOptions, bank: ImageBank): string[] {
+  return options.cond && new Set(bank.labels).size === 1
+    ? [`'cond' teaches nothing: all ${bank.count} images have one class, number ${bank.labels?.[0]}`]
+    : [];
+}
+
 /** What a training state says of the images that the run was started with; nothing where an earlier version wrote it. */
 export interface SavedData {
   /** How many. */
   readonly images: unknown;
   /** {@link digestOfImages} of them. */
   readonly imagesDigest: unknown;
+  /** Names of the classes, by their numbers; null where they have none. */
+  readonly classNames: unknown;
+}
+
+/** Names out of a file; undefined where there are none. */
+export function storedNames(value: unknown): readonly string[] | undefined {
+  return Array.isArray(value) && value.every((name) => typeof name === "string") ? value : undefined;
+}
+
+/**
+ * How a run's classes are numbered: as they were when it was started. Runs that did not keep the names numbered them as text.
+ */
+export function numberingOf(saved: SavedData | undefined): Numbering {
+  if (!saved) return "natural";
+  return storedNames(saved.classNames) ?? (saved.classNames === undefined ? "text" : "natural");
+}
+
+/** @throws UsageError when classes have other names than those that a run was started with */
+function checkSameNames(saved: SavedData, { classNames: found }: ImageBank): void {
+  const names = storedNames(saved.classNames);
+  if (!names || !found || (names.length === found.length && names.every((name, i) => name === found[i]))) return;
+  const [lacking, added] = [
+    names.filter((name) => !found.includes(name)),
+    found.filter((name) => !names.includes(name)),
+  ];
+  const lacks = lacking.length > 0 ? [`it lacks ${abbreviated(lacking)}`] : [];
+  const has = added.length > 0 ? [`it has ${abbreviated(added)} besides`] : [];
+  const differences = [...lacks, ...has].join(" and ");
+  throw new UsageError(
+    `'data' must have the ${names.length} classes that the run was started with (${abbreviated(names)}); ${differences || "they come in another order"}`,
+  );
 }
 
 /** @throws UsageError when a run is to go on with other images. */
 export function checkSameData(
-  { images, imagesDigest }: SavedData,
+  saved: SavedData,
   { shape, labelDim = 0 }: NetworkConfig,
   bank: ImageBank,
   digest: string,
 ): void {
+  const { images, imagesDigest } = saved;
   const started = "that the run was started with";
+  const [wanted, found] = [formatImageShape(shape), formatImageShape(bank.shape)];
+  if (wanted !== found) throw new UsageError(`'data' must have the images of ${wanted} ${started}, found ${found}`);
+  if (labelDim > 0) checkSameNames(saved, bank);
   if (typeof images === "number" && images !== bank.count) {
     throw new UsageError(`'data' must have the ${images} images ${started}, found ${bank.count} in ${bank.name}`);
   }
-  const [wanted, found] = [formatImageShape(shape), formatImageShape(bank.shape)];
-  if (wanted !== found) throw new UsageError(`'data' must have the images of ${wanted} ${started}, found ${found}`);
   if (labelDim > 0 && labelDim !== classCount(bank)) {
-    throw new UsageError(`'data' must have the ${labelDim} classes ${started}, found ${classCount(bank)}`);
+    throw new UsageError(
+      `'data' must have the ${labelDim} classes ${started}, found ${classCount(bank)}${bank.unlabelled === undefined ? "" : `: ${bank.unlabelled}`}`,
+    );
   }
   if (typeof imagesDigest === "string" && imagesDigest !== digest) {
     throw new UsageError(

@@ -9,10 +9,11 @@ import { loadSharp } from "../codecs/sharp.js";
 import { InputError, UsageError } from "../common/errors.js";
 import { makeFolderFor } from "../common/folders.js";
 import { formatImageShape } from "../common/image-shape.js";
-import { formatDuration, formatLevel } from "../common/text.js";
+import { abbreviated, formatDuration, formatLevel } from "../common/text.js";
 import { extremeOptions, samplerOf } from "../config/generate-options.js";
 import { type GenerateRequest, generateOptions, type ResolvedGenerate } from "../config/generate-request.js";
 import { samplingMethod } from "../config/sampling.js";
+import { storedNames } from "../config/training.js";
 import { isDiverged } from "../run/history.js";
 import { type GenerateOptions, generateImages, type Method, rangeWithin, SamplingError } from "../sampling/generate.js";
 import { drawnClasses } from "../sampling/noise.js";
@@ -23,12 +24,34 @@ import { givenImage } from "./given-image.js";
 import { type ImageContents, ImageOutput, isCoupled } from "./image-output.js";
 import { TrajectoryFrames } from "./trajectory.js";
 
-/** @throws UsageError when the network knows no such class. */
-function checkClass(label: number | null, labelDim: number): void {
-  if (label === null) return;
+/** Names of a network's classes by their numbers; undefined where it was stored without. */
+const namesIn = ({ about }: Snapshot): readonly string[] | undefined => storedNames(about["classNames"]);
+
+/**
+ * The number of the class that is asked for, by name or number. A text is a name where there is one that reads so.
+ *
+ * @throws UsageError when the network knows no such class.
+ */
+function classNumber(label: number | string | null, snapshot: Snapshot): number | null {
+  if (label === null) return null;
+  const { labelDim } = snapshot.denoiser;
   if (labelDim === 0)
     throw new UsageError("'class' needs a class-conditional network; this one was trained without 'cond'");
-  if (label >= labelDim) throw new UsageError(`'class' must be from 0 to ${labelDim - 1}, found ${label}`);
+  const names = namesIn(snapshot);
+  const named = names?.indexOf(String(label).normalize("NFC")) ?? -1;
+  if (typeof label === "string" && named >= 0) return named;
+  const isNumber = typeof label === "number" || /^\d+$/.test(label);
+  if (isNumber && Number(label) < labelDim) return Number(label);
+  const range = `from 0 to ${labelDim - 1}`;
+  const wanted = names ? `one of ${abbreviated(names)}, or ${range}` : range;
+  const advice = names || isNumber ? "" : "; this network was stored without names of its classes";
+  throw new UsageError(`'class' must be ${wanted}, found ${label}${advice}`);
+}
+
+/** "cat (number 0)", or "3" where classes have no names. */
+function classTitle(label: number, names: readonly string[] | undefined): string {
+  const name = names?.[label];
+  return name === undefined ? String(label) : `${name} (number ${label})`;
 }
 
 /** @throws UsageError when there are no colours to be found. */
@@ -94,9 +117,12 @@ function batchesOf(
   );
 }
 
+/** A request whose class is known by its number. */
+type NumberedGenerate = ResolvedGenerate & { readonly class: number | null };
+
 /** The class of each seed's image, drawn or asked for; undefined when the network has no classes. */
 function classesOf(
-  { class: label }: ResolvedGenerate,
+  { class: label }: NumberedGenerate,
   { denoiser: { shape, labelDim, device } }: Snapshot,
   context: JobContext,
 ): ImageContents["classesOf"] {
@@ -113,7 +139,7 @@ function classesOf(
 
 /** A request with everything it names. */
 interface Job {
-  readonly request: ResolvedGenerate;
+  readonly request: NumberedGenerate;
   readonly snapshot: Snapshot;
   readonly conditions: GenerateOptions & { readonly method: Method };
   /** Where images are kept; undefined when only a grid or an animation is wanted. */
@@ -181,15 +207,15 @@ class DrawingSession {
 }
 
 /** Loads what the request names, and checks that it fits together. Undefined when other processes have done everything. */
-async function prepare(request: ResolvedGenerate, context: JobContext): Promise<Job | undefined> {
-  const { outdir, grid, trajectory } = request;
+async function prepare(given: ResolvedGenerate, context: JobContext): Promise<Job | undefined> {
+  const { outdir, grid, trajectory } = given;
   const { rank } = context;
-  const device = request.device === "cuda" && rank.size > 1 ? (`cuda:${rank.local}` as const) : request.device;
+  const device = given.device === "cuda" && rank.size > 1 ? (`cuda:${rank.local}` as const) : given.device;
   checkDevice(device);
-  const snapshot = loadSnapshot(request.network, { precision: request.precision, device });
+  const snapshot = loadSnapshot(given.network, { precision: given.precision, device });
   const { denoiser, config } = snapshot;
+  const request: NumberedGenerate = { ...given, class: classNumber(given.class, snapshot) };
   const weak = loadWeak(request, snapshot);
-  checkClass(request.class, denoiser.labelDim);
   checkGuidance(request, snapshot, weak);
   checkColorize(request, config);
   const { preconditioning } = denoiser;
@@ -214,14 +240,16 @@ async function prepare(request: ResolvedGenerate, context: JobContext): Promise<
 }
 
 /** What was asked for, in a line. */
-function description({ request, snapshot: { config, denoiser }, conditions: { method } }: Job): string {
+function description({ request, snapshot, conditions: { method } }: Job): string {
+  const { config, denoiser } = snapshot;
   const { steps, sigma } = method;
   const sampler = samplerOf(request);
   const levels = steps.times.filter((t) => t > 0).map(steps.process.sigma);
   const count = sampler === "rk45" ? "" : `, ${levels.length} steps`;
   return (
     `drawing ${request.seeds.length} ${request.seeds.length === 1 ? "image" : "images"} of ${formatImageShape(config.shape)} with ${sampler}${count}, noise levels ` +
-    `${formatLevel(sigma)} to ${formatLevel(levels.at(-1) as number)}, ${denoiser.precision}`
+    `${formatLevel(sigma)} to ${formatLevel(levels.at(-1) as number)}, ${denoiser.precision}` +
+    (request.class === null ? "" : `, class ${classTitle(request.class, namesIn(snapshot))}`)
   );
 }
 
@@ -268,13 +296,33 @@ async function drawMissing(job: Job, session: DrawingSession, context: JobContex
   return kept;
 }
 
+/** Rows of a grid whose classes are listed. */
+const MOST_ROWS = 16;
+
+/** What a grid of several classes shows, row by row. */
+function legend(classes: readonly number[], columns: number, names: readonly string[] | undefined): string {
+  const titles = classes.map((label) => names?.[label] ?? String(label));
+  const rows = Array.from({ length: Math.ceil(titles.length / columns) }, (_, row) =>
+    titles.slice(row * columns, (row + 1) * columns).join(" "),
+  );
+  const rest = rows.length > MOST_ROWS ? ` and ${rows.length - MOST_ROWS} more rows` : "";
+  return `classes in the grid, row by row: ${rows.slice(0, MOST_ROWS).join(", ")}${rest}`;
+}
+
 /** Writes what is made of all images together. */
-async function deliver({ request, snapshot, output, frames }: Job, kept: Map<number, Uint8Array>): Promise<void> {
+async function deliver(
+  { request, snapshot, output, frames }: Job,
+  kept: Map<number, Uint8Array>,
+  context: JobContext,
+): Promise<void> {
   const { seeds, grid, trajectory } = request;
   const { config } = snapshot;
   if (grid !== null) {
     const images = seeds.map((seed) => kept.get(seed) ?? (output?.images.read(seed) as Uint8Array));
-    writeGrid(grid, images, config.shape);
+    const columns = Math.ceil(Math.sqrt(images.length));
+    writeGrid(grid, images, config.shape, columns);
+    const classes = request.class === null ? classesOf(request, snapshot, context) : undefined;
+    if (classes) context.reporter.print(legend(classes(seeds), columns, namesIn(snapshot)));
   }
   if (frames && trajectory !== null) await writeAnimation(trajectory, frames.frames, frames.shape);
   await output?.finish();
@@ -329,7 +377,7 @@ export async function generate(request: GenerateRequest, context: JobContext = j
       reporter.print(line);
     }
     const kept = await drawMissing(job, session, context);
-    if (rank.rank === 0) await deliver(job, kept);
+    if (rank.rank === 0) await deliver(job, kept, context);
     return result("finished");
   } catch (error) {
     if (error instanceof Stopped) return result("stopped");

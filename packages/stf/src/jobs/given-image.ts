@@ -65,8 +65,8 @@ function withChannels(path: string, image: Tensor, { channels }: ImageShape): Te
 
 /** Where a mask is white, or at least light on a black ground: transparent pixels are as dark as black ones. */
 async function readMask(path: string, size: Size): Promise<boolean[]> {
-  const file = imageFile(path, readBytes(path));
-  checkSize(path, file.header, size);
+  const file = await imageFile(path, readBytes(path));
+  checkSize(path, file, size);
   const { bytes, channels } = await decodeImage(file);
   const colours = channels < 3 ? 1 : 3;
   return Array.from({ length: bytes.length / channels }, (_, pixel) => {

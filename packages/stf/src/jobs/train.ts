@@ -136,16 +136,20 @@ async function trainInFolder(plan: TrainingPlan, folder: string, context: JobCon
     if (aside !== undefined) reporter.print(`set aside   what the run had written after that: ${aside}`);
   }
   // Where the images are, from whichever folder the run goes on.
+  const classes = options.cond ? { classNames: bank.classNames ?? null } : {};
   const stored = { ...options, data: resolve(options.data) };
-  writeFileAtomically(join(folder, OPTIONS_FILE), Buffer.from(`${JSON.stringify(stored, undefined, 2)}\n`));
+  writeFileAtomically(
+    join(folder, OPTIONS_FILE),
+    Buffer.from(`${JSON.stringify({ ...stored, ...classes }, undefined, 2)}\n`),
+  );
   const settings = trainingSettings(options, distancesOf(bank, options, reporter));
   const writer = runWriter(folder, {
     network,
-    options: { ...stored, images: bank.count, imagesDigest: digest },
-    about: { data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
+    options: { ...stored, images: bank.count, imagesDigest: digest, ...classes },
+    about: { data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0, ...classes },
   });
   const history = historyOf(folder);
-  const samples = new TrainingSamples(folder, settings, context);
+  const samples = new TrainingSamples(folder, settings, bank.classNames, context);
   let lowestLoss = history.lowestLoss;
   const result = await trainingLoop(state, trainingData(bank, options), settings, loopOptions(options), writer, {
     onStep: (progress) => {

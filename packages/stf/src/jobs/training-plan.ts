@@ -12,7 +12,15 @@ import { checkValues } from "../config/fields.js";
 import { changedOptions, type ResolvedOptions } from "../config/resolved-options.js";
 import { type TrainOptions, trainFields } from "../config/train-options.js";
 import { checkTrainRequest, statedOptions, type TrainRequest, trainingOptions } from "../config/train-request.js";
-import { checkAgainstData, checkSameData, networkConfig, type SavedData, withoutEffect } from "../config/training.js";
+import {
+  checkAgainstData,
+  checkSameData,
+  networkConfig,
+  notesOnData,
+  numberingOf,
+  type SavedData,
+  withoutEffect,
+} from "../config/training.js";
 import { checkTransferShape, optionsForTransfer } from "../config/transfer.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
@@ -57,8 +65,8 @@ interface Saved {
 
 function readState(path: string): Omit<Saved, "notes"> {
   const state = loadState(path);
-  const { images, imagesDigest, ...options } = state.options;
-  return { path, state, options: checkValues(trainFields, options, path), data: { images, imagesDigest } };
+  const { images, imagesDigest, classNames, ...options } = state.options;
+  return { path, state, options: checkValues(trainFields, options, path), data: { images, imagesDigest, classNames } };
 }
 
 /** The architecture that a run folder's options name; undefined where they cannot be read, which is no reason to stop. */
@@ -115,14 +123,32 @@ function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): Imag
   return changed;
 }
 
-/** Reads the data set, with progress where it takes long. */
-async function readImages({ data: path, xflip, cond }: ResolvedOptions, { reporter }: JobContext): Promise<ImageBank> {
+/** Reads the data set, with progress where it takes long. What there is to say about it is added to `notes`. */
+async function readImages(
+  { data: path, xflip, cond }: ResolvedOptions,
+  saved: SavedData | undefined,
+  notes: string[],
+  { reporter }: JobContext,
+): Promise<ImageBank> {
   const images = await openDataset(path, {
     labels: cond,
+    numbering: numberingOf(saved),
+    onNote: (line) => void notes.push(line),
     onProgress: (done, total) => reporter.update(`reading ${path}: ${done} of ${total} images`),
   });
   reporter.clear();
   return xflip ? replaced(images, withMirrorImages) : images;
+}
+
+/** Classes that are shown; a run folder's options have all of them. */
+const MOST_CLASSES = 20;
+
+/** Which number each class has. */
+function describedClasses({ classNames }: ImageBank): string[] {
+  if (!classNames) return [];
+  const shown = classNames.slice(0, MOST_CLASSES).map((name, number) => `${number}: ${name}`);
+  const rest = classNames.length > MOST_CLASSES ? ` and ${classNames.length - MOST_CLASSES} more` : "";
+  return [`classes     ${shown.join(", ")}${rest}`];
 }
 
 function described(
@@ -145,6 +171,7 @@ function described(
     parameters.values.device === "cpu" ? `${engine.cpuCapability}, ${engine.threads} threads` : options.device;
   return [
     `data        ${bank.count} images of ${formatImageShape(bank.shape)} from ${options.data}`,
+    ...(options.cond ? describedClasses(bank) : []),
     `objective   ${options.precond}, ${target}${augmentation}`,
     `network     ${options.arch}, ${(network.parameterCount / 1e6).toFixed(2)} million parameters, ${options.precision}${classes > 0 ? `, ${classes} classes` : ""}`,
     `training    ${options.duration} million images in batches of ${options.batch}, seed ${options.seed}${limit}`,
@@ -174,30 +201,39 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   const { transfer } = asked;
   const source = saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond);
   const options = source ? optionsForTransfer(asked, statedOptions(request), source) : asked;
-  const images = await readImages(options, context).catch((cause: unknown) => {
+  const notes: string[] = [];
+  const images = await readImages(options, saved?.data, notes, context).catch((cause: unknown) => {
     if (!saved || request.data !== undefined || !(cause instanceof InputError)) throw cause;
     throw new InputError(`the images of the run cannot be read: ${cause.message}; 'data' says where they are now`, {
       cause,
     });
   });
   try {
-    return planWith(images, options, request, saved, source);
+    return planWith(images, options, request, { saved, source, onData: notes });
   } catch (error) {
     images.dispose();
     throw error;
   }
 }
 
+/** What a plan is made from beside the request. */
+interface PlanSources {
+  readonly saved: Saved | undefined;
+  /** The network whose weights the run starts from. */
+  readonly source: NetworkConfig | undefined;
+  /** What there is to say about the images. */
+  readonly onData: readonly string[];
+}
+
 function planWith(
   images: ImageBank,
   options: ResolvedOptions,
   request: TrainRequest,
-  saved: Saved | undefined,
-  source: NetworkConfig | undefined,
+  { saved, source, onData }: PlanSources,
 ): TrainingPlan {
-  checkAgainstData(options, images);
   const digest = digestOfImages(images);
   if (saved) checkSameData(saved.data, saved.state.config, images, digest);
+  checkAgainstData(options, images);
   if (source) checkTransferShape(source, images);
   // A resumed run keeps the network that it was built with, whatever today's defaults are.
   const network = saved?.state.config ?? networkConfig(options, images, source?.constants);
@@ -210,7 +246,7 @@ function planWith(
         ? []
         : describedTransfer(transferWeights(transfer, [state.network, state.averaged]), transfer);
     const { preset, resume, ...given } = request;
-    const notes = withoutEffect(given, options).map((text) => `note        ${text}`);
+    const notes = [...onData, ...notesOnData(options, images), ...withoutEffect(given, options)];
     const changes = saved ? changedOptions(saved.options, options).map((text) => `changed     ${text}`) : [];
     return {
       options,
@@ -224,7 +260,7 @@ function planWith(
         ...transferred,
         ...(saved?.notes ?? []),
         ...changes,
-        ...notes,
+        ...notes.map((text) => `note        ${text}`),
       ],
       stateBytes: 5 * 4 * elementCount(state.parameters.values.shape),
     };
