@@ -309,7 +309,13 @@ export {
 
 export type { ConfigOverrides } from "./checkpoints/foreign/config.js";
 export { type ImportedNetwork, importNetwork } from "./checkpoints/foreign/import.js";
-export { type Checkpoint, readCheckpoint, type Which } from "./checkpoints/foreign/read.js";
+export {
+  type Checkpoint,
+  type NetworkCheckpoint,
+  readCheckpoint,
+  readNetwork,
+  type Which,
+} from "./checkpoints/foreign/read.js";
 export type { Construction } from "./checkpoints/foreign/stored-network.js";
 export { type Transferred, transferWeights } from "./checkpoints/foreign/transfer.js";
 export { publishedPreconditioning } from "./checkpoints/foreign/wrappers.js";

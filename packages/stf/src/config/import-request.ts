@@ -24,12 +24,12 @@ export function importOptions({ file, ...request }: ImportRequest): ResolvedImpo
   const { dest } = options;
   if (dest === null)
     throw new UsageError("'dest' must name the network snapshot to write, such as network.safetensors");
-  if (!/\.safetensors$/i.test(dest)) {
-    throw new UsageError(`'dest' must name a file *.safetensors, which is what is written, found ${dest}`);
-  }
   if (resolvePath(dest) === resolvePath(file))
     throw new UsageError("'dest' must be another file than the one to import");
   if (existsSync(dest) && !statSync(dest).isFile())
     throw new UsageError(`'dest' must name a file; ${dest} is a folder`);
+  if (!/\.safetensors$/i.test(dest)) {
+    throw new UsageError(`'dest' must name a file *.safetensors, which is what is written, found ${dest}`);
+  }
   return { ...options, file, dest };
 }
