@@ -41,6 +41,7 @@ for (let i = 0; i < 24; i++) {
 const request: TrainRequest = {
   data,
   outdir: folder,
+  stf: false,
   arch: "mlp",
   cbase: 8,
   numBlocks: 1,
