@@ -95,7 +95,8 @@ NAPI_MODULE_INIT() {
       {"keepFreeMemory", keepFreeMemory},
       {"releaseFreeMemory", releaseFreeMemory},
       {"catchInterrupts", catchInterrupts},
-      {"interrupts", interrupts},
+      {"interrupt", interrupt},
+      {"checksum", checksum},
       {"startProfile", startProfile},
       {"stopProfile", stopProfile},
   };

@@ -85,8 +85,9 @@ export interface Native {
   setThreads(count: number): void;
   keepFreeMemory(): void;
   releaseFreeMemory(): void;
-  catchInterrupts(enabled: boolean): void;
-  interrupts(): number;
+  catchInterrupts(enabled: boolean, hangups: boolean): void;
+  interrupt(): number;
+  checksum(bytes: Uint8Array, seed: bigint): bigint;
   startProfile(device: string): void;
   stopProfile(): [name: string, calls: number, seconds: number][];
 }

@@ -1,6 +1,6 @@
 /** A command as the surroundings of a job: the terminal, Ctrl-C, and the processes that share the work. */
 
-import { catchInterrupts, interruptCount } from "@stf/torch";
+import { catchInterrupts, interrupt } from "@stf/torch";
 import { LAUNCHER, rankOf } from "../common/ranks.js";
 import { type JobContext, jobContext } from "../jobs/context.js";
 import { withFlags } from "./flags.js";
@@ -33,7 +33,7 @@ export function commandContext({ plainSeconds }: { plainSeconds?: number } = {})
       update: (line) => status.update(line),
       clear: () => status.clear(),
     },
-    shouldStop: () => interruptCount() > 0 || isOrphan(),
+    shouldStop: () => interrupt() !== undefined || isOrphan(),
     rank,
   });
 }
