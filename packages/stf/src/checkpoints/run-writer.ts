@@ -1,5 +1,5 @@
-import { appendFileSync } from "node:fs";
 import { join } from "node:path";
+import { appendLine } from "../common/backlog.js";
 import type { NetworkConfig } from "../networks/build.js";
 import { STATS_FILE, snapshotPath, statePath } from "../run/files.js";
 import type { TrainingWriter } from "../training/loop.js";
@@ -24,7 +24,7 @@ export function runWriter(folder: string, { network, options, about }: RunDescri
       storedConfig(trained, network);
     },
     statistics(line) {
-      appendFileSync(join(folder, STATS_FILE), `${JSON.stringify(line)}\n`);
+      appendLine(join(folder, STATS_FILE), JSON.stringify(line));
     },
     snapshot(state) {
       const path = snapshotPath(folder, state.images);

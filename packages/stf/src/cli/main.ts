@@ -5,6 +5,8 @@
  */
 
 import { Command, CommanderError } from "commander";
+import { wasToIgnoreHangups } from "./hangups.js";
+import { watchOutput } from "./output.js";
 
 const USAGE = 2;
 const FAILURE = 1;
@@ -68,11 +70,9 @@ async function report(error: unknown): Promise<number> {
   return error instanceof UsageError ? USAGE : FAILURE;
 }
 
-// A reader such as `head` that has seen enough is no failure.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-  process.exit(0);
-});
+watchOutput();
+if (wasToIgnoreHangups()) process.on("SIGHUP", () => {});
+process.on("uncaughtException", async (error) => process.exit(await report(error)));
 
 for (const { name, description, load } of commands) {
   const command = program.command(name).description(description);

@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { type Command, Option } from "commander";
+import { checkAlone } from "../common/ranks.js";
 import { parse } from "../config/fields.js";
 import { type Preset, presets, trainFields } from "../config/train-options.js";
 import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
@@ -9,6 +10,7 @@ import type { TrainResult } from "../jobs/train.js";
 import type { TrainingPlan } from "../jobs/training-plan.js";
 import { STATS_FILE } from "../run/files.js";
 import { addFields } from "./options.js";
+import { beginWork } from "./output.js";
 
 function presetHelp(): string {
   const lines = Object.entries<Preset>(presets).map(([name, { help }]) => `  ${name.padEnd(26)} ${help}`);
@@ -32,11 +34,12 @@ function dryRun({ description, options, stateBytes }: TrainingPlan): void {
 
 /** Runs the command. Returns the exit code. */
 async function run(request: TrainRequest, isDry: boolean): Promise<number> {
-  const [{ commandContext, INTERRUPTED }, { runTraining }, { planTraining }] = await Promise.all([
+  const [{ commandContext, interruptedCode }, { runTraining }, { planTraining }] = await Promise.all([
     import("./context.js"),
     import("../jobs/train.js"),
     import("../jobs/training-plan.js"),
   ]);
+  if (!isDry) beginWork();
   const context = commandContext();
   const plan = await planTraining(request, context);
   if (isDry) {
@@ -49,9 +52,13 @@ async function run(request: TrainRequest, isDry: boolean): Promise<number> {
     reporter.print(`nothing left to do: ${result.folder} has seen ${result.images} images; give a longer --duration`);
     return 0;
   }
+  if (result.problem !== undefined) {
+    reporter.warn(result.problem);
+    return 1;
+  }
   if (result.samples === undefined) {
     reporter.print(`go on with: stf train --resume=${result.folder}`);
-    return INTERRUPTED;
+    return interruptedCode();
   }
   for (const line of nextSteps(result)) reporter.print(line);
   return 0;
@@ -71,6 +78,7 @@ export function declare(command: Command): void {
     .addHelpText("after", presetHelp())
     .action(async ({ preset, resume, dryRun: isDry = false, ...texts }) => {
       const request: TrainRequest = { ...parse(trainFields, texts), preset, resume };
+      checkAlone("train");
       if (resume === undefined) trainingOptions(request, undefined);
       else checkTrainRequest(request);
       process.exitCode = await run(request, isDry);

@@ -25,7 +25,7 @@ export const trainFields = {
     help: "training images: a folder or zip of PNG and JPEG, cifar-10-python.tar.gz, or an MNIST-style idx file",
     placeholder: "PATH",
   }),
-  desc: text<string | null>({ default: null, help: "text to add to the name of the run folder" }),
+  desc: folderName({ default: null, help: "text to add to the name of the run folder", placeholder: "TEXT" }),
   name: folderName({ default: null, help: "name of the run folder, instead of a numbered one" }),
   stf: flag({
     default: false,

@@ -7,7 +7,7 @@ import { writeGrid } from "../codecs/grid.js";
 import { imagesOf } from "../codecs/planes.js";
 import { loadSharp } from "../codecs/sharp.js";
 import { InputError, UsageError } from "../common/errors.js";
-import { makeFolderFor } from "../common/folders.js";
+import { isFileProblem, makeFolderFor, problemOf } from "../common/folders.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { formatDuration, formatLevel } from "../common/text.js";
 import { samplerOf } from "../config/generate-options.js";
@@ -20,6 +20,8 @@ import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
 import { checkDevice } from "./device.js";
 import { givenImage } from "./given-image.js";
 import { ImageOutput, isCoupled } from "./image-output.js";
+import { withinMemory } from "./memory.js";
+import { writeOrRescue } from "./rescue.js";
 import { TrajectoryFrames } from "./trajectory.js";
 
 /** @throws UsageError when the network knows no such class. */
@@ -151,7 +153,7 @@ class DrawingSession {
   }
 }
 
-/** Loads what the request names, and checks that it fits together. Undefined when other processes have done everything. */
+/** Loads what the request names, and checks that it fits together. Undefined when everything is there already. */
 async function prepare(request: ResolvedGenerate, context: JobContext): Promise<Job | undefined> {
   const { outdir, grid, trajectory } = request;
   const { rank } = context;
@@ -172,7 +174,10 @@ async function prepare(request: ResolvedGenerate, context: JobContext): Promise<
   if (grid !== null) makeFolderFor(grid, "grid");
   if (trajectory !== null) makeFolderFor(trajectory, "trajectory");
   const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, config.shape, context);
-  if (outdir !== null && !output) return undefined;
+  if (outdir !== null && !output) {
+    denoiser.dispose();
+    return undefined;
+  }
   const frames = trajectory === null ? undefined : new TrajectoryFrames(method.steps.process, config.shape);
   const conditions = {
     method,
@@ -238,18 +243,26 @@ async function drawMissing(job: Job, session: DrawingSession, context: JobContex
   return kept;
 }
 
-/** Writes what is made of all images together. */
-async function deliver({ request, snapshot, output, frames }: Job, kept: Map<number, Uint8Array>): Promise<void> {
+/** Writes what is made of all images together. Returns what is not where it was to be; undefined when everything is. */
+async function deliver(
+  { request, snapshot, output, frames }: Job,
+  kept: Map<number, Uint8Array>,
+): Promise<string | undefined> {
+  const problems: (string | undefined)[] = [];
   const { seeds, grid, trajectory, class: label } = request;
   const { denoiser, config } = snapshot;
   if (grid !== null) {
     const images = seeds.map((seed) => kept.get(seed) ?? (output?.images.read(seed) as Uint8Array));
-    writeGrid(grid, images, config.shape);
+    problems.push((await writeOrRescue(grid, (path) => writeGrid(path, images, config.shape))).problem);
   }
-  if (frames && trajectory !== null) await writeAnimation(trajectory, frames.frames, frames.shape);
+  if (frames && trajectory !== null) {
+    const written = await writeOrRescue(trajectory, (path) => writeAnimation(path, frames.frames, frames.shape));
+    problems.push(written.problem);
+  }
   const classes = (): number[] =>
     label === null ? drawnClasses(seeds, config.shape, denoiser.labelDim, denoiser.device) : seeds.map(() => label);
   await output?.finish(denoiser.labelDim > 0 ? classes : undefined);
+  return problems.find((problem) => problem !== undefined);
 }
 
 /** What was drawn. */
@@ -262,6 +275,8 @@ export interface GenerateResult {
   readonly evaluations: number | undefined;
   /** Seconds of drawing. */
   readonly seconds: number;
+  /** What could not be written where it was to be, in one line. */
+  readonly problem?: string;
 }
 
 /**
@@ -282,19 +297,26 @@ export async function generate(request: GenerateRequest, context: JobContext = j
   };
   let job: Job | undefined;
   try {
-    job = await prepare(options, context);
+    job = await withinMemory(
+      () => "take a smaller network",
+      () => prepare(options, context),
+    );
     if (!job) return result("finished");
     for (const line of [description(job), ...options.notes.map((note) => `note: ${note}`)]) reporter.print(line);
-    const kept = await drawMissing(job, session, context);
-    if (rank.rank === 0) await deliver(job, kept);
-    return result("finished");
+    const drawing = job;
+    const kept = await withinMemory(
+      () => `lower 'batch' (it is ${options.batch})`,
+      () => drawMissing(drawing, session, context),
+    );
+    const problem = rank.rank === 0 ? await deliver(job, kept) : undefined;
+    return { ...result("finished"), ...(problem !== undefined && { problem }) };
   } catch (error) {
     if (error instanceof Stopped) return result("stopped");
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== "ENOSPC" || options.outdir === null) throw error;
-    throw new InputError(`${message}; make room, and the same command draws what is missing in ${options.outdir}`, {
-      cause: error,
-    });
+    if (!job || !isFileProblem(error) || options.outdir === null) throw error;
+    throw new InputError(
+      `an image cannot be written to ${options.outdir}: ${problemOf(error)}; mend that, and the same command draws what is missing there`,
+      { cause: error },
+    );
   } finally {
     job?.snapshot.denoiser.dispose();
   }

@@ -1,7 +1,7 @@
 /** Training as a job: from a request to a run folder. */
 
-import { appendFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { Tensor } from "@stf/torch";
 import { runWriter } from "../checkpoints/run-writer.js";
 import { writeGrid } from "../codecs/grid.js";
 import { imagesOf } from "../codecs/planes.js";
@@ -12,13 +12,16 @@ import type { TrainRequest } from "../config/train-request.js";
 import { loopOptions, trainingData, trainingSettings, usesDistances } from "../config/training.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { nearestDistances } from "../data/neighbours.js";
-import { LOG_FILE, OPTIONS_FILE, samplesPath } from "../run/files.js";
+import { samplesPath } from "../run/files.js";
 import { makeNewFolder, makeNumberedFolder } from "../run/folder.js";
 import { generateImages } from "../sampling/generate.js";
-import { type LoopResult, type Progress, trainingLoop } from "../training/loop.js";
+import { type LoopResult, type Progress, type TrainingWriter, trainingLoop } from "../training/loop.js";
 import { disposeState, type TrainingState } from "../training/state.js";
 import { checkStop, type JobContext, jobContext, type Reporter, Stopped } from "./context.js";
-import { planTraining, type TrainingPlan } from "./training-plan.js";
+import { withinMemory } from "./memory.js";
+import { type Written, writeOrRescue } from "./rescue.js";
+import { RunFolder } from "./run-folder.js";
+import { memoryAdvice, planTraining, type TrainingPlan } from "./training-plan.js";
 
 /** How a training ended, and where everything is. */
 export interface TrainResult {
@@ -36,6 +39,8 @@ export interface TrainResult {
   readonly state?: string;
   /** Path of a grid of images that the averaged network has drawn; undefined when the training was stopped. */
   readonly samples?: string;
+  /** What could not be written, or not where it was to be, in one line. */
+  readonly problem?: string;
 }
 
 /** "12.8 kimg  loss 0.2113  152.0 images/s  1m 24s elapsed, 4m 10s left" */
@@ -68,19 +73,6 @@ function folderOf(plan: TrainingPlan): string {
   return makeNewFolder(join(options.outdir, options.name));
 }
 
-/** A reporter whose lines are kept in a file, too. */
-function logged(reporter: Reporter, path: string): Reporter {
-  return {
-    update: (line) => reporter.update(line),
-    clear: () => reporter.clear(),
-    printPlain: (line) => reporter.printPlain(line),
-    print(line) {
-      reporter.print(line);
-      appendFileSync(path, `${line}\n`);
-    },
-  };
-}
-
 /** How far apart the images are, where that saves work in every step. */
 function distancesOf(bank: ImageBank, options: TrainOptions, reporter: Reporter): Float64Array | undefined {
   if (!usesDistances(options, bank.count)) return undefined;
@@ -89,39 +81,42 @@ function distancesOf(bank: ImageBank, options: TrainOptions, reporter: Reporter)
   return distances;
 }
 
-/** Draws a grid with the averaged network. Returns its path; undefined when it was stopped. */
-function drawSamples(
+/** Draws a grid with the averaged network. Returns where it is; undefined when it was stopped. */
+async function drawSamples(
   { averaged, images }: TrainingState,
   bank: ImageBank,
   folder: string,
   context: JobContext,
-): string | undefined {
+): Promise<Written | undefined> {
   const { reporter, now } = context;
   const { labelDim } = averaged;
   const columns = 8;
   const rows = labelDim > 0 ? Math.min(labelDim, 16) : 8;
   const seeds = Array.from({ length: rows * columns }, (_, i) => i);
-  const path = samplesPath(folder, images);
   const start = now();
+  let drawn: Tensor;
   try {
-    const drawn = generateImages(averaged, seeds, {
+    drawn = generateImages(averaged, seeds, {
       classes: seeds.map((seed) => Math.floor(seed / columns)),
       onStep: ({ progress }) => {
         checkStop(context);
         reporter.update(`drawing ${seeds.length} images: ${Math.floor(100 * progress)} %`);
       },
     });
-    writeGrid(path, imagesOf(drawn), bank.shape, columns);
-    drawn.dispose();
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
     reporter.clear();
     return undefined;
   }
-  reporter.print(
-    `drew ${seeds.length} images with the averaged weights${labelDim > 0 ? ", a row per class," : ""} in ${formatDuration(now() - start)}: ${path}`,
+  const pictures = imagesOf(drawn);
+  drawn.dispose();
+  const written = await writeOrRescue(samplesPath(folder, images), (path) =>
+    writeGrid(path, pictures, bank.shape, columns),
   );
-  return path;
+  reporter.print(
+    `drew ${seeds.length} images with the averaged weights${labelDim > 0 ? ", a row per class," : ""} in ${formatDuration(now() - start)}: ${written.path}`,
+  );
+  return written;
 }
 
 const endings = { finished: "finished", "time limit": "the time limit was reached", stopped: "stopped" } as const;
@@ -134,28 +129,47 @@ export async function runTraining(plan: TrainingPlan, context: JobContext = jobC
     const loop = loopOptions(options);
     if (state.images >= loop.totalImages) return { reason: "complete", folder, images: state.images };
     removePartialFiles(folder);
-    writeFileSync(join(folder, OPTIONS_FILE), `${JSON.stringify(options, undefined, 2)}\n`);
-    const reporter = logged(context.reporter, join(folder, LOG_FILE));
+    const run = new RunFolder(folder, options, context.reporter, plan.resumed);
+    const { reporter } = run;
     for (const line of plan.description) reporter.print(line);
     reporter.print(`run folder  ${folder}`);
     if (plan.resumed !== undefined) reporter.print(`resumed     at ${state.images} images from ${plan.resumed}`);
     const settings = trainingSettings(options, distancesOf(bank, options, reporter));
     const data = trainingData(bank, options);
-    const writer = runWriter(folder, {
-      network,
-      options: { ...options, images: bank.count, imagesDigest: digest },
-      about: { data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
-    });
-    const result = await trainingLoop(state, data, settings, loop, writer, {
-      onStep: (progress) => reporter.update(formatProgress(progress)),
-      onTick: (progress) => reporter.print(formatProgress(progress)),
-      shouldStop: () => context.shouldStop(),
-      now: () => context.now(),
-    });
-    reporter.print(`${endings[result.reason]} after ${state.images} images; saved ${result.snapshot}`);
+    const writerFor = (place: string): TrainingWriter =>
+      runWriter(place, {
+        network,
+        options: { ...options, images: bank.count, imagesDigest: digest },
+        about: { data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
+      });
+    const result = await withinMemory(
+      () =>
+        `${memoryAdvice(options)}${run.latestState === undefined ? "" : `; the latest training state is ${run.latestState}`}`,
+      () =>
+        trainingLoop(state, data, settings, loop, run.writer(writerFor), {
+          onStep: (progress) => reporter.update(formatProgress(progress)),
+          onTick: (progress) => reporter.print(formatProgress(progress)),
+          shouldStop: () => context.shouldStop(),
+          now: () => context.now(),
+        }),
+    );
+    const { snapshot, state: saved, problem: moved } = run.keep(result, state, writerFor);
+    const { reason, progress } = result;
+    reporter.print(`${endings[reason]} after ${state.images} images; saved ${snapshot}`);
     const samples =
-      result.reason === "stopped" ? undefined : drawSamples(state, bank, folder, { ...context, reporter });
-    return { folder, images: state.images, ...result, ...(samples !== undefined && { samples }) };
+      reason === "stopped" || moved !== undefined
+        ? undefined
+        : await withinMemory(
+            () =>
+              `the training is saved; draw fewer images at once by stf generate, such as 'batch=4', from ${snapshot}`,
+            () => drawSamples(state, bank, folder, { ...context, reporter }),
+          );
+    const problem = moved ?? samples?.problem ?? run.unwritten();
+    return {
+      ...{ reason, folder, images: state.images, progress, snapshot, state: saved },
+      ...(samples !== undefined && { samples: samples.path }),
+      ...(problem !== undefined && { problem }),
+    };
   } finally {
     disposeState(state);
     bank.dispose();

@@ -4,6 +4,7 @@ import { elementCount, engineReport } from "@stf/torch";
 import { constantsForTransfer, type Transferred, transferWeights } from "../checkpoints/foreign/transfer.js";
 import { loadState, type SavedState } from "../checkpoints/state-file.js";
 import { formatImageShape } from "../common/image-shape.js";
+import { checkAlone } from "../common/ranks.js";
 import { abbreviated, formatDuration } from "../common/text.js";
 import { checkValues } from "../config/fields.js";
 import type { ResolvedOptions } from "../config/resolved-options.js";
@@ -19,6 +20,7 @@ import { findState } from "../run/folder.js";
 import { disposeState, initialState, type TrainingState } from "../training/state.js";
 import type { JobContext } from "./context.js";
 import { checkDevice } from "./device.js";
+import { withinMemory } from "./memory.js";
 
 /** A request with everything that it needs, ready for the first step. */
 export interface TrainingPlan {
@@ -107,6 +109,16 @@ function describedTransfer({ copied, missing, unused }: Transferred, path: strin
   ];
 }
 
+/** What to lower when a training needs more memory than there is. */
+export function memoryAdvice({ batch, batchGpu, rbatch, recompute, stf }: ResolvedOptions): string {
+  const parts = [
+    `'batchGpu' (it is ${batchGpu ?? batch}; the gradient stays that of the whole batch)`,
+    "the network's size ('cbase', 'cres', 'numBlocks')",
+    ...(stf ? [`'rbatch' (it is ${rbatch})`] : []),
+  ];
+  return `lower ${parts.slice(0, -1).join(", ")} or ${parts.at(-1)}${recompute ? "" : ", or set 'recompute=1'"}`;
+}
+
 /**
  * Reads the images, builds the network, and fills it with what the run starts from. Whoever asked owns the bank and the state.
  *
@@ -114,12 +126,19 @@ function describedTransfer({ copied, missing, unused }: Transferred, path: strin
  */
 export async function planTraining(request: TrainRequest, context: JobContext): Promise<TrainingPlan> {
   checkTrainRequest(request);
+  checkAlone("train", context.rank);
   const saved = request.resume === undefined ? undefined : readSaved(request.resume);
   const options = trainingOptions(request, saved?.options);
   checkDevice(options.device);
-  const images = await readImages(options, context);
+  const images = await withinMemory(
+    () => "there is none left for the images; they are kept in it as bytes",
+    () => readImages(options, context),
+  );
   try {
-    return planWith(images, options, request, saved);
+    return await withinMemory(
+      () => memoryAdvice(options),
+      () => planWith(images, options, request, saved),
+    );
   } catch (error) {
     images.dispose();
     throw error;
