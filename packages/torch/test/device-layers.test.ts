@@ -193,6 +193,16 @@ describe("attention, values and gradients", () => {
   }
 });
 
+describe("Linear, values and gradients", () => {
+  // As many rows as a rounded sum could not hold.
+  for (const rows of [16, 512]) {
+    scopedTest(`${rows} rows`, () => {
+      manualSeed(1);
+      compare(new Linear(64, 96), (layer, x) => layer.forward(x!), [normal([rows, 64], 1)]);
+    });
+  }
+});
+
 describe("Conv2d, values and gradients", () => {
   const x = normal([4, 32, 12, 12], 1);
   const layers: Record<string, () => Conv2d> = {

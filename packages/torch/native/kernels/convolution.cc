@@ -1,21 +1,24 @@
 // stf::conv2d: a convolution whose float32 weights follow the precision of its input, as one step of the graph.
 //
 // Why it exists: on a GPU each cast, and what differentiation makes of it, is a launch, and a training step of a U-Net has a thousand
-// of them. And cuDNN convolves channels_last images slowly in float32 unless it may round to TF32.
+// of them. And cuDNN convolves channels_last images slowly in float32 unless it may round to TF32. On a processor without AVX-512,
+// bfloat16 is convolved in float32, without keeping the float32 copy of its input for the backward pass.
 #include "convolution.h"
 
 #include <ATen/Context.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "instruction_set.h"
 #include "stock_gradients.h"
 
 namespace addon {
 namespace {
 
 at::Tensor stock(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const ConvolutionShape& shape) {
-  const auto dtype = x.scalar_type();
-  return at::conv2d(x, weight.to(dtype), bias.defined() ? bias.to(dtype) : bias, shape.stride, shape.padding, 1, shape.groups);
+  const auto dtype = productType(x);
+  return at::conv2d(x.to(dtype), weight.to(dtype), bias.defined() ? bias.to(dtype) : bias, shape.stride, shape.padding, 1, shape.groups)
+      .to(x.scalar_type());
 }
 
 // cuDNN asks the strides for the layout, and 1x1 kernels have those of either one: only a copy settles it.
@@ -35,7 +38,9 @@ class Tf32Guard {
   const bool before;
 };
 
-at::MemoryFormat formatFor(at::ScalarType dtype) {
+at::MemoryFormat formatFor(const at::Tensor& x) {
+  if (!x.is_cuda()) return x.suggest_memory_format();
+  const auto dtype = x.scalar_type();
   const bool isExact = dtype == at::kDouble || (dtype == at::kFloat && !at::globalContext().allowTF32CuDNN());
   return isExact ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast;
 }
@@ -45,7 +50,7 @@ class Convolution : public torch::autograd::Function<Convolution> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const c10::optional<at::Tensor>& bias, const ConvolutionShape& shape) {
     at::AutoDispatchBelowADInplaceOrView guard;
-    const auto format = formatFor(x.scalar_type());
+    const auto format = formatFor(x);
     const at::Tensor b = bias.value_or(at::Tensor());
     // The copies that cuDNN is given are made again in the backward pass: the graph holds what others hold anyway.
     context->save_for_backward({x, weight, b});
@@ -68,14 +73,14 @@ class Convolution : public torch::autograd::Function<Convolution> {
       std::copy(found.begin(), found.end(), results.begin());
       return results;
     }
-    const auto dtype = x.scalar_type();
-    const auto format = formatFor(dtype);
+    const auto dtype = productType(x);
+    const auto format = formatFor(x);
     const at::Tensor dy = laidOut(gradients[0].to(dtype), format);
     const std::array<bool, 3> asked{x.requires_grad(), weight.requires_grad(), false};
     [[maybe_unused]] const auto [dx, dw, db] = at::convolution_backward(
-        dy, laidOut(x, format), laidOut(weight.to(dtype), format), c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding},
+        dy, laidOut(x.to(dtype), format), laidOut(weight.to(dtype), format), c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding},
         {1, 1}, false, {0, 0}, shape.groups, asked);
-    if (asked[0]) results[0] = dx;
+    if (asked[0]) results[0] = dx.to(x.scalar_type());
     if (asked[1]) results[1] = dw.to(weight.scalar_type());
     if (bias.defined() && bias.requires_grad()) results[2] = dy.sum({0, 2, 3}, false, bias.scalar_type());
     return results;
@@ -89,8 +94,14 @@ at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const c10::opti
 
 }  // namespace
 
+at::ScalarType productType(const at::Tensor& x) {
+  const bool isWidened = x.is_cpu() && x.scalar_type() == at::kBFloat16 && !bfloat16SumsAreExact();
+  return isWidened ? at::kFloat : x.scalar_type();
+}
+
 at::Tensor convolution2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const ConvolutionShape& shape) {
-  if (!x.is_cuda() || !weight.is_cuda()) return stock(x, weight, bias, shape);
+  const bool isWidened = x.is_cpu() && productType(x) != x.scalar_type();
+  if (!isWidened && !(x.is_cuda() && weight.is_cuda())) return stock(x, weight, bias, shape);
   return Convolution::apply(x, weight, bias.defined() ? c10::make_optional(bias) : c10::nullopt, shape);
 }
 

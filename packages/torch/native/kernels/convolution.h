@@ -14,4 +14,8 @@ struct ConvolutionShape {
 // Zero padding, no dilation.
 at::Tensor convolution2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const ConvolutionShape& shape);
 
+// The dtype in which sums of products of such a tensor's values are exact to its precision: its own, but for bfloat16 on processors
+// whose bfloat16SumsAreExact() is false, where it is float32.
+at::ScalarType productType(const at::Tensor& x);
+
 }  // namespace addon

@@ -13,16 +13,24 @@
 namespace addon {
 namespace {
 
+#if defined(__x86_64__)
+bool hasAvx512() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq");
+}
+#else
+bool hasAvx512() { return false; }
+#endif
+
 // From the plainest to the best.
 std::vector<InstructionSet> supported() {
   std::vector<InstructionSet> sets{InstructionSet::baseline};
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets.push_back(InstructionSet::avx2);
-  const bool has512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  if (has512) sets.push_back(InstructionSet::avx512);
-  if (has512 && __builtin_cpu_supports("avx512vnni")) sets.push_back(InstructionSet::avx512vnni);
+  if (hasAvx512()) sets.push_back(InstructionSet::avx512);
+  if (hasAvx512() && __builtin_cpu_supports("avx512vnni")) sets.push_back(InstructionSet::avx512vnni);
 #endif
   return sets;
 }
@@ -58,6 +66,11 @@ const char* nameOf(InstructionSet set) {
     default:
       return "baseline";
   }
+}
+
+bool bfloat16SumsAreExact() {
+  static const bool exact = hasAvx512();
+  return exact;
 }
 
 BFloat16Products bfloat16Products() {

@@ -18,6 +18,10 @@ enum class BFloat16Products { matrix, vector, none };
 
 BFloat16Products bfloat16Products();
 
+// Whether libtorch's products of bfloat16 numbers add up in float32: oneDNN's do, and it asks for AVX-512. What stands in for it
+// elsewhere rounds every partial sum to bfloat16, which puts gradients off by several percent.
+bool bfloat16SumsAreExact();
+
 }  // namespace addon
 
 // The result of calling the function of this name in the namespace of the instruction set whose loops run.

@@ -1,8 +1,10 @@
-import { linear } from "../operators.generated.js";
+import { call, operator, wrap } from "../dispatch.js";
 import type { Tensor } from "../tensor.js";
-import { likeInput } from "./cast.js";
 import { type Initializer, torchDefault } from "./init.js";
 import { Module } from "./module.js";
+
+/** From native/kernels/linear.cc: the stock operator, with sums in float32 on every processor. */
+const LINEAR = operator("stf::linear");
 
 /** What a {@link Linear} has besides its sizes. */
 export interface LinearOptions {
@@ -43,6 +45,6 @@ export class Linear extends Module {
    * @throws TorchError when `x` does not fit.
    */
   forward(x: Tensor): Tensor {
-    return linear(x, likeInput(this.weight, x), this.bias && likeInput(this.bias, x));
+    return wrap(call(LINEAR, x.handle, this.weight.handle, this.bias?.handle));
   }
 }
