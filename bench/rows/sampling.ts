@@ -39,7 +39,7 @@ const heunOf = (steps: number): Task => ({
     const seeds = Array.from({ length: batch }, (_, seed) => seed);
     generateImages(denoiser, seeds, {
       method: edmMethod(denoiser.preconditioning, { steps }),
-    }).dispose();
+    }).images.dispose();
   },
   command: "heun",
   args: { levels: karrasSteps(steps).times },

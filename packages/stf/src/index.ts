@@ -198,6 +198,7 @@ export {
 
 export { emaDecay, learningRate } from "./training/clock.js";
 export {
+  type CheckpointFacts,
   type LoopHooks,
   type LoopOptions,
   type LoopResult,
@@ -225,11 +226,12 @@ export { type StepTargets, stepTargets, type TargetSettings } from "./training/s
 
 export { addNoise, type Churn, type Churned, type ChurnOptions } from "./sampling/churn.js";
 export { type Corrector, type CorrectorName, type CorrectorState, correctors } from "./sampling/correctors.js";
-export { type DpmSolverOptions, dpmSolver, sdeDpmSolver } from "./sampling/dpm-solver.js";
+export { dpmSolver, type SdeDpmSolverOptions, type SolverType, sdeDpmSolver } from "./sampling/dpm-solver.js";
 export { euler } from "./sampling/euler.js";
 export {
   denoiseWith,
   edmMethod,
+  type GeneratedImages,
   type GenerateOptions,
   type Guidance,
   generateImages,
@@ -313,4 +315,5 @@ export { InputError, UsageError } from "./common/errors.js";
 export type { ImageShape } from "./common/image-shape.js";
 export type { Rank } from "./common/ranks.js";
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
+export type { RunHistory } from "./run/history.js";
 export type { Statistic, StatisticName, StatsLine, TickStatistics } from "./run/statistics.js";

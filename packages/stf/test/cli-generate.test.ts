@@ -1,6 +1,16 @@
 /** `stf generate`, `stf likelihood` and `stf launch` as people run them. */
 
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { noGrad, scope } from "@stf/torch";
@@ -85,6 +95,7 @@ describe("samplers", () => {
     ["euler", ["--steps=5"], / 5 network evaluations/],
     ["dpm++2m", ["--steps=5"], / 5 network evaluations/],
     ["dpm++2m-sde", ["--steps=5", "--eta=0.5"], / 5 network evaluations/],
+    ["dpm++2m-sde", ["--steps=5", "--solver-type=heun"], / 5 network evaluations/],
     ["rk45", ["--rtol=0.01", "--atol=0.01"], /with rk45, noise.*\n(.*\n)*.* \d+(\.\d)? network evaluations/],
     ["pc", ["--steps=6", "--corrector-steps=2", "--snr=0.1"], / 18 network evaluations/],
     ["pc", ["--steps=25", "--process=vp", "--predictor=ancestral", "--corrector=none"], / 25 network evaluations/],
@@ -162,6 +173,13 @@ describe("a set of images", () => {
     const other = ["generate", "--network=classes.safetensors", ...set.slice(1)];
     await expectFailure(1, other, /set holds.*other options \(network_sha256/);
     await expectFailure(1, ["generate", ...set, "--subdirs"], /set holds.*other options \(subdirs/);
+    const noisy = [net, "--outdir=noisy", "--seeds=0", "--steps=2", "--sampler=dpm++2m-sde"];
+    await draw(...noisy, "--solver-type=heun");
+    await expectFailure(
+      1,
+      ["generate", ...noisy],
+      /noisy holds.*options \(solverType: "heun" there, "midpoint" here\)/,
+    );
     await draw(net, "--outdir=foreign", "--seeds=1", "--steps=2");
     rmSync(at("foreign", GENERATE_OPTIONS_FILE));
     await expectFailure(
@@ -169,6 +187,10 @@ describe("a set of images", () => {
       ["generate", net, "--outdir=foreign", "--seeds=1"],
       /foreign holds images.*no generate_options/,
     );
+    mkdirSync(at("labelled"));
+    writeFileSync(at("labelled", "dataset.json"), '{"labels": [["photo.jpg", 7]]}');
+    const labelled = ["generate", "--network=classes.safetensors", "--outdir=labelled", "--seeds=1"];
+    await expectFailure(1, labelled, /labelled holds a dataset\.json, and no generate_options/);
   });
 
   test("an interrupt keeps what is drawn, and the same command goes on", async () => {
@@ -212,6 +234,9 @@ describe("a set of images", () => {
       expect(maxDeviation(rows.subarray(192 * seed, 192 * (seed + 1)), planes)).toBeLessThanOrEqual(1);
     }
     bank.dispose();
+    const plain = await openDataset(at("plain"));
+    expect(Array.from(plain.labels!)).toEqual(labels);
+    plain.dispose();
     // The class that a seed decides is the one that the picture was drawn with.
     await draw(...options.slice(0, 1), `--class=${labels[3]}`, "--seeds=3", "--steps=2", "--outdir=third");
     expect(maxDeviation(pixels(join("third", seedName(3))), pixels(join("plain", seedName(3))))).toBeLessThanOrEqual(1);
@@ -450,6 +475,7 @@ describe("options that do not fit together", () => {
     [["--sampler=heun", "--snr=3"], /--snr.*only with pc/],
     [["--sampler=rk45", "--steps=3"], /--steps.*--sampler=rk45/],
     [["--sampler=dpm++2m", "--eta=0.5"], /--eta.*only with dpm\+\+2m-sde/],
+    [["--solver-type=heun"], /--solver-type.*--sampler=heun, only with dpm\+\+2m-sde/],
     [["--solver=heun", "--sampler=euler"], /--solver=heun and --sampler=euler/],
     [["--disc=vp", "--sigma_max=0.001"], /--sigma_min must be below --sigma_max/],
     [["--sigma_min=90"], /--sigma_min must be below --sigma_max.*90 and 80/],

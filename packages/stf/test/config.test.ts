@@ -7,7 +7,7 @@ import { checkValues, type Fields, flagOf, parse, resolve } from "../src/config/
 import { generateFields } from "../src/config/generate-options.js";
 import { type Preset, presets, trainFields } from "../src/config/train-options.js";
 import { trainingSettings } from "../src/config/training.js";
-import { stateNames } from "../src/run/files.js";
+import { imagesInName, samplesPath, snapshotPath, stampedNames, statePath } from "../src/run/files.js";
 
 const read = (fields: Fields, key: string, text: string): unknown => parse(fields, { [key]: text })[key];
 
@@ -188,11 +188,15 @@ describe("names and times", () => {
     expect(found).toEqual(["0s", "5s", "59s", "1m 00s", "3m 07s", "1h 02m 03s", "2d 03h 04m"]);
   });
 
-  test("states are ordered by their images, also beyond six digits", () => {
-    const names = ["training-state-1000000.safetensors", "training-state-000020.safetensors", "stats.jsonl"];
-    expect(
-      stateNames([...names, "network-snapshot-000030.safetensors", ".training-state-000040.safetensors.7.partial"]),
-    ).toEqual(["training-state-000020.safetensors", "training-state-1000000.safetensors"]);
+  test("states are ordered by their images, whether their names count them or thousands of them", () => {
+    const names = ["training-state-000020.safetensors", "training-state-000001500.safetensors", "stats.jsonl"];
+    const others = ["network-snapshot-000030.safetensors", ".training-state-000040.safetensors.7.partial"];
+    expect(stampedNames([...names, ...others], "training-state")).toEqual([names[1], names[0]]);
+    expect(stampedNames([...names, ...others], "network-snapshot")).toEqual([others[0]]);
+    expect([...names, ...others].map(imagesInName)).toEqual([20_000, 1500, undefined, 30_000, undefined]);
+    expect(imagesInName(snapshotPath("", 12_288))).toBe(12_288);
+    expect(imagesInName(samplesPath("", 12_288, "raw"))).toBe(12_288);
+    expect(imagesInName(statePath("", 2_500_000_000))).toBe(2_500_000_000);
   });
 });
 

@@ -65,6 +65,7 @@ const methods: readonly [string, Method][] = [
   ["euler", methodOf(euler, steps, {})],
   ["dpm++2m", methodOf(dpmSolver, steps, {})],
   ["dpm++2m-sde", methodOf(sdeDpmSolver, steps, {})],
+  ["dpm++2m-sde, heun", methodOf(sdeDpmSolver, steps, { solverType: "heun" })],
   ["rk45", methodOf(rk45, steps, { rtol: 0.05, atol: 0.05 })],
   ["pc, ve", methodOf(predictorCorrector, evenSteps(3, veProcess({ sigmaMin: 0.1, sigmaMax: 2 }), 1e-5), {})],
   // With more drift so few steps would leave nothing of the images.
@@ -89,7 +90,8 @@ test.each(methods)("%s goes the way that it goes on the CPU, with the noise from
 
 test.each(methods)("%s makes equal images of equal seeds", (_, method) => {
   scope(() => {
-    const drawn = (seeds: readonly number[], denoiser = there): Tensor => generateImages(denoiser, seeds, { method });
+    const drawn = (seeds: readonly number[], denoiser = there): Tensor =>
+      generateImages(denoiser, seeds, { method }).images;
     const images = drawn([0, 1, 2, 3]);
     expect([images.dtype, images.shape, images.device]).toEqual(["uint8", IMAGES, there.device]);
     expect(sameBits(images, drawn([0, 1, 2, 3]))).toBe(true);
@@ -128,7 +130,7 @@ test("guidance and known pixels", () => {
     const mask = normals([1, 1, 8, 8], 8).gt(0).double().to({ device });
     const [, method] = methods[1]!;
     const options = { method, classes: [0, 1], guidance: { weight: 2 }, known: knownPixels(image, mask) };
-    const images = generateImages(there, [0, 1], options).double();
+    const images = generateImages(there, [0, 1], options).images.double();
     const wanted = image.mul(127.5).add(128).floor();
     expect(images.sub(wanted).mul(mask).abs().max().item()).toBeLessThanOrEqual(1);
     expect(images.sub(wanted).abs().max().item()).toBeGreaterThan(10);

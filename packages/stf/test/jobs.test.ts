@@ -1,18 +1,22 @@
 /** Jobs as a program runs them: typed requests in, typed results out, and everything outside of them handed in. */
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadSafetensors, memory, saveSafetensors } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
+import { loadSnapshot, saveNetwork } from "../src/checkpoints/network-file.js";
 import { writePng } from "../src/codecs/png.js";
 import { InputError, UsageError } from "../src/common/errors.js";
 import type { TrainRequest } from "../src/config/train-request.js";
+import { openDataset } from "../src/data/open.js";
 import { jobContext, type Reporter } from "../src/jobs/context.js";
 import { generate } from "../src/jobs/generate.js";
 import { likelihood } from "../src/jobs/likelihood.js";
 import { train } from "../src/jobs/train.js";
 import { planTraining } from "../src/jobs/training-plan.js";
+import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
+import { drawnClasses } from "../src/sampling/noise.js";
 import { disposeState } from "../src/training/state.js";
 
 const folder = mkdtempSync(join(tmpdir(), "stf-jobs-"));
@@ -134,6 +138,103 @@ describe("a program trains, draws and asks", () => {
   });
 });
 
+describe("a folder of a class-conditional network has labels", () => {
+  const CLASSES = 5;
+  const network = join(folder, "classes.safetensors");
+  const config: NetworkConfig = {
+    arch: "ddpmpp",
+    precond: "edm",
+    shape,
+    modelChannels: 4,
+    channelMult: [1],
+    numBlocks: 1,
+    attnResolutions: [],
+    dropout: 0,
+    labelDim: CLASSES,
+  };
+  const denoiser = buildDenoiser(config);
+  saveNetwork(network, denoiser, config, {});
+  denoiser.dispose();
+
+  const range = (first: number, last: number): number[] =>
+    Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  const nameOf = (seed: number): string => `${String(seed).padStart(6, "0")}.png`;
+  const entries = (seeds: number[], name = nameOf): unknown => ({
+    labels: drawnClasses(seeds, shape, CLASSES).map((label, i) => [name(seeds[i]!), label]),
+  });
+  const labelsIn = (outdir: string): unknown => JSON.parse(readFileSync(join(outdir, "dataset.json"), "utf8"));
+  const request = { network, steps: 2, batch: 2 };
+
+  test("which training takes up", async () => {
+    const outdir = join(folder, "labelled");
+    await generate({ ...request, outdir, seeds: range(0, 15) });
+    const bank = await openDataset(outdir);
+    expect(Array.from(bank.labels!)).toEqual(drawnClasses(range(0, 15), shape, CLASSES));
+    bank.dispose();
+    const trained = await train({ ...small, data: outdir, cond: true, stf: false, name: "of-drawn" });
+    expect(trained.reason).toBe("finished");
+    const snapshot = loadSnapshot(trained.snapshot!, {});
+    expect(snapshot.denoiser.labelDim).toBe(CLASSES);
+    snapshot.denoiser.dispose();
+  });
+
+  test("of more seeds, of fewer, and of images that were there without", async () => {
+    const outdir = join(folder, "extended");
+    await generate({ ...request, outdir, seeds: range(3, 6) });
+    expect(labelsIn(outdir)).toEqual(entries(range(3, 6)));
+    await generate({ ...request, outdir, seeds: [12, 1] });
+    expect(labelsIn(outdir)).toEqual(entries([1, 3, 4, 5, 6, 12]));
+    rmSync(join(outdir, nameOf(4)));
+    rmSync(join(outdir, "dataset.json"));
+    expect(await generate({ ...request, outdir, seeds: [5] })).toMatchObject({ drawn: 0 });
+    expect(labelsIn(outdir)).toEqual(entries([1, 3, 5, 6, 12]));
+    expect(readdirSync(outdir).filter((name) => name.startsWith("."))).toEqual([]);
+  });
+
+  test("below sub-folders, which are no classes", async () => {
+    const outdir = join(folder, "deep");
+    const seeds = [7, 1001, 2002];
+    await generate({ ...request, outdir, seeds, subdirs: true });
+    await generate({ ...request, outdir, seeds: [1000007], subdirs: true });
+    const name = (seed: number): string => `${String(seed - (seed % 1000)).padStart(6, "0")}/${nameOf(seed)}`;
+    expect(labelsIn(outdir)).toEqual(entries([...seeds, 1000007], name));
+    const bank = await openDataset(outdir);
+    expect(Array.from(bank.labels!)).toEqual(drawnClasses([...seeds, 1000007], shape, CLASSES));
+    bank.dispose();
+  });
+
+  test("that are those asked for, and none without classes", async () => {
+    const outdir = join(folder, "threes");
+    await generate({ ...request, outdir, seeds: [0, 1], class: 3 });
+    expect(labelsIn(outdir)).toEqual({ labels: [0, 1].map((seed) => [nameOf(seed), 3]) });
+    const plain = { ...config, labelDim: 0 };
+    const other = buildDenoiser(plain);
+    saveNetwork(join(folder, "plain.safetensors"), other, plain, {});
+    other.dispose();
+    const unlabelled = join(folder, "unlabelled");
+    await generate({ ...request, network: join(folder, "plain.safetensors"), outdir: unlabelled, seeds: [0] });
+    expect(readdirSync(unlabelled).sort()).toEqual([nameOf(0), "generate_options.json"]);
+  });
+
+  test("of all images at any time, also where it is interrupted or several processes draw it", async () => {
+    const outdir = join(folder, "shared");
+    const asked = { ...request, outdir, seeds: range(0, 7) };
+    await generate({ ...asked, seeds: [0, 1] });
+    // Time enough for the labels, not for all images.
+    let calls = 0;
+    const stopped = await generate(asked, jobContext({ shouldStop: () => ++calls > 12 }));
+    expect(stopped).toMatchObject({ reason: "stopped", drawn: 4 });
+    expect(labelsIn(outdir)).toEqual(entries(range(0, 7)));
+    (await openDataset(outdir)).dispose();
+    const more = { ...asked, seeds: range(4, 19) };
+    await Promise.all([0, 1, 2].map((rank) => generate(more, jobContext({ rank: { rank, size: 3, local: rank } }))));
+    expect(labelsIn(outdir)).toEqual(entries(range(0, 19)));
+    const bank = await openDataset(outdir);
+    expect([bank.count, bank.labels?.length]).toEqual([20, 20]);
+    bank.dispose();
+  });
+});
+
 describe("a resumed run trusts nothing unread", () => {
   const state = async (name: string): Promise<string> => (await train({ ...small, name })).state!;
 
@@ -155,7 +256,9 @@ describe("a resumed run trusts nothing unread", () => {
     await expect(resume(wrong)).rejects.toThrow(/'batch' in .*changed.* must be a whole number.*"8"/);
     const unknown = changed(path, (options) => ({ ...options, batchSize: 8 }));
     await expect(resume(unknown)).rejects.toThrow(/no 'batchSize'/);
-    await expect(resume(path, { lr: 0.1 })).rejects.toThrow(/'lr' cannot be changed by 'resume'/);
+    await expect(resume(path, { cbase: 8 })).rejects.toThrow(
+      /'cbase' belongs to the run and cannot be changed by 'resume'/,
+    );
     await expect(resume(path, { data: makeImages("pixel", 24, 1) })).rejects.toThrow(
       /very images.*differ in some pixel/,
     );

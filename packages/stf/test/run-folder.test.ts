@@ -76,7 +76,7 @@ describe("a run folder", () => {
     expect(result).toMatchObject({
       reason: "finished",
       images: 80,
-      state: join(run, "training-state-000000.safetensors"),
+      state: join(run, "training-state-000000080.safetensors"),
     });
     expect(result.problem).toBeUndefined();
     expect(statsIn(run)).toBe(10);
@@ -94,7 +94,7 @@ describe("a run folder", () => {
   test("that cannot be written at the end: the checkpoints are beside it, and go on", async () => {
     const { result } = await trained(small(), { 3: block });
     const rescued = `${run}-rescued`;
-    expect(result.state).toBe(join(rescued, "training-state-000000.safetensors"));
+    expect(result.state).toBe(join(rescued, "training-state-000000080.safetensors"));
     expect(result.problem).toContain(
       `could not be written to ${run}: a file is in the way; it is in ${rescued} instead`,
     );

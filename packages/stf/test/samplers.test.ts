@@ -5,7 +5,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { UsageError } from "../src/common/errors.js";
 import { type DiscreteProcess, edmProcess, subVpProcess, veProcess, vpProcess } from "../src/processes/process.js";
 import { type Scaling, type Schedule, scheduledProcess } from "../src/processes/scheduled.js";
-import { dpmSolver, sdeDpmSolver } from "../src/sampling/dpm-solver.js";
+import { dpmSolver, type SdeDpmSolverOptions, sdeDpmSolver } from "../src/sampling/dpm-solver.js";
 import { euler } from "../src/sampling/euler.js";
 import { type Method, methodOf } from "../src/sampling/generate.js";
 import { heun } from "../src/sampling/heun.js";
@@ -136,6 +136,16 @@ const forms: readonly Form[] = [
     counts: few,
     noisy: true,
   },
+  ...[1, 0.5, 0].map(
+    (eta): Form => ({
+      name: `dpm++2m-sde, heun, eta ${eta}`,
+      sampler: sdeDpmSolver as never,
+      method: (n) => methodOf(sdeDpmSolver, usual(n), { eta, solverType: "heun" }),
+      // With fewer the third order shows.
+      counts: [64, 128, 256, 512],
+      noisy: eta > 0,
+    }),
+  ),
   {
     // Steps of one length, which tolerances that are always met leave alone, over a way where the flow bends.
     name: "rk45",
@@ -231,6 +241,66 @@ test("dpm++2m-sde that replaces no noise is dpm++2m", () => {
       dpmSolver.sample(gaussian, start, karrasSteps(9)),
     ];
     expect(sameBits(one, other)).toBe(true);
+  });
+});
+
+describe("the solver types of dpm++2m-sde", () => {
+  type Denoised = (x: number, sigma: number) => number;
+  const draws = [0.3, -1.2, 0.8, 2.1, -0.4, 0.1];
+  /** Draws one pixel. */
+  const found = (denoised: Denoised, start: number, times: number[], options: SdeDpmSolverOptions): number =>
+    scope(() => {
+      let drawn = 0;
+      const pixel = (value: number): Tensor => tensor([value], { shape: [1, 1, 1, 1], dtype: "float64" });
+      const denoise: Denoise = (x, sigma) => pixel(denoised(x.item(), sigma as number));
+      const noise = (): Tensor => pixel(draws[drawn++]!);
+      return sdeDpmSolver.sample(denoise, pixel(start), { process: edmProcess, times }, { noise, ...options }).item();
+    });
+  const types = ["midpoint", "heun"] as const;
+
+  test.each(types.flatMap((type) => [0, 0.5, 1, 1.7].map((eta) => [type, eta] as const)))(
+    "%s with eta %s is its formula",
+    (solverType, eta) => {
+      // One level comes twice, as rounding to the levels of a network may have it.
+      const levels = [20, 9, 5, 3, 3, 1.2, 0.05];
+      const denoised: Denoised = (x, sigma) => Math.tanh(x / (1 + sigma)) + 0.1 * Math.log(1 + sigma);
+      let x = 17;
+      let before: { value: number; lambda: number } | undefined;
+      levels.forEach((sigma, i) => {
+        const lambda = -Math.log(sigma);
+        const value = denoised(x, sigma);
+        const next = levels[i + 1] ?? 0;
+        const h = -Math.log(next) - lambda;
+        const decay = Math.exp(-(1 + eta) * h);
+        let change = 0;
+        if (before && lambda > before.lambda && h > 0 && next > 0) {
+          const slope = (value - before.value) / (lambda - before.lambda);
+          // The integral of k e^(-k (h - u)) u over the step, k = 1 + eta: exact, or with u at the middle.
+          change = slope * (solverType === "heun" ? h - (1 - decay) / (1 + eta) : ((1 - decay) * h) / 2);
+        }
+        x = next === 0 ? value : decay * x + (1 - decay) * value + change;
+        if (eta > 0 && next > 0) x += next * Math.sqrt(1 - Math.exp(-2 * eta * h)) * draws[i]!;
+        before = { value, lambda };
+      });
+      expect(found(denoised, 17, [...levels, 0], { eta, solverType })).toBeCloseTo(x, 12);
+    },
+  );
+
+  test.each([0, 1])("heun is exact for images that lie on a line in ln sigma, after its first step (eta %s)", (eta) => {
+    const k = 1 + eta;
+    const levels = [20, 12, 2, 0.5];
+    const lengths = levels.slice(1).map((level) => Math.log(levels[0]! / level));
+    const denoised: Denoised = (_, sigma) => 0.3 + 0.7 * Math.log(20 / sigma);
+    /** The integral of k e^(-k (length - u)) (0.3 + 0.7 u). */
+    const integral = (length: number): number =>
+      0.3 * (1 - Math.exp(-k * length)) + 0.7 * (length - (1 - Math.exp(-k * length)) / k);
+    const [first, , last] = lengths as [number, number, number];
+    const constantFirst = 0.3 * (1 - Math.exp(-k * first)) - integral(first);
+    const exact = 5 * Math.exp(-k * last) + integral(last) + constantFirst * Math.exp(-k * (last - first));
+    const noise = (like: Tensor): Tensor => like.mul(0);
+    const [midpoint, heunType] = types.map((solverType) => found(denoised, 5, levels, { eta, solverType, noise }));
+    expect(heunType).toBeCloseTo(exact, 12);
+    expect(Math.abs(midpoint! - exact)).toBeGreaterThan(0.05);
   });
 });
 

@@ -276,9 +276,12 @@ describe("drawing images", () => {
     (churn) => {
       const draw = (seeds: readonly number[]): Uint8Array => {
         const method = edmMethod(denoiser.preconditioning, { steps: 6, ...(churn && { churn }) });
-        using images = generateImages(denoiser, seeds, { method });
+        const { images, classes } = generateImages(denoiser, seeds, { method });
+        expect(classes).toBe(undefined);
         expect(images.shape).toEqual([seeds.length, 1, 8, 8]);
-        return images.toTypedArray() as Uint8Array;
+        const bytes = images.toTypedArray() as Uint8Array;
+        images.dispose();
+        return bytes;
       };
       const whole = draw([4, 5, 6, 7, 8]);
       const parts = [draw([4]), draw([5, 6]), draw([7, 8])].flatMap((part) => Array.from(part));
@@ -310,10 +313,12 @@ describe("drawing images", () => {
       }
     });
     const seeds = [3, 4, 5, 6, 7, 8];
-    const draw = (classes?: number[]): number[] => {
+    const draw = (given?: number[]): { bytes: number[]; classes: readonly number[] | undefined } => {
       const method = edmMethod(conditional.preconditioning, { steps: 3 });
-      using images = generateImages(conditional, seeds, { method, classes });
-      return Array.from(images.toTypedArray() as Uint8Array);
+      const { images, classes } = generateImages(conditional, seeds, { method, classes: given });
+      const bytes = Array.from(images.toTypedArray() as Uint8Array);
+      images.dispose();
+      return { bytes, classes };
     };
     // One whole number per seed, from the stream that the noise was drawn from.
     const drawn = seeds.map((seed) =>
@@ -326,7 +331,9 @@ describe("drawing images", () => {
     expect(new Set(drawn).size).toBeGreaterThan(2);
     expect(draw()).toEqual(draw(drawn));
     const other = drawn.map((label) => (label + 1) % 5);
-    expect(maxDeviation(draw(other), draw())).toBeGreaterThan(2);
+    expect(draw().classes).toEqual(drawn);
+    expect(draw(other).classes).toEqual(other);
+    expect(maxDeviation(draw(other).bytes, draw().bytes)).toBeGreaterThan(2);
     expect(() => draw([5, 0, 0, 0, 0, 0])).toThrow(/below 5.*5/);
     conditional.dispose();
   });
@@ -350,7 +357,7 @@ describe("drawing images", () => {
       numBlocks: 1,
     });
     const limited = new Denoiser(network, narrow).eval();
-    generateImages(limited, [1], { method: edmMethod(narrow, { steps: 5 }) }).dispose();
+    generateImages(limited, [1], { method: edmMethod(narrow, { steps: 5 }) }).images.dispose();
     expect(seen).toHaveLength(9);
     expect(Math.max(...seen)).toBeCloseTo(20, 10);
     expect(Math.min(...seen)).toBeCloseTo(0.1, 10);
@@ -360,7 +367,7 @@ describe("drawing images", () => {
   test("leaves the images alone behind, and reports every step", () => {
     const before = memory().tensors;
     const steps: number[] = [];
-    const images = generateImages(denoiser, [1, 2], {
+    const { images } = generateImages(denoiser, [1, 2], {
       method: edmMethod(denoiser.preconditioning, { steps: 4 }),
       onStep: ({ step }) => void steps.push(step),
     });

@@ -7,6 +7,7 @@ import { memory, noGrad, scope, type Tensor } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { augmentDim } from "../src/augmentation/labels.js";
 import { augmentationSettings } from "../src/augmentation/settings.js";
+import { loadSnapshot } from "../src/checkpoints/network-file.js";
 import { runWriter } from "../src/checkpoints/run-writer.js";
 import { loadState, saveState } from "../src/checkpoints/state-file.js";
 import { ImageBank } from "../src/data/image-bank.js";
@@ -15,12 +16,14 @@ import type { NetworkConfig } from "../src/networks/build.js";
 import { oneHot } from "../src/networks/network.js";
 import { logNormalLevels } from "../src/processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
+import { imagesInName } from "../src/run/files.js";
+import { historyOf } from "../src/run/history.js";
 import type { StatsLine } from "../src/run/statistics.js";
 import { denoisingTarget } from "../src/targets/denoising.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import { perturbedImages, type SampleTarget } from "../src/targets/target.js";
 import { emaDecay, learningRate } from "../src/training/clock.js";
-import { type LoopOptions, type TrainingWriter, trainingLoop } from "../src/training/loop.js";
+import { type LoopHooks, type LoopOptions, type TrainingWriter, trainingLoop } from "../src/training/loop.js";
 import { weightedError } from "../src/training/loss.js";
 import { type PerturbSettings, perturb } from "../src/training/perturb.js";
 import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
@@ -368,7 +371,13 @@ describe("a small run", () => {
       imagesPerTick: 32,
       snapshotTicks: 1,
       stateTicks: 2,
+      saveSeconds: Number.POSITIVE_INFINITY,
     };
+    const loadLines = (run: string): StatsLine[] =>
+      readFileSync(join(run, "stats.jsonl"), "utf8")
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line) as StatsLine);
     const writerOf = (run: string): TrainingWriter =>
       runWriter(run, { network: config, options: { batch: 16 }, about: {} });
 
@@ -386,18 +395,76 @@ describe("a small run", () => {
       expect(state.images).toBe(112);
       expect(seen).toEqual([16, 32, 48, 64, 80, 96, 112]);
       expect(ticks).toEqual([32, 64, 96, 112]);
-      const lines = readFileSync(join(run, "stats.jsonl"), "utf8").trimEnd().split("\n");
-      const parsed = lines.map((line) => JSON.parse(line) as StatsLine);
+      const parsed = loadLines(run);
       expect(parsed).toHaveLength(4);
       expect(parsed.map((line) => line["Progress/kimg"]?.mean)).toEqual([0.032, 0.064, 0.096, 0.112]);
       expect(parsed[0]!["Loss/loss"]).toMatchObject({ num: 2 * 1024 });
       expect(parsed[3]!["Loss/loss"]).toMatchObject({ num: 1024 });
-      expect(readdirSync(run)).toContain("network-snapshot-000000.safetensors");
+      expect(readdirSync(run).sort()).toEqual([
+        ...[32, 64, 96, 112].map((images) => `network-snapshot-${String(images).padStart(9, "0")}.safetensors`),
+        "stats.jsonl",
+        ...[64, 112].map((images) => `training-state-${String(images).padStart(9, "0")}.safetensors`),
+      ]);
       // The run is that of the steps alone.
       const alone = trained(7);
       expectSameState(state, alone);
       disposeState(state);
       disposeState(alone);
+    });
+
+    test("saves by time, keeps the latest two of those, and goes on with ticks, time and loss of before", async () => {
+      const run = mkdtempSync(join(folder, "run-"));
+      const state = initialState(config, 5, "fp32");
+      const names = (kind: string): number[] =>
+        readdirSync(run).flatMap((name) => (name.startsWith(kind) ? [imagesInName(name) as number] : []));
+      // A step takes 25 seconds, and a save is due 40 seconds after the one before.
+      let time = 0;
+      const hooks: LoopHooks = {
+        now: () => time,
+        onStep: () => {
+          time += 25;
+        },
+      };
+      const timed: LoopOptions = {
+        ...loop,
+        totalImages: 16 * 9,
+        imagesPerTick: 128,
+        snapshotTicks: 9,
+        stateTicks: 9,
+        saveSeconds: 40,
+      };
+      const counted: [number[], number[]][] = [];
+      await trainingLoop(state, dataOf(5), settings, timed, writerOf(run), {
+        ...hooks,
+        onSnapshot: () => void counted.push([names("network-snapshot"), names("training-state")]),
+      });
+      expect(counted.slice(0, 3)).toEqual([
+        [[32], [32]],
+        [
+          [32, 64],
+          [32, 64],
+        ],
+        [
+          [64, 96],
+          [64, 96],
+        ],
+      ]);
+      expect(names("training-state").at(-1)).toBe(144);
+      const history = historyOf(run);
+      expect(history).toMatchObject({ ticks: 2, images: 144, seconds: 225 });
+      expect(history.lowestLoss).toBeGreaterThan(0);
+      const snapshot = loadSnapshot(join(run, "network-snapshot-000000144.safetensors"));
+      const { loss } = snapshot.about;
+      snapshot.denoiser.dispose();
+      expect(loss).toBe(loadLines(run)[1]!["Loss/loss"]!.mean);
+
+      const longer = { ...timed, totalImages: 16 * 18 };
+      await trainingLoop(state, dataOf(5), settings, longer, writerOf(run), { ...hooks, history });
+      const lines = loadLines(run);
+      expect(lines.map((line) => line["Progress/tick"]!.mean)).toEqual([0, 1, 2, 3]);
+      expect(lines.map((line) => line["Progress/kimg"]!.mean)).toEqual([0.128, 0.144, 0.272, 0.288]);
+      expect(lines.map((line) => line["Timing/total_sec"]!.mean)).toEqual([200, 225, 425, 450]);
+      disposeState(state);
     });
 
     test.each([

@@ -60,12 +60,13 @@ napi_value environment(napi_env, napi_callback_info);
 napi_value setConvolutions(napi_env, napi_callback_info);
 napi_value synchronize(napi_env, napi_callback_info);
 napi_value deviceMemory(napi_env, napi_callback_info);
-napi_value resetPeakMemory(napi_env, napi_callback_info);
 napi_value setThreads(napi_env, napi_callback_info);
 napi_value keepFreeMemory(napi_env, napi_callback_info);
 napi_value releaseFreeMemory(napi_env, napi_callback_info);
+napi_value poisonMemory(napi_env, napi_callback_info);
 napi_value catchInterrupts(napi_env, napi_callback_info);
 napi_value interrupt(napi_env, napi_callback_info);
+napi_value lockFile(napi_env, napi_callback_info);
 // checksum.cc
 napi_value checksum(napi_env, napi_callback_info);
 // profile.cc

@@ -2,6 +2,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <c10/util/Flags.h>
 #include <torch/csrc/api/include/torch/cuda.h>
 #include <torch/csrc/api/include/torch/version.h>
 
@@ -12,7 +13,9 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+#include <errno.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -21,6 +24,9 @@
 #include "convert.h"
 #include "kernels/instruction_set.h"
 #include "kernels/scratch.h"
+
+// libtorch's own switch, for which it has no header: new memory of tensors begins with a pattern that is a NaN in float32.
+C10_DECLARE_bool(caffe2_cpu_allocator_do_junk_fill);
 
 namespace addon {
 namespace {
@@ -105,35 +111,23 @@ napi_value synchronize(napi_env env, napi_callback_info info) {
   });
 }
 
-// deviceMemory(device) -> [bytes of live tensors, the most since resetPeakMemory, bytes held], or null where libtorch does not count
+// deviceMemory(device, resetPeak) -> [bytes of live tensors, the most since the peak was reset, bytes held], or null where libtorch
+// does not count; then resets the peak if it is to
 napi_value deviceMemory(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
-    const auto [name] = arguments<1>(env, info);
+    const auto [name, resetPeak] = arguments<2>(env, info);
 #ifdef LIBTORCH_COUNTS_DEVICE_MEMORY
     if (const auto device = queued(env, name)) {
       auto* allocator = c10::getDeviceAllocator(device->type());
       if (!allocator->initialized()) return fromIntegers(env, {0, 0, 0});
       const auto stats = allocator->getDeviceStats(device->index());
+      if (toBool(env, resetPeak, "a boolean")) allocator->resetPeakStats(device->index());
       return fromIntegers(env, {stats.allocated_bytes[0].current, stats.allocated_bytes[0].peak, stats.reserved_bytes[0].current});
     }
 #endif
     napi_value none;
     check(env, napi_get_null(env, &none), "null");
     return none;
-  });
-}
-
-// resetPeakMemory(device)
-napi_value resetPeakMemory(napi_env env, napi_callback_info info) {
-  return guarded(env, [&] {
-    const auto [name] = arguments<1>(env, info);
-#ifdef LIBTORCH_COUNTS_DEVICE_MEMORY
-    if (const auto device = queued(env, name)) {
-      auto* allocator = c10::getDeviceAllocator(device->type());
-      if (allocator->initialized()) allocator->resetPeakStats(device->index());
-    }
-#endif
-    return undefinedValue(env);
   });
 }
 
@@ -170,6 +164,15 @@ napi_value releaseFreeMemory(napi_env env, napi_callback_info) {
   });
 }
 
+// poisonMemory(): from now on, new tensors without values and kernels' scratch memory hold NaNs, for tests
+napi_value poisonMemory(napi_env env, napi_callback_info) {
+  return guarded(env, [&] {
+    FLAGS_caffe2_cpu_allocator_do_junk_fill = true;
+    poisonScratch();
+    return undefinedValue(env);
+  });
+}
+
 // catchInterrupts(enabled, hangups): from now on SIGINT, SIGTERM and, where hangups is true, SIGHUP are counted, and the second
 // of the first two ends the process; or as before
 napi_value catchInterrupts(napi_env env, napi_callback_info info) {
@@ -195,6 +198,17 @@ napi_value catchInterrupts(napi_env env, napi_callback_info info) {
 // interrupt() -> the number of the first signal that has arrived, 0 for none
 napi_value interrupt(napi_env env, napi_callback_info) {
   return guarded(env, [&] { return fromInteger(env, firstInterrupt.load()); });
+}
+
+// lockFile(descriptor) -> whether this process has the file's lock now; the system gives it back when the descriptor is closed, also
+// by the end of the process, whatever ended it
+napi_value lockFile(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const auto [descriptor] = arguments<1>(env, info);
+    const int file = static_cast<int>(toInteger(env, descriptor, "a descriptor"));
+    // A file system without locks must not keep anyone from training.
+    return fromBool(env, flock(file, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK);
+  });
 }
 
 }  // namespace addon

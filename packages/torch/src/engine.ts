@@ -71,7 +71,7 @@ export interface DeviceMemory {
 
 /** What libtorch has allocated on a GPU; undefined for the CPU, and where this libtorch (before 2.8) does not tell. */
 export function deviceMemory(device: Device): DeviceMemory | undefined {
-  const counts = native.deviceMemory(device);
+  const counts = native.deviceMemory(device, false);
   if (counts === null) return undefined;
   const [allocated, peak, reserved] = counts;
   return { allocated, peak, reserved };
@@ -79,7 +79,7 @@ export function deviceMemory(device: Device): DeviceMemory | undefined {
 
 /** Starts the count of {@link DeviceMemory.peak} anew. */
 export function resetPeakMemory(device: Device): void {
-  native.resetPeakMemory(device);
+  native.deviceMemory(device, true);
 }
 
 /** The text of every operator's schema in this libtorch, such as "aten::relu(Tensor self) -> Tensor". */
@@ -171,6 +171,16 @@ export type Interrupt = "SIGINT" | "SIGTERM" | "SIGHUP";
  */
 export function catchInterrupts(enabled: boolean, { hangups = true }: { hangups?: boolean } = {}): void {
   native.catchInterrupts(enabled, hangups);
+}
+
+/**
+ * Takes the lock of an open file, which one process has at a time (flock). The system gives it back when the descriptor is closed,
+ * also by the end of the process, whatever ended it. A file system without locks lets everyone have it.
+ *
+ * @returns whether this process has it now
+ */
+export function lockFile(descriptor: number): boolean {
+  return native.lockFile(descriptor);
 }
 
 /** The first interrupt that has arrived since `catchInterrupts(true)`; undefined for none. */

@@ -80,12 +80,13 @@ export interface Native {
   environment(): EngineEnvironment;
   setConvolutions(autotune: boolean, allowTf32: boolean): void;
   synchronize(device: string): void;
-  deviceMemory(device: string): [allocated: number, peak: number, reserved: number] | null;
-  resetPeakMemory(device: string): void;
+  deviceMemory(device: string, resetPeak: boolean): [allocated: number, peak: number, reserved: number] | null;
   setThreads(count: number): void;
   keepFreeMemory(): void;
   releaseFreeMemory(): void;
+  poisonMemory(): void;
   catchInterrupts(enabled: boolean, hangups: boolean): void;
+  lockFile(descriptor: number): boolean;
   interrupt(): number;
   checksum(bytes: Uint8Array, seed: bigint): bigint;
   startProfile(device: string): void;
@@ -139,6 +140,8 @@ function load(): Native {
   native.initialize(TorchError, sharedNumbers);
   // It changes malloc for the whole process, nearly all of whose memory is that of operators.
   native.keepFreeMemory();
+  // For tests: whatever reads memory that nobody has written answers with NaNs.
+  if (process.env["TORCH_POISON_MEMORY"] === "1") native.poisonMemory();
   native.setThreads(threads);
   native.setConvolutions(true, false);
   return native;

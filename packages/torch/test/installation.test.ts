@@ -1,10 +1,11 @@
 /** Where libtorch is found and what it can do, on folders laid out as Debian's packages and Python's wheels are. */
 
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { hasGloo, hasNccl, openBlasThreads } from "@stf/torch/installation";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { findCudaCompiler } from "../tools/find-cuda.mjs";
 import { findLibtorch, type Libtorch } from "../tools/find-libtorch.mjs";
 
 const root = mkdtempSync(join(tmpdir(), "installation-"));
@@ -99,4 +100,29 @@ test("OpenBLAS on OpenMP is preferred to the one with threads of its own", () =>
   expect(openBlasThreads(libtorch)).toBe("own");
   put("lib/openblas-openmp/libblas.so.3");
   expect(openBlasThreads(libtorch)).toBe("openmp");
+});
+
+test("nvcc is tried unless it is known to compile here", () => {
+  const nvcc = put("bin/nvcc");
+  const tries = put("tries");
+  const installed = (release: string): void =>
+    writeFileSync(nvcc, `#!/bin/sh\nif [ $1 = --version ]; then echo release ${release}; else echo >> ${tries}; fi\n`);
+  installed("12.1");
+  chmodSync(nvcc, 0o755);
+  put("include/cuda_runtime_api.h");
+  const find = (known?: string) =>
+    findCudaCompiler(
+      { prefix: site, version: "2.4.0+cu121", cuda: true },
+      { PATH: "", CUDA_HOME: site },
+      (compiler) => JSON.stringify(compiler) === known,
+    );
+  const timesTried = (): number => readFileSync(tries, "utf8").length;
+  const first = find();
+  expect(first).toMatchObject({ path: nvcc, includeDir: join(site, "include") });
+  expect(timesTried()).toBe(1);
+  expect(find(JSON.stringify(first))).toEqual(first);
+  expect(timesTried()).toBe(1);
+  installed("12.4");
+  expect(find(JSON.stringify(first))).not.toEqual(first);
+  expect(timesTried()).toBe(2);
 });

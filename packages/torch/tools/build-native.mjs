@@ -39,9 +39,15 @@ const nativeFolder = fileURLToPath(new URL("../native", import.meta.url));
 export async function buildNative({ sanitize = false, libtorch = requireLibtorch() } = {}) {
   const folder = join(nativeFolder, sanitize ? "build-sanitize" : "build");
   const stampFile = join(folder, "stamp.json");
-  const cuda = findCudaCompiler(libtorch);
-  const stamp = currentStamp(libtorch, cuda, sanitize);
   const previous = readStamp(stampFile);
+  // Trying nvcc takes seconds. A build that went through, which is what the sources are written down for, has tried it.
+  const cuda = findCudaCompiler(libtorch, process.env, (compiler) => {
+    return (
+      previous.sources !== undefined &&
+      previous.configuration === currentStamp(libtorch, compiler, sanitize).configuration
+    );
+  });
+  const stamp = currentStamp(libtorch, cuda, sanitize);
   mkdirSync(folder, { recursive: true });
   writeIfChanged(join(folder, "libtorch.json"), `${JSON.stringify(libtorch, undefined, 2)}\n`);
   const addon = join(folder, "torch.node");

@@ -12,6 +12,7 @@ import { findCommand } from "./find-libtorch.mjs";
  * @property {string} path Of nvcc.
  * @property {string[]} architectures What tells it which GPUs to compile for.
  * @property {string} includeDir The folder of the toolkit's headers.
+ * @property {string} version What nvcc says of itself.
  */
 
 /**
@@ -19,9 +20,10 @@ import { findCommand } from "./find-libtorch.mjs";
  * TORCH_CUDA_KERNELS is 0: stock operators do without. A kernel of another major version would miss its runtime.
  * @param {{ prefix: string, version: string, cuda: boolean }} libtorch
  * @param {NodeJS.ProcessEnv} [environment]
+ * @param {(compiler: CudaCompiler) => boolean} [isKnown] Whether it has compiled here before, so that it need not be tried.
  * @returns {CudaCompiler | undefined}
  */
-export function findCudaCompiler(libtorch, environment = process.env) {
+export function findCudaCompiler(libtorch, environment = process.env, isKnown = () => false) {
   const wanted = libtorch.cuda ? cudaMajor(libtorch) : undefined;
   if (wanted === undefined || environment["TORCH_CUDA_KERNELS"] === "0") return undefined;
   const folders = [environment["CUDA_HOME"], "/usr/local/cuda"].filter((folder) => folder !== undefined);
@@ -34,20 +36,21 @@ export function findCudaCompiler(libtorch, environment = process.env) {
       join(dirname(dirname(realpathSync(path))), "include"),
       ...folders.map((folder) => join(folder, "include")),
     ].find((folder) => existsSync(join(folder, "cuda_runtime_api.h")));
-    const flags = architectures();
-    if (includeDir !== undefined && compiles(path, flags)) return { path, architectures: flags, includeDir };
+    if (includeDir === undefined) continue;
+    const compiler = { path, architectures: architectures(), includeDir, version };
+    if (isKnown(compiler) || compiles(compiler)) return compiler;
   }
   return undefined;
 }
 
-/** Whether nvcc gets along with this machine's compiler and GPUs. @param {string} nvcc @param {readonly string[]} flags */
-function compiles(nvcc, flags) {
+/** Whether nvcc gets along with this machine's compiler and GPUs. @param {CudaCompiler} compiler */
+function compiles({ path, architectures }) {
   const folder = mkdtempSync(join(tmpdir(), "nvcc-"));
   try {
     const source = join(folder, "try.cu");
     writeFileSync(source, "#include <cstdint>\n__global__ void kernel(float* x) { *x = 1; }\n");
-    const args = ["-std=c++17", ...flags, "-c", source, "-o", join(folder, "try.o")];
-    return spawnSync(nvcc, args, { timeout: 60_000 }).status === 0;
+    const args = ["-std=c++17", ...architectures, "-c", source, "-o", join(folder, "try.o")];
+    return spawnSync(path, args, { timeout: 60_000 }).status === 0;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

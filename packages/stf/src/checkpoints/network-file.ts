@@ -12,6 +12,7 @@ import { metadataField, NETWORK_FORMAT, openStored } from "./stored-file.js";
  * Writes a network with what is needed to build it again, as a safetensors file.
  *
  * @param about - where it comes from, as JSON can hold it
+ * @param options.temporary - whether a later one may replace it, which the file says then
  * @throws UsageError when the configuration names another preconditioning, or other constants, than the network has; what the
  * file system reports, such as a full disk.
  */
@@ -20,9 +21,11 @@ export function saveNetwork(
   network: Denoiser,
   config: NetworkConfig,
   about: Record<string, unknown>,
+  { temporary = false }: { readonly temporary?: boolean } = {},
 ): void {
   saveSafetensors(path, network.stateDict(), {
     format: NETWORK_FORMAT,
+    ...(temporary && { temporary: "true" }),
     network: JSON.stringify(storedConfig(network, config)),
     training: JSON.stringify(about),
   });
@@ -32,6 +35,7 @@ export function saveNetwork(
  * Writes the averaged network, with what is needed to build it again, as a safetensors file.
  *
  * @param about - anything else about the training that can be written as JSON
+ * @param options.temporary - whether a later one may replace it, which the file says then
  * @throws UsageError when the configuration names another preconditioning, or other constants, than the network has; what the
  * file system reports, such as a full disk.
  */
@@ -40,8 +44,9 @@ export function saveSnapshot(
   state: TrainingState,
   config: NetworkConfig,
   about: Record<string, unknown>,
+  options: { readonly temporary?: boolean } = {},
 ): void {
-  saveNetwork(path, state.averaged, config, { images: state.images, ...about });
+  saveNetwork(path, state.averaged, config, { images: state.images, ...about }, options);
 }
 
 /** Builds the network that a file describes. A damaged description can fail in any way, far from here. */

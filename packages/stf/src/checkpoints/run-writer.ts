@@ -1,8 +1,10 @@
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { readSafetensorsMetadata } from "@stf/torch";
 import { appendLine } from "../common/backlog.js";
 import type { NetworkConfig } from "../networks/build.js";
-import { STATS_FILE, snapshotPath, statePath } from "../run/files.js";
-import type { TrainingWriter } from "../training/loop.js";
+import { STATS_FILE, snapshotPath, stampedNames, statePath } from "../run/files.js";
+import type { CheckpointFacts, TrainingWriter } from "../training/loop.js";
 import { saveSnapshot } from "./network-file.js";
 import { saveState } from "./state-file.js";
 import { storedConfig } from "./stored-config.js";
@@ -17,8 +19,43 @@ export interface RunDescription {
   readonly about: Readonly<Record<string, unknown>>;
 }
 
+/** How many temporary files of a kind are kept: should the latest be damaged, there is one before it. */
+const KEPT = 2;
+
+/** The files of a kind that may be removed when there are later ones. */
+class TemporaryFiles {
+  readonly #paths: string[];
+
+  /** Takes over those that the run has from an earlier process. */
+  constructor(folder: string, kind: "training-state" | "network-snapshot") {
+    const paths = stampedNames(readdirSync(folder), kind).map((name) => join(folder, name));
+    this.#paths = paths.filter(isTemporary);
+  }
+
+  /** Counts a file that was written now. */
+  add(path: string, { temporary }: CheckpointFacts): void {
+    const known = this.#paths.indexOf(path);
+    if (known >= 0) this.#paths.splice(known, 1);
+    if (temporary) this.#paths.push(path);
+    for (const old of this.#paths.splice(0, this.#paths.length - KEPT)) rmSync(old, { force: true });
+  }
+}
+
+/** Whether a file says that it is temporary; one that is damaged says nothing. */
+function isTemporary(path: string): boolean {
+  try {
+    return readSafetensorsMetadata(path)["temporary"] === "true";
+  } catch {
+    return false;
+  }
+}
+
 /** Writes into a run folder, which must exist, under the names of `run/files.ts`. */
 export function runWriter(folder: string, { network, options, about }: RunDescription): TrainingWriter {
+  const [snapshots, states] = [
+    new TemporaryFiles(folder, "network-snapshot"),
+    new TemporaryFiles(folder, "training-state"),
+  ];
   return {
     check({ network: trained }) {
       storedConfig(trained, network);
@@ -26,14 +63,17 @@ export function runWriter(folder: string, { network, options, about }: RunDescri
     statistics(line) {
       appendLine(join(folder, STATS_FILE), JSON.stringify(line));
     },
-    snapshot(state) {
+    snapshot(state, facts) {
+      const { temporary, loss, lowestLoss } = facts;
       const path = snapshotPath(folder, state.images);
-      saveSnapshot(path, state, network, about);
+      saveSnapshot(path, state, network, { ...about, loss, lowestLoss }, { temporary });
+      snapshots.add(path, facts);
       return path;
     },
-    state(state) {
+    state(state, facts) {
       const path = statePath(folder, state.images);
-      saveState(path, state, network, options);
+      saveState(path, state, network, options, facts);
+      states.add(path, facts);
       return path;
     },
   };

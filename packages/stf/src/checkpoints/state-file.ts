@@ -20,6 +20,7 @@ const flatParts = (state: TrainingState): Record<string, Tensor> => ({
  * Writes everything needed to go on from here, as a safetensors file.
  *
  * @param options - the options of the run, as JSON can hold them
+ * @param temporary - whether a later one may replace it, which the file says then
  * @throws UsageError when the configuration names another preconditioning, or other constants, than the network has; what the
  * file system reports, such as a full disk.
  */
@@ -28,6 +29,7 @@ export function saveState(
   state: TrainingState,
   config: NetworkConfig,
   options: Record<string, unknown>,
+  { temporary = false }: { readonly temporary?: boolean } = {},
 ): void {
   const stored = storedConfig(state.network, config);
   scope(() => {
@@ -40,6 +42,7 @@ export function saveState(
       format: STATE_FORMAT,
       network: JSON.stringify(stored),
       options: JSON.stringify(options),
+      ...(temporary && { temporary: "true" }),
       clock: JSON.stringify({ images: state.images, optimizerSteps: state.optimizer.stepCount }),
     });
   });

@@ -79,7 +79,11 @@ export const generateFields = {
     default: "image",
     help: "whether each image has rk45 steps of its own, or all in a batch the same, as published",
   }),
-  eta: number({ default: 1, min: 0, help: "how fast dpm++2m-sde replaces noise; 0 is dpm++2m" }),
+  eta: number({ default: 1, min: 0, help: "how fast dpm++2m-sde replaces noise; 0 follows the flow, as dpm++2m does" }),
+  solverType: choice(["midpoint", "heun"], {
+    default: "midpoint",
+    help: "how dpm++2m-sde takes a step: with the image that it expects at the middle, or along the line through the last two",
+  }),
   process: choice<DiscreteProcessName, DiscreteProcessName | null>(discreteProcessNames, {
     default: null,
     help: "the diffusion that pc reverses (default: the network's, else ve)",
@@ -133,7 +137,7 @@ const optionsOf: Readonly<Record<SamplerName, readonly Key[]>> = {
   heun: ["steps", "rho", "disc", "schedule", "scaling", ...churn],
   euler: ["steps", "rho", "disc", "schedule", "scaling", ...churn],
   "dpm++2m": ["steps", "rho", "disc"],
-  "dpm++2m-sde": ["steps", "rho", "disc", "eta"],
+  "dpm++2m-sde": ["steps", "rho", "disc", "eta", "solverType"],
   rk45: ["schedule", "scaling", "rtol", "atol", "errorControl"],
   pc: ["steps", "process", "predictor", "corrector", "correctorSteps", "snr"],
 };

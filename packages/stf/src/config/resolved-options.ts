@@ -13,8 +13,16 @@ export interface ResolvedOptions extends TrainOptions {
   readonly data: string;
 }
 
-/** Options that a resumed run may change: where data and processor are, when it ends, and what it writes. */
-const changeable = new Set(["data", "device", "duration", "timeLimit", "tick", "snap", "dump"]);
+/**
+ * Options that a resumed run may change, because its weights and moments stay what they are: where data and processor are, when
+ * it ends, what it writes, how it learns and from which targets. Those that would make another network, other images or another
+ * order of them may not.
+ */
+const changeable: ReadonlySet<string> = new Set<keyof TrainOptions>([
+  ...(["data", "device", "precision", "duration", "timeLimit", "tick", "snap", "dump", "saveEvery"] as const),
+  ...(["lr", "lrRampup", "ema", "ls", "batch", "batchGpu", "recompute", "labelDropout"] as const),
+  ...(["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
+]);
 
 /** @throws UsageError without data */
 export function newRunOptions(given: Partial<TrainOptions>, preset: PresetName | undefined): ResolvedOptions {
@@ -29,11 +37,21 @@ export function resumedOptions(
   const fixed = Object.keys(given).find((key) => !changeable.has(key));
   if (fixed) {
     throw new UsageError(
-      `'${fixed}' cannot be changed by 'resume'; what can: ${[...changeable].map((key) => `'${key}'`).join(", ")}`,
+      `'${fixed}' belongs to the run and cannot be changed by 'resume'; what can: ${[...changeable].map((key) => `'${key}'`).join(", ")}`,
     );
   }
   return complete(resolve(trainFields, saved as Partial<TrainOptions>, given));
 }
+
+/** What a resumed run does otherwise than before, an option a line: "lr 0.001 -> 0.0005". */
+export function changedOptions(before: Readonly<Record<string, unknown>>, now: ResolvedOptions): string[] {
+  return Object.entries(now)
+    .filter(([name, value]) => JSON.stringify(before[name]) !== JSON.stringify(value))
+    .map(([name, value]) => `'${name}' ${formatValue(before[name])} -> ${formatValue(value)}`);
+}
+
+const formatValue = (value: unknown): string =>
+  value === null || value === undefined ? "none" : Array.isArray(value) ? value.join(",") : String(value);
 
 function complete(options: TrainOptions): ResolvedOptions {
   if (options.data === null) {

@@ -78,7 +78,7 @@ export function samplingMethod(options: GenerateCommandOptions, network: Precond
     case "dpm++2m":
       return methodOf(dpmSolver, steps, {});
     case "dpm++2m-sde":
-      return methodOf(sdeDpmSolver, steps, { eta: options.eta });
+      return methodOf(sdeDpmSolver, steps, { eta: options.eta, solverType: options.solverType });
     case "rk45": {
       const { rtol, atol, errorControl } = options;
       return methodOf(rk45, steps, { rtol, atol, control: errorControl === "image" ? "row" : "batch" });

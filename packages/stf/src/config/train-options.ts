@@ -122,6 +122,11 @@ export const trainFields = {
   tick: number({ default: 50, above: 0, help: "thousands of images between two lines of statistics" }),
   snap: integer({ default: 50, min: 1, help: "ticks between network snapshots" }),
   dump: integer({ default: 500, min: 1, help: "ticks between training states" }),
+  saveEvery: number({
+    default: 15,
+    min: 0,
+    help: "minutes after which state and snapshot are saved in any case, the first ones after one; 0: by ticks alone",
+  }),
   seed: integer<number | null>({ default: null, min: 0, help: "seed of everything random; drawn when left out" }),
 } as const;
 

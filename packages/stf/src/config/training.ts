@@ -188,5 +188,6 @@ export function loopOptions(options: ResolvedOptions): LoopOptions {
     imagesPerTick: 1000 * options.tick,
     snapshotTicks: options.snap,
     stateTicks: options.dump,
+    saveSeconds: options.saveEvery > 0 ? 60 * options.saveEvery : Number.POSITIVE_INFINITY,
   };
 }

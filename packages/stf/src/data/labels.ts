@@ -5,8 +5,17 @@ import type { FileSource } from "./file-source.js";
 import type { ImageBank } from "./image-bank.js";
 
 /** The file at the root of a data set with `{"labels": [["path/of/image.png", 3], ...]}` or `{"labels": null}`. */
-const LABEL_FILE = "dataset.json";
+export const LABEL_FILE = "dataset.json";
 const LARGEST_CLASS = 2 ** 31 - 1;
+
+/**
+ * The text of `dataset.json`.
+ *
+ * @param labels - paths below the data set's root, with forward slashes, and their classes; null where images have none
+ */
+export function formatLabels(labels: readonly (readonly [path: string, label: number])[] | null): string {
+  return JSON.stringify({ labels });
+}
 
 /** Number of classes: the largest label and one, or 0 without labels. */
 export function classCount({ labels }: ImageBank): number {

@@ -9,6 +9,7 @@ import { syncFolder } from "@stf/torch";
 import { ZipFile } from "yazl";
 import { interleave } from "../codecs/planes.js";
 import type { ImageShape } from "../common/image-shape.js";
+import { formatLabels, LABEL_FILE } from "../data/labels.js";
 import type { ImageSet } from "./image-set.js";
 
 /** What goes into an archive. */
@@ -57,8 +58,7 @@ function addNpz(zip: ZipFile, { images, shape, seeds, classes }: ArchiveContent)
 }
 
 function addPngs(zip: ZipFile, { images, seeds, classes }: ArchiveContent): void {
-  const labels = classes ? seeds.map((seed, i) => [images.nameOf(seed), classes[i]]) : null;
-  zip.addBuffer(Buffer.from(JSON.stringify({ labels })), "dataset.json", STORED);
+  zip.addBuffer(Buffer.from(formatLabels(classes ? images.labels(seeds, classes) : null)), LABEL_FILE, STORED);
   for (const seed of seeds) zip.addFile(join(images.folder, images.nameOf(seed)), images.nameOf(seed), STORED);
 }
 

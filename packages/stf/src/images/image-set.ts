@@ -1,12 +1,14 @@
 /** Images that are drawn one per seed into a folder, and what has become of them. */
 
 import { existsSync, readdirSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join, normalize } from "node:path";
+import { writeFileAtomically } from "@stf/torch";
 import { isWholePng, readPng, writePng } from "../codecs/png.js";
 import { makeFolder } from "../common/folders.js";
 import type { ImageShape } from "../common/image-shape.js";
+import { formatLabels, LABEL_FILE } from "../data/labels.js";
 
-/** The PNG files of a set of seeds. */
+/** The PNG files of a set of seeds, and their labels. */
 export class ImageSet {
   readonly folder: string;
   readonly #shape: ImageShape;
@@ -29,10 +31,39 @@ export class ImageSet {
     return join(this.folder, this.nameOf(seed));
   }
 
+  /** The PNG files in the folder, by their paths below it. */
+  #names(): string[] {
+    if (!existsSync(this.folder)) return [];
+    return readdirSync(this.folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".png"));
+  }
+
   /** Whether any image lies in the folder. */
   get hasImages(): boolean {
-    if (!existsSync(this.folder)) return false;
-    return readdirSync(this.folder, { recursive: true, encoding: "utf8" }).some((name) => name.endsWith(".png"));
+    return this.#names().length > 0;
+  }
+
+  /** Whether the folder has a label file. */
+  get hasLabels(): boolean {
+    return existsSync(join(this.folder, LABEL_FILE));
+  }
+
+  /** The seeds that have a file in the folder, whole or not. */
+  present(): number[] {
+    return this.#names().flatMap((path) => {
+      const seed = Number.parseInt(basename(path), 10);
+      return normalize(this.nameOf(seed)) === path ? [seed] : [];
+    });
+  }
+
+  /** Each image's name and class, as label files have them. */
+  labels(seeds: readonly number[], classes: readonly number[]): [string, number][] {
+    return seeds.map((seed, i) => [this.nameOf(seed), classes[i] as number]);
+  }
+
+  /** Writes the label file of the folder, in place of an earlier one. */
+  writeLabels(seeds: readonly number[], classes: readonly number[]): void {
+    const text = formatLabels(this.labels(seeds, classes));
+    writeFileAtomically(join(this.folder, LABEL_FILE), new TextEncoder().encode(text));
   }
 
   /** The seeds whose images are not there yet, or were damaged: files appear complete, but a disk may lose what it promised. */

@@ -13,13 +13,14 @@ import { formatDuration, formatLevel } from "../common/text.js";
 import { samplerOf } from "../config/generate-options.js";
 import { type GenerateRequest, generateOptions, type ResolvedGenerate } from "../config/generate-request.js";
 import { samplingMethod } from "../config/sampling.js";
+import { isDiverged } from "../run/history.js";
 import { type GenerateOptions, generateImages, type Method, rangeWithin } from "../sampling/generate.js";
 import { drawnClasses } from "../sampling/noise.js";
 import type { StepReport } from "../sampling/sampler.js";
 import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
 import { checkDevice } from "./device.js";
 import { givenImage } from "./given-image.js";
-import { ImageOutput, isCoupled } from "./image-output.js";
+import { type ImageContents, ImageOutput, isCoupled } from "./image-output.js";
 import { withinMemory } from "./memory.js";
 import { writeOrRescue } from "./rescue.js";
 import { TrajectoryFrames } from "./trajectory.js";
@@ -61,6 +62,15 @@ function checkGuidance(
   }
 }
 
+/** What there is to say about a network that was saved while its training diverged. */
+function lossNotes({ about }: Snapshot): string[] {
+  const { loss, lowestLoss } = about;
+  if (typeof loss !== "number" || typeof lowestLoss !== "number" || !isDiverged(loss, lowestLoss)) return [];
+  return [
+    `the network was saved while its training diverged: the loss was ${loss.toPrecision(3)}, and ${lowestLoss.toPrecision(3)} before; an earlier snapshot draws better`,
+  ];
+}
+
 /** Loads the second network. @throws UsageError when it draws other images. */
 function loadWeak({ gnet, precision }: ResolvedGenerate, { denoiser, config }: Snapshot): Snapshot | undefined {
   if (gnet === null) return undefined;
@@ -84,6 +94,23 @@ function batchesOf(
   return Array.from({ length: count }, (_, k) => seeds.slice(start(k), start(k + 1))).filter(
     (own, k) => k % size === rank && own.length > 0,
   );
+}
+
+/** The class of each seed's image, drawn or asked for; undefined when the network has no classes. */
+function classesOf(
+  { class: label }: ResolvedGenerate,
+  { denoiser: { shape, labelDim, device } }: Snapshot,
+  context: JobContext,
+): ImageContents["classesOf"] {
+  if (labelDim === 0) return undefined;
+  if (label !== null) return (seeds) => seeds.map(() => label);
+  return (seeds) =>
+    // The noise of every image comes before its class, so that many large ones take minutes.
+    seeds.flatMap((seed, i) => {
+      checkStop(context);
+      if (i % 1000 === 0) context.reporter.update(`finding the classes of ${seeds.length} images: ${i} done`);
+      return drawnClasses([seed], shape, labelDim, device);
+    });
 }
 
 /** A request with everything it names. */
@@ -123,7 +150,7 @@ class DrawingSession {
             checkStop(this.#context);
             this.#show(this.#done + seeds.length * report.progress, all);
           },
-        }),
+        }).images,
       ),
     );
     this.#batches++;
@@ -173,7 +200,8 @@ async function prepare(request: ResolvedGenerate, context: JobContext): Promise<
   if (trajectory !== null) await loadSharp();
   if (grid !== null) makeFolderFor(grid, "grid");
   if (trajectory !== null) makeFolderFor(trajectory, "trajectory");
-  const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, config.shape, context);
+  const contents = { shape: config.shape, classesOf: classesOf(request, snapshot, context) };
+  const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, contents, context);
   if (outdir !== null && !output) {
     denoiser.dispose();
     return undefined;
@@ -249,8 +277,8 @@ async function deliver(
   kept: Map<number, Uint8Array>,
 ): Promise<string | undefined> {
   const problems: (string | undefined)[] = [];
-  const { seeds, grid, trajectory, class: label } = request;
-  const { denoiser, config } = snapshot;
+  const { seeds, grid, trajectory } = request;
+  const { config } = snapshot;
   if (grid !== null) {
     const images = seeds.map((seed) => kept.get(seed) ?? (output?.images.read(seed) as Uint8Array));
     problems.push((await writeOrRescue(grid, (path) => writeGrid(path, images, config.shape))).problem);
@@ -259,9 +287,7 @@ async function deliver(
     const written = await writeOrRescue(trajectory, (path) => writeAnimation(path, frames.frames, frames.shape));
     problems.push(written.problem);
   }
-  const classes = (): number[] =>
-    label === null ? drawnClasses(seeds, config.shape, denoiser.labelDim, denoiser.device) : seeds.map(() => label);
-  await output?.finish(denoiser.labelDim > 0 ? classes : undefined);
+  await output?.finish();
   return problems.find((problem) => problem !== undefined);
 }
 
@@ -302,7 +328,12 @@ export async function generate(request: GenerateRequest, context: JobContext = j
       () => prepare(options, context),
     );
     if (!job) return result("finished");
-    for (const line of [description(job), ...options.notes.map((note) => `note: ${note}`)]) reporter.print(line);
+    for (const line of [
+      description(job),
+      ...[...options.notes, ...lossNotes(job.snapshot)].map((note) => `note: ${note}`),
+    ]) {
+      reporter.print(line);
+    }
     const drawing = job;
     const kept = await withinMemory(
       () => `lower 'batch' (it is ${options.batch})`,

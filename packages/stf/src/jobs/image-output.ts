@@ -11,6 +11,7 @@ import type { ImageShape } from "../common/image-shape.js";
 import { formatIntegers } from "../common/text.js";
 import { generateFields, samplerOf } from "../config/generate-options.js";
 import type { ResolvedGenerate } from "../config/generate-request.js";
+import { LABEL_FILE } from "../data/labels.js";
 import { writeArchive } from "../images/archive.js";
 import { ImageSet } from "../images/image-set.js";
 import { GENERATE_OPTIONS_FILE } from "../run/files.js";
@@ -49,9 +50,10 @@ function checkProtocol(images: ImageSet, protocol: Record<string, unknown>, outd
   const path = join(images.folder, GENERATE_OPTIONS_FILE);
   const advice = `choose another 'outdir', or remove ${images.folder}`;
   if (!existsSync(path)) {
-    if (!images.hasImages) return;
+    const held = images.hasImages ? "images" : images.hasLabels ? `a ${LABEL_FILE}` : undefined;
+    if (held === undefined) return;
     throw new InputError(
-      `${outdir} holds images, and no ${GENERATE_OPTIONS_FILE} that says how they were drawn; ${advice}`,
+      `${outdir} holds ${held}, and no ${GENERATE_OPTIONS_FILE} that says how its images were drawn; ${advice}`,
     );
   }
   const found = (() => {
@@ -74,22 +76,30 @@ function checkProtocol(images: ImageSet, protocol: Record<string, unknown>, outd
   );
 }
 
+/** What the images are. */
+export interface ImageContents {
+  readonly shape: ImageShape;
+  /** The class of each seed's image, where images have one. @throws Stopped when the job is to stop. */
+  readonly classesOf: ((seeds: readonly number[]) => number[]) | undefined;
+}
+
 /** The images of a request, on the disk. */
 export class ImageOutput {
   readonly images: ImageSet;
   readonly #outdir: string;
-  readonly #shape: ImageShape;
   readonly #seeds: readonly number[];
+  readonly #contents: ImageContents;
 
-  private constructor(images: ImageSet, outdir: string, shape: ImageShape, seeds: readonly number[]) {
+  private constructor(images: ImageSet, outdir: string, seeds: readonly number[], contents: ImageContents) {
     this.images = images;
     this.#outdir = outdir;
-    this.#shape = shape;
     this.#seeds = seeds;
+    this.#contents = contents;
   }
 
   /**
-   * Makes the folder, or finds the one of an interrupted set. Of several processes the first makes it, and the others wait.
+   * Makes the folder, or finds the one of an interrupted set, and writes its labels: those of all images that are asked for or
+   * there, so that they are complete whenever the set is interrupted. Of several processes the first does, and the others wait.
    *
    * @returns undefined when everything is finished already, by other processes or by one that was killed as it cleaned up
    * @throws InputError when it cannot be made, or holds other images; Stopped when the job is to stop.
@@ -97,13 +107,13 @@ export class ImageOutput {
   static async open(
     request: ResolvedGenerate,
     outdir: string,
-    shape: ImageShape,
+    contents: ImageContents,
     context: JobContext,
   ): Promise<ImageOutput | undefined> {
     const { rank, size } = context.rank;
     const isFinished = (): boolean => isArchive(outdir) && existsSync(outdir);
     const folder = isArchive(outdir) ? `${outdir}.parts` : outdir;
-    const images = new ImageSet(folder, shape, request.subdirs);
+    const images = new ImageSet(folder, contents.shape, request.subdirs);
     const protocol = await protocolOf(request, size);
     const path = join(folder, GENERATE_OPTIONS_FILE);
     // Which images a file holds is to be known when its parts are not all there any more.
@@ -123,6 +133,10 @@ export class ImageOutput {
       if (size === 1) removePartialFiles(folder);
       if (isArchive(outdir)) removePartialFiles(dirname(outdir), basename(outdir));
       writeFileAtomically(path, new TextEncoder().encode(text));
+      if (contents.classesOf && !isArchive(outdir)) {
+        const seeds = [...new Set([...images.present(), ...request.seeds])].sort((a, b) => a - b);
+        images.writeLabels(seeds, contents.classesOf(seeds));
+      }
     } else {
       if (isFinished()) return undefined;
       while (!existsSync(path)) {
@@ -132,7 +146,7 @@ export class ImageOutput {
       }
       checkProtocol(images, protocol, outdir);
     }
-    return new ImageOutput(images, outdir, shape, request.seeds);
+    return new ImageOutput(images, outdir, request.seeds, contents);
   }
 
   /** Waits for the images that other processes draw. @throws Stopped when the job is to stop. */
@@ -148,15 +162,16 @@ export class ImageOutput {
   /**
    * Packs the images where one file is wanted. All must have been drawn.
    *
-   * @param classes - tells the class of each image
+   * @throws Stopped when the job is to stop.
    */
-  async finish(classes: (() => number[]) | undefined): Promise<void> {
+  async finish(): Promise<void> {
     if (!isArchive(this.#outdir)) return;
+    const { shape, classesOf } = this.#contents;
     await writeArchive(this.#outdir, {
       images: this.images,
-      shape: this.#shape,
+      shape,
       seeds: this.#seeds,
-      classes: classes?.(),
+      classes: classesOf?.(this.#seeds),
     });
     this.images.remove(this.#seeds);
   }

@@ -12,7 +12,7 @@ import { isFileProblem, makeFolders, problemOf, removeEmptyFolder } from "../com
 import type { ResolvedOptions } from "../config/resolved-options.js";
 import { LOG_FILE, OPTIONS_FILE, STATS_FILE } from "../run/files.js";
 import type { StatsLine } from "../run/statistics.js";
-import type { LoopResult, TrainingWriter } from "../training/loop.js";
+import type { CheckpointFacts, LoopResult, TrainingWriter } from "../training/loop.js";
 import type { TrainingState } from "../training/state.js";
 import type { Reporter } from "./context.js";
 import { otherPlaces } from "./rescue.js";
@@ -41,6 +41,8 @@ export class RunFolder {
   #state: string | undefined;
   /** Why the last checkpoint that could not be written could not. */
   #trouble: unknown;
+  /** What was told of that checkpoint. */
+  #facts: CheckpointFacts | undefined;
   #statistics: Backlog<StatsLine> | undefined;
 
   /**
@@ -83,6 +85,11 @@ export class RunFolder {
     );
   }
 
+  /** Keeps a line in the log without saying it. */
+  keepLine(line: string): void {
+    this.#log.add(line);
+  }
+
   #linesOf<T>(file: string, write: (line: T) => void): Backlog<T> {
     return new Backlog<T>(
       (line) => {
@@ -101,13 +108,14 @@ export class RunFolder {
     const writer = writerFor(this.#path);
     const lines = this.#linesOf<StatsLine>(STATS_FILE, (line) => writer.statistics(line));
     this.#statistics = lines;
-    const attempt = (what: keyof typeof names, state: TrainingState): string | undefined => {
+    const attempt = (what: keyof typeof names, state: TrainingState, facts: CheckpointFacts): string | undefined => {
       try {
         this.#restore();
-        return writer[what](state);
+        return writer[what](state, facts);
       } catch (error) {
         if (!isFileProblem(error) && !isOutOfMemory(error)) throw error;
         this.#trouble = error;
+        this.#facts = facts;
         const latest = this.latestState;
         const left = latest === undefined ? "" : `; the latest training state is ${latest}`;
         this.reporter.warn(
@@ -119,9 +127,9 @@ export class RunFolder {
     return {
       ...(writer.check && { check: (state: TrainingState) => writer.check?.(state) }),
       statistics: (line) => lines.add(line),
-      snapshot: (state) => attempt("snapshot", state),
-      state: (state) => {
-        const path = attempt("state", state);
+      snapshot: (state, facts) => attempt("snapshot", state, facts),
+      state: (state, facts) => {
+        const path = attempt("state", state, facts);
         this.#state = path ?? this.#state;
         return path;
       },
@@ -148,13 +156,14 @@ export class RunFolder {
    */
   keep({ snapshot, state }: Pick<LoopResult, "snapshot" | "state">, last: TrainingState, writerFor: WriterFor): Kept {
     if (snapshot !== undefined && state !== undefined) return { snapshot, state, problem: undefined };
+    const facts = this.#facts as CheckpointFacts;
     const failed = `the ${names[state === undefined ? "state" : "snapshot"]} after ${last.images} images could not be written to ${this.#path}`;
     const reason = problemOf(this.#trouble);
     for (const folder of otherPlaces(`${this.#path}-rescued`)) {
       try {
         makeFolders(folder);
         const writer = writerFor(folder);
-        const kept = { state: state ?? writer.state(last), snapshot: snapshot ?? writer.snapshot(last) };
+        const kept = { state: state ?? writer.state(last, facts), snapshot: snapshot ?? writer.snapshot(last, facts) };
         if (kept.state === undefined || kept.snapshot === undefined) continue;
         for (const line of this.#log.waiting) appendLine(join(folder, LOG_FILE), line);
         for (const line of this.#statistics?.waiting ?? []) writer.statistics(line);

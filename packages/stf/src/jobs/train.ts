@@ -1,10 +1,8 @@
 /** Training as a job: from a request to a run folder. */
 
-import { dirname, join } from "node:path";
-import type { Tensor } from "@stf/torch";
+import { existsSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { runWriter } from "../checkpoints/run-writer.js";
-import { writeGrid } from "../codecs/grid.js";
-import { imagesOf } from "../codecs/planes.js";
 import { removePartialFiles } from "../common/folders.js";
 import { formatDuration } from "../common/text.js";
 import type { TrainOptions } from "../config/train-options.js";
@@ -12,16 +10,17 @@ import type { TrainRequest } from "../config/train-request.js";
 import { loopOptions, trainingData, trainingSettings, usesDistances } from "../config/training.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { nearestDistances } from "../data/neighbours.js";
-import { samplesPath } from "../run/files.js";
 import { makeNewFolder, makeNumberedFolder } from "../run/folder.js";
-import { generateImages } from "../sampling/generate.js";
-import { type LoopResult, type Progress, type TrainingWriter, trainingLoop } from "../training/loop.js";
-import { disposeState, type TrainingState } from "../training/state.js";
-import { checkStop, type JobContext, jobContext, type Reporter, Stopped } from "./context.js";
+import { historyOf, isDiverged, setAsideAfter, soundState } from "../run/history.js";
+import { lockRun } from "../run/lock.js";
+import { type LoopHooks, type LoopResult, type Progress, type TrainingWriter, trainingLoop } from "../training/loop.js";
+import { disposeState } from "../training/state.js";
+import { DivergenceError } from "../training/step.js";
+import { type JobContext, jobContext, type Reporter } from "./context.js";
 import { withinMemory } from "./memory.js";
-import { type Written, writeOrRescue } from "./rescue.js";
 import { RunFolder } from "./run-folder.js";
 import { memoryAdvice, planTraining, type TrainingPlan } from "./training-plan.js";
+import { TrainingSamples } from "./training-samples.js";
 
 /** How a training ended, and where everything is. */
 export interface TrainResult {
@@ -81,99 +80,103 @@ function distancesOf(bank: ImageBank, options: TrainOptions, reporter: Reporter)
   return distances;
 }
 
-/** Draws a grid with the averaged network. Returns where it is; undefined when it was stopped. */
-async function drawSamples(
-  { averaged, images }: TrainingState,
-  bank: ImageBank,
-  folder: string,
-  context: JobContext,
-): Promise<Written | undefined> {
-  const { reporter, now } = context;
-  const { labelDim } = averaged;
-  const columns = 8;
-  const rows = labelDim > 0 ? Math.min(labelDim, 16) : 8;
-  const seeds = Array.from({ length: rows * columns }, (_, i) => i);
-  const start = now();
-  let drawn: Tensor;
-  try {
-    drawn = generateImages(averaged, seeds, {
-      classes: seeds.map((seed) => Math.floor(seed / columns)),
-      onStep: ({ progress }) => {
-        checkStop(context);
-        reporter.update(`drawing ${seeds.length} images: ${Math.floor(100 * progress)} %`);
-      },
-    });
-  } catch (error) {
-    if (!(error instanceof Stopped)) throw error;
-    reporter.clear();
-    return undefined;
-  }
-  const pictures = imagesOf(drawn);
-  drawn.dispose();
-  const written = await writeOrRescue(samplesPath(folder, images), (path) =>
-    writeGrid(path, pictures, bank.shape, columns),
-  );
-  reporter.print(
-    `drew ${seeds.length} images with the averaged weights${labelDim > 0 ? ", a row per class," : ""} in ${formatDuration(now() - start)}: ${written.path}`,
-  );
-  return written;
-}
-
 const endings = { finished: "finished", "time limit": "the time limit was reached", stopped: "stopped" } as const;
+
+/** What a diverged run can go on from. */
+function afterDivergence(error: DivergenceError, folder: string, { lr }: TrainOptions): DivergenceError {
+  const state = existsSync(folder) ? soundState(folder) : undefined;
+  const advice =
+    state === undefined
+      ? `no earlier state was saved; begin again with 'lr=${lr / 2}', say, or a longer 'lrRampup'`
+      : `go on from before with 'resume=${state}' and 'lr=${lr / 2}', say; later states are set aside then`;
+  return new DivergenceError(`${error.message}; ${advice}`, { cause: error });
+}
 
 /** Trains as planned. Frees the plan's network and images. */
 export async function runTraining(plan: TrainingPlan, context: JobContext = jobContext()): Promise<TrainResult> {
-  const { options, bank, network, state, digest } = plan;
+  const { options, bank, state } = plan;
   try {
     const folder = folderOf(plan);
-    const loop = loopOptions(options);
-    if (state.images >= loop.totalImages) return { reason: "complete", folder, images: state.images };
+    if (state.images >= loopOptions(options).totalImages) return { reason: "complete", folder, images: state.images };
+    using _lock = lockRun(folder);
     removePartialFiles(folder);
-    const run = new RunFolder(folder, options, context.reporter, plan.resumed);
-    const { reporter } = run;
-    for (const line of plan.description) reporter.print(line);
-    reporter.print(`run folder  ${folder}`);
-    if (plan.resumed !== undefined) reporter.print(`resumed     at ${state.images} images from ${plan.resumed}`);
-    const settings = trainingSettings(options, distancesOf(bank, options, reporter));
-    const data = trainingData(bank, options);
-    const writerFor = (place: string): TrainingWriter =>
-      runWriter(place, {
-        network,
-        options: { ...options, images: bank.count, imagesDigest: digest },
-        about: { data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
-      });
-    const result = await withinMemory(
-      () =>
-        `${memoryAdvice(options)}${run.latestState === undefined ? "" : `; the latest training state is ${run.latestState}`}`,
-      () =>
-        trainingLoop(state, data, settings, loop, run.writer(writerFor), {
-          onStep: (progress) => reporter.update(formatProgress(progress)),
-          onTick: (progress) => reporter.print(formatProgress(progress)),
-          shouldStop: () => context.shouldStop(),
-          now: () => context.now(),
-        }),
-    );
-    const { snapshot, state: saved, problem: moved } = run.keep(result, state, writerFor);
-    const { reason, progress } = result;
-    reporter.print(`${endings[reason]} after ${state.images} images; saved ${snapshot}`);
-    const samples =
-      reason === "stopped" || moved !== undefined
-        ? undefined
-        : await withinMemory(
-            () =>
-              `the training is saved; draw fewer images at once by stf generate, such as 'batch=4', from ${snapshot}`,
-            () => drawSamples(state, bank, folder, { ...context, reporter }),
-          );
-    const problem = moved ?? samples?.problem ?? run.unwritten();
-    return {
-      ...{ reason, folder, images: state.images, progress, snapshot, state: saved },
-      ...(samples !== undefined && { samples: samples.path }),
-      ...(problem !== undefined && { problem }),
-    };
+    // Where the images are, from whichever folder the run goes on.
+    const stored = { ...options, data: resolve(options.data) };
+    const run = new RunFolder(folder, stored, context.reporter, plan.resumed);
+    try {
+      return await trainInFolder({ ...plan, options: stored }, folder, run, { ...context, reporter: run.reporter });
+    } catch (error) {
+      const told = error instanceof DivergenceError ? afterDivergence(error, folder, options) : error;
+      run.keepLine(`ended after ${state.images} images: ${(told as Error).message}`);
+      throw told;
+    }
   } finally {
     disposeState(state);
     bank.dispose();
   }
+}
+
+async function trainInFolder(
+  plan: TrainingPlan,
+  folder: string,
+  run: RunFolder,
+  context: JobContext,
+): Promise<TrainResult> {
+  const { options, bank, network, state, digest, resumed } = plan;
+  const { reporter } = context;
+  for (const line of plan.description) reporter.print(line);
+  reporter.print(`run folder  ${folder}`);
+  if (resumed !== undefined) {
+    reporter.print(`resumed     at ${state.images} images from ${resumed}`);
+    const aside = setAsideAfter(folder, state.images);
+    if (aside !== undefined) reporter.print(`set aside   what the run had written after that: ${aside}`);
+  }
+  const settings = trainingSettings(options, distancesOf(bank, options, reporter));
+  const writerFor = (place: string): TrainingWriter =>
+    runWriter(place, {
+      network,
+      options: { ...options, images: bank.count, imagesDigest: digest },
+      about: { data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
+    });
+  const writer = run.writer(writerFor);
+  const history = historyOf(folder);
+  const samples = new TrainingSamples(folder, settings, context);
+  let lowestLoss = history.lowestLoss;
+  const hooks: LoopHooks = {
+    onStep: (progress) => {
+      reporter.update(formatProgress(progress));
+      samples.onStep(progress);
+    },
+    onTick: (progress) => {
+      reporter.print(formatProgress(progress));
+      if (isDiverged(progress.loss, lowestLoss)) {
+        reporter.print(
+          `note        the loss was ${lowestLoss.toPrecision(3)} and is ${progress.loss.toPrecision(3)}: training diverges; stop it, and go on from an earlier state with a lower 'lr'`,
+        );
+      }
+      lowestLoss = Math.min(lowestLoss, progress.loss);
+    },
+    onSnapshot: (trained) => samples.drawOnTheWay(trained),
+    shouldStop: () => context.shouldStop(),
+    now: () => context.now(),
+    history,
+  };
+  const { reason, progress, ...last } = await withinMemory(
+    () => {
+      const latest = run.latestState;
+      return `${memoryAdvice(options)}${latest === undefined ? "" : `; the latest training state is ${latest}`}`;
+    },
+    () => trainingLoop(state, trainingData(bank, options), settings, loopOptions(options), writer, hooks),
+  );
+  const { problem: moved, ...kept } = run.keep(last, state, writerFor);
+  reporter.print(`${endings[reason]} after ${state.images} images; saved ${kept.snapshot}`);
+  const drawn = reason === "stopped" || moved !== undefined ? undefined : samples.draw(state);
+  const problem = moved ?? drawn?.problem ?? run.unwritten();
+  return {
+    ...{ reason, folder, images: state.images, progress, ...kept },
+    ...(drawn?.path !== undefined && { samples: drawn.path }),
+    ...(problem !== undefined && { problem }),
+  };
 }
 
 /**

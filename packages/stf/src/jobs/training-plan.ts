@@ -1,13 +1,16 @@
 /** What a request to train comes to: its options, images and network, and everything that can be said before the first step. */
 
-import { elementCount, engineReport } from "@stf/torch";
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { elementCount, engineReport, FileFormatError } from "@stf/torch";
 import { constantsForTransfer, type Transferred, transferWeights } from "../checkpoints/foreign/transfer.js";
 import { loadState, type SavedState } from "../checkpoints/state-file.js";
+import { InputError } from "../common/errors.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { checkAlone } from "../common/ranks.js";
 import { abbreviated, formatDuration } from "../common/text.js";
 import { checkValues } from "../config/fields.js";
-import type { ResolvedOptions } from "../config/resolved-options.js";
+import { changedOptions, type ResolvedOptions } from "../config/resolved-options.js";
 import { type TrainOptions, trainFields } from "../config/train-options.js";
 import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
 import { checkAgainstData, checkSameData, networkConfig, type SavedData, withoutEffect } from "../config/training.js";
@@ -16,7 +19,8 @@ import { digestOfImages } from "../data/image-digest.js";
 import { withMirrorImages } from "../data/mirror.js";
 import { openDataset } from "../data/open.js";
 import type { NetworkConfig } from "../networks/build.js";
-import { findState } from "../run/folder.js";
+import { OPTIONS_FILE, stampedNames } from "../run/files.js";
+import { findStates } from "../run/folder.js";
 import { disposeState, initialState, type TrainingState } from "../training/state.js";
 import type { JobContext } from "./context.js";
 import { checkDevice } from "./device.js";
@@ -48,13 +52,62 @@ interface Saved {
   readonly state: SavedState;
   readonly options: Partial<TrainOptions>;
   readonly data: SavedData;
+  /** What there is to say about later states that cannot be used. */
+  readonly notes: readonly string[];
 }
 
-function readSaved(resume: string): Saved {
-  const path = findState(resume);
+function readState(path: string): Omit<Saved, "notes"> {
   const state = loadState(path);
   const { images, imagesDigest, ...options } = state.options;
   return { path, state, options: checkValues(trainFields, options, path), data: { images, imagesDigest } };
+}
+
+/** The architecture that a run folder's options name; undefined where they cannot be read, which is no reason to stop. */
+function optionsOfRun(folder: string): Record<string, unknown> | undefined {
+  try {
+    return JSON.parse(readFileSync(join(folder, OPTIONS_FILE), "utf8")) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws InputError when a state cannot be of the run in whose folder it lies */
+function checkOwnState({ path, options }: Omit<Saved, "notes">, run: Record<string, unknown> | undefined): void {
+  const other = (["arch", "precond", "cbase", "cres", "numBlocks", "cond"] as const).find(
+    (name) => run?.[name] !== undefined && JSON.stringify(run[name]) !== JSON.stringify(options[name] ?? null),
+  );
+  if (other) {
+    throw new InputError(
+      `${path} is of another run: its '${other}' is ${JSON.stringify(options[other])}, the run folder's ${JSON.stringify(run?.[other])}`,
+    );
+  }
+}
+
+/**
+ * Reads the latest state that can be used.
+ *
+ * @throws what the latest one has, when none can
+ */
+function readSaved(resume: string): Saved {
+  const notes: string[] = [];
+  let first: unknown;
+  const paths = findStates(resume);
+  const run = optionsOfRun(dirname(paths[0] as string));
+  for (const path of paths) {
+    try {
+      const saved = readState(path);
+      checkOwnState(saved, run);
+      return { ...saved, notes };
+    } catch (error) {
+      if (!(error instanceof InputError || error instanceof FileFormatError)) throw error;
+      first ??= error;
+      notes.push(`note        ${error.message}; an earlier state is used`);
+    }
+  }
+  const [path = ""] = paths;
+  const others = stampedNames(readdirSync(dirname(path)), "training-state").filter((name) => name !== basename(path));
+  if (paths.length > 1 || others.length === 0 || !(first instanceof Error)) throw first;
+  throw new InputError(`${first.message}; beside it there are ${abbreviated(others.reverse())}`, { cause: first });
 }
 
 function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): ImageBank {
@@ -133,7 +186,12 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   const images = await withinMemory(
     () => "there is none left for the images; they are kept in it as bytes",
     () => readImages(options, context),
-  );
+  ).catch((cause: unknown) => {
+    if (!saved || request.data !== undefined || !(cause instanceof InputError)) throw cause;
+    throw new InputError(`the images of the run cannot be read: ${cause.message}; 'data' says where they are now`, {
+      cause,
+    });
+  });
   try {
     return await withinMemory(
       () => memoryAdvice(options),
@@ -173,6 +231,7 @@ function planWith(
         : describedTransfer(transferWeights(transfer, [state.network, state.averaged]), transfer);
     const { preset, resume, ...given } = request;
     const notes = withoutEffect(given, options).map((text) => `note        ${text}`);
+    const changes = saved ? changedOptions(saved.options, options).map((text) => `changed     ${text}`) : [];
     return {
       options,
       bank: options.device === "cpu" ? images : replaced(images, (bank) => bank.to(options.device)),
@@ -180,7 +239,13 @@ function planWith(
       network,
       state,
       resumed: saved?.path,
-      description: [...described(options, images, state), ...transferred, ...notes],
+      description: [
+        ...described(options, images, state),
+        ...transferred,
+        ...(saved?.notes ?? []),
+        ...changes,
+        ...notes,
+      ],
       stateBytes: 5 * 4 * elementCount(state.parameters.values.shape),
     };
   } catch (error) {

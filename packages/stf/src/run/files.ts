@@ -8,24 +8,38 @@ export const LOG_FILE = "log.txt";
 /** How the images of a folder were drawn. */
 export const GENERATE_OPTIONS_FILE = "generate_options.json";
 
-const kimg = (images: number): string => String(Math.floor(images / 1000)).padStart(6, "0");
+/** While a process trains the run, it has the lock of this file. */
+export const LOCK_FILE = ".lock";
+
+const stamp = (images: number): string => String(images).padStart(9, "0");
 
 /** The averaged network after `images` training images. */
 export const snapshotPath = (run: string, images: number): string =>
-  join(run, `network-snapshot-${kimg(images)}.safetensors`);
+  join(run, `network-snapshot-${stamp(images)}.safetensors`);
 
 /** Everything needed to go on, after `images` training images. */
 export const statePath = (run: string, images: number): string =>
-  join(run, `training-state-${kimg(images)}.safetensors`);
+  join(run, `training-state-${stamp(images)}.safetensors`);
 
 /** Pictures drawn after `images` training images. */
-export const samplesPath = (run: string, images: number): string => join(run, `samples-${kimg(images)}.png`);
+export const samplesPath = (run: string, images: number, weights: "averaged" | "raw" = "averaged"): string =>
+  join(run, `samples-${stamp(images)}${weights === "raw" ? "-raw" : ""}.png`);
 
-const STATE_PATTERN = /^training-state-(\d+)\.safetensors$/;
+const STAMPED = /^(training-state|network-snapshot|samples)-(\d+)(?:-raw)?\.(?:safetensors|png)$/;
 
-/** The names of a folder's training states, oldest first. */
-export function stateNames(names: readonly string[]): string[] {
+/**
+ * After how many images the file of a run was written, as its name says; undefined for other files. Names with fewer than nine
+ * digits count thousands: those of earlier versions, and of the published code.
+ */
+export function imagesInName(name: string): number | undefined {
+  const digits = STAMPED.exec(name)?.[2];
+  if (digits === undefined) return undefined;
+  return digits.length < 9 ? 1000 * Number(digits) : Number(digits);
+}
+
+/** The names of a folder's files of one kind, oldest first. */
+export function stampedNames(names: readonly string[], kind: "training-state" | "network-snapshot"): string[] {
   return names
-    .filter((name) => STATE_PATTERN.test(name))
-    .sort((a, b) => Number(STATE_PATTERN.exec(a)?.[1]) - Number(STATE_PATTERN.exec(b)?.[1]));
+    .filter((name) => STAMPED.exec(name)?.[1] === kind)
+    .sort((a, b) => (imagesInName(a) as number) - (imagesInName(b) as number));
 }

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { InputError } from "../common/errors.js";
 import { makeFolder } from "../common/folders.js";
-import { stateNames } from "./files.js";
+import { stampedNames } from "./files.js";
 
 /** Makes a folder that may not be there yet. */
 export function makeNewFolder(path: string): string {
@@ -25,14 +25,15 @@ export function makeNumberedFolder(parent: string, description: string): string 
 }
 
 /**
- * The training state that a path means: the file itself, or the latest in a run folder.
+ * The training states that a path means, the one to go on from first: the file itself, or those of a run folder from the latest to
+ * the earliest.
  *
  * @throws InputError when there is none.
  */
-export function findState(path: string): string {
+export function findStates(path: string): string[] {
   if (!existsSync(path)) throw new InputError(`there is no training state or run folder at ${path}`);
-  if (statSync(path).isFile()) return path;
-  const latest = stateNames(readdirSync(path)).at(-1);
-  if (!latest) throw new InputError(`${path} holds no training state (training-state-*.safetensors)`);
-  return join(path, latest);
+  if (statSync(path).isFile()) return [path];
+  const names = stampedNames(readdirSync(path), "training-state");
+  if (names.length === 0) throw new InputError(`${path} holds no training state (training-state-*.safetensors)`);
+  return names.reverse().map((name) => join(path, name));
 }

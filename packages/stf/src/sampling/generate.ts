@@ -132,6 +132,14 @@ export interface GenerateOptions {
   readonly onEvaluation?: (() => void) | undefined;
 }
 
+/** What {@link generateImages} has drawn. */
+export interface GeneratedImages {
+  /** uint8 `[seeds.length, C, H, W]` */
+  readonly images: Tensor;
+  /** The class of each image, drawn or given; undefined when the network has no classes. */
+  readonly classes: readonly number[] | undefined;
+}
+
 /** The network under fixed conditions as samplers call it: float32 inside, float64 outside. */
 export function denoiseWith(denoiser: Denoiser, conditions: Conditions = {}): Denoise {
   return (x, sigma) =>
@@ -145,10 +153,14 @@ export function denoiseWith(denoiser: Denoiser, conditions: Conditions = {}): De
  * Draws one image per seed. An image depends on its seed alone, not on the others that are drawn with it.
  *
  * @param seeds - whole numbers, of which the low 32 bits count
- * @returns uint8 `[seeds.length, C, H, W]`
+ * @returns the images, and the classes that they were drawn with
  * @throws RangeError for a class that the network does not know; SamplingError when a pixel is no finite number.
  */
-export function generateImages(denoiser: Denoiser, seeds: readonly number[], options: GenerateOptions = {}): Tensor {
+export function generateImages(
+  denoiser: Denoiser,
+  seeds: readonly number[],
+  options: GenerateOptions = {},
+): GeneratedImages {
   const { method = edmMethod(denoiser.preconditioning), known, from, onStep } = options;
   const noise = new SeededNoise(seeds, denoiser.device);
   const { channels, height, width } = denoiser.shape;
@@ -170,7 +182,7 @@ export function generateImages(denoiser: Denoiser, seeds: readonly number[], opt
             "sampling gave NaN or infinity; check that the network is sound, and lower the highest noise level, the churn or the guidance",
           );
         }
-        return toBytes(known ? withPart(x, known) : x);
+        return { images: toBytes(known ? withPart(x, known) : x), classes };
       }),
     );
   } finally {

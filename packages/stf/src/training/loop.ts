@@ -5,6 +5,7 @@
 
 import { setImmediate } from "node:timers/promises";
 import { memory } from "@stf/torch";
+import { noHistory, type RunHistory } from "../run/history.js";
 import type { StatsLine } from "../run/statistics.js";
 import type { TrainingState } from "./state.js";
 import { Statistics } from "./statistics.js";
@@ -22,6 +23,24 @@ export interface LoopOptions {
   readonly snapshotTicks: number;
   /** Ticks between states; one is written at the end in any case. */
   readonly stateTicks: number;
+  /**
+   * Seconds after which both are written however far the tick is, the first ones after a minute. They are temporary: a writer may
+   * remove all but the latest of them. Infinity for none.
+   */
+  readonly saveSeconds: number;
+}
+
+/** Seconds until the first states and snapshots that are written by time. */
+const FIRST_SAVE = 60;
+
+/** What is to be known about a checkpoint beside the state. */
+export interface CheckpointFacts {
+  /** Whether it was written because time had passed. */
+  readonly temporary: boolean;
+  /** The latest mean loss per value; NaN before the first step. */
+  readonly loss: number;
+  /** The lowest mean loss of a tick in this run; infinity before the first. */
+  readonly lowestLoss: number;
 }
 
 /** Where {@link trainingLoop} writes; `runWriter` writes into a run folder. */
@@ -31,9 +50,9 @@ export interface TrainingWriter {
   /** Keeps a line of statistics. */
   statistics(line: StatsLine): void;
   /** Keeps the averaged network. Returns where; undefined when it could not, and training is to go on. */
-  snapshot(state: TrainingState): string | undefined;
+  snapshot(state: TrainingState, facts: CheckpointFacts): string | undefined;
   /** Keeps everything needed to go on. Returns where; undefined when it could not, and training is to go on. */
-  state(state: TrainingState): string | undefined;
+  state(state: TrainingState, facts: CheckpointFacts): string | undefined;
 }
 
 /** How far training is. */
@@ -58,10 +77,14 @@ export interface LoopHooks {
   onStep?(progress: Progress): void;
   /** After every tick. */
   onTick?(progress: Progress): void;
+  /** After a snapshot on the way. What it takes does not count as training. */
+  onSnapshot?(state: TrainingState): void;
   /** Asked before every step; true ends the loop as if the duration were over. */
   shouldStop?(): boolean;
   /** Seconds, on a clock that only goes forward; the process's own when left out. */
   now?(): number;
+  /** What the run had done before; nothing when left out. */
+  readonly history?: RunHistory;
 }
 
 /** How {@link trainingLoop} ended. */
@@ -89,15 +112,19 @@ export async function trainingLoop(
   settings: TrainingSettings,
   options: LoopOptions,
   writer: TrainingWriter,
-  { onStep, onTick, shouldStop, now = () => performance.now() / 1000 }: LoopHooks = {},
+  { onStep, onTick, onSnapshot, shouldStop, now = () => performance.now() / 1000, history = noHistory }: LoopHooks = {},
 ): Promise<LoopResult> {
   // Before hours of training, not after them.
   writer.check?.(state);
   const statistics = new Statistics();
   const start = { time: now(), images: state.images };
-  let tick = 0;
-  let tickStart = { ...start };
+  let tick = history.ticks;
+  // Ticks go on where the last line of statistics was written, as if there had been no break.
+  let tickStart = { time: start.time, images: tick > 0 ? history.images : start.images };
   let saving = 0;
+  let { lowestLoss } = history;
+  let lastLoss = Number.NaN;
+  let nextSave = start.time + Math.min(FIRST_SAVE, options.saveSeconds);
 
   const progress = (): Progress => {
     const elapsed = now() - start.time;
@@ -127,7 +154,7 @@ export async function trainingLoop(
     const use = memory();
     statistics.add("Progress/tick", tick);
     statistics.add("Progress/kimg", state.images / 1000);
-    statistics.add("Timing/total_sec", time - start.time);
+    statistics.add("Timing/total_sec", history.seconds + time - start.time);
     statistics.add("Timing/sec_per_tick", seconds);
     statistics.add("Timing/sec_per_kimg", images > 0 ? (seconds / images) * 1000 : 0);
     statistics.add("Timing/images_per_sec", images / seconds);
@@ -136,6 +163,22 @@ export async function trainingLoop(
     statistics.add("Resources/tensor_mem_gb", use.bytes / 2 ** 30);
     writer.statistics({ ...statistics.take(), timestamp: Date.now() / 1000 });
     tickStart = { time, images: state.images };
+  };
+
+  const facts = (temporary: boolean): CheckpointFacts => {
+    const loss = statistics.mean("Loss/loss");
+    return { temporary, loss: Number.isNaN(loss) ? lastLoss : loss, lowestLoss };
+  };
+
+  const save = ({ snapshot, dump }: { snapshot: boolean; dump: boolean }, temporary: boolean): void => {
+    const begin = now();
+    if (dump) writer.state(state, facts(temporary));
+    if (snapshot) {
+      writer.snapshot(state, facts(temporary));
+      onSnapshot?.(state);
+    }
+    saving += now() - begin;
+    if (dump) nextSave = now() + options.saveSeconds;
   };
 
   for (;;) {
@@ -148,18 +191,21 @@ export async function trainingLoop(
       await setImmediate();
       reason = endReason();
     }
-    if (reason === undefined && state.images - tickStart.images < options.imagesPerTick) continue;
+    if (reason === undefined && state.images - tickStart.images < options.imagesPerTick) {
+      if (now() >= nextSave) save({ snapshot: true, dump: true }, true);
+      continue;
+    }
     const report = progress();
+    lastLoss = report.loss;
+    lowestLoss = Math.min(lowestLoss, Number.isNaN(lastLoss) ? lowestLoss : lastLoss);
     writeStatistics();
     onTick?.(report);
     tick++;
-    const begin = now();
     if (reason !== undefined) {
-      const [snapshot, saved] = [writer.snapshot(state), writer.state(state)];
+      const [snapshot, saved] = [writer.snapshot(state, facts(false)), writer.state(state, facts(false))];
       return { reason, snapshot, state: saved, progress: report };
     }
-    if (tick % options.snapshotTicks === 0) writer.snapshot(state);
-    if (tick % options.stateTicks === 0) writer.state(state);
-    saving += now() - begin;
+    save({ snapshot: tick % options.snapshotTicks === 0, dump: tick % options.stateTicks === 0 }, false);
+    if (now() >= nextSave) save({ snapshot: true, dump: true }, true);
   }
 }

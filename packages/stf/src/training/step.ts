@@ -126,7 +126,7 @@ export function applyGradients(state: TrainingState, { sums, count }: StepSums, 
   if (!Number.isFinite(loss.mean) || !Number.isFinite(norm)) {
     throw new DivergenceError(
       `training diverged after ${images} images: the loss is ${loss.mean}, the norm of the gradient ${norm}; ` +
-        "go on from an earlier state with a lower 'lr' or a longer 'lrRampup'",
+        "a lower 'lr' or a longer 'lrRampup' helps",
     );
   }
   const decay = emaDecay(images, { batch, ...settings.ema });

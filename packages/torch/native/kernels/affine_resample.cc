@@ -43,8 +43,7 @@ at::Tensor affineResample(const at::Tensor& planes, const at::Tensor& maps, cons
   int64_t floats = 0;
   for (int64_t i = 0; i < planes.size(0); ++i) floats = std::max(floats, loops().scratch(shape, map.data_ptr<double>() + 6 * i));
   // Not kept, as other kernels' scratch memory: large images need hundreds of megabytes.
-  // Zeros: what lies between the rows is multiplied by 0, which not every number survives.
-  const at::Tensor memory = at::zeros({at::get_num_threads(), floats}, in.options());
+  const at::Tensor memory = at::empty({at::get_num_threads(), floats}, in.options());
   parallelFor(blocks, 1, [&](int64_t first, int64_t last) {
     loops().resample(shape, in.data_ptr<float>(), map.data_ptr<double>(), filter.data_ptr<float>(), first, last,
                      result.data_ptr<float>(), memory.data_ptr<float>() + at::get_thread_num() * floats);

@@ -120,12 +120,12 @@ struct Reading {
 template <int64_t P>
 struct Sizes {
   int64_t stride;  // of a row of upsampled places
-  int64_t zeros;   // before the first one
+  int64_t zeros;   // before the first one: two pixels and those below them, which is what a read reads
   int64_t packed, wide, upsampled, halfLine, line, filtered, reads;
 
   Sizes(const ResampleShape& shape, const Window& across, const Window& down)
       : stride(across.places() * P + kWidth),
-        zeros(stride + P),
+        zeros(stride + 2 * P),
         packed(shape.height * shape.width * P),
         wide((shape.height + 1) * stride),
         upsampled(zeros + down.places() * stride + kWidth),

@@ -2,6 +2,8 @@
 
 #include <c10/core/CPUAllocator.h>
 
+#include <cstring>
+
 namespace addon {
 namespace {
 
@@ -11,6 +13,8 @@ struct Piece {
 };
 
 thread_local Piece pieces[3];
+
+bool isPoisoned = false;
 
 // Whether memory may be larger than what is asked for. To a sanitizer that would hide accesses beyond it.
 #if defined(__SANITIZE_ADDRESS__)
@@ -28,11 +32,15 @@ float* scratch(Scratch purpose, int64_t floats) {
     piece.memory = c10::GetCPUAllocator()->allocate(floats * sizeof(float));
     piece.floats = floats;
   }
+  // A NaN in every type of floating point, and -1 in integers.
+  if (isPoisoned) std::memset(piece.memory.get(), 0xff, floats * sizeof(float));
   return static_cast<float*>(piece.memory.get());
 }
 
 void releaseScratch() {
   for (Piece& piece : pieces) piece = {};
 }
+
+void poisonScratch() { isPoisoned = true; }
 
 }  // namespace addon

@@ -35,4 +35,7 @@ class ScratchPerThread {
 // Frees what this thread's kernels have kept.
 void releaseScratch();
 
+// From now on every piece is handed out full of NaNs, for tests: a kernel that reads what it has not written shows it.
+void poisonScratch();
+
 }  // namespace addon

@@ -1,0 +1,115 @@
+/** A run has one line of history: what it wrote about images that it goes back behind is set aside. */
+
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { imagesInName, STATS_FILE, stampedNames } from "./files.js";
+import type { StatsLine } from "./statistics.js";
+
+/** The lines of a run's statistics, as objects and as text. Lines that a crash has torn are left out. */
+function readLines(folder: string): { readonly line: StatsLine; readonly text: string }[] {
+  const path = join(folder, STATS_FILE);
+  if (!existsSync(path)) return [];
+  return readFileSync(path, "utf8")
+    .split("\n")
+    .flatMap((text) => {
+      try {
+        const line = JSON.parse(text) as StatsLine;
+        return imagesAt(line) === undefined ? [] : [{ line, text }];
+      } catch {
+        return [];
+      }
+    });
+}
+
+/** Images seen when a line was written. */
+function imagesAt(line: StatsLine): number | undefined {
+  const kimg = line["Progress/kimg"]?.mean;
+  return typeof kimg === "number" && Number.isFinite(kimg) ? Math.round(1000 * kimg) : undefined;
+}
+
+/** What a run has done before it goes on. */
+export interface RunHistory {
+  /** Lines of statistics that it has written. */
+  readonly ticks: number;
+  /** Images seen when the last of them was written. */
+  readonly images: number;
+  /** Seconds of training until then. */
+  readonly seconds: number;
+  /** The lowest mean loss of a tick; infinity before the first. */
+  readonly lowestLoss: number;
+}
+
+/** The history of a run that begins. */
+export const noHistory: RunHistory = { ticks: 0, images: 0, seconds: 0, lowestLoss: Number.POSITIVE_INFINITY };
+
+/** What the statistics in a run folder tell. */
+export function historyOf(folder: string): RunHistory {
+  const lines = readLines(folder).map(({ line }) => line);
+  const last = lines.at(-1);
+  if (!last) return noHistory;
+  return {
+    ticks: (last["Progress/tick"]?.mean ?? lines.length - 1) + 1,
+    images: imagesAt(last) as number,
+    seconds: last["Timing/total_sec"]?.mean ?? 0,
+    lowestLoss: Math.min(...lines.map((line) => line["Loss/loss"]?.mean ?? Number.POSITIVE_INFINITY)),
+  };
+}
+
+/** A loss that is so many times the lowest one of the run tells that it diverges. */
+const DIVERGED = 10;
+
+/** Whether a loss tells that training diverges, given the lowest one so far. */
+export const isDiverged = (loss: number, lowest: number): boolean => loss > DIVERGED * lowest;
+
+/**
+ * The latest training state in a run folder whose weights are known to be sound: a tick after it had a loss as before. Undefined when
+ * there is none.
+ */
+export function soundState(folder: string): string | undefined {
+  const { lowestLoss } = historyOf(folder);
+  const lines = readLines(folder).map(({ line }) => line);
+  const risen = lines.findIndex((line) => isDiverged(line["Loss/loss"]?.mean ?? 0, lowestLoss));
+  const lastSound = (risen < 0 ? lines : lines.slice(0, risen)).at(-1);
+  const limit = lastSound ? (imagesAt(lastSound) as number) : 0;
+  const names = stampedNames(readdirSync(folder), "training-state");
+  const name = names.filter((candidate) => (imagesInName(candidate) as number) < limit).at(-1);
+  return name === undefined ? undefined : join(folder, name);
+}
+
+/** A name in a folder that nothing has yet: the given one, or with a number behind it. */
+function freeName(folder: string, name: string): string {
+  for (let number = 1; ; number++) {
+    const path = join(folder, number === 1 ? name : `${name}-${number}`);
+    if (!existsSync(path)) return path;
+  }
+}
+
+/**
+ * Prepares a run folder for going on after `images` images: files and statistics of later ones are moved to a folder of their own
+ * in it, and a line of statistics that a crash has torn goes.
+ *
+ * @returns the folder that they were moved to; undefined when there were none
+ * @throws what the file system reports
+ */
+export function setAsideAfter(folder: string, images: number): string | undefined {
+  const later = readdirSync(folder).filter((name) => (imagesInName(name) ?? 0) > images);
+  const lines = readLines(folder);
+  const [kept, dropped] = [true, false].map((isKept) =>
+    lines.filter(({ line }) => (imagesAt(line) as number) <= images === isKept).map(({ text }) => `${text}\n`),
+  ) as [string[], string[]];
+  let aside: string | undefined;
+  if (later.length > 0 || dropped.length > 0) {
+    aside = freeName(folder, `abandoned-after-${images}`);
+    mkdirSync(aside);
+    for (const name of later) renameSync(join(folder, name), join(aside, name));
+    if (dropped.length > 0) writeFileSync(join(aside, STATS_FILE), dropped.join(""));
+  }
+  const path = join(folder, STATS_FILE);
+  const text = kept.join("");
+  if (existsSync(path) && readFileSync(path, "utf8") !== text) {
+    const temporary = join(folder, `.${STATS_FILE}.${process.pid}.partial`);
+    writeFileSync(temporary, text);
+    renameSync(temporary, path);
+  }
+  return aside;
+}
