@@ -4,17 +4,22 @@
  * is left alone, so every start and every test run begins with it. Node's own modules only.
  */
 
-import zlib from "node:zlib";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { runMain, StepError } from "../packages/torch/tools/steps.mjs";
 import { build } from "./build.mjs";
 import { installNpmPackages } from "./npm-packages.mjs";
+import { root } from "./paths.mjs";
 import { installSystemPackages } from "./system-packages.mjs";
 
 function checkNode() {
-  // What package.json calls "engines" are the versions that have this.
-  if (typeof zlib.crc32 !== "function") {
+  /** @type {{ engines: { node: string } }} */
+  const { engines } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  const [oldestMajor = 0, oldestMinor = 0] = engines.node.replace(/^>=/, "").split(".").map(Number);
+  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
     throw new StepError(
-      `Node 20.15 or later, or 22.2 or later, is needed; this is ${process.version} (${process.execPath}). Install a current Node, then try again.`,
+      `Node ${oldestMajor}.${oldestMinor} or later is needed; this is ${process.version} (${process.execPath}). Install a current Node, then try again.`,
     );
   }
   if (process.platform === "win32") {

@@ -9,7 +9,9 @@
 
 // Jobs: what each command does, as a function
 
+export { type AutomaticRun, chooseOptions, type NetworkOf } from "./jobs/automatic.js";
 export { type JobContext, jobContext, type Reporter, Stopped, silentReporter } from "./jobs/context.js";
+export { estimateTraining, type TrainingEstimate } from "./jobs/estimate.js";
 export { type GenerateResult, generate } from "./jobs/generate.js";
 export { type ImportResult, importCheckpoint } from "./jobs/import.js";
 export {
@@ -18,11 +20,22 @@ export {
   type LikelihoodResult,
   likelihood,
 } from "./jobs/likelihood.js";
+export { measureSpeed } from "./jobs/measure.js";
 export { formatProgress, runTraining, type TrainResult, train } from "./jobs/train.js";
 export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
 
 // The options of jobs, their defaults and ranges
 
+export {
+  type AutomaticChoice,
+  type AutomaticFacts,
+  automaticOptions,
+  type NetworkCandidate,
+  networkCandidates,
+  nextToMeasure,
+  type SizeOptions,
+  type Speeds,
+} from "./config/automatic.js";
 export type { Field, Fields, Values } from "./config/fields.js";
 export { type GenerateCommandOptions, generateFields } from "./config/generate-options.js";
 export type { GenerateRequest } from "./config/generate-request.js";
@@ -37,11 +50,10 @@ export type { TrainRequest } from "./config/train-request.js";
 // Data sets in memory, read from files or drawn from closed forms
 
 export type { Bank } from "./data/bank.js";
-export { readIdxImages } from "./data/idx.js";
-export { ImageBank, normalize } from "./data/image-bank.js";
+export { type Classes, ImageBank, normalize } from "./data/image-bank.js";
 export { digestOfImages } from "./data/image-digest.js";
 export type { OnProgress } from "./data/images.js";
-export { classCount } from "./data/labels.js";
+export { classCount, type Numbering } from "./data/labels.js";
 export { withMirrorImages } from "./data/mirror.js";
 export { nearestDistances } from "./data/neighbours.js";
 export { type DatasetOptions, openDataset } from "./data/open.js";
@@ -109,6 +121,7 @@ export { subVpPreconditioning, type VpConstants, vpPreconditioning } from "./pre
 
 // Networks and denoisers
 
+export { type ActivationConfig, activationsPerImage } from "./networks/activations.js";
 export {
   type Architecture,
   architectures,
@@ -297,7 +310,13 @@ export {
 
 export type { ConfigOverrides } from "./checkpoints/foreign/config.js";
 export { type ImportedNetwork, importNetwork } from "./checkpoints/foreign/import.js";
-export { type Checkpoint, readCheckpoint, type Which } from "./checkpoints/foreign/read.js";
+export {
+  type Checkpoint,
+  type NetworkCheckpoint,
+  readCheckpoint,
+  readNetwork,
+  type Which,
+} from "./checkpoints/foreign/read.js";
 export type { Construction } from "./checkpoints/foreign/stored-network.js";
 export { type Transferred, transferWeights } from "./checkpoints/foreign/transfer.js";
 export { publishedPreconditioning } from "./checkpoints/foreign/wrappers.js";

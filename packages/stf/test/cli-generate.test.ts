@@ -83,7 +83,7 @@ beforeAll(() => {
   const half = Uint8Array.from({ length: 64 }, (_, i) => (i < 32 ? 255 : 0));
   writeFileSync(at("mask.png"), encode({ width: 8, height: 8, channels: 1, depth: 8, data: half }));
   writeFileSync(at("large.png"), encode({ width: 9, height: 8, channels: 1, depth: 8, data: new Uint8Array(72) }));
-  writeFileSync(at("elsewhere.pkl"), "pickle");
+  writeFileSync(at("elsewhere.pkl"), Buffer.from("\x80\x02}.", "latin1"));
   writeFileSync(at("damaged.safetensors"), readFileSync(at("net.safetensors")).subarray(0, 3000));
 });
 afterEach(killAll);
@@ -393,6 +393,14 @@ describe("several processes", () => {
 });
 
 describe("conditions", () => {
+  test("a mask that keeps everything is noted", async () => {
+    const white = new Uint8Array(64).fill(255);
+    writeFileSync(at("white.png"), encode({ width: 8, height: 8, channels: 1, depth: 8, data: white }));
+    const masked = ["--image=photo.png", "--mask=white.png", "--S_max=inf", "--S_churn=1"];
+    const { code, stdout } = await stf(["generate", net, ...masked, "--seeds=0", "--steps=2", "--grid=kept.png"]);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/note: --mask keeps every pixel/)]);
+  });
+
   test("inpainting keeps what is white in the mask", async () => {
     await draw(net, "--image=photo.png", "--mask=mask.png", "--seeds=0,1", "--steps=4", "--outdir=inpainted");
     await draw(
@@ -514,7 +522,11 @@ describe("what makes no sense is one line", () => {
     [1, ["--network=elsewhere.pkl", grid], /npx stf import elsewhere\.pkl/],
     [1, ["--network=.", grid], /\. is a folder/],
     [2, [net, grid, "--sampler=rk45", "--S_churn=3"], /--S_churn.*--sampler=rk45/],
-    [2, [net, grid, "--image=photo.png", "--from-sigma=0.001"], /noise.*0\.001 down to 0\.002.*--from-sigma/],
+    [
+      2,
+      [net, grid, "--image=photo.png", "--from-sigma=0.001"],
+      /--from-sigma must be above.*0\.002, found 0\.001; lower --sigma_min/,
+    ],
     [2, [net, grid, "--guidance=2"], /--guidance needs a class-conditional/],
     [2, ["--network=told.safetensors", grid, "--guidance=2"], /--label-dropout=0/],
     [2, [net, grid, "--gnet=grey.safetensors", "--guidance=2"], /--gnet.*8x8x3.*8x8x1/],
@@ -528,6 +540,13 @@ describe("what makes no sense is one line", () => {
     [2, [net, grid, "--disc=vp", "--sigma_min=0.2"], /cannot go from noise level 152.* to 0\.2/],
     [2, ["--network=exploding.safetensors", grid, "--sampler=pc", "--process=vp"], /vp has noise levels.*0\.02 to 100/],
     [2, ["--network=grey.safetensors", grid, "--image=mask.png", "--colorize"], /--colorize needs.*in colour/],
+    [
+      2,
+      [net, grid, "--rho=1e-5"],
+      /18 noise levels from 80 to 0\.002 with rho 0\.00001 must be finite.*NaN; bring --rho/,
+    ],
+    [2, [net, grid, "--schedule=vp", "--sigma_max=1e200"], /must be finite.*--sigma_max nearer/],
+    [2, [net, grid, "--steps=100000000000"], /--steps must be a whole number from 2 to 1000000/],
     [2, [net, grid, "--disc=iddpm", "--steps=2000"], /iddpm has \d+ levels.*2000/],
     [1, ["--network=damaged.safetensors", grid], /damaged\.safetensors cannot be read.*truncated/],
     [1, ["--network=photo.png", grid], /photo\.png/],
@@ -545,7 +564,10 @@ describe("what makes no sense is one line", () => {
 test("numbers that are not finite make no pictures", async () => {
   const options = ["--gnet=net.safetensors", "--guidance=1e200", "--seeds=0,1", "--steps=2", "--outdir=infinite"];
   const { code, stderr } = await stf(["generate", "--network=classes.safetensors", ...options]);
-  expect([code, stderr]).toEqual([1, expect.stringMatching(/^stf: sampling gave NaN or infinity.*\n$/)]);
+  expect([code, stderr]).toEqual([
+    1,
+    expect.stringMatching(/^stf: the images are not finite.*NaN.*lower --guidance=1e\+200\n$/),
+  ]);
   expect(pngs("infinite")).toEqual([]);
 });
 

@@ -1,5 +1,6 @@
 /** The command as people run it: a process, its files, its messages and its exit codes. */
 
+import { execFile, execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,6 +19,7 @@ import { commandIn, type Ended } from "./cli-support.js";
 import { blobs, idxBytes, maxDeviation, sameBits } from "./support.js";
 
 const folder = mkdtempSync(join(tmpdir(), "stf-cli-"));
+const mainPath = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const { start, stf, expectFailure, killAll } = commandIn(folder);
 
 beforeAll(() => {
@@ -41,7 +43,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 afterEach(killAll);
 
 const data = "--data=spots-images-idx3-ubyte";
-const tiny = [data, "--cbase=8", "--cres=1,2", "--num-blocks=1", "--attn=4", "--dropout=0.1"];
+// What "auto" chooses would depend on the duration, which a resumed run changes.
+const tiny = [data, "--preset=published", "--cbase=8", "--cres=1,2", "--num-blocks=1", "--attn=4", "--dropout=0.1"];
 const run = [...tiny, "--batch=32", "--stf", "--rbatch=64", "--lr-rampup=0", "--seed=1"];
 
 describe("what needs no libtorch does not wait for it", () => {
@@ -116,6 +119,20 @@ describe("what needs no libtorch does not wait for it", () => {
   });
 });
 
+test.skipIf(process.platform === "win32")("few file descriptors are enough, and too few are called so", async () => {
+  const withLimit = (limit: number): Promise<{ code: number; output: string }> =>
+    new Promise((resolve) => {
+      const command = `ulimit -n ${limit} && exec "$0" "$1" train ${data} --dry-run --cbase=16 --batch=8`;
+      const options = { cwd: folder, env: { ...process.env, OMP_NUM_THREADS: "1" } };
+      execFile("sh", ["-c", command, process.execPath, mainPath], options, (error, stdout, stderr) =>
+        resolve({ code: Number(error?.code ?? 0), output: stdout + stderr }),
+      );
+    });
+  expect(await withLimit(64)).toMatchObject({ code: 0, output: expect.stringContaining("300 images") });
+  const { code, output } = await withLimit(28);
+  expect([code, output]).toEqual([1, expect.stringMatching(/^stf: the limit of open files .* ulimit -n 1024.*\n$/)]);
+});
+
 // What each option accepts is tested in config.test.ts, without a process.
 describe("wrong usage is exit code 2 and one line", () => {
   test.each<[string[], RegExp]>([
@@ -178,10 +195,54 @@ test("--dry-run says what it would do and writes nothing", async () => {
   expect(code).toBe(0);
   expect(stdout).toMatch(/300 images of 8x8x1/);
   expect(stdout).toMatch(/64 references/);
+  expect(stdout).toMatch(/^time +about [\d.e+]+ images\/s here: .* for 200000000 images$/m);
+  expect(stdout).toMatch(/^memory +about \d+ MiB: weights and optimizer \d+ MiB, images 0 MiB, activations \d+ MiB/m);
   const options = JSON.parse(stdout.slice(stdout.indexOf("\n{"))) as Record<string, unknown>;
   expect(options).toMatchObject({ batch: 32, rbatch: 64, stf: true, cres: [1, 2], seed: 1, lr: 1e-3 });
   expect(Object.keys(options).sort()).toEqual(Object.keys(trainFields).sort());
   expect(readdirSync(folder).sort()).toEqual(before);
+});
+
+describe("a run of which little is said", () => {
+  test("gets options that suit it, says which, keeps them, and suggests commands that work", async () => {
+    const outdir = "it's my runs";
+    const { code, stdout, stderr } = await stf(["train", data, "--duration=0.0002", `--outdir=${outdir}`, "--seed=1"]);
+    expect([code, stderr]).toEqual([0, ""]);
+    const [first = "", ...lines] = stdout.split("\n");
+    expect(first).toMatch(/^chosen\s+for 300 images of 8x8x1;.*--preset=published/);
+    expect(lines.slice(0, 6).join("\n")).toMatch(
+      /16 channels.*attention at 8[\s\S]*batch 8,[\s\S]*300 references.*--stf=0/,
+    );
+    const run = join(folder, outdir, readdirSync(join(folder, outdir))[0]!);
+    const options = (): unknown => JSON.parse(readFileSync(join(run, "training_options.json"), "utf8"));
+    const chosen = { stf: true, rbatch: 300, cbase: 16, cres: [1], numBlocks: 1, attn: [8], batch: 8, lr: 1e-3 };
+    expect(options()).toMatchObject(chosen);
+
+    // Each as it stands there, pasted into a shell.
+    const printed = (what: string): string => new RegExp(`^  ${what} +(.*)$`, "m").exec(stdout)?.[1] ?? "";
+    const paste = (command: string): string => execFileSync("sh", ["-c", command], { cwd: folder, encoding: "utf8" });
+    paste(`${printed("more images")} --steps=2`);
+    expect(existsSync(join(folder, "more.png"))).toBe(true);
+    expect(paste(printed("train on"))).toContain("finished after 400 images");
+    expect(options()).toMatchObject({ ...chosen, duration: 0.0004 });
+  });
+
+  test("trains plain targets where that is said, and says how to train others", async () => {
+    const dry = ["train", ...tiny, "--duration=0.0001", "--dry-run"];
+    const { code, stdout } = await stf(dry);
+    expect(code).toBe(0);
+    expect(stdout.slice(0, stdout.indexOf("{"))).toMatch(/batches of 300, all images[\s\S]*plain denoising.*--stf=1/);
+    await expectFailure(2, [...dry, "--rbatch=64", "--label-dropout=0.1"], /--rbatch needs --stf=1.*--label-dropout/);
+    await expectFailure(2, [...dry, "--batch=301", "--stf", "--rbatch=302"], /--batch.*301; --rbatch.*302/);
+    expect((await stf([...dry, "--attn=16"])).stdout).toMatch(/^note.*no attention at 16.*8, 4; --attn=8/m);
+  });
+
+  test("is measured where time decides", async () => {
+    const { code, stdout } = await stf(["train", data, "--time-limit=0.02", "--name=timed", "--outdir=runs-timed"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^chosen +for 300 images of 8x8x1 in 1s;[\s\S]*\d images\/s here\n/);
+    expect(stdout).toMatch(/train on +.*--time-limit=0\.02\n/);
+  });
 });
 
 test("training that diverges says so in one line", async () => {
@@ -431,7 +492,11 @@ test("a published snapshot is imported, drawn from, and trained on", async () =>
   }
 
   const larger = ["train", ...options, "--cbase=8", "--transfer=training-state.pkl"];
-  await expectFailure(1, larger, /--transfer=training-state\.pkl.*of another shape.*--cbase/);
+  await expectFailure(
+    2,
+    larger,
+    /--cbase must be that of the network in --transfer=training-state\.pkl, 4, found 8; give --cbase=4/,
+  );
 });
 
 describe("interrupts", () => {
@@ -465,7 +530,16 @@ describe("interrupts", () => {
 
   test("the second one ends at once, also in the middle of a step", async () => {
     // One step of this takes many seconds.
-    const slow = [data, "--cbase=128", "--cres=2,2", "--num-blocks=4", "--attn=8", "--batch=256", "--seed=1"];
+    const slow = [
+      data,
+      "--preset=published",
+      "--cbase=128",
+      "--cres=2,2",
+      "--num-blocks=4",
+      "--attn=8",
+      "--batch=256",
+      "--seed=1",
+    ];
     const { child, ended, saying } = start(["train", ...slow, "--outdir=runs", "--name=slow"]);
     await saying(/run folder/);
     await new Promise((resolve) => setTimeout(resolve, 300));

@@ -5,8 +5,11 @@ import { UsageError } from "../src/common/errors.js";
 import { formatDuration } from "../src/common/text.js";
 import { checkValues, type Fields, flagOf, parse, resolve } from "../src/config/fields.js";
 import { generateFields } from "../src/config/generate-options.js";
-import { type Preset, presets, trainFields } from "../src/config/train-options.js";
+import { importOptions } from "../src/config/import-request.js";
+import { type Preset, presets, type TrainOptions, trainFields } from "../src/config/train-options.js";
+import { statedOptions, type TrainRequest, trainingOptions } from "../src/config/train-request.js";
 import { trainingSettings } from "../src/config/training.js";
+import { optionsForTransfer } from "../src/config/transfer.js";
 import { imagesInName, samplesPath, snapshotPath, stampedNames, statePath } from "../src/run/files.js";
 
 const read = (fields: Fields, key: string, text: string): unknown => parse(fields, { [key]: text })[key];
@@ -51,6 +54,53 @@ describe("accepted", () => {
     expect(read(generateFields, "seeds", "1,2,5-10")).toEqual([1, 2, 5, 6, 7, 8, 9, 10]);
     expect(read(generateFields, "seeds", "7-7")).toEqual([7]);
   });
+});
+
+test("infinity where it is the default, and truths, as the published tools write them", () => {
+  for (const text of ["inf", "+inf", "Infinity", "INF"]) {
+    expect(read(generateFields, "S_max", text)).toBe(Number.POSITIVE_INFINITY);
+    expect(complaint(generateFields, "S_min", text)).toMatch(/--S_min must be a number of at least 0/);
+  }
+  expect(complaint(generateFields, "S_max", "-inf")).toMatch(/at least 0, found "-inf"/);
+  for (const text of ["t", "Y", "yes", "1"]) expect(read(trainFields, "stf", text)).toBe(true);
+  for (const text of ["f", "N", "off", "0"]) expect(read(trainFields, "stf", text)).toBe(false);
+});
+
+test("what a run begins with decides its network; what contradicts that is named", () => {
+  const network = {
+    arch: "adm",
+    precond: "ve",
+    shape: { channels: 3, height: 16, width: 16 },
+    modelChannels: 64,
+    channelMult: [1, 2],
+    numBlocks: 2,
+    attnResolutions: [8, 4],
+    dropout: 0,
+  } as const;
+  const from = (request: TrainRequest): TrainOptions =>
+    optionsForTransfer(trainingOptions(request, undefined), statedOptions(request), network);
+  const request = { data: "x", transfer: "y.pkl" };
+  const sizes = { arch: "adm", precond: "ve", cbase: 64, cres: [1, 2], numBlocks: 2, attn: [8] };
+  expect(from(request)).toMatchObject(sizes);
+  // Resolutions that the network has not do not count.
+  expect(from({ ...request, ...sizes, attn: [8, 32] } as TrainRequest)).toMatchObject(sizes);
+  const contradictions = [
+    [{ arch: "ncsnpp" }, /'arch' must be .* in 'transfer=y\.pkl', adm, found ncsnpp; give 'arch=adm'/],
+    [{ precond: "edm" }, /'precond' must .*, ve, found edm/],
+    [{ cbase: 32 }, /'cbase' must .*, 64, found 32/],
+    [{ cres: [2, 2] }, /'cres' must .*, 1,2, found 2,2/],
+    [{ attn: [0] }, /'attn' must .*, 8, found 0/],
+    [{ preset: "cifar10-ddpmpp" }, /'arch' must .*, adm, found ddpmpp/],
+  ] as const;
+  for (const [given, says] of contradictions)
+    expect(() => from({ ...request, ...given } as TrainRequest)).toThrow(says);
+});
+
+test("an imported network gets a name that stf generate takes", () => {
+  expect(importOptions({ file: "a.pt", dest: "b.safetensors" }).dest).toBe("b.safetensors");
+  for (const dest of ["x.pt", "x.pkl", "x", "x.safetensors.pt"]) {
+    expect(() => importOptions({ file: "a.pt", dest })).toThrow(/'dest' must name a file \*\.safetensors/);
+  }
 });
 
 describe("refused, in one line that names the option, what it takes, and what was found", () => {

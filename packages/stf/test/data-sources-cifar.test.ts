@@ -4,7 +4,7 @@ import { readFileSync, truncateSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { Generator, randn, scope } from "@stf/torch";
 import { describe, expect, test } from "vitest";
-import { normalize } from "../src/data/image-bank.js";
+import { type ImageBank, normalize } from "../src/data/image-bank.js";
 import { classCount } from "../src/data/labels.js";
 import { withMirrorImages } from "../src/data/mirror.js";
 import { openDataset } from "../src/data/open.js";
@@ -15,9 +15,11 @@ import {
   failure,
   makeFile,
   makeFolder,
+  makeZip,
   pattern,
   pixelsOf,
   png,
+  tarFile,
   tarGz,
 } from "./data-sources-support.js";
 
@@ -68,6 +70,91 @@ describe("CIFAR-10", () => {
       expect(pixelsOf(bank, i)).toEqual(Array.from(batch.subarray((i % ROWS) * IMAGE, ((i % ROWS) + 1) * IMAGE)));
     }
     expect((await openDataset(archive, { labels: false })).labels).toBeUndefined();
+  });
+
+  /** A batch as Python 3 writes it for Python 2: bytes are a text and a call that encodes it. */
+  function python3Batch(batch: number): Buffer {
+    const text = (value: string): Buffer => {
+      const [bytes, length] = [Buffer.from(value), Buffer.alloc(4)];
+      length.writeUInt32LE(bytes.length);
+      return Buffer.concat([Buffer.from("X"), length, bytes]);
+    };
+    const encoded = (value: string): Buffer =>
+      Buffer.concat([Buffer.from("c_codecs\nencode\n"), text(value), text("latin1"), Buffer.from("\x86R", "latin1")]);
+    const pixels = Buffer.from(pixelsIn(batch)).toString("latin1");
+    return Buffer.concat([
+      Buffer.from("\x80\x02}(", "latin1"),
+      encoded("labels"),
+      Buffer.from("]("),
+      ...classesOf(batch).map((label) => Buffer.of(0x4b, label)),
+      Buffer.from("e"),
+      text("data"),
+      Buffer.from("cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85", "latin1"),
+      encoded("b"),
+      Buffer.from(`\x87R(K\x01K${String.fromCharCode(ROWS)}M\x00\x0c\x86cnumpy\ndtype\n`, "latin1"),
+      text("u1"),
+      Buffer.from("K\0K\x01\x87R(K\x03", "latin1"),
+      text("|"),
+      Buffer.from("NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb\x89", "latin1"),
+      encoded(pixels),
+      Buffer.from("tbu."),
+    ]);
+  }
+  const python3Files = archiveFiles(python3Batch, pythonName);
+  const expectImages = (bank: ImageBank): void => {
+    expect([bank.name, bank.count]).toEqual(["cifar10", 5 * ROWS]);
+    expect(bank.labels).toEqual(Int32Array.from([1, 2, 3, 4, 5].flatMap(classesOf)));
+    for (const i of [0, 4, 14]) {
+      const batch = pixelsIn(1 + Math.floor(i / ROWS));
+      expect(pixelsOf(bank, i)).toEqual(Array.from(batch.subarray((i % ROWS) * IMAGE, ((i % ROWS) + 1) * IMAGE)));
+    }
+  };
+
+  test.each<[string, Files]>([
+    ["by Python 2", pythonFiles],
+    ["by Python 3 in protocol 2", python3Files],
+    ["in the binary version", binaryFiles],
+  ])("written %s, packed again or unpacked, in whatever folder", async (_, files) => {
+    const bare = Object.fromEntries(Object.entries(files).map(([path, bytes]) => [path.replace(/^.*\//, ""), bytes]));
+    const moved = Object.fromEntries(Object.entries(bare).map(([path, bytes]) => [`./a/b/${path}`, bytes]));
+    expectImages(await openDataset(makeFile("c.tar", tarFile(files))));
+    expectImages(await openDataset(makeFile("c.tgz", tarGz(moved))));
+    expectImages(await openDataset(makeFile("c.tar.gz", tarGz(bare))));
+    expectImages(await openDataset(makeFolder(files)));
+    expectImages(await openDataset(makeFolder(bare)));
+    expectImages(await openDataset(await makeZip(files)));
+  });
+
+  test("classes have the names that are in the archive", async () => {
+    const names = ["plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+    const meta = Buffer.from(`(dS'label_names'\n(l${names.map((name) => `S'${name}'\na`).join("")}s.`);
+    const python = await openDataset(makeFolder({ ...pythonFiles, "cifar-10-batches-py/batches.meta": meta }));
+    expect(python.classNames).toEqual(names.slice(0, 9));
+    const text = `${names.join("\n")}\n\n`;
+    const binary = await openDataset(
+      makeFile("c.tar.gz", tarGz({ ...binaryFiles, "cifar-10-batches-bin/batches.meta.txt": text })),
+    );
+    expect(binary.classNames).toEqual(names.slice(0, 9));
+    const damaged = await openDataset(makeFolder({ ...pythonFiles, "cifar-10-batches-py/batches.meta": "" }));
+    expect(damaged.classNames).toBeUndefined();
+  });
+
+  test("CIFAR-100 has its fine labels", async () => {
+    const records = Buffer.concat(
+      [7, 99].map((label, i) => Buffer.concat([Buffer.of(i, label), pixelsIn(1).subarray(i * IMAGE, (i + 1) * IMAGE)])),
+    );
+    const names = Array.from({ length: 100 }, (_, i) => `thing${i}`);
+    const files = { "cifar-100-binary/train.bin": records, "cifar-100-binary/fine_label_names.txt": names.join("\n") };
+    for (const path of [makeFolder(files), makeFile("c.tar.gz", tarGz(files))]) {
+      const bank = await openDataset(path);
+      expect([bank.name, bank.labels, bank.classNames?.[99]]).toEqual(["cifar100", Int32Array.of(7, 99), "thing99"]);
+      expect(pixelsOf(bank, 1)).toEqual(Array.from(pixelsIn(1).subarray(IMAGE, 2 * IMAGE)));
+    }
+  });
+
+  test("an archive of another compression is said to be one", async () => {
+    const bytes = Buffer.concat([Buffer.of(0xfd), Buffer.from("7zXZ\0data")]);
+    expect(await failure(openDataset(makeFile("c.tar.xz", bytes)))).toMatch(/c\.tar\.xz is packed by xz.*unpack it/);
   });
 
   const withBatch = (batch: Uint8Array): Buffer => tarGz({ ...pythonFiles, [pythonName(2)]: batch });

@@ -1,11 +1,22 @@
 /** Kinds of PNG and JPEG files, pixel by pixel. */
 
+import { deflateSync, inflateSync } from "node:zlib";
 import { encode, type ImageData } from "fast-png";
 import sharp, { type JpegOptions } from "sharp";
 import { describe, expect, test } from "vitest";
+import { encodeChunk, pngChunks } from "../src/codecs/png-chunks.js";
 import type { ImageBank } from "../src/data/image-bank.js";
 import { openDataset } from "../src/data/open.js";
-import { type Files, makeFolder, pattern, pixelsOf, plainJpeg, plainPng, png } from "./data-sources-support.js";
+import {
+  type Files,
+  failure,
+  makeFolder,
+  pattern,
+  pixelsOf,
+  plainJpeg,
+  plainPng,
+  png,
+} from "./data-sources-support.js";
 
 const [width, height] = [7, 5];
 const area = width * height;
@@ -155,9 +166,20 @@ describe("JPEG", () => {
   test("of four inks becomes RGB", async () => {
     const values = Buffer.alloc(16 * 16 * 3, 128);
     const picture = sharp(values, { raw: { width: 16, height: 16, channels: 3 } }).toColourspace("cmyk");
-    const bank = await open({ "1.jpg": await picture.jpeg().toBuffer() });
+    const file = await picture.jpeg().toBuffer();
+    const inks = await sharp(file, { ignoreIcc: true })
+      .pipelineColourspace("cmyk")
+      .toColourspace("cmyk")
+      .raw()
+      .toBuffer();
+    const [c = 0, m = 0, y = 0, k = 0] = inks;
+    const bank = await open({ "1.jpg": file });
     expect(bank.shape.channels).toBe(3);
-    expect(pixelsOf(bank, 0).every((value) => Math.abs(value - 128) < 30)).toBe(true);
+    // What the inks leave of white, as PIL has it.
+    const light = [c, m, y].map((ink) => Math.round(((255 - ink) * (255 - k)) / 255));
+    [0, 1, 2].forEach((i) => {
+      expect(Math.abs((pixelsOf(bank, 0)[256 * i] as number) - (light[i] as number))).toBeLessThanOrEqual(1);
+    });
   });
 });
 
@@ -189,5 +211,183 @@ describe("mixed files", () => {
     const bank = await open({ "1.jpg": plainPng([1, 2, 3], 16, 16), "2.png": await plainJpeg([1, 2, 3]) });
     expect(pixelsOf(bank, 0).slice(0, 2)).toEqual([1, 1]);
     expect(bank.count).toBe(2);
+  });
+});
+
+describe("sound pixels among odd bytes", () => {
+  const values = pattern(area * 3);
+  const whole = png(values, width, height, 3);
+  const palette = encode({
+    width,
+    height,
+    channels: 1,
+    depth: 8,
+    palette: Array.from({ length: 256 }, (_, i) => [i, 255 - i, i >> 1]),
+    data: Uint8Array.from(values.slice(0, area)),
+  });
+  const colours = values.slice(0, area).flatMap((i) => [i, 255 - i, i >> 1]);
+
+  /** The same file with its chunks changed. */
+  function changed(file: Uint8Array, change: (type: string, data: Uint8Array) => (Uint8Array | undefined)[]): Buffer {
+    const parts = Array.from(pngChunks(file)).flatMap(({ type, data }) => change(type, data));
+    return Buffer.concat([file.subarray(0, 8), ...parts.filter((part) => part !== undefined)]);
+  }
+  const withChunk = (file: Uint8Array, extra: Uint8Array): Buffer =>
+    changed(file, (type, data) => [encodeChunk(type, data), type === "IHDR" ? extra : undefined]);
+  const wrongSum = (chunk: Buffer): Buffer => Buffer.concat([chunk.subarray(0, -4), Buffer.from("sums")]);
+  const dataChanged = (file: Uint8Array, change: (data: Uint8Array) => Uint8Array): Buffer =>
+    changed(file, (type, data) => [encodeChunk(type, type === "IDAT" ? change(data) : data)]);
+
+  /** What openDataset says and reads. */
+  async function read(file: Uint8Array): Promise<{ pixels: number[]; notes: string[] }> {
+    const notes: string[] = [];
+    const folder = makeFolder({ "1.png": file });
+    const bank = await openDataset(folder, { onNote: (line) => notes.push(line) });
+    return { pixels: pixelsOf(bank, 0), notes };
+  }
+  const ODD = ["1 of 1 images have sound pixels, which were read, and damaged or stray bytes beside them: 1.png"];
+
+  test.each<[string, (file: Uint8Array) => Uint8Array]>([
+    ["bytes after the end", (file) => Buffer.concat([file, Buffer.from("more")])],
+    ["no end", (file) => file.subarray(0, -12)],
+    ["half an end", (file) => file.subarray(0, -5)],
+    [
+      "a wrong checksum of the pixels, whose own is right",
+      (file) =>
+        changed(file, (type, data) => [type === "IDAT" ? wrongSum(encodeChunk(type, data)) : encodeChunk(type, data)]),
+    ],
+  ])("%s in a PNG", async (_, damage) => {
+    expect(await read(damage(whole))).toEqual({ pixels: planes(values, 3), notes: ODD });
+    expect(await read(damage(palette))).toEqual({ pixels: planes(colours, 3), notes: ODD });
+  });
+
+  test.each<[string, Uint8Array]>([
+    ["a colour profile that is none", encodeChunk("iCCP", Buffer.from("x\0\0none"))],
+    ["a text without a name", encodeChunk("tEXt", Buffer.from("\0text"))],
+    ["a text with a wrong checksum", wrongSum(encodeChunk("tEXt", Buffer.from("a\0b")))],
+    ["a transparent colour that is none", encodeChunk("tRNS", Buffer.from("12345"))],
+  ])("%s in a PNG", async (_, extra) => {
+    expect(await read(withChunk(whole, extra))).toEqual({ pixels: planes(values, 3), notes: ODD });
+    expect((await read(withChunk(palette, extra))).pixels).toEqual(planes(colours, 3));
+  });
+
+  test("a checksum of the compressed data that is cut off does not matter, one that is wrong beside another wrong one does", async () => {
+    expect((await read(dataChanged(whole, (data) => data.subarray(0, -4)))).pixels).toEqual(planes(values, 3));
+    const damaged = changed(whole, (type, data) => {
+      if (type !== "IDAT") return [encodeChunk(type, data)];
+      const other = Uint8Array.from(inflateSync(data), (value, i) => (i === 20 ? value ^ 1 : value));
+      return [wrongSum(encodeChunk(type, Buffer.concat([deflateSync(other).subarray(0, -4), data.subarray(-4)])))];
+    });
+    expect(await failure(read(damaged))).toMatch(/cannot be decoded/);
+  });
+
+  test.each<[string, Uint8Array]>([
+    [
+      "a header whose checksum is wrong",
+      changed(whole, (type, data) => [type === "IHDR" ? wrongSum(encodeChunk(type, data)) : encodeChunk(type, data)]),
+    ],
+    ["half of the file", whole.subarray(0, whole.length / 2)],
+  ])("%s of a PNG is refused", async (_, file) => {
+    expect(await failure(read(file))).toMatch(/1\.png cannot be decoded, it is damaged or truncated/);
+  });
+
+  test("JPEG: bytes before a marker and after the end are passed over", async () => {
+    const image = await plainJpeg([50, 100, 200]);
+    const { pixels: expected, notes: none } = await read(image);
+    expect(none).toEqual([]);
+    const at = image.indexOf(Buffer.of(0xff, 0xdb));
+    const odd = Buffer.concat([image.subarray(0, at), Buffer.from("odd"), image.subarray(at), Buffer.from("after")]);
+    expect(await read(odd)).toEqual({ pixels: expected, notes: ODD });
+    const segment = (marker: number, content: string): Buffer =>
+      Buffer.concat([Buffer.of(0xff, marker, 0, content.length + 2), Buffer.from(content, "latin1")]);
+    for (const extra of [
+      segment(0xee, "Adobe\0"),
+      segment(0xee, "Adobe\0d\0\0\0\0\x09"),
+      segment(0xe1, "Exif\0\0??"),
+    ]) {
+      const file = Buffer.concat([image.subarray(0, 2), extra, image.subarray(2)]);
+      expect((await read(file)).pixels).toEqual(expected);
+    }
+    expect(await failure(read(image.subarray(0, -20)))).toMatch(/cannot be decoded/);
+  });
+
+  test("JPEG: damage in the pixels is refused, odd bytes before it or not", async () => {
+    const noise = Buffer.from(pattern(64 * 64 * 3));
+    const image = await sharp(noise, { raw: { width: 64, height: 64, channels: 3 } })
+      .jpeg()
+      .toBuffer();
+    const middle = image.length >> 1;
+    const damaged = Buffer.concat([image.subarray(0, middle), Buffer.of(0xff, 0xd9), image.subarray(middle + 2)]);
+    expect(await failure(read(damaged))).toMatch(/cannot be decoded/);
+    const at = image.indexOf(Buffer.of(0xff, 0xdb));
+    const both = Buffer.concat([damaged.subarray(0, at), Buffer.from("odd"), damaged.subarray(at)]);
+    expect(await failure(read(both))).toMatch(/cannot be decoded/);
+  });
+});
+
+describe("EXIF's orientation", () => {
+  // The letter F, and what a viewer shows of it by each number: the table of the EXIF standard.
+  const letter = ["XXX", "X..", "XX.", "X..", "X.."];
+  const seen: readonly (readonly string[])[] = [
+    letter,
+    ["XXX", "..X", ".XX", "..X", "..X"],
+    ["..X", "..X", ".XX", "..X", "XXX"],
+    ["X..", "X..", "XX.", "X..", "XXX"],
+    ["XXXXX", "X.X..", "X...."],
+    ["XXXXX", "..X.X", "....X"],
+    ["....X", "..X.X", "XXXXX"],
+    ["X....", "X.X..", "XXXXX"],
+  ];
+  const bytesOf = (rows: readonly string[]): number[] => [...rows.join("")].map((mark) => (mark === "X" ? 200 : 10));
+
+  /** EXIF data that hold an orientation and nothing else. */
+  const exif = (orientation: number): Buffer =>
+    Buffer.from(`4d4d002a0000000800010112000300000001000${orientation}000000000000`, "hex");
+
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    "%i is applied to PNG, wherever it stands in the file, and to JPEG",
+    async (orientation) => {
+      const file = png(bytesOf(letter), 3, 5, 1);
+      const rows = seen[orientation - 1] as readonly string[];
+      const chunks = Array.from(pngChunks(file), ({ type, data }) => [type, encodeChunk(type, data)] as const);
+      for (const before of ["IDAT", "IEND"]) {
+        const parts = chunks.flatMap(([type, chunk]) =>
+          type === before ? [encodeChunk("eXIf", exif(orientation)), chunk] : [chunk],
+        );
+        const notes: string[] = [];
+        const bank = await openDataset(makeFolder({ "1.png": Buffer.concat([file.subarray(0, 8), ...parts]) }), {
+          onNote: (line) => notes.push(line),
+        });
+        expect(bank.shape).toEqual({ channels: 1, height: rows.length, width: rows[0]?.length });
+        expect(pixelsOf(bank, 0)).toEqual(bytesOf(rows));
+        expect(notes).toEqual(
+          orientation === 1 ? [] : ["1 of 1 images were turned or mirrored as their EXIF data say: 1.png"],
+        );
+      }
+      const large = Buffer.from(
+        letter.flatMap((row) =>
+          Array.from({ length: 16 }, () =>
+            [...row].flatMap((mark) => Array.from({ length: 16 }, () => (mark === "X" ? 200 : 10))),
+          ).flat(),
+        ),
+      );
+      const photo = sharp(large, { raw: { width: 48, height: 80, channels: 1 } }).toColourspace("b-w");
+      const bank = await open({ "1.jpg": await photo.withMetadata({ orientation }).jpeg({ quality: 95 }).toBuffer() });
+      const [columns, pixels] = [16 * (rows[0] as string).length, pixelsOf(bank, 0)];
+      expect(bank.shape.width).toBe(columns);
+      const middles = rows.flatMap((row, y) =>
+        Array.from(row, (_, x) => pixels[(16 * y + 8) * columns + 16 * x + 8] as number),
+      );
+      middles.forEach((value, i) => void expect(Math.abs(value - (bytesOf(rows)[i] as number))).toBeLessThan(8));
+    },
+  );
+
+  test("images turned upright have one size", async () => {
+    const upright = png(bytesOf(letter), 3, 5, 1);
+    const onItsSide = png(bytesOf(seen[7] as readonly string[]), 5, 3, 1);
+    const parts = Array.from(pngChunks(onItsSide), ({ type, data }) => encodeChunk(type, data));
+    parts.splice(1, 0, encodeChunk("eXIf", exif(6)));
+    const bank = await open({ "1.png": upright, "2.png": Buffer.concat([onItsSide.subarray(0, 8), ...parts]) });
+    expect(pixelsOf(bank, 1)).toEqual(bytesOf(letter));
   });
 });

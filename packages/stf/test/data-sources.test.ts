@@ -86,6 +86,98 @@ describe.each(holders)("a %s", (_, hold) => {
 describe("classes", () => {
   const images = { "a/1.png": grey(1), "b/2.png": grey(2) };
 
+  const named = (...names: string[]): Files => Object.fromEntries(names.map((name, i) => [`${name}/1.png`, grey(i)]));
+
+  test("have the names of their folders, in the order of the numbers in them, else of the text", async () => {
+    const numbers = await openDataset(makeFolder(named("1", "2", "9", "10", "11")));
+    expect(numbers.classNames).toEqual(["1", "2", "9", "10", "11"]);
+    expect(firstValues(numbers)).toEqual([0, 3, 4, 1, 2]);
+    expect(numbers.labels).toEqual(Int32Array.of(0, 3, 4, 1, 2));
+    const mixed = await openDataset(makeFolder(named("b10x", "b9x", "b9w", "a", "B", "b09w")));
+    expect(mixed.classNames).toEqual(["B", "a", "b09w", "b9w", "b9x", "b10x"]);
+    const text = await openDataset(makeFolder(named("zebra", "Zebra", "ape-2", "ape", "\u00e9")));
+    expect(text.classNames).toEqual(["Zebra", "ape", "ape-2", "zebra", "\u00e9"]);
+    expect((await openDataset(makeFolder(named("2", "10")), { numbering: "text" })).classNames).toEqual(["10", "2"]);
+  });
+
+  test("keep the numbers of a list that has them all", async () => {
+    const folder = makeFolder(named("ape", "bee"));
+    const given = await openDataset(folder, { numbering: ["bee", "cat", "ape"] });
+    expect(given.labels).toEqual(Int32Array.of(2, 0));
+    expect(given.classNames).toEqual(["bee", "cat", "ape"]);
+    const other = await openDataset(folder, { numbering: ["bee", "cat"] });
+    expect(other.classNames).toEqual(["ape", "bee"]);
+  });
+
+  test("an image and other files beside the folders are noted", async () => {
+    const notes: string[] = [];
+    const files = { ...named("a", "b"), "stray.png": grey(9), "readme.txt": "text" };
+    const bank = await openDataset(makeFolder(files), { onNote: (line) => notes.push(line) });
+    expect(bank.classNames).toEqual([".", "a", "b"]);
+    expect(notes).toEqual([
+      "1 file that is no image was passed over: readme.txt",
+      'stray.png lies beside the class folders, and counts as a class named "."; move or remove what is not meant',
+    ]);
+  });
+
+  test("parts of a data set are no classes", async () => {
+    const files = { "train/a/1.png": grey(1), "train/b/1.png": grey(2), "test/a/1.png": grey(3) };
+    const folder = makeFolder(files);
+    expect(await failure(openDataset(folder))).toMatch(/has test and train, which are parts.*such as .*photos\/train$/);
+    const notes: string[] = [];
+    const whole = await openDataset(folder, { labels: false, onNote: (line) => notes.push(line) });
+    expect([whole.count, notes]).toEqual([
+      3,
+      ["the images of test and train are all taken; for one part name its folder"],
+    ]);
+    const part = await openDataset(join(folder, "train"));
+    expect([part.count, part.classNames]).toEqual([2, ["a", "b"]]);
+    expect(await failure(openDataset(makeFolder(named("valid", "training-set"))))).toMatch(/parts of a data set/);
+  });
+
+  test("are those below one folder that holds all others", async () => {
+    const notes: string[] = [];
+    const files = { "train/b/1.png": grey(1), "train/a/1.png": grey(2) };
+    const bank = await openDataset(makeFolder(files), { onNote: (line) => notes.push(line) });
+    expect([bank.classNames, bank.labels]).toEqual([["a", "b"], Int32Array.of(0, 1)]);
+    expect(notes).toEqual(["all images lie in train/, which is taken for the top"]);
+  });
+
+  test("an archive of a folder is that folder", async () => {
+    const labels = [
+      ["1.png", 4],
+      ["photos/sub/2.png", 5],
+    ];
+    const files = { "photos/1.png": grey(1), "photos/sub/2.png": grey(2) };
+    const wrapped = await makeZip({ ...files, "photos/dataset.json": JSON.stringify({ labels }) });
+    expect((await openDataset(wrapped)).labels).toEqual(Int32Array.of(4, 5));
+    const twice = await makeZip({ "all/photos/cat/1.png": grey(1), "all/photos/dog/1.png": grey(2) });
+    expect((await openDataset(twice)).classNames).toEqual(["cat", "dog"]);
+    const single = await openDataset(await makeZip({ "photos/1.png": grey(1), "photos/2.png": grey(2) }));
+    expect(single.labels).toBeUndefined();
+    expect(single.unlabelled).toMatch(/its images lie in no folders.*there is no .*dataset\.json/);
+  });
+
+  test("dataset.json below the top is said to lie there", async () => {
+    const bank = await openDataset(makeFolder({ "1.png": grey(1), "labels/dataset.json": "{}" }));
+    expect(bank.unlabelled).toMatch(/labels\/dataset\.json does not lie at the top/);
+  });
+
+  test("names are the same whichever normal form they have", async () => {
+    const [composed, decomposed] = ["caf\u00e9", "cafe\u0301"];
+    const labels = [
+      [`${composed}/1.png`, 1],
+      [`${decomposed}/2.png`, 2],
+    ];
+    const files = { [`${decomposed}/1.png`]: grey(1), [`${composed}/2.png`]: grey(2) };
+    for (const path of [makeFolder({ ...files, "dataset.json": JSON.stringify({ labels }) })]) {
+      const bank = await openDataset(path);
+      expect([firstValues(bank), bank.labels]).toEqual([[1, 2], Int32Array.of(1, 2)]);
+    }
+    const bank = await openDataset(makeFolder({ ...files, "dog/1.png": grey(3) }));
+    expect(bank.classNames).toEqual([composed, "dog"]);
+  });
+
   test("there are none in one folder, and images outside folders are one more", async () => {
     const single = await openDataset(makeFolder({ "a/1.png": grey(1), "a/b/2.png": grey(2) }));
     expect(single.labels).toBeUndefined();
@@ -117,7 +209,31 @@ describe("classes", () => {
 });
 
 describe("folders", () => {
-  test("links to files count, links to folders do not, and a link to nothing is named", async () => {
+  test("links to folders are followed, but not in circles", async () => {
+    const [folder, elsewhere] = [
+      makeFolder({ "a/1.png": grey(1) }),
+      makeFolder({ "2.png": grey(2), "sub/3.png": grey(3) }),
+    ];
+    symlinkSync(elsewhere, join(folder, "b"));
+    symlinkSync(folder, join(elsewhere, "sub", "back"));
+    symlinkSync("..", join(folder, "a", "up"));
+    const bank = await openDataset(folder);
+    expect(firstValues(bank)).toEqual([1, 2, 3]);
+    expect(bank.labels).toEqual(Int32Array.of(0, 1, 1));
+    expect(bank.classNames).toEqual(["a", "b"]);
+  });
+
+  test("names that are not UTF-8 are read as Latin-1, and found by dataset.json", async () => {
+    const folder = makeFolder({ "dataset.json": JSON.stringify({ labels: [["caf\u00e9/1.png", 3]] }) });
+    const inner = Buffer.concat([Buffer.from(`${folder}/caf`), Buffer.of(0xe9)]);
+    mkdirSync(inner);
+    writeFileSync(Buffer.concat([inner, Buffer.from("/1.png")]), grey(7));
+    const bank = await openDataset(folder);
+    expect(firstValues(bank)).toEqual([7]);
+    expect(bank.labels).toEqual(Int32Array.of(3));
+  });
+
+  test("links to files count, a link back up does not, and a link to nothing is named", async () => {
     const folder = makeFolder({ "1.png": grey(1) });
     symlinkSync(join(folder, "1.png"), join(folder, "2.png"));
     mkdirSync(join(folder, "empty"));
@@ -146,6 +262,31 @@ async function patchedZip(change: (entry: Buffer) => void): Promise<string> {
   writeFileSync(path, bytes);
   return path;
 }
+
+/** A zip archive whose only name is the given bytes, with no word on what they mean. */
+async function zipNamed(name: Buffer): Promise<string> {
+  const placeholder = "x".repeat(name.length);
+  const path = await makeZip({ [placeholder]: grey(1), "other/1.png": grey(2) });
+  const bytes = readFileSync(path);
+  for (let at = bytes.indexOf(placeholder); at >= 0; at = bytes.indexOf(placeholder, at)) name.copy(bytes, at);
+  // The flags of the directory's entries and of the files themselves: bit 11 would say UTF-8.
+  for (const [mark, offset] of [
+    ["PK\x01\x02", 8],
+    ["PK\x03\x04", 6],
+  ] as const) {
+    for (let at = bytes.indexOf(mark); at >= 0; at = bytes.indexOf(mark, at + 1)) bytes.writeUInt16LE(0, at + offset);
+  }
+  writeFileSync(path, bytes);
+  return path;
+}
+
+test.each<[string, Buffer]>([
+  ["UTF-8", Buffer.from("caf\u00e9/1.png")],
+  ["Latin-1", Buffer.from("caf\u00e9/1.png", "latin1")],
+  ["code page 437", Buffer.concat([Buffer.from("caf"), Buffer.of(0x82), Buffer.from("/1.png")])],
+])("names in zip archives that do not say their encoding: %s", async (_, name) => {
+  expect((await openDataset(await zipNamed(name))).classNames).toEqual(["caf\u00e9", "other"]);
+});
 
 describe("damaged zip archives", () => {
   test.each([1, 30, 200, 700])("cut after %i bytes", async (size) => {
@@ -187,6 +328,17 @@ describe("decoding", () => {
     for (const path of [makeFolder(files), await makeZip(files)]) {
       expect(await failure(openDataset(path))).toMatch(/a\\x0a\\x1b\[2Jb\.png.* is no PNG or JPEG image/);
     }
+  });
+
+  test("all files that cannot be used are named at once", async () => {
+    const whole = await plainJpeg([1, 2, 3]);
+    const broken = Object.fromEntries(Array.from({ length: 6 }, (_, i) => [`b${i}.png`, "no image"]));
+    const files = { "a.png": "", ...broken, "c.jpg": whole, "d.jpg": whole.subarray(0, -40), "e.png": grey(1) };
+    const message = await failure(openDataset(makeFolder(files)));
+    expect(message).toMatch(
+      /^8 of 10 images in \S*photos cannot be used: a\.png, b0\.png, b1\.png, b2\.png and 4 more\. \S*a\.png is no PNG/,
+    );
+    expect(message).toMatch(/Besides, all images must have one size: \S*c\.jpg has 16x16, \S*e\.png has 4x4; crop/);
   });
 
   test("a damaged image is named, the first one by path, and no tensor stays behind", async () => {

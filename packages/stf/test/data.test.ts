@@ -7,7 +7,6 @@ import { gzipSync } from "node:zlib";
 import { tensor } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { InputError } from "../src/common/errors.js";
-import { readIdxImages } from "../src/data/idx.js";
 import { ImageBank, normalize } from "../src/data/image-bank.js";
 import { openDataset } from "../src/data/open.js";
 import { DataOrder, drawPool } from "../src/data/order.js";
@@ -48,8 +47,8 @@ describe("idx files", () => {
   test.each([
     ["plain-images-idx3-ubyte", images],
     ["zipped-images-idx3-ubyte.gz", gzipSync(images)],
-  ])("%s", (name, bytes) => {
-    const bank = readIdxImages(file(name, bytes));
+  ])("%s", async (name, bytes) => {
+    const bank = await openDataset(file(name, bytes));
     expect(bank.count).toBe(5);
     expect(bank.shape).toEqual({ channels: 1, height: 3, width: 4 });
     expect(bank.dimension).toBe(12);
@@ -60,25 +59,67 @@ describe("idx files", () => {
     bank.dispose();
   });
 
-  test("labels come from the companion file", () => {
+  test("labels come from the companion file", async () => {
     const path = file("with-images-idx3-ubyte", images);
     file("with-labels-idx1-ubyte", idxBytes([5], [3, 1, 4, 1, 9]));
-    const bank = readIdxImages(path);
+    const bank = await openDataset(path);
     expect(bank.labels).toEqual(Int32Array.of(3, 1, 4, 1, 9));
     bank.dispose();
+  });
+
+  test.each([
+    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"],
+    ["train-images.idx3-ubyte", "train-labels.idx1-ubyte"],
+    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte.gz"],
+    ["train-images-idx3-ubyte.gz", "train-labels.idx1-ubyte"],
+    ["emnist-letters-train-images-idx3-ubyte.gz", "emnist-letters-train-labels-idx1-ubyte.gz"],
+    ["emnist-letters-train-images", "emnist-letters-train-labels"],
+    ["digits.idx3", "digits.idx1"],
+  ])("%s has its labels in %s", async (name, labels) => {
+    const own = mkdtempSync(join(folder, "names-"));
+    const write = (file: string, bytes: Uint8Array): void =>
+      writeFileSync(join(own, file), file.endsWith(".gz") ? gzipSync(bytes) : bytes);
+    write(name, images);
+    const without = await openDataset(join(own, name));
+    expect(without.labels).toBeUndefined();
+    expect(without.unlabelled).toMatch(/beside .* there is no [a-z-]*(labels|digits)/);
+    write("other-labels-idx1-ubyte", idxBytes([5], [9, 9, 9, 9, 9]));
+    write(labels, idxBytes([5], [3, 1, 4, 1, 9]));
+    for (const path of [join(own, name), ...(/idx3/.test(name) ? [own] : [])]) {
+      const bank = await openDataset(path);
+      expect(bank.labels).toEqual(Int32Array.of(3, 1, 4, 1, 9));
+      expect(bank.pixels.toTypedArray()).toEqual(pixels);
+    }
+  });
+
+  test("a folder gives the images for training, or the only ones", async () => {
+    const own = mkdtempSync(join(folder, "mnist-"));
+    const notes: string[] = [];
+    const options = { onNote: (line: string) => void notes.push(line) };
+    writeFileSync(join(own, "t10k-images-idx3-ubyte"), idxBytes([1, 3, 4], pixels.subarray(0, 12)));
+    expect((await openDataset(own, options)).count).toBe(1);
+    writeFileSync(join(own, "train-images-idx3-ubyte.gz"), gzipSync(images));
+    writeFileSync(join(own, "train-images-idx3-ubyte"), images);
+    expect((await openDataset(own, options)).count).toBe(5);
+    expect(notes[0]).toBe(`the images are those of ${own}/t10k-images-idx3-ubyte`);
+    expect(notes[1]).toBe(
+      `the images are those of ${own}/train-images-idx3-ubyte; for others name ${own}/t10k-images-idx3-ubyte`,
+    );
+    writeFileSync(join(own, "extra-images-idx3-ubyte"), images);
+    expect(await failure(() => openDataset(own), own)).toMatch(/several sets of images; name one of them: .*extra/);
   });
 
   test("another number of labels than images", async () => {
     const path = file("count-images-idx3-ubyte", images);
     const labels = file("count-labels-idx1-ubyte", idxBytes([4], [0, 1, 2, 3]));
-    const message = await failure(() => readIdxImages(path), labels);
+    const message = await failure(() => openDataset(path), labels);
     expect(message).toMatch(/4 labels.*5 images/);
   });
 
   test("damaged labels name the label file", async () => {
     const path = file("bad-images-idx3-ubyte", images);
     const labels = file("bad-labels-idx1-ubyte", idxBytes([5], [0, 1]));
-    await failure(() => readIdxImages(path), labels);
+    await failure(() => openDataset(path), labels);
   });
 
   test.each<[string, string, Uint8Array, RegExp]>([
@@ -95,16 +136,16 @@ describe("idx files", () => {
     ["images without pixels", "k-images-idx3-ubyte", idxBytes([5, 0, 4], []), /./],
   ])("%s", async (_, name, bytes, says) => {
     const path = file(name, bytes);
-    expect(await failure(() => readIdxImages(path), path)).toMatch(says);
+    expect(await failure(() => openDataset(path), path)).toMatch(says);
   });
 
-  test("openDataset tells files by name, and says what is missing or unknown", async () => {
-    const bank = await openDataset(file("open-images-idx3-ubyte", images));
+  test("openDataset tells files by content, and says what is missing or unknown", async () => {
+    const bank = await openDataset(file("pictures.data", images));
     expect(bank.count).toBe(5);
     bank.dispose();
     const missing = join(folder, "none-images-idx3-ubyte.gz");
     expect(await failure(() => openDataset(missing), missing)).toMatch(/no data set/);
-    const unknown = file("pictures.txt", images);
+    const unknown = file("pictures.txt", Buffer.from("pictures"));
     await failure(() => openDataset(unknown), unknown);
   });
 });

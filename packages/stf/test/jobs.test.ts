@@ -1,6 +1,15 @@
 /** Jobs as a program runs them: typed requests in, typed results out, and everything outside of them handed in. */
 
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadSafetensors, memory, saveSafetensors } from "@stf/torch";
@@ -8,9 +17,12 @@ import { afterAll, describe, expect, test } from "vitest";
 import { loadSnapshot, saveNetwork } from "../src/checkpoints/network-file.js";
 import { writePng } from "../src/codecs/png.js";
 import { InputError, UsageError } from "../src/common/errors.js";
+import type { GenerateRequest } from "../src/config/generate-request.js";
 import type { TrainRequest } from "../src/config/train-request.js";
+import { digestOfImages } from "../src/data/image-digest.js";
 import { openDataset } from "../src/data/open.js";
-import { jobContext, type Reporter } from "../src/jobs/context.js";
+import { jobContext, type Reporter, Stopped } from "../src/jobs/context.js";
+import { estimateTraining } from "../src/jobs/estimate.js";
 import { generate } from "../src/jobs/generate.js";
 import { likelihood } from "../src/jobs/likelihood.js";
 import { train } from "../src/jobs/train.js";
@@ -138,6 +150,218 @@ describe("a program trains, draws and asks", () => {
   });
 });
 
+/** A folder with a folder of images for each class. */
+function makeClasses(name: string, classes: readonly string[], count = 6): string {
+  const root = join(folder, name);
+  classes.forEach((label, c) => {
+    mkdirSync(join(root, label), { recursive: true });
+    for (let i = 0; i < count; i++) {
+      const pixels = Uint8Array.from({ length: 64 }, (_, p) => (p * (i + 3) + 40 * c) % 256);
+      writePng(join(root, label, `${i}.png`), pixels, shape);
+    }
+  });
+  return root;
+}
+
+describe("classes have names", () => {
+  const request: TrainRequest = { ...small, cond: true, rbatch: 4, duration: 1.6e-5 };
+
+  test("which a run prints and keeps, a network knows, and images and likelihoods are asked by", async () => {
+    const { lines, reporter } = listener();
+    const photos = makeClasses("named", ["9 lives", "10 cats", "\u00e9"]);
+    const trained = await train({ ...request, data: photos, name: "named" }, jobContext({ reporter }));
+    expect(lines).toContain("classes     0: 9 lives, 1: 10 cats, 2: \u00e9");
+    expect(lines.join("\n")).toContain("a row per class (9 lives, 10 cats, \u00e9), in");
+    const stored = JSON.parse(readFileSync(join(trained.folder, "training_options.json"), "utf8"));
+    expect(stored.classNames).toEqual(["9 lives", "10 cats", "\u00e9"]);
+    const { about } = loadSnapshot(trained.snapshot!);
+    expect(about["classNames"]).toEqual(["9 lives", "10 cats", "\u00e9"]);
+
+    const draw = async (name: string, more: GenerateRequest): Promise<{ said: string[]; bytes: Buffer }> => {
+      const heard = listener();
+      const grid = join(folder, `${name}.png`);
+      await generate({ network: trained.snapshot!, seeds: [1, 2], steps: 2, grid, ...more }, jobContext(heard));
+      return { said: heard.lines, bytes: readFileSync(grid) };
+    };
+    const byNumber = await draw("by-number", { class: 2 });
+    for (const label of ["\u00e9", "e\u0301", "2"]) {
+      const byName = await draw("by-name", { class: label });
+      expect(byName.said[0]).toMatch(/, class \u00e9 \(number 2\)$/);
+      expect(byName.bytes).toEqual(byNumber.bytes);
+    }
+    const outdir = join(folder, "by-either");
+    await generate({ network: trained.snapshot!, seeds: [1], steps: 2, outdir, class: 1 });
+    await generate({ network: trained.snapshot!, seeds: [1], steps: 2, outdir, class: "10 cats" });
+    const { said } = await draw("any", { seeds: [0, 1, 2, 3] });
+    const drawn = drawnClasses([0, 1, 2, 3], shape, 3, "cpu").map((label) => ["9 lives", "10 cats", "\u00e9"][label]);
+    expect(said.at(-1)).toBe(`classes in the grid, row by row: ${drawn[0]} ${drawn[1]}, ${drawn[2]} ${drawn[3]}`);
+    const ask = (label: string | number): Promise<unknown> => draw("never", { class: label });
+    await expect(ask("dog")).rejects.toThrow(
+      /'class' must be one of 9 lives, 10 cats, \u00e9, or from 0 to 2, found dog/,
+    );
+    await expect(ask(3)).rejects.toThrow(/from 0 to 2, found 3/);
+
+    const likely = { network: trained.snapshot!, rtol: 1e-1, atol: 1e-1 };
+    // The second class of the network is the first of the data. It is the same picture, the first of its data, in both.
+    const second = makeClasses("second", ["10 cats", "\u00e9"], 1);
+    const labelled = join(folder, "told");
+    mkdirSync(labelled);
+    copyFileSync(join(second, "10 cats", "0.png"), join(labelled, "0.png"));
+    writeFileSync(join(labelled, "dataset.json"), JSON.stringify({ labels: [["0.png", 1]] }));
+    const asked = await Promise.all([second, labelled].map((data) => likelihood({ ...likely, data, num: 1 })));
+    expect(asked[0]?.perImage).toEqual(asked[1]?.perImage);
+    const strange = makeClasses("strange", ["cow", "10 cats"], 1);
+    await expect(likelihood({ ...likely, data: strange })).rejects.toThrow(/classes that the network knows.*found cow/);
+  });
+
+  test("a name of digits is meant before a number is", async () => {
+    const { snapshot } = await train({ ...request, data: makeClasses("digits", ["1", "2", "3"]), name: "digits" });
+    const grid = join(folder, "digits.png");
+    const said = async (label: string | number): Promise<string | undefined> => {
+      const { lines, reporter } = listener();
+      await generate({ network: snapshot!, seeds: [1], steps: 2, grid, class: label }, jobContext({ reporter }));
+      return lines[0];
+    };
+    expect(await said("1")).toMatch(/class 1 \(number 0\)$/);
+    expect(await said(1)).toMatch(/class 2 \(number 1\)$/);
+    expect(await said("0")).toMatch(/class 1 \(number 0\)$/);
+  });
+
+  test("and a run goes on with those that it was started with", async () => {
+    const photos = makeClasses("kept", ["cat", "dog"]);
+    const { state } = await train({ ...request, data: photos, name: "kept" });
+    const resume = (data: string): Promise<unknown> => train({ resume: state!, data, duration: 3e-5 });
+    const started = /2 classes that the run was started with \(cat, dog\); /.source;
+    await expect(resume(makeClasses("renamed-class", ["dog", "zebra"]))).rejects.toThrow(
+      new RegExp(`${started}it lacks cat and it has zebra besides`),
+    );
+    await expect(resume(makeClasses("more", ["ant", "cat", "dog"], 4))).rejects.toThrow(
+      new RegExp(`${started}it has ant besides`),
+    );
+    await expect(resume(makeClasses("swapped", ["dog", "cat"]))).rejects.toThrow(
+      /differ in some pixel, label or order/,
+    );
+    await expect(resume(makeImages("no-classes", 12))).rejects.toThrow(
+      /2 classes.*found 0: its images lie in no folders/,
+    );
+    expect(await resume(makeClasses("same", ["cat", "dog"]))).toMatchObject({ images: 32 });
+  });
+
+  test("a run of an earlier version, which kept no names, keeps its numbers, in the order of the text", async () => {
+    const photos = makeClasses("eleven", ["1", "2", "10", "11"]);
+    const byText = await openDataset(photos, { numbering: "text" });
+    const { state } = await train({ ...request, data: photos, name: "eleven" });
+    const earlier = changed(state!, ({ classNames: _, ...options }) => ({
+      ...options,
+      imagesDigest: digestOfImages(byText),
+    }));
+    const plan = await planTraining({ resume: earlier, duration: 5e-5 }, jobContext());
+    expect(plan.bank.classNames).toEqual(["1", "10", "11", "2"]);
+    disposeState(plan.state);
+    plan.bank.dispose();
+    byText.dispose();
+  });
+});
+
+test("images of another kind are refused in one line", async () => {
+  const { state } = await train({ ...small, name: "grey" });
+  const write = (name: string, size: number, channels: number, count: number): string => {
+    const path = join(folder, name);
+    mkdirSync(path);
+    for (let i = 0; i < count; i++) {
+      const pixels = Uint8Array.from({ length: channels * size ** 2 }, (_, p) => (p * (i + 3)) % 256);
+      writePng(join(path, `${i}.png`), pixels, { channels, height: size, width: size });
+    }
+    return path;
+  };
+  const resume = (data: string): Promise<unknown> => train({ resume: state!, data, duration: 5e-5 });
+  await expect(resume(write("coloured", 8, 3, 24))).rejects.toThrow(/images of 8x8x1 .* found 8x8x3/);
+  await expect(resume(write("large", 16, 1, 24))).rejects.toThrow(/images of 8x8x1 .* found 16x16x1/);
+  // Fewer than a batch: the data are wrong, not the batch.
+  await expect(resume(write("few", 8, 1, 3))).rejects.toThrow(/24 images .* found 3/);
+  const wide = join(folder, "wide");
+  mkdirSync(wide);
+  for (let i = 0; i < 8; i++)
+    writePng(join(wide, `${i}.png`), new Uint8Array(128), { channels: 1, height: 8, width: 16 });
+  await expect(train({ ...small, data: wide })).rejects.toThrow(/must hold square images.*found 16x8; crop them/);
+});
+
+test("a single class is said to teach nothing, as other files beside the images are said to be there", async () => {
+  const path = makeImages("single", 8);
+  const labels = Array.from({ length: 8 }, (_, i) => [`0${i}.png`, 0]);
+  writeFileSync(join(path, "dataset.json"), JSON.stringify({ labels }));
+  writeFileSync(join(path, "notes.txt"), "text");
+  const plan = await planTraining({ ...small, data: path, cond: true, rbatch: 4 }, jobContext());
+  expect(plan.description.filter((line) => line.startsWith("note"))).toEqual([
+    "note        1 file that is no image was passed over: notes.txt",
+    "note        'cond' teaches nothing: all 8 images have one class, number 0",
+  ]);
+  disposeState(plan.state);
+  plan.bank.dispose();
+});
+
+/** A state with other metadata. */
+function changed(path: string, change: (options: Record<string, unknown>) => Record<string, unknown>): string {
+  const { tensors, metadata } = loadSafetensors(path);
+  const options = change(JSON.parse(metadata["options"]!) as Record<string, unknown>);
+  const copy = join(folder, `changed-${Math.random()}.safetensors`);
+  saveSafetensors(copy, tensors, { ...metadata, options: JSON.stringify(options) });
+  for (const tensor of tensors.values()) tensor.dispose();
+  return copy;
+}
+
+describe("what is chosen for a request", () => {
+  const request: TrainRequest = { data, outdir: join(folder, "runs"), seed: 3, timeLimit: 1 };
+
+  /** A clock by which every step takes so many seconds. */
+  function clock(seconds: number): () => number {
+    let time = 0;
+    return () => {
+      time += seconds;
+      return time;
+    };
+  }
+
+  test("depends on the clock, leaves nothing behind, and is the same by the same clock", async () => {
+    const { tensors } = memory();
+    const planned = async (seconds: number) => {
+      const { options, description, state, bank } = await planTraining(request, jobContext({ now: clock(seconds) }));
+      disposeState(state);
+      bank.dispose();
+      return { options, first: description.slice(0, 3).join("\n") };
+    };
+    // 24 images in a step: 24 images per second, and 24,000.
+    const slow = await planned(1);
+    expect(slow.options).toMatchObject({ cbase: 16, batch: 8, rbatch: 24, stf: true, timeLimit: 1, duration: 200 });
+    expect(slow.first).toMatch(/24 images of 8x8x1 in 1m 00s[\s\S]*24 images\/s here[\s\S]*about 1,400 images/);
+    expect((await planned(1)).options).toEqual(slow.options);
+    // The data set is too small for a larger one still.
+    expect((await planned(0.001)).options).toMatchObject({ cbase: 32, numBlocks: 1, attn: [8] });
+    expect(memory().tensors).toBe(tensors);
+  });
+
+  test("is nothing where the job is stopped before", async () => {
+    const { tensors } = memory();
+    const stopped = train({ ...request, name: "never" }, jobContext({ shouldStop: () => true }));
+    await expect(stopped).rejects.toThrow(Stopped);
+    expect(existsSync(join(folder, "runs", "never"))).toBe(false);
+    expect(memory().tensors).toBe(tensors);
+  });
+
+  test("can be estimated: time by the clock, memory by counting", async () => {
+    const context = jobContext({ now: clock(2) });
+    const plan = await planTraining({ ...small, duration: 0.00012, timeLimit: 0.5 }, context);
+    const { imagesPerSecond, images, seconds, memory: bytes } = estimateTraining(plan, context);
+    expect([imagesPerSecond, images, seconds]).toEqual([4, 120, 30]);
+    // The flat storage has gaps.
+    expect(bytes.state).toBeGreaterThanOrEqual(20 * plan.state.network.parameterCount);
+    expect(bytes.images).toBe(24 * 64);
+    expect(bytes.peak).toBeGreaterThan(bytes.state + bytes.images + bytes.activations);
+    disposeState(plan.state);
+    plan.bank.dispose();
+  });
+});
+
 describe("a folder of a class-conditional network has labels", () => {
   const CLASSES = 5;
   const network = join(folder, "classes.safetensors");
@@ -237,16 +461,6 @@ describe("a folder of a class-conditional network has labels", () => {
 
 describe("a resumed run trusts nothing unread", () => {
   const state = async (name: string): Promise<string> => (await train({ ...small, name })).state!;
-
-  /** A state with other metadata. */
-  function changed(path: string, change: (options: Record<string, unknown>) => Record<string, unknown>): string {
-    const { tensors, metadata } = loadSafetensors(path);
-    const options = change(JSON.parse(metadata["options"]!) as Record<string, unknown>);
-    const copy = join(folder, `changed-${Math.random()}.safetensors`);
-    saveSafetensors(copy, tensors, { ...metadata, options: JSON.stringify(options) });
-    for (const tensor of tensors.values()) tensor.dispose();
-    return copy;
-  }
 
   test("its options are checked as those of a request, its images by their digest", async () => {
     const path = await state("trusting");

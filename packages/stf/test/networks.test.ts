@@ -470,6 +470,8 @@ describe("sizes that do not fit", () => {
     const indivisible = message(() => buildDenoiser(config(30, 30)));
     expect(indivisible).toMatch(/divisible by 4.*30.*28.*32/);
     expect(indivisible).not.toContain("\n");
+    // No image has a size of 0.
+    expect(message(() => buildDenoiser(config(2, 2)))).toMatch(/divisible by 4, found 2; the smallest is 4, or/);
     expect(message(() => buildDenoiser(config(28, 28, { modelChannels: 6 })))).toMatch(/'cbase'.*4.*6/);
   });
 

@@ -93,6 +93,17 @@ describe("values written by Python", () => {
   });
 });
 
+test("arrays whose bytes are a text and a call that encodes it, as Python 3 writes them for Python 2", () => {
+  const array =
+    "\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85c_codecs\nencode\nX\x01\0\0\0bX\x06\0\0\0latin1" +
+    "\x86R\x87R(K\x01K\x02\x85cnumpy\ndtype\nX\x02\0\0\0u1K\0K\x01\x87R(K\x03X\x01\0\0\0|NNNK\0K\0K\0tb\x89" +
+    "c_codecs\nencode\nX\x03\0\0\0\xc3\xbfaX\x06\0\0\0latin1\x86Rtb.";
+  const { shape, dtype, bytes } = readPickle(latin1(array), { names: numpyNames }) as NumpyArray;
+  expect([shape, dtype, [...bytes]]).toEqual([[2], "uint8", [0xff, 0x61]]);
+  const empty = readPickle(latin1("\x80\x02c__builtin__\nbytes\n)R."), { names: numpyNames });
+  expect(empty).toEqual(new Uint8Array());
+});
+
 describe("tensors written by PyTorch", () => {
   const ramp = (...indices: number[]): number[] => indices;
 

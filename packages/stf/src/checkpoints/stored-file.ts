@@ -1,8 +1,10 @@
 /** What the files of this program have in common: safetensors with tensors under published names, and metadata that say what they are. */
 
-import { existsSync, statSync } from "node:fs";
-import { FileFormatError, loadSafetensors } from "@stf/torch";
+import { statSync } from "node:fs";
+import { FileFormatError, isSafetensors, loadSafetensors } from "@stf/torch";
 import { InputError } from "../common/errors.js";
+import { isUrl } from "../common/text.js";
+import { kindOfFile } from "./file-kind.js";
 
 /** The format of a network snapshot, as its metadata name it. */
 export const NETWORK_FORMAT = "stf-network-1";
@@ -19,6 +21,29 @@ export function metadataField(path: string, metadata: Readonly<Record<string, st
   }
 }
 
+/** Ours by their formats, for whom they are taken for each other. */
+const ownFormats: Readonly<Record<string, string>> = {
+  [NETWORK_FORMAT]: "a network snapshot: name one of the training states, training-state-*.safetensors",
+  [STATE_FORMAT]: "a training state: name one of the network snapshots beside it, network-snapshot-*.safetensors",
+};
+
+/** @throws InputError for files that are not there, or of another kind than ours */
+function checkKind(path: string, what: string): void {
+  if (isUrl(path)) {
+    throw new InputError(`${path} must be a file on this machine; download it, and name where it lies`);
+  }
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat) throw new InputError(`there is no ${what} at ${path}`);
+  if (stat.isDirectory()) throw new InputError(`${path} is a folder; name the ${what} in it`);
+  if (isSafetensors(path)) return;
+  const kind = kindOfFile(path);
+  if (kind?.isImportable) throw new InputError(madeElsewhere(path, kind.words));
+  if (kind) throw new InputError(`${path} is no ${what}, it is ${kind.words}`);
+}
+
+const madeElsewhere = (path: string, words: string): string =>
+  `${path} was made elsewhere, it is ${words}; turn it into a network snapshot: npx stf import ${path} --dest=network.safetensors`;
+
 /**
  * Reads a file of one of our formats.
  *
@@ -26,20 +51,20 @@ export function metadataField(path: string, metadata: Readonly<Record<string, st
  * @throws InputError when there is no such file, or it is another one; FileFormatError when it is damaged or no safetensors file
  */
 export function openStored(path: string, format: string, what: string): ReturnType<typeof loadSafetensors> {
-  if (!existsSync(path)) throw new InputError(`there is no ${what} at ${path}`);
-  if (statSync(path).isDirectory()) throw new InputError(`${path} is a folder; name the ${what} in it`);
-  if (/\.(pkl|pt|pth)$/i.test(path)) {
-    throw new InputError(
-      `${path} was made elsewhere; turn it into a network snapshot: npx stf import ${path} --dest=network.safetensors`,
-    );
-  }
+  checkKind(path, what);
   const content = loadSafetensors(path);
   const { format: found } = content.metadata;
   if (found !== format) {
     for (const tensor of content.tensors.values()) tensor.dispose();
-    throw new InputError(
-      `${path} is no ${what} of this program: its format must be "${format}", found ${found ? `"${found}"` : "none"}`,
-    );
+    if (found !== undefined && Object.hasOwn(ownFormats, found)) {
+      throw new InputError(`${path} is ${ownFormats[found]}`);
+    }
+    if (found?.startsWith("stf-")) {
+      throw new InputError(
+        `${path} has the format "${found}" of another version of this program, known is "${format}"`,
+      );
+    }
+    throw new InputError(madeElsewhere(path, "a file of safetensors"));
   }
   return content;
 }

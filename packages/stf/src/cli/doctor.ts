@@ -1,7 +1,6 @@
 /** `stf doctor`: what this machine has, and for everything that is wrong the remedy. */
 
 import { existsSync } from "node:fs";
-import zlib from "node:zlib";
 import {
   addonPath,
   type BuiltAgainst,
@@ -12,6 +11,7 @@ import {
   isAddonBuilt,
   openBlasThreads,
 } from "@stf/torch/installation";
+import { isTooOld, OLDEST_NODE } from "../common/node-version.js";
 import { fashionMnist } from "../config/train-options.js";
 
 /** One line of the report; a problem needs a remedy. */
@@ -24,13 +24,8 @@ interface Finding {
 }
 
 function nodeFinding(): Finding {
-  // What package.json calls "engines" are the versions that have this; zip archives are read with it.
-  const old = typeof zlib.crc32 !== "function";
-  return {
-    label: "Node",
-    value: process.versions.node,
-    remedy: old && "install Node 20.15 or later, or 22.2 or later",
-  };
+  const version = process.versions.node;
+  return { label: "Node", value: version, remedy: isTooOld(version) && `install Node ${OLDEST_NODE} or later` };
 }
 
 function libtorchFinding(built: BuiltAgainst | undefined): Finding {

@@ -19,10 +19,9 @@ function summary({ drawn, evaluations, seconds }: GenerateResult): string {
 
 /** Runs the command. Returns the exit code. */
 async function run(request: GenerateRequest): Promise<number> {
-  const [{ commandContext, interruptedCode }, { generate }] = await Promise.all([
-    import("./context.js"),
-    import("../jobs/generate.js"),
-  ]);
+  // One after the other: Node opens the files of all modules that it loads at the same time.
+  const { commandContext, interruptedCode } = await import("./context.js");
+  const { generate } = await import("../jobs/generate.js");
   beginWork();
   const context = commandContext({ plainSeconds: 60 });
   const { reporter, rank } = context;

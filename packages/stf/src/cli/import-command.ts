@@ -12,11 +12,15 @@ import { addFields } from "./options.js";
 import { beginWork } from "./output.js";
 
 /** The result, in lines. */
-function described(file: string, { dest, config, parameterCount, format, part, skipped }: ImportResult): string[] {
+function described(
+  file: string,
+  { dest, config, parameterCount, format, part, isAveraged, skipped }: ImportResult,
+): string[] {
   const classes = config.labelDim ? `, ${config.labelDim} classes` : "";
   return [
     `read        ${file}: ${format}${part === undefined ? "" : `, its "${part}"`}`,
     `network     ${config.arch}, preconditioning ${config.precond}, ${(parameterCount / 1e6).toFixed(2)} million parameters, images of ${formatImageShape(config.shape)}${classes}`,
+    `weights     ${isAveraged ? "averaged" : "not marked as averaged in the file; pictures are best with averaged ones"}`,
     ...(skipped.length > 0 ? [`skipped     ${abbreviated(skipped)}`] : []),
     `wrote       ${dest}`,
     "licence     that of the file: EDM's and STF's published weights are for non-commercial use (CC BY-NC-SA 4.0)",
@@ -26,7 +30,7 @@ function described(file: string, { dest, config, parameterCount, format, part, s
 
 /** Gives the command its argument, its options and its action. */
 export function declare(command: Command): void {
-  command.argument("<FILE>", "a .pkl snapshot of EDM or STF, a .pt or .pth of PyTorch, or safetensors");
+  command.argument("<FILE>", "a .pkl snapshot of EDM or STF, a file of PyTorch (.pt, .pth, .ckpt), or safetensors");
   addFields(command, importFields).action(async (file: string, texts) => {
     const request: ImportRequest = { ...parse(importFields, texts), file };
     checkAlone("import");

@@ -10,9 +10,9 @@ const shared = ["generate"];
 /** Gives the command its options and its action. */
 export function declare(command: Command): void {
   command
-    .option("--nproc <N>", "number of processes (default: one)", "1")
+    .option("--nproc <N>", "number of processes (default 1)")
     .argument("<command...>", 'what to run, after "--": generate and its options')
-    .action(async (words: string[], { nproc }: { nproc: string }) => {
+    .action(async (words: string[], { nproc = "1" }: { nproc?: string }) => {
       const count = Number(nproc);
       if (!/^\d+$/.test(nproc) || count < 1) {
         throw new UsageError(`--nproc must be a whole number of at least 1, found "${nproc}"`);

@@ -5,11 +5,14 @@
  */
 
 import { Command, CommanderError } from "commander";
+import { checkNode } from "../common/node-version.js";
 import { wasToIgnoreHangups } from "./hangups.js";
 import { watchOutput } from "./output.js";
 
 const USAGE = 2;
 const FAILURE = 1;
+const TOO_MANY_FILES =
+  "the limit of open files for this process is too low; raise it, for example by: ulimit -n 1024, and try again (EMFILE)";
 
 const program = new Command("stf")
   .description("Train, sample and explain diffusion models with the Stable Target Field objective.")
@@ -17,7 +20,10 @@ const program = new Command("stf")
   .option("--debug", "show stack traces")
   .configureHelp({ showGlobalOptions: true })
   .configureOutput({ outputError: (text, write) => write(`stf: ${oneLine(text)}\n`) })
-  .exitOverride();
+  .exitOverride()
+  .hook("preAction", (_, command) => {
+    if (command.name() !== "doctor") checkNode();
+  });
 
 /** Commander puts its suggestion on a line of its own. */
 function oneLine(text: string): string {
@@ -63,6 +69,11 @@ const commands = [
 /** One clear line; the exit code says whose fault it was. */
 async function report(error: unknown): Promise<number> {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
+  // Before anything else is loaded, for which there may be no file descriptor.
+  if ((error as NodeJS.ErrnoException).code === "EMFILE") {
+    console.error(`stf: ${TOO_MANY_FILES}`);
+    return FAILURE;
+  }
   const [{ UsageError }, { withFlags }] = await Promise.all([import("../common/errors.js"), import("./flags.js")]);
   // Names out of a damaged or hostile file may hold anything; the terminal gets one line without control characters.
   const message = withFlags(error instanceof Error ? error.message : String(error)).replace(/\p{Cc}+/gu, " ");
@@ -74,12 +85,11 @@ watchOutput();
 if (wasToIgnoreHangups()) process.on("SIGHUP", () => {});
 process.on("uncaughtException", async (error) => process.exit(await report(error)));
 
-for (const { name, description, load } of commands) {
-  const command = program.command(name).description(description);
-  if (process.argv.includes(name)) (await load()).declare(command);
-}
-
 try {
+  for (const { name, description, load } of commands) {
+    const command = program.command(name).description(description);
+    if (process.argv.includes(name)) (await load()).declare(command);
+  }
   await program.parseAsync();
 } catch (error) {
   process.exitCode = await report(error);

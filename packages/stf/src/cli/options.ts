@@ -3,6 +3,15 @@
 import { type Command, Option } from "commander";
 import { type Field, type Fields, flagOf } from "../config/fields.js";
 
+/** Longer lists of words leave no room for the help on a terminal of 80 columns. */
+const LONGEST_PLACEHOLDER = 20;
+
+const isLong = ({ placeholder }: Field<unknown>): boolean => placeholder.length > LONGEST_PLACEHOLDER;
+
+/** The words that an option takes, where its placeholder does not tell. */
+const words = (field: Field<unknown>): string =>
+  isLong(field) ? `; one of ${field.placeholder.split("|").join(", ")}` : "";
+
 function shown(field: Field<unknown>): string {
   const { default: value } = field;
   if (value === null || field.help.includes("(default")) return "";
@@ -11,11 +20,17 @@ function shown(field: Field<unknown>): string {
   return ` (default ${Array.isArray(value) ? value.join(",") : String(value)})`;
 }
 
+/** Headings of the help, and the fields under each. Those under none come with the command's own options. */
+export type Groups<F extends Fields> = Readonly<Record<string, readonly (keyof F)[]>>;
+
 /** Declares an option for every field; values arrive as text under the fields' keys. */
-export function addFields(command: Command, fields: Fields): Command {
+export function addFields<F extends Fields>(command: Command, fields: F, groups: Groups<F> = {}): Command {
   for (const [key, field] of Object.entries(fields)) {
-    const value = field.isSwitch ? `[${field.placeholder}]` : `<${field.placeholder}>`;
-    command.addOption(new Option(`${flagOf(key)} ${value}`, field.help + shown(field)));
+    const placeholder = isLong(field) ? "NAME" : field.placeholder;
+    const value = field.isSwitch ? `[${placeholder}]` : `<${placeholder}>`;
+    const option = new Option(`${flagOf(key)} ${value}`, field.help + words(field) + shown(field));
+    const heading = Object.keys(groups).find((name) => groups[name]?.includes(key));
+    command.addOption(heading === undefined ? option : option.helpGroup(heading));
   }
   return command;
 }

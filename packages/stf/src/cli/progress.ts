@@ -53,8 +53,9 @@ export class StatusLine implements Reporter {
     if (!this.#terminal || now - this.#lastDraw < REDRAW_MILLISECONDS) return;
     this.#lastDraw = now;
     this.#drawn = true;
-    const width = (process.stdout.columns ?? 80) - 1;
-    process.stdout.write(`\r\x1b[K${line.slice(0, width)}`);
+    // A terminal that does not know its width says 0, or nothing.
+    const width = process.stdout.columns || 80;
+    process.stdout.write(`\r\x1b[K${line.slice(0, width - 1)}`);
   }
 
   /** Removes the temporary line. */

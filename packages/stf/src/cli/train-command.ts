@@ -3,48 +3,93 @@
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { checkAlone } from "../common/ranks.js";
+import { formatDuration } from "../common/text.js";
 import { parse } from "../config/fields.js";
 import { type Preset, presets, trainFields } from "../config/train-options.js";
 import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
+import type { TrainingEstimate } from "../jobs/estimate.js";
 import type { TrainResult } from "../jobs/train.js";
 import type { TrainingPlan } from "../jobs/training-plan.js";
 import { STATS_FILE } from "../run/files.js";
-import { addFields } from "./options.js";
+import { withFlags } from "./flags.js";
+import { addFields, type Groups } from "./options.js";
 import { beginWork } from "./output.js";
+import { pasteable } from "./shell.js";
+
+const groups: Groups<typeof trainFields> = {
+  "Images and run folder:": ["data", "outdir", "name", "desc"],
+  "How long:": ["timeLimit", "duration"],
+  "What is learned:": [
+    ...(["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
+    ...(["cond", "labelDropout", "augment", "xflip", "precond", "ls"] as const),
+  ],
+  "The network:": ["arch", "cbase", "cres", "numBlocks", "attn", "dropout", "transfer"],
+  "Steps:": ["batch", "lr", "lrRampup", "ema", "seed"],
+  "Machine and memory:": ["device", "precision", "batchGpu", "recompute"],
+  "What is written:": ["tick", "snap", "dump", "saveEvery"],
+};
 
 function presetHelp(): string {
   const lines = Object.entries<Preset>(presets).map(([name, { help }]) => `  ${name.padEnd(26)} ${help}`);
-  return `\nPresets:\n${lines.join("\n")}`;
+  return `\nPresets (the defaults above are those of "published"):\n${lines.join("\n")}`;
 }
 
-function nextSteps({ folder, snapshot }: TrainResult): string[] {
+/** What a run that has come to its end suggests. */
+function nextSteps({ reason, folder, snapshot, images }: TrainResult, { options, network }: TrainingPlan): string[] {
+  const { timeLimit } = options;
+  // A run that has seen all its images needs a longer duration, not more time.
+  const more =
+    reason === "time limit" && timeLimit !== null ? `--time-limit=${timeLimit}` : `--duration=${(2 * images) / 1e6}`;
+  const draw = (...words: string[]): string => pasteable("generate", `--network=${snapshot}`, ...words);
+  const ofClass =
+    (network.labelDim ?? 0) > 0
+      ? [`  one class          ${draw("--class=0", "--seeds=0-15", "--grid=class-0.png")}`]
+      : [];
   return [
     "what to try next:",
-    `  more images        npx stf generate --network=${snapshot} --seeds=64-127 --grid=more.png`,
-    `  train on           npx stf train --resume=${folder} --time-limit=10`,
+    `  more images        ${draw("--seeds=64-127", "--grid=more.png")}`,
+    ...ofClass,
+    `  train on           ${pasteable("train", `--resume=${folder}`, more)}`,
     `  the statistics     ${join(folder, STATS_FILE)}`,
   ];
 }
 
-function dryRun({ description, options, stateBytes }: TrainingPlan): void {
-  for (const line of description) console.log(line);
-  console.log(`memory      ${(stateBytes / 2 ** 20).toFixed(0)} MiB for weights and optimizer, and the activations`);
+const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+
+function dryRun(plan: TrainingPlan, { imagesPerSecond, images, seconds, memory }: TrainingEstimate): void {
+  const { description, options } = plan;
+  const speed = imagesPerSecond.toPrecision(imagesPerSecond < 100 ? 2 : 3);
+  const parts = `weights and optimizer ${mebibytes(memory.state)}, images ${mebibytes(memory.images)}, activations ${mebibytes(memory.activations)}`;
+  const lines = [
+    ...description,
+    `time        about ${speed} images/s here: ${formatDuration(seconds)} for ${Math.round(images)} images`,
+    `memory      about ${mebibytes(memory.peak)}: ${parts}, and the program`,
+  ];
+  for (const line of lines) console.log(withFlags(line));
   console.log(JSON.stringify(options, undefined, 2));
 }
 
 /** Runs the command. Returns the exit code. */
 async function run(request: TrainRequest, isDry: boolean): Promise<number> {
-  const [{ commandContext, interruptedCode }, { runTraining }, { planTraining }] = await Promise.all([
-    import("./context.js"),
-    import("../jobs/train.js"),
-    import("../jobs/training-plan.js"),
-  ]);
+  // One after the other: Node opens the files of all modules that it loads at the same time.
+  const { commandContext, interruptedCode } = await import("./context.js");
+  const { planTraining } = await import("../jobs/training-plan.js");
+  const { runTraining } = await import("../jobs/train.js");
+  const { estimateTraining } = await import("../jobs/estimate.js");
+  const { Stopped } = await import("../jobs/context.js");
   if (!isDry) beginWork();
-  const context = commandContext();
-  const plan = await planTraining(request, context);
-  if (isDry) {
-    dryRun(plan);
-    return 0;
+  const context = commandContext({ plainSeconds: 60 });
+  let plan: TrainingPlan;
+  try {
+    plan = await planTraining(request, context);
+    if (isDry) {
+      dryRun(plan, estimateTraining(plan, context));
+      return 0;
+    }
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error;
+    context.reporter.print("stopped before the first step; nothing was written");
+    return interruptedCode();
   }
   const result = await runTraining(plan, context);
   const { reporter } = context;
@@ -57,10 +102,10 @@ async function run(request: TrainRequest, isDry: boolean): Promise<number> {
     return 1;
   }
   if (result.samples === undefined) {
-    reporter.print(`go on with: stf train --resume=${result.folder}`);
+    reporter.print(`go on with: ${pasteable("train", `--resume=${result.folder}`)}`);
     return interruptedCode();
   }
-  for (const line of nextSteps(result)) reporter.print(line);
+  for (const line of nextSteps(result, plan)) reporter.print(line);
   return 0;
 }
 
@@ -74,7 +119,7 @@ export function declare(command: Command): void {
     )
     .option("--resume <PATH>", "go on from a training state, or from the latest one in a run folder")
     .option("-n, --dry-run", "say what would be done, and stop");
-  addFields(command, trainFields)
+  addFields(command, trainFields, groups)
     .addHelpText("after", presetHelp())
     .action(async ({ preset, resume, dryRun: isDry = false, ...texts }) => {
       const request: TrainRequest = { ...parse(trainFields, texts), preset, resume };

@@ -3,6 +3,8 @@
 import { decode as decodePng } from "fast-png";
 import { firstLine, InputError } from "../common/errors.js";
 import { type ImageHeader, readImageHeader } from "./image-header.js";
+import { exifOfPng, hasOddEnd, mendImage } from "./mend.js";
+import { isOnItsSide, oriented } from "./orientation.js";
 import { loadSharp } from "./sharp.js";
 
 /** A file that was read, and what its header says. */
@@ -10,68 +12,148 @@ export interface ImageFile {
   readonly name: string;
   readonly bytes: Uint8Array;
   readonly header: ImageHeader;
+  /** EXIF's number for how the picture is to be turned; 1 where it is not. */
+  readonly orientation: number;
+  /** In pixels, of the picture as it is to be seen. */
+  readonly width: number;
+  /** In pixels, of the picture as it is to be seen. */
+  readonly height: number;
 }
 
-/** An image in the order H, W, channels. */
+/** An image in the order H, W, channels, turned as its EXIF data say. */
 export interface DecodedImage {
   readonly bytes: Uint8Array;
   /** Grey values come in the first channel or in three equal ones, colours in the first three; alpha may follow. */
   readonly channels: number;
+  /** Whether the pixels are sound, and other bytes of the file are not, or belong to nothing. */
+  readonly isOdd: boolean;
 }
+
+type Pixels = Omit<DecodedImage, "isOdd">;
 
 /** The largest image that is decoded, in pixels. */
 const MAX_PIXELS = 2 ** 27;
+
+/** 1 where there is none, or none that makes sense. */
+async function orientationOf(bytes: Uint8Array, { exif, format }: ImageHeader): Promise<number> {
+  if (!exif) return 1;
+  const sharp = await loadSharp();
+  const { orientation = 1 } = await sharp(format === "png" ? exifOfPng(bytes) : bytes, { failOn: "none" })
+    .metadata()
+    .catch(() => ({ orientation: 1 }));
+  return orientation >= 1 && orientation <= 8 ? orientation : 1;
+}
 
 /**
  * Looks at the header of a file.
  *
  * @throws InputError when it is no PNG or JPEG image, or is larger than any training image
  */
-export function imageFile(name: string, bytes: Uint8Array): ImageFile {
+export async function imageFile(name: string, bytes: Uint8Array): Promise<ImageFile> {
   const header = readImageHeader(bytes);
   if (!header || header.width * header.height === 0) {
     throw new InputError(`${name} is no PNG or JPEG image, or is damaged; remove it or put the right file there`);
   }
-  if (header.width * header.height > MAX_PIXELS) {
-    throw new InputError(
-      `${name} declares ${header.width}x${header.height} pixels; images must have at most ${MAX_PIXELS} pixels`,
-    );
+  const { width, height } = header;
+  if (width * height > MAX_PIXELS) {
+    throw new InputError(`${name} declares ${width}x${height} pixels; images must have at most ${MAX_PIXELS} pixels`);
   }
-  return { name, bytes, header };
+  const orientation = await orientationOf(bytes, header);
+  const size = isOnItsSide(orientation) ? { width: height, height: width } : { width, height };
+  return { name, bytes, header, orientation, ...size };
 }
 
-async function decodeBySharp({ bytes, header }: ImageFile): Promise<DecodedImage> {
+/** Colours of four inks as light: that which neither black nor the ink of the colour takes away, to the nearest byte. */
+function withoutInk(inks: Uint8Array): Uint8Array {
+  return Uint8Array.from({ length: (inks.length / 4) * 3 }, (_, i) => {
+    const pixel = 4 * Math.floor(i / 3);
+    const light = 255 - (inks[pixel + 3] as number);
+    return light - Math.round(((inks[pixel + (i % 3)] as number) * light) / 255);
+  });
+}
+
+async function decodeBySharp(
+  bytes: Uint8Array,
+  header: ImageHeader,
+  failOn: "warning" | "error" = "warning",
+): Promise<Pixels> {
   const sharp = await loadSharp();
   // The values of the file are wanted, not those of a calibrated screen: colour profiles are ignored, as in PIL.
-  const { data, info } = await sharp(bytes, { ignoreIcc: true }).raw().toBuffer({ resolveWithObject: true });
+  const picture = sharp(bytes, { ignoreIcc: true, failOn });
+  const isInk = header.format === "jpeg" && header.channels === 4;
+  if (isInk) picture.pipelineColourspace("cmyk").toColourspace("cmyk");
+  const { data, info } = await picture.raw().toBuffer({ resolveWithObject: true });
   if (info.width !== header.width || info.height !== header.height) {
     throw new Error(`it has ${info.width}x${info.height} pixels, its header says ${header.width}x${header.height}`);
   }
-  return { bytes: data, channels: info.channels };
+  return isInk ? { bytes: withoutInk(data), channels: 3 } : { bytes: data, channels: info.channels };
+}
+
+/** Pixels with alpha, where one value stands for those that are transparent. */
+function withAlpha(bytes: Uint8Array, channels: number, transparent: Uint16Array): Pixels {
+  const pixels = new Uint8Array((bytes.length / channels) * (channels + 1)).fill(255);
+  for (let from = 0, to = 0; from < bytes.length; from += channels, to += channels + 1) {
+    const pixel = bytes.subarray(from, from + channels);
+    pixels.set(pixel, to);
+    if (pixel.every((value, i) => value === transparent[i])) pixels[to + channels] = 0;
+  }
+  return { bytes: pixels, channels: channels + 1 };
 }
 
 /** A PNG of 8 bits that is neither interlaced nor has a palette. */
-function decodePlainPng({ bytes, header }: ImageFile): DecodedImage {
-  const { data, channels, width, height } = decodePng(bytes, { checkCrc: true });
+function decodePlainPng(bytes: Uint8Array, header: ImageHeader): Pixels {
+  const { data, channels, width, height, transparency } = decodePng(bytes, { checkCrc: true });
   if (data.length !== header.width * header.height * channels) {
     throw new Error(`it has ${width}x${height} pixels, its header says ${header.width}x${header.height}`);
   }
-  return { bytes: Uint8Array.from(data), channels };
+  const pixels = Uint8Array.from(data);
+  return transparency?.length ? withAlpha(pixels, channels, transparency) : { bytes: pixels, channels };
+}
+
+/** @throws Error where anything is not as it should be */
+async function decodeStrictly(bytes: Uint8Array, header: ImageHeader): Promise<Pixels> {
+  const { format, plain, depth } = header;
+  return format === "png" && plain && depth === 8 ? decodePlainPng(bytes, header) : await decodeBySharp(bytes, header);
+}
+
+/** What libjpeg says about bytes that no pixel comes from. */
+const HARMLESS = /extraneous bytes before marker|Invalid SOS parameters|Inconsistent progression sequence/;
+
+/** @throws Error when the pixels themselves are damaged */
+async function decodeMended(file: ImageFile): Promise<Pixels> {
+  const { header } = file;
+  const mended = mendImage(file.bytes, header);
+  try {
+    return await decodeStrictly(mended, header);
+  } catch (error) {
+    if (header.format !== "jpeg" || !HARMLESS.test((error as Error).message)) throw error;
+    return await decodeBySharp(mended, header, "error");
+  }
 }
 
 /**
  * The pixels of a file.
  *
- * @throws InputError naming the file when it is damaged
+ * @throws InputError naming the file when they are damaged
  */
 export async function decodeImage(file: ImageFile): Promise<DecodedImage> {
+  const { name, bytes, header, orientation } = file;
   try {
-    const { format, plain, depth } = file.header;
-    return format === "png" && plain && depth === 8 ? decodePlainPng(file) : await decodeBySharp(file);
+    let isOdd = hasOddEnd(bytes, header);
+    const pixels = await decodeStrictly(bytes, header).catch(async (cause: Error) => {
+      isOdd = true;
+      return await decodeMended(file).catch(() => {
+        throw cause;
+      });
+    });
+    if (orientation === 1) return { ...pixels, isOdd };
+    const { width, height } = header;
+    const turned = oriented(pixels.bytes, { width, height, channels: pixels.channels }, orientation);
+    return { bytes: turned, channels: pixels.channels, isOdd };
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
     throw new InputError(
-      `${file.name} cannot be decoded, it is damaged or truncated (${firstLine(cause as Error)}); mend or remove it`,
+      `${name} cannot be decoded, it is damaged or truncated (${firstLine(cause as Error)}); mend or remove it`,
       { cause },
     );
   }

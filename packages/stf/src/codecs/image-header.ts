@@ -1,5 +1,8 @@
 /** What the first bytes of a PNG or JPEG file say, without decoding it. */
 
+import { jpegSegments } from "./jpeg-segments.js";
+import { pngChunks } from "./png-chunks.js";
+
 export interface ImageHeader {
   readonly format: "png" | "jpeg";
   readonly width: number;
@@ -10,6 +13,8 @@ export interface ImageHeader {
   readonly depth: number;
   /** Whether the file is stored from top to bottom in one go, without palette: neither interlaced nor progressive. */
   readonly plain: boolean;
+  /** Whether there is EXIF data, which may say that the picture is to be turned. */
+  readonly exif: boolean;
 }
 
 const PNG_SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
@@ -18,7 +23,7 @@ const PALETTE = 3;
 /** Channels by the colour type of PNG: grey, RGB, palette, grey with alpha, RGB with alpha. */
 const pngChannels: Readonly<Record<number, number>> = { 0: 1, 2: 3, [PALETTE]: 3, 4: 2, 6: 4 };
 
-function readPngHeader(view: DataView): ImageHeader | undefined {
+function readPngHeader(bytes: Uint8Array, view: DataView): ImageHeader | undefined {
   // Signature; length and name of the first chunk; width, height, depth, colour type, compression, filter, interlace.
   if (view.byteLength < 29 || view.getUint32(12) !== HEADER_CHUNK) return undefined;
   const type = view.getUint8(25);
@@ -31,31 +36,29 @@ function readPngHeader(view: DataView): ImageHeader | undefined {
     channels,
     depth: view.getUint8(24),
     plain: type !== PALETTE && view.getUint8(28) === 0,
+    exif: Array.from(pngChunks(bytes)).some((chunk) => chunk.type === "eXIf"),
   };
 }
 
 const BASELINE = 0xc0;
+const EXIF = 0xe1;
 /** Markers in the range of frame headers that are none: Huffman tables, reserved, arithmetic coding. */
 const notFrames = new Set([0xc4, 0xc8, 0xcc]);
 
-function readJpegHeader(view: DataView): ImageHeader | undefined {
-  for (let position = 2; position + 10 <= view.byteLength; ) {
-    if (view.getUint8(position) !== 0xff) return undefined;
-    const marker = view.getUint8(position + 1);
-    if (marker === 0xff) {
-      position += 1;
-    } else if (marker >= 0xc0 && marker <= 0xcf && !notFrames.has(marker)) {
-      return {
-        format: "jpeg",
-        depth: view.getUint8(position + 4),
-        height: view.getUint16(position + 5),
-        width: view.getUint16(position + 7),
-        channels: view.getUint8(position + 9),
-        plain: marker === BASELINE,
-      };
-    } else {
-      position += 2 + view.getUint16(position + 2);
-    }
+function readJpegHeader(bytes: Uint8Array, view: DataView): ImageHeader | undefined {
+  let exif = false;
+  for (const { marker, start, end } of jpegSegments(bytes)) {
+    if (marker === EXIF) exif ||= bytes[start] === 0x45; // "Exif"; the other kind begins with "http"
+    if (marker < 0xc0 || marker > 0xcf || notFrames.has(marker) || start + 6 > end) continue;
+    return {
+      format: "jpeg",
+      depth: view.getUint8(start),
+      height: view.getUint16(start + 1),
+      width: view.getUint16(start + 3),
+      channels: view.getUint8(start + 5),
+      plain: marker === BASELINE,
+      exif,
+    };
   }
   return undefined;
 }
@@ -63,6 +66,6 @@ function readJpegHeader(view: DataView): ImageHeader | undefined {
 /** The header of a PNG or JPEG file, told by content; undefined when the bytes are neither, or end before the size. */
 export function readImageHeader(bytes: Uint8Array): ImageHeader | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (PNG_SIGNATURE.every((byte, i) => bytes[i] === byte)) return readPngHeader(view);
-  return bytes[0] === 0xff && bytes[1] === 0xd8 ? readJpegHeader(view) : undefined;
+  if (PNG_SIGNATURE.every((byte, i) => bytes[i] === byte)) return readPngHeader(bytes, view);
+  return bytes[0] === 0xff && bytes[1] === 0xd8 ? readJpegHeader(bytes, view) : undefined;
 }

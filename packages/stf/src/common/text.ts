@@ -37,3 +37,6 @@ export function formatIntegers(numbers: readonly number[]): string {
   }
   return ranges.map(([first, last]) => (first === last ? String(first) : `${first}-${last}`)).join(",");
 }
+
+/** Whether a path is an address on another machine, such as the published tools take. */
+export const isUrl = (path: string): boolean => /^[a-z][a-z0-9+.-]+:\/\//i.test(path);

@@ -47,8 +47,10 @@ function field<T>(
   return { ...description, wanted, accepts: isOwn, read };
 }
 
-/** Number("") is 0 and Number(" 1 ") is 1; neither is meant. */
+/** Number("") is 0 and Number(" 1 ") is 1; neither is meant. Infinity is written as in the published tools. */
 function toNumber(text: string): number {
+  const infinite = /^([-+]?)inf(inity)?$/i.exec(text);
+  if (infinite) return infinite[1] === "-" ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
 }
 
@@ -89,10 +91,11 @@ export function number<T extends number | null = number>({
 /** A whole number of at least `min`. */
 export function integer<T extends number | null = number>({
   min,
+  max = Number.MAX_SAFE_INTEGER,
   ...description
-}: Description<T> & { min: number; placeholder?: string }): Field<T | number> {
-  const wanted = `a whole number of at least ${min}`;
-  return field({ placeholder: "N", ...description }, wanted, (value) => isWhole(value, min), toNumber);
+}: Description<T> & { min: number; max?: number; placeholder?: string }): Field<T | number> {
+  const wanted = `a whole number ${max < Number.MAX_SAFE_INTEGER ? `from ${min} to ${max}` : `of at least ${min}`}`;
+  return field({ placeholder: "N", ...description }, wanted, (value) => isWhole(value, min, max), toNumber);
 }
 
 /** A whole number of at least `min`, or one word. */
@@ -108,18 +111,13 @@ export function integerOr<W extends string>(
   );
 }
 
-const truths: Readonly<Record<string, boolean>> = {
-  "1": true,
-  true: true,
-  yes: true,
-  on: true,
-  "0": false,
-  false: false,
-  no: false,
-  off: false,
-};
+/** As in the published tools. */
+const truths: Readonly<Record<string, boolean>> = Object.fromEntries([
+  ...["1", "true", "t", "yes", "y", "on"].map((word) => [word, true]),
+  ...["0", "false", "f", "no", "n", "off"].map((word) => [word, false]),
+]);
 
-/** Yes or no, written as in the published tools: 1, true, yes, on, or 0, false, no, off. */
+/** Yes or no, written as in the published tools: 1, true, t, yes, y, on, or 0, false, f, no, n, off. */
 export function flag(description: Description<boolean>): Field<boolean> {
   return field(
     { placeholder: "BOOL", isSwitch: true, ...description },
@@ -149,6 +147,16 @@ export function text<T extends string | null = string>(
 ): Field<T | string> {
   const isText = (value: unknown): boolean => typeof value === "string" && value !== "";
   return field<T | string>({ placeholder: "TEXT", ...description }, "given a value", isText, (value) => value);
+}
+
+/** A class: its number, or its name. A text of digits is what the network makes of it. */
+export function classLabel(description: Description<null>): Field<number | string | null> {
+  return field<number | string | null>(
+    { placeholder: "NAME|N", ...description },
+    "a class's name, or its number from 0 on",
+    (value) => (typeof value === "string" ? value !== "" && !/^-\d+$/.test(value) : isWhole(value, 0)),
+    (value) => value,
+  );
 }
 
 /** A device's name: cpu, cuda (the first), or cuda:1. */

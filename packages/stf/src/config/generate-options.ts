@@ -5,7 +5,7 @@ import { precisions } from "../networks/architectures.js";
 import { type DiscreteProcessName, discreteProcessNames } from "../processes/by-name.js";
 import { scalings, schedules } from "../processes/scheduled.js";
 import { discretizationNames, discretizations, edmSchedule } from "../sampling/steps.js";
-import { choice, device, flag, integer, integers, number, text, type Values } from "./fields.js";
+import { choice, classLabel, device, flag, integer, integers, number, text, type Values } from "./fields.js";
 
 /** The samplers by name. */
 export const samplerNames = ["heun", "euler", "dpm++2m", "dpm++2m-sde", "rk45", "pc"] as const;
@@ -36,10 +36,9 @@ export const generateFields = {
     max: 2 ** 32 - 1,
     help: "one image per seed (default 0-63)",
   }),
-  class: integer<number | null>({
+  class: classLabel({
     default: null,
-    min: 0,
-    help: "class of all images, for a class-conditional network; drawn from the seeds when left out",
+    help: "class of all images, by name or number, for a class-conditional network; drawn from the seeds when left out",
   }),
   batch: integer({ default: 64, min: 1, help: "images drawn at once" }),
   sampler: choice(samplerNames, {
@@ -49,6 +48,7 @@ export const generateFields = {
   steps: integer<number | null>({
     default: null,
     min: 2,
+    max: 1_000_000,
     help: `sampler steps (default ${edmSchedule.steps}, pc ${DEFAULT_CHAIN}); rk45 chooses its own`,
   }),
   sigma_min: number<number | null>({
@@ -93,7 +93,7 @@ export const generateFields = {
     help: "how pc takes a step",
   }),
   corrector: choice(["langevin", "ald", "none"], { default: "langevin", help: "what pc does before each step" }),
-  correctorSteps: integer({ default: 1, min: 1, help: "how often" }),
+  correctorSteps: integer({ default: 1, min: 1, help: "how often pc corrects before each step" }),
   snr: number({ default: 0.16, above: 0, help: "signal-to-noise ratio of the corrector" }),
   guidance: number({
     default: 1,
@@ -112,7 +112,7 @@ export const generateFields = {
   }),
   mask: text<string | null>({
     default: null,
-    help: "inpainting: an image that is white where --image is kept and black where it is drawn anew",
+    help: "inpainting: an image that is white where --image is kept, and black or transparent where it is drawn anew",
     placeholder: "FILE",
   }),
   colorize: flag({ default: false, help: "colouring: keep the grey values of --image" }),
@@ -202,6 +202,13 @@ function checkImageOptions({ image, mask, colorize, fromSigma, sigma_max: sigmaM
   if (fromSigma !== null && sigmaMax !== null) {
     throw new UsageError("'fromSigma' is the highest noise level; leave out 'sigma_max'");
   }
+}
+
+/** The options that let images grow beyond all numbers, of those that go further than the defaults. */
+export function extremeOptions(options: GenerateCommandOptions): string[] {
+  const grow = ["sigma_max", "fromSigma", "S_churn", "S_noise", "eta", "snr", "correctorSteps", "guidance"] as const;
+  const usual = { ...generateFields, sigma_max: { default: edmSchedule.sigmaMax } };
+  return grow.filter((key) => (options[key] ?? 0) > (usual[key].default ?? 0)).map((key) => `'${key}=${options[key]}'`);
 }
 
 /** What can be said of options that change nothing beside the others. */

@@ -8,7 +8,7 @@ import { choice, text, type Values } from "./fields.js";
 export const importFields = {
   dest: text<string | null>({
     default: null,
-    help: "the network snapshot to write (.safetensors)",
+    help: "the network snapshot to write, named *.safetensors",
     placeholder: "FILE",
   }),
   which: choice(["auto", "ema", "net"], {

@@ -28,5 +28,8 @@ export function importOptions({ file, ...request }: ImportRequest): ResolvedImpo
     throw new UsageError("'dest' must be another file than the one to import");
   if (existsSync(dest) && !statSync(dest).isFile())
     throw new UsageError(`'dest' must name a file; ${dest} is a folder`);
+  if (!/\.safetensors$/i.test(dest)) {
+    throw new UsageError(`'dest' must name a file *.safetensors, which is what is written, found ${dest}`);
+  }
   return { ...options, file, dest };
 }

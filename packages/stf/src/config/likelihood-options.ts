@@ -32,7 +32,7 @@ export const likelihoodFields = {
   }),
   rtol: number({ default: 1e-5, above: 0, help: "largest error of a step relative to the state" }),
   atol: number({ default: 1e-5, above: 0, help: "largest error of a step whatever the state" }),
-  seed: integer({ default: 0, min: 0, help: "of the probes and of the noise in the grey levels" }),
+  seed: integer({ default: 0, min: 0, help: "seed of the probes and of the noise in the grey levels" }),
   dest: text<string | null>({ default: null, help: "JSON with the value of every image", placeholder: "FILE" }),
   device: device({ default: "cpu", help: "where to compute" }),
 } as const;

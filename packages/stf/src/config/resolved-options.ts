@@ -2,6 +2,7 @@
 
 import { randomInt } from "node:crypto";
 import { UsageError } from "../common/errors.js";
+import { checkContradictions } from "./contradictions.js";
 import { resolve } from "./fields.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
 
@@ -24,12 +25,21 @@ const changeable: ReadonlySet<string> = new Set<keyof TrainOptions>([
   ...(["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
 ]);
 
-/** @throws UsageError without data */
-export function newRunOptions(given: Partial<TrainOptions>, preset: PresetName | undefined): ResolvedOptions {
-  return complete(resolve(trainFields, preset === undefined ? {} : presets[preset].options, given));
+/**
+ * @param chosen - what `automaticOptions` chose, where the preset is "auto"
+ * @throws UsageError without data, and for options that contradict each other
+ */
+export function newRunOptions(
+  given: Partial<TrainOptions>,
+  preset: PresetName = "auto",
+  chosen: Partial<TrainOptions> = {},
+): ResolvedOptions {
+  const options = complete(resolve(trainFields, presets[preset].options, chosen, given));
+  checkContradictions(given, options);
+  return options;
 }
 
-/** @throws UsageError when an option was given that a resumed run may not change */
+/** @throws UsageError when an option was given that a resumed run may not change, or that it does not use */
 export function resumedOptions(
   given: Partial<TrainOptions>,
   saved: Readonly<Record<string, unknown>>,
@@ -40,7 +50,9 @@ export function resumedOptions(
       `'${fixed}' belongs to the run and cannot be changed by 'resume'; what can: ${[...changeable].map((key) => `'${key}'`).join(", ")}`,
     );
   }
-  return complete(resolve(trainFields, saved as Partial<TrainOptions>, given));
+  const options = complete(resolve(trainFields, saved as Partial<TrainOptions>, given));
+  checkContradictions(given, options);
+  return options;
 }
 
 /** What a resumed run does otherwise than before, an option a line: "lr 0.001 -> 0.0005". */
@@ -56,7 +68,7 @@ const formatValue = (value: unknown): string =>
 function complete(options: TrainOptions): ResolvedOptions {
   if (options.data === null) {
     throw new UsageError(
-      `'data' must name the training images, or 'preset' a preset (${Object.keys(presets).join(", ")})`,
+      "'data' must name the training images: a folder, a zip, CIFAR-10 or an idx file; 'preset=fashion-mnist' has some",
     );
   }
   return { ...options, data: options.data, seed: options.seed ?? randomInt(2 ** 31) };

@@ -23,6 +23,11 @@ function rangeOf(options: GenerateCommandOptions, network: Preconditioning): Noi
   };
   const found = rangeWithin(wanted, network);
   if (found.sigmaMin < found.sigmaMax) return found;
+  if (options.fromSigma !== null && wanted.sigmaMin >= wanted.sigmaMax) {
+    throw new UsageError(
+      `'fromSigma' must be above the lowest noise level, ${formatLevel(wanted.sigmaMin)}, found ${formatLevel(wanted.sigmaMax)}; lower 'sigma_min' too`,
+    );
+  }
   throw new UsageError(
     `the noise must fall between levels that the network knows, ${formatLevel(network.sigmaMax)} to ${formatLevel(network.sigmaMin)}; ` +
       `asked for was ${formatLevel(wanted.sigmaMax)} down to ${formatLevel(wanted.sigmaMin)}: change 'sigma_min', 'sigma_max' or 'fromSigma'`,

@@ -1,4 +1,7 @@
-/** The options of `stf train`. Where the published tools have an option, ours has the same name and default. */
+/**
+ * The options of `stf train`. Where the published tools have an option, ours has the same name and default. A run of which no
+ * preset is named takes other values, which `automatic.ts` chooses.
+ */
 
 import { architectures, precisions } from "../networks/architectures.js";
 import { preconditioningNames } from "../preconditioning/table.js";
@@ -22,7 +25,7 @@ export const trainFields = {
   outdir: text({ default: "runs", help: "folder that gets a numbered folder for this run", placeholder: "DIR" }),
   data: text<string | null>({
     default: null,
-    help: "training images: a folder or zip of PNG and JPEG, cifar-10-python.tar.gz, or an MNIST-style idx file",
+    help: "training images: a folder or zip of PNG and JPEG, CIFAR-10 or CIFAR-100, or MNIST-style idx files",
     placeholder: "PATH",
   }),
   desc: folderName({ default: null, help: "text to add to the name of the run folder", placeholder: "TEXT" }),
@@ -67,7 +70,7 @@ export const trainFields = {
   }),
   transfer: text<string | null>({
     default: null,
-    help: "start from the weights in this file: a network snapshot, or anything that stf import reads",
+    help: "start from the weights in this file, with its network: a network snapshot, or anything that stf import reads",
     placeholder: "FILE",
   }),
   duration: number({ default: 200, above: 0, help: "length of the training, in millions of images" }),
@@ -151,6 +154,8 @@ export const fashionMnist = "/usr/share/datasets/fashion-mnist/train-images-idx3
 
 /** The name of a preset. */
 export type PresetName =
+  | "auto"
+  | "published"
   | "fashion-mnist"
   | "cifar10-ddpmpp"
   | "cifar10-ncsnpp"
@@ -159,6 +164,14 @@ export type PresetName =
 
 /** Settings that belong together. The published schedules are made for days on eight GPUs; short runs need their own. */
 export const presets: Readonly<Record<PresetName, Preset>> = {
+  auto: {
+    help: "taken when none is named: stable targets, the rest to suit the data, the time and this machine's speed",
+    options: { stf: true },
+  },
+  published: {
+    help: "the published settings: plain denoising score matching, a large network, days on several GPUs",
+    options: {},
+  },
   "fashion-mnist": {
     help: "28x28 garments in minutes on two cores: a small network, stable targets",
     options: {

@@ -4,11 +4,13 @@ import { augmentDim } from "../augmentation/labels.js";
 import { type AugmentationSettings, augmentationSettings } from "../augmentation/settings.js";
 import { UsageError } from "../common/errors.js";
 import { formatImageShape } from "../common/image-shape.js";
+import { abbreviated } from "../common/text.js";
 import type { ImageBank } from "../data/image-bank.js";
-import { classCount } from "../data/labels.js";
+import { classCount, type Numbering } from "../data/labels.js";
 import { DataOrder } from "../data/order.js";
 import { defaultSizes } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
+import type { Constants } from "../preconditioning/constants.js";
 import { denoisingTarget } from "../targets/denoising.js";
 import type { IsNeeded, ReferenceRule } from "../targets/references.js";
 import { stableFieldTarget } from "../targets/stable-field.js";
@@ -22,12 +24,14 @@ import type { TrainOptions } from "./train-options.js";
 const augmentationOf = ({ augment }: TrainOptions): AugmentationSettings | undefined =>
   augment > 0 ? augmentationSettings({ probability: augment }) : undefined;
 
-export function networkConfig(options: TrainOptions, bank: ImageBank): NetworkConfig {
+/** @param constants - of the preconditioning; its published ones when left out */
+export function networkConfig(options: TrainOptions, bank: ImageBank, constants?: Constants): NetworkConfig {
   const size = defaultSizes[options.arch];
   const augmentation = augmentationOf(options);
   return {
     arch: options.arch,
     precond: options.precond,
+    ...(constants && { constants }),
     shape: bank.shape,
     modelChannels: options.cbase ?? size.modelChannels,
     channelMult: options.cres ?? size.channelMult,
@@ -39,13 +43,20 @@ export function networkConfig(options: TrainOptions, bank: ImageBank): NetworkCo
   };
 }
 
-/** @throws UsageError when the options ask for more images than there are, or for classes where there are none. */
+/** @throws UsageError when the images are not square, when the options ask for more images than there are, or for classes where there are none. */
 export function checkAgainstData(options: TrainOptions, bank: ImageBank): void {
-  const { batch, stf, rbatch, cond, augment, stfAugment, stfRef } = options;
+  const { arch, batch, stf, rbatch, cond, augment, stfAugment, stfRef } = options;
+  const { count } = bank;
+  const { height, width } = bank.shape;
+  if (arch !== "mlp" && height !== width) {
+    throw new UsageError(
+      `'data' must hold square images, which the networks take, found ${width}x${height}; crop them to squares of one size first`,
+    );
+  }
   const classes = classCount(bank);
   if (cond && classes === 0) {
     throw new UsageError(
-      `'cond' needs class labels, and ${bank.name} has none; add a dataset.json, put each class in a folder of its own, or train without 'cond'`,
+      `'cond' needs class labels, and ${bank.name} has none${bank.unlabelled === undefined ? "" : `: ${bank.unlabelled}`}; add a dataset.json, put each class in a folder of its own, or train without 'cond'`,
     );
   }
   if (cond && classes > bank.count) {
@@ -61,43 +72,22 @@ export function checkAgainstData(options: TrainOptions, bank: ImageBank): void {
       throw new UsageError("'stfAugment=independent' needs a number of references; give 'rbatch=1024', say");
     }
   }
-  if (batch > bank.count) {
-    throw new UsageError(`'batch' must be at most the ${bank.count} images of the data set, found ${batch}`);
-  }
-  if (stf && rbatch !== "all" && rbatch > bank.count) {
-    throw new UsageError(
-      `'rbatch' must be at most the ${bank.count} images of the data set, or "all", found ${rbatch}`,
-    );
-  }
+  // All at once: who mends one should not meet the next.
+  const limits = [
+    batch > count && `'batch' must be at most the ${count} images of the data set, found ${batch}`,
+    stf &&
+      rbatch !== "all" &&
+      rbatch > count &&
+      `'rbatch' must be at most the ${count} images of the data set, or "all", found ${rbatch}`,
+  ].filter((text) => text !== false);
+  if (limits.length > 0) throw new UsageError(limits.join("; "));
 }
 
-/** Options that only matter together with another one. */
-const dependent: readonly {
-  readonly options: readonly (keyof TrainOptions)[];
-  readonly needs: string;
-  readonly isMet: (options: TrainOptions) => boolean;
-}[] = [
-  {
-    options: ["rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"],
-    needs: "'stf=1'",
-    isMet: ({ stf }) => stf,
-  },
-  { options: ["stfRef", "labelDropout"], needs: "'cond=1'", isMet: ({ cond }) => cond },
-  { options: ["stfAugment", "rbatchAugment"], needs: "'augment' above 0", isMet: ({ augment }) => augment > 0 },
-  {
-    options: ["cres", "attn", "dropout", "recompute"],
-    needs: "a convolutional 'arch'",
-    isMet: ({ arch }) => arch !== "mlp",
-  },
-];
-
-/** A line for every option that was given and has no effect. */
-export function withoutEffect(given: Partial<TrainOptions>, options: TrainOptions): string[] {
-  return dependent
-    .filter(({ isMet }) => !isMet(options))
-    .flatMap(({ options: names, needs }) =>
-      names.filter((name) => given[name] !== undefined).map((name) => `'${name}' has no effect without ${needs}`),
-    );
+/** A line for everything about the images that makes an option pointless. */
+export function notesOnData(options: TrainOptions, bank: ImageBank): string[] {
+  return options.cond && new Set(bank.labels).size === 1
+    ? [`'cond' teaches nothing: all ${bank.count} images have one class, number ${bank.labels?.[0]}`]
+    : [];
 }
 
 /** What a training state says of the images that the run was started with; nothing where an earlier version wrote it. */
@@ -106,23 +96,58 @@ export interface SavedData {
   readonly images: unknown;
   /** {@link digestOfImages} of them. */
   readonly imagesDigest: unknown;
+  /** Names of the classes, by their numbers; null where they have none. */
+  readonly classNames: unknown;
+}
+
+/** Names out of a file; undefined where there are none. */
+export function storedNames(value: unknown): readonly string[] | undefined {
+  return Array.isArray(value) && value.every((name) => typeof name === "string") ? value : undefined;
+}
+
+/**
+ * How a run's classes are numbered: as they were when it was started. Runs that did not keep the names numbered them as text.
+ */
+export function numberingOf(saved: SavedData | undefined): Numbering {
+  if (!saved) return "natural";
+  return storedNames(saved.classNames) ?? (saved.classNames === undefined ? "text" : "natural");
+}
+
+/** @throws UsageError when classes have other names than those that a run was started with */
+function checkSameNames(saved: SavedData, { classNames: found }: ImageBank): void {
+  const names = storedNames(saved.classNames);
+  if (!names || !found || (names.length === found.length && names.every((name, i) => name === found[i]))) return;
+  const [lacking, added] = [
+    names.filter((name) => !found.includes(name)),
+    found.filter((name) => !names.includes(name)),
+  ];
+  const lacks = lacking.length > 0 ? [`it lacks ${abbreviated(lacking)}`] : [];
+  const has = added.length > 0 ? [`it has ${abbreviated(added)} besides`] : [];
+  const differences = [...lacks, ...has].join(" and ");
+  throw new UsageError(
+    `'data' must have the ${names.length} classes that the run was started with (${abbreviated(names)}); ${differences || "they come in another order"}`,
+  );
 }
 
 /** @throws UsageError when a run is to go on with other images. */
 export function checkSameData(
-  { images, imagesDigest }: SavedData,
+  saved: SavedData,
   { shape, labelDim = 0 }: NetworkConfig,
   bank: ImageBank,
   digest: string,
 ): void {
+  const { images, imagesDigest } = saved;
   const started = "that the run was started with";
+  const [wanted, found] = [formatImageShape(shape), formatImageShape(bank.shape)];
+  if (wanted !== found) throw new UsageError(`'data' must have the images of ${wanted} ${started}, found ${found}`);
+  if (labelDim > 0) checkSameNames(saved, bank);
   if (typeof images === "number" && images !== bank.count) {
     throw new UsageError(`'data' must have the ${images} images ${started}, found ${bank.count} in ${bank.name}`);
   }
-  const [wanted, found] = [formatImageShape(shape), formatImageShape(bank.shape)];
-  if (wanted !== found) throw new UsageError(`'data' must have the images of ${wanted} ${started}, found ${found}`);
   if (labelDim > 0 && labelDim !== classCount(bank)) {
-    throw new UsageError(`'data' must have the ${labelDim} classes ${started}, found ${classCount(bank)}`);
+    throw new UsageError(
+      `'data' must have the ${labelDim} classes ${started}, found ${classCount(bank)}${bank.unlabelled === undefined ? "" : `: ${bank.unlabelled}`}`,
+    );
   }
   if (typeof imagesDigest === "string" && imagesDigest !== digest) {
     throw new UsageError(

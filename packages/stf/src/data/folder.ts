@@ -1,37 +1,68 @@
-import { readdirSync, statSync } from "node:fs";
+import { isUtf8 } from "node:buffer";
+import { readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "../common/errors.js";
 import { type FileSource, isHidden } from "./file-source.js";
 
-/** Adds the files below `root/prefix` to `found`. Links to files count, links to folders are not followed. */
-function collect(root: string, prefix: string, found: string[]): void {
-  for (const entry of readdirSync(join(root, prefix), { withFileTypes: true })) {
-    if (isHidden(entry.name)) continue;
-    const path = prefix === "" ? entry.name : `${prefix}/${entry.name}`;
-    if (entry.isDirectory()) collect(root, path, found);
-    else if (entry.isFile() || (entry.isSymbolicLink() && isLinkToFile(join(root, path)))) found.push(path);
+/** Paths as messages and labels have them, and as the file system has them where these are not the same. */
+type Paths = Map<string, Buffer | undefined>;
+
+/** Names in UTF-8 as they are; others, of older systems, as the letters of Latin-1. */
+const textOf = (name: Buffer): string => name.toString(isUtf8(name) ? "utf8" : "latin1");
+
+/** What a link leads to. */
+function linked(path: Buffer, shown: string): Stats {
+  const target = statSync(path, { throwIfNoEntry: false });
+  if (!target) throw new InputError(`${shown} is a link to nothing; remove it or mend it`);
+  return target;
+}
+
+class Collector {
+  readonly found: Paths = new Map();
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /**
+   * Adds the files below a folder. Links are followed, but for those that lead back to a folder that they are in.
+   *
+   * @param place - the folder as the file system has it
+   * @param above - the real paths of the folder and of those that it is in
+   */
+  collect(prefix: string, place: Buffer, above: readonly string[]): void {
+    for (const entry of readdirSync(place, { withFileTypes: true, encoding: "buffer" })) {
+      const name = textOf(entry.name);
+      if (isHidden(name)) continue;
+      const path = prefix + name;
+      const own = Buffer.concat([place, Buffer.from("/"), entry.name]);
+      const target = entry.isSymbolicLink() ? linked(own, join(this.#root, path)) : entry;
+      if (target.isDirectory()) this.#descend(path, own, above);
+      else if (target.isFile()) this.found.set(path, isUtf8(own) ? undefined : own);
+    }
+  }
+
+  #descend(path: string, place: Buffer, above: readonly string[]): void {
+    const real = realpathSync.native(place, "buffer").toString("latin1");
+    if (!above.includes(real)) this.collect(`${path}/`, place, [...above, real]);
   }
 }
 
-function isLinkToFile(path: string): boolean {
-  const target = statSync(path, { throwIfNoEntry: false });
-  if (!target) throw new InputError(`${path} is a link to nothing; remove it or mend it`);
-  return target.isFile();
-}
-
-/** The files of a folder and of all folders inside it. */
+/** The files of a folder and of all folders inside it, those that links lead to included. */
 export function openFolder(root: string): FileSource {
-  const paths: string[] = [];
-  collect(root, "", paths);
+  const collector = new Collector(root);
+  collector.collect("", Buffer.from(root), [realpathSync.native(root, "buffer").toString("latin1")]);
+  const { found } = collector;
   const nameOf = (path: string): string => join(root, path);
   return {
     location: root,
-    paths: paths.sort(),
+    paths: [...found.keys()].sort(),
     nameOf,
     async read(path) {
       try {
-        return await readFile(nameOf(path));
+        return await readFile(found.get(path) ?? nameOf(path));
       } catch (cause) {
         throw new InputError(`${nameOf(path)} cannot be read (${(cause as Error).message})`, { cause });
       }

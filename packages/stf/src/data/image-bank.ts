@@ -6,6 +6,17 @@ import type { Bank } from "./bank.js";
 
 /** Bytes in a distance of 1: networks see byte / 127.5 - 1. */
 const UNIT = 127.5;
+
+/** What is known of the classes of images. */
+export interface Classes {
+  /** Class of each image, from 0 on, `[count]`. */
+  readonly labels?: Int32Array | undefined;
+  /** What the classes are called, by their numbers. */
+  readonly classNames?: readonly string[] | undefined;
+  /** Where labels were looked for, as the rest of a sentence, where there are none. */
+  readonly unlabelled?: string | undefined;
+}
+
 /** Images of one shape, one byte per value, with optional class labels. */
 export class ImageBank implements Bank {
   /** What the data set is called. */
@@ -18,20 +29,27 @@ export class ImageBank implements Bank {
   readonly pixels: Tensor;
   /** Class of each image, or undefined. */
   readonly labels: Int32Array | undefined;
+  /** Names of the classes by their numbers, or undefined. */
+  readonly classNames: readonly string[] | undefined;
+  /** Where labels were looked for, as the rest of a sentence, where there are none. */
+  readonly unlabelled: string | undefined;
 
   /**
    * @param pixels - uint8 `[count, D]`; the bank owns it from now on
-   * @param labels - class of each image, from 0 on, `[count]`
+   * @param classes - labels alone, or with the names of the classes
    * @throws ShapeError when the pixels do not have the width of such images.
    */
-  constructor(name: string, shape: ImageShape, pixels: Tensor, labels?: Int32Array) {
+  constructor(name: string, shape: ImageShape, pixels: Tensor, classes: Int32Array | Classes = {}) {
     const [count = 0] = pixels.shape;
     checkShape("the pixels of an image bank", pixels.shape, [null, elementCount(Object.values(shape))]);
     this.name = name;
     this.shape = shape;
     this.count = count;
     this.pixels = keep(pixels);
+    const { labels, classNames, unlabelled }: Classes = classes instanceof Int32Array ? { labels: classes } : classes;
     this.labels = labels;
+    this.classNames = classNames;
+    this.unlabelled = unlabelled;
   }
 
   /**
@@ -43,11 +61,11 @@ export class ImageBank implements Bank {
     name: string,
     shape: ImageShape,
     bytes: Uint8Array,
-    { labels, device = "cpu" }: { labels?: Int32Array; device?: Device } = {},
+    { device = "cpu", ...classes }: Classes & { device?: Device } = {},
   ): ImageBank {
     const size = elementCount([shape.channels, shape.height, shape.width]);
     const pixels = tensor(bytes, { shape: [bytes.length / size, size], device });
-    return new ImageBank(name, shape, pixels, labels);
+    return new ImageBank(name, shape, pixels, classes);
   }
 
   readonly unit = UNIT;
@@ -64,7 +82,7 @@ export class ImageBank implements Bank {
 
   /** The same images on another device. The new bank holds a copy; this one may be disposed. */
   to(device: Device): ImageBank {
-    return new ImageBank(this.name, this.shape, this.pixels.to({ device, copy: true }), this.labels);
+    return new ImageBank(this.name, this.shape, this.pixels.to({ device, copy: true }), this);
   }
 
   /** The images of the given indices as bytes, uint8 `[indices.length, D]`. */

@@ -3,10 +3,11 @@
 import { availableParallelism, totalmem } from "node:os";
 import { basename } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { decodeImage, type ImageFile, imageFile } from "../codecs/decode.js";
+import { type DecodedImage, decodeImage, type ImageFile, imageFile } from "../codecs/decode.js";
 import { InputError } from "../common/errors.js";
+import { abbreviated } from "../common/text.js";
 import type { FileSource } from "./file-source.js";
-import { ImageBank } from "./image-bank.js";
+import { type Classes, ImageBank } from "./image-bank.js";
 import { inParallel } from "./parallel.js";
 import { PixelTable } from "./pixel-table.js";
 
@@ -15,6 +16,9 @@ export type OnProgress = (done: number, total: number) => void;
 
 const IMAGE = /\.(png|jpe?g)$/i;
 const OTHER_IMAGE = /\.(apng|avif|bmp|gif|hei[cf]|jfif|jp2|jpe|jxl|p[bgnp]m|tga|tiff?|webp)$/i;
+
+/** Whether a file is an image, by its name. */
+export const isImagePath = (path: string): boolean => IMAGE.test(path);
 
 /** Images between two calls of `onProgress`. */
 const REPORT_EVERY = 256;
@@ -29,26 +33,17 @@ export function imagePaths({ location, paths, nameOf }: FileSource): readonly st
   if (other !== undefined) {
     throw new InputError(`images must be PNG or JPEG files, found ${nameOf(other)}; convert or remove it`);
   }
-  const images = paths.filter((path) => IMAGE.test(path));
+  const images = paths.filter(isImagePath);
   if (images.length === 0) {
     throw new InputError(`${location} must hold PNG or JPEG images, found none among ${paths.length} files`);
   }
   return images;
 }
 
-function sizeOf({ header }: ImageFile): string {
-  return `${header.width}x${header.height}`;
-}
+const sizeOf = ({ width, height }: ImageFile): string => `${width}x${height}`;
 
-function checkSize(file: ImageFile, first: ImageFile): void {
-  if (sizeOf(file) === sizeOf(first)) return;
-  throw new InputError(
-    `all images must have one size: ${first.name} has ${sizeOf(first)}, ${file.name} has ${sizeOf(file)}; crop or resize them`,
-  );
-}
-
-function checkMemory(count: number, { header }: ImageFile, location: string): void {
-  const bytes = count * header.width * header.height * 3;
+function checkMemory(count: number, { width, height }: ImageFile, location: string): void {
+  const bytes = count * width * height * 3;
   if (bytes <= totalmem()) return;
   const gigabytes = (size: number): string => `${(size / 2 ** 30).toFixed(1)} GiB`;
   throw new InputError(
@@ -56,32 +51,136 @@ function checkMemory(count: number, { header }: ImageFile, location: string): vo
   );
 }
 
+/** What there is to say about images, by their numbers. */
+class Findings {
+  readonly #location: string;
+  readonly #paths: readonly string[];
+  readonly #unusable = new Map<number, InputError>();
+  readonly #otherSize = new Map<number, string>();
+  readonly #turned: number[] = [];
+  readonly #odd: number[] = [];
+
+  constructor(location: string, paths: readonly string[]) {
+    this.#location = location;
+    this.#paths = paths;
+  }
+
+  unusable(index: number, error: InputError): void {
+    this.#unusable.set(index, error);
+  }
+
+  otherSize(index: number, file: ImageFile): void {
+    this.#otherSize.set(index, `${file.name} has ${sizeOf(file)}`);
+  }
+
+  read(index: number, { orientation }: ImageFile, { isOdd }: DecodedImage): void {
+    if (orientation !== 1) this.#turned.push(index);
+    if (isOdd) this.#odd.push(index);
+  }
+
+  /** In the order of the images, whichever was ready first. */
+  #names(indices: Iterable<number>): string {
+    return abbreviated([...indices].sort((a, b) => a - b).map((index) => this.#paths[index] as string));
+  }
+
+  #some(count: number): string {
+    return `${count} of ${this.#paths.length} images`;
+  }
+
+  /** @throws InputError that names all images that cannot be used */
+  check(first: ImageFile | undefined): void {
+    const complaints: string[] = [];
+    const [failed, sizes] = [this.#unusable, this.#otherSize];
+    const lowest = failed.get(Math.min(...failed.keys()));
+    if (failed.size === 1) complaints.push(lowest?.message ?? "");
+    else if (failed.size > 1) {
+      complaints.push(
+        `${this.#some(failed.size)} in ${this.#location} cannot be used: ${this.#names(failed.keys())}. ${lowest?.message}`,
+      );
+    }
+    if (sizes.size > 0) {
+      const others =
+        sizes.size === 1 ? "" : ` (${this.#some(sizes.size)} have another size: ${this.#names(sizes.keys())})`;
+      complaints.push(
+        `all images must have one size: ${first?.name} has ${first && sizeOf(first)}, ${sizes.get(Math.min(...sizes.keys()))}${others}; crop or resize them`,
+      );
+    }
+    if (complaints.length > 0) throw new InputError(complaints.join(". Besides, "), { cause: lowest });
+  }
+
+  /** What a user may want to know although everything was read. */
+  get notes(): string[] {
+    const notes: string[] = [];
+    if (this.#turned.length > 0) {
+      notes.push(
+        `${this.#some(this.#turned.length)} were turned or mirrored as their EXIF data say: ${this.#names(this.#turned)}`,
+      );
+    }
+    if (this.#odd.length > 0) {
+      notes.push(
+        `${this.#some(this.#odd.length)} have sound pixels, which were read, and damaged or stray bytes beside them: ${this.#names(this.#odd)}`,
+      );
+    }
+    return notes;
+  }
+}
+
+/** How {@link readImages} reads. */
+export interface ReadOptions {
+  /** What is known of the images' classes. */
+  readonly classes?: Classes | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  /** Called with what there is to say about the images, a line each time. */
+  readonly onNote?: ((line: string) => void) | undefined;
+}
+
 /**
  * Reads and decodes images of one size. The bank is grey if all images are, else RGB, grey values repeated. Alpha is dropped
- * and the colour under it kept; of 16 bits the upper 8 stay; colour profiles and the rotation noted by cameras are ignored.
+ * and the colour under it kept; of 16 bits the upper 8 stay; colour profiles are ignored; images are turned as their EXIF data
+ * say, and as viewers show them. Damage that no pixel depends on is passed over.
  *
  * @param paths - which files, in the order of the bank
- * @throws InputError naming the file that is damaged, is no image, or is of another size than the first
+ * @throws InputError naming the files that are damaged, are no images, or are of another size than the first
  */
 export async function readImages(
   source: FileSource,
   paths: readonly string[],
-  { labels, onProgress }: { labels?: Int32Array | undefined; onProgress?: OnProgress | undefined } = {},
+  { classes, onProgress, onNote }: ReadOptions = {},
 ): Promise<ImageBank> {
-  const fileAt = async (index: number): Promise<ImageFile> => {
-    const path = paths[index] as string;
-    return imageFile(source.nameOf(path), await source.read(path));
+  const findings = new Findings(source.location, paths);
+  /** Undefined when it cannot be used. */
+  const usable = async <T>(index: number, work: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      findings.unusable(index, error);
+      return undefined;
+    }
   };
-  const first = await fileAt(0);
-  const { height, width } = first.header;
-  checkMemory(paths.length, first, source.location);
+  const fileAt = (index: number): Promise<ImageFile | undefined> =>
+    usable(index, async () => {
+      const path = paths[index] as string;
+      return await imageFile(source.nameOf(path), await source.read(path));
+    });
+  let first: ImageFile | undefined;
+  for (let index = 0; index < paths.length && !first; index++) first = await fileAt(index);
+  if (!first) findings.check(first);
+  const { height = 0, width = 0 } = first ?? {};
+  if (first) checkMemory(paths.length, first, source.location);
 
   const table = new PixelTable(paths.length, height, width);
   let done = 0;
   const readImage = async (index: number): Promise<void> => {
     const file = await fileAt(index);
-    checkSize(file, first);
-    table.write(index, await decodeImage(file), file.header.channels < 3);
+    if (file && (file.width !== width || file.height !== height)) findings.otherSize(index, file);
+    else if (file) {
+      const image = await usable(index, () => decodeImage(file));
+      if (image) {
+        table.write(index, image, file.header.channels < 3);
+        findings.read(index, file, image);
+      }
+    }
     done++;
     if (done % REPORT_EVERY === 0 || done === paths.length) {
       onProgress?.(done, paths.length);
@@ -92,10 +191,12 @@ export async function readImages(
   try {
     // One more than processors, so that reading goes on while all of them decode.
     await inParallel(paths.length, availableParallelism() + 1, readImage);
+    findings.check(first);
   } catch (error) {
     table.dispose();
     throw error;
   }
+  for (const note of findings.notes) onNote?.(note);
   const name = basename(source.location).replace(/\.zip$/i, "");
-  return new ImageBank(name, table.shape, table.pixels, labels);
+  return new ImageBank(name, table.shape, table.pixels, classes);
 }

@@ -1,8 +1,9 @@
 /** Class labels of image files: from `dataset.json`, else from the names of the top-level folders. */
 
 import { InputError } from "../common/errors.js";
-import type { FileSource } from "./file-source.js";
-import type { ImageBank } from "./image-bank.js";
+import { abbreviated } from "../common/text.js";
+import { type FileSource, topFolderOf } from "./file-source.js";
+import type { Classes, ImageBank } from "./image-bank.js";
 
 /** The file at the root of a data set with `{"labels": [["path/of/image.png", 3], ...]}` or `{"labels": null}`. */
 export const LABEL_FILE = "dataset.json";
@@ -52,42 +53,117 @@ function checkClass(label: unknown, path: string, name: string): number {
   );
 }
 
-async function labelsFromFile(source: FileSource, images: readonly string[]): Promise<Int32Array | undefined> {
+/** Names come in different normal forms: an accent as part of its letter, or after it. */
+const normal = (name: string): string => name.normalize("NFC");
+
+async function labelsFromFile(source: FileSource, images: readonly string[]): Promise<Classes> {
   const name = source.nameOf(LABEL_FILE);
   const entries = parseEntries(new TextDecoder().decode(await source.read(LABEL_FILE)), name);
-  if (!entries) return undefined;
+  if (!entries) return { unlabelled: `${name} says that there are none` };
   const classes = new Map<string, number>();
   for (const entry of entries) {
     if (!isPair(entry)) {
       throw new InputError(`labels must be pairs ["path", class], ${name} has ${JSON.stringify(entry).slice(0, 100)}`);
     }
     const [path, label] = entry;
-    classes.set(path.replaceAll("\\", "/"), checkClass(label, path, name));
+    classes.set(normal(path.replaceAll("\\", "/").replace(/^\.\//, "")), checkClass(label, path, name));
   }
-  return Int32Array.from(images, (path) => {
-    const label = classes.get(path);
+  const labels = Int32Array.from(images, (path) => {
+    const label = classes.get(normal(path)) ?? classes.get(normal((source.top ?? "") + path));
     if (label !== undefined) return label;
     throw new InputError(
       `every image must have a label, ${name} has none for "${path}"; add it, remove the image, or train without labels`,
     );
   });
+  return { labels };
 }
 
-/** Undefined when there is only one name: that is a folder, no class. Images outside folders count as one more class. */
-function labelsFromFolders(images: readonly string[]): Int32Array | undefined {
-  const folderOf = (path: string): string => path.slice(0, Math.max(0, path.indexOf("/")));
-  const names = [...new Set(images.map(folderOf))].sort();
-  if (names.length < 2) return undefined;
-  const classes = new Map(names.map((name, index) => [name, index]));
-  return Int32Array.from(images, (path) => classes.get(folderOf(path)) as number);
+/** Whole numbers inside of names by their value, everything else as text: "b" after "a", "10" after "9". */
+function compareNaturally(a: string, b: string): number {
+  const [left, right] = [a.split(/(\d+)/), b.split(/(\d+)/)];
+  for (let i = 0; i < Math.min(left.length, right.length); i++) {
+    const [one = "", other = ""] = [left[i], right[i]];
+    // Every second part is a number.
+    const order = i % 2 === 1 ? Number(BigInt(one) - BigInt(other)) : one < other ? -1 : Number(one > other);
+    if (order !== 0) return order;
+  }
+  return left.length - right.length || (a < b ? -1 : Number(a > b));
+}
+
+/**
+ * How classes that are folders are numbered: "natural", with numbers in names by their value; "text", as runs that did not keep
+ * the names; or as in a list of names, if all folders are in it.
+ */
+export type Numbering = "natural" | "text" | readonly string[];
+
+function numbered(names: readonly string[], numbering: Numbering): readonly string[] {
+  if (numbering === "text") return [...names].sort();
+  if (numbering !== "natural" && names.every((name) => numbering.includes(name))) return numbering;
+  return [...names].sort(compareNaturally);
+}
+
+/** The class of the images that are in no folder. */
+const NO_FOLDER = ".";
+
+/** Folders that divide a data set, and are no classes of it. */
+const PARTS = /^(train(ing)?|test(ing)?|val(id(ation)?)?|dev|eval(uation)?)([-_]?(set|data|images))?$/i;
+
+/** The top-level folders of images, if all of them divide a data set rather than being its classes. */
+export function partsAmong(images: readonly string[]): readonly string[] {
+  const folders = [...new Set(images.map(topFolderOf))].filter((name) => name !== "").sort();
+  return folders.length > 1 && folders.every((name) => PARTS.test(name)) ? folders : [];
+}
+
+/** None when there is only one name: that is a folder, no class. Images outside folders count as one more class. */
+function labelsFromFolders(source: FileSource, images: readonly string[], options: LabelOptions): Classes {
+  const parts = partsAmong(images);
+  if (parts.length > 0) {
+    const part = parts.find((name) => /^train/i.test(name)) ?? parts[0];
+    throw new InputError(
+      `classes must be folders of their own, and ${source.location} has ${parts.join(" and ")}, which are parts of a data set; name one of them, such as ${source.nameOf(part as string)}`,
+    );
+  }
+  const classOf = (path: string): string => normal(topFolderOf(path)) || NO_FOLDER;
+  const names = [...new Set(images.map(classOf))];
+  if (names.length < 2) {
+    const folder =
+      names[0] === NO_FOLDER ? "its images lie in no folders" : `all images lie in one folder, ${names[0]}`;
+    const elsewhere = source.paths.find((path) => path.endsWith(`/${LABEL_FILE}`));
+    const found = elsewhere === undefined ? "" : `; ${source.nameOf(elsewhere)} does not lie at the top`;
+    return { unlabelled: `${folder}, and there is no ${source.nameOf(LABEL_FILE)}${found}` };
+  }
+  const outside = images.filter((path) => topFolderOf(path) === "");
+  if (outside.length > 0) {
+    options.onNote?.(
+      `${abbreviated(outside)} ${outside.length === 1 ? "lies" : "lie"} beside the class folders, and counts as a class named "${NO_FOLDER}"; move or remove what is not meant`,
+    );
+  }
+  const classNames = numbered(names, options.numbering ?? "natural");
+  const classes = new Map(classNames.map((name, index) => [name, index]));
+  return { labels: Int32Array.from(images, (path) => classes.get(classOf(path)) as number), classNames };
+}
+
+/** How {@link readLabels} reads. */
+export interface LabelOptions {
+  /** Of classes that are folders. Default: "natural". */
+  readonly numbering?: Numbering | undefined;
+  /** Called with what there is to say, a line each time. */
+  readonly onNote?: ((line: string) => void) | undefined;
 }
 
 /**
  * The class of each image. `dataset.json` decides where there is one, `{"labels": null}` included; else the top-level
- * folders do, sorted by name, if there is more than one.
+ * folders do, if there is more than one.
  *
- * @throws InputError when `dataset.json` is damaged, misses an image, or has labels that are no class numbers
+ * @throws InputError when `dataset.json` is damaged, misses an image, or has labels that are no class numbers; when the folders
+ * are parts of a data set, such as `train` and `test`
  */
-export async function readLabels(source: FileSource, images: readonly string[]): Promise<Int32Array | undefined> {
-  return source.paths.includes(LABEL_FILE) ? labelsFromFile(source, images) : labelsFromFolders(images);
+export async function readLabels(
+  source: FileSource,
+  images: readonly string[],
+  options: LabelOptions = {},
+): Promise<Classes> {
+  return source.paths.includes(LABEL_FILE)
+    ? labelsFromFile(source, images)
+    : labelsFromFolders(source, images, options);
 }

@@ -22,5 +22,7 @@ export function withMirrorImages(bank: ImageBank): ImageBank {
       pixels.narrow(0, count + first, rows).copy_(mirrored.view([rows, dimension]));
     });
   }
-  return new ImageBank(bank.name, bank.shape, pixels, labels && Int32Array.from([...labels, ...labels]));
+  const { classNames, unlabelled } = bank;
+  const doubled = labels && Int32Array.from([...labels, ...labels]);
+  return new ImageBank(bank.name, bank.shape, pixels, { labels: doubled, classNames, unlabelled });
 }

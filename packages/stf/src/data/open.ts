@@ -1,60 +1,151 @@
-import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { InputError } from "../common/errors.js";
-import { readCifar } from "./cifar.js";
-import type { FileSource } from "./file-source.js";
+import { abbreviated } from "../common/text.js";
+import { holdsCifar, isCifarPath, readCifar } from "./cifar.js";
+import { type FileSource, filesBelow, topFolderOf } from "./file-source.js";
 import { openFolder } from "./folder.js";
-import { isIdxFile, readIdxImages } from "./idx.js";
+import { isIdx, isIdxPath, readIdxImages, trainingImages } from "./idx.js";
 import type { ImageBank } from "./image-bank.js";
-import { imagePaths, type OnProgress, readImages } from "./images.js";
-import { readLabels } from "./labels.js";
+import { imagePaths, isImagePath, type OnProgress, readImages } from "./images.js";
+import { LABEL_FILE, type Numbering, partsAmong, readLabels } from "./labels.js";
+import { isTar, readTar } from "./tar.js";
 import { openZip } from "./zip.js";
 
 /** How {@link openDataset} reads. */
 export interface DatasetOptions {
   /** Whether class labels are read, where there are any. Default: true. Without them a damaged label file does not matter. */
   labels?: boolean;
+  /**
+   * How classes that are folders are numbered: "natural", with numbers in names by their value; "text", as text; or as in a list
+   * of names, if all folders are in it. Default: "natural".
+   */
+  numbering?: Numbering;
   /** Called while images are decoded. */
   onProgress?: OnProgress;
+  /** Called with what there is to say about the data set, a line each time. */
+  onNote?: (line: string) => void;
 }
 
-const GZIP = "1f8b";
-const ZIP = "504b";
+/** Bytes at the start of a file that tell its kind. */
+const HEAD_BYTES = 4096;
 
-/** The first two bytes in hexadecimal. */
-function signature(path: string): string {
-  const bytes = Buffer.alloc(2);
+function headOf(path: string): Buffer {
+  const bytes = Buffer.alloc(HEAD_BYTES);
   const descriptor = openSync(path, "r");
   try {
-    readSync(descriptor, bytes, 0, 2, 0);
+    return bytes.subarray(0, readSync(descriptor, bytes, 0, HEAD_BYTES, 0));
   } finally {
     closeSync(descriptor);
   }
-  return bytes.toString("hex");
 }
 
-async function readImageFiles(source: FileSource, { labels = true, onProgress }: DatasetOptions): Promise<ImageBank> {
+const kinds = {
+  gzip: "1f8b",
+  zip: "504b",
+  bzip2: "425a68",
+  xz: "fd377a585a00",
+  zstd: "28b52ffd",
+} as const;
+
+/**
+ * Where all images lie in one folder and below it, that folder, as archives are packed. A folder with images of its own is left as
+ * a class where it lies in a folder that the user named.
+ */
+function topOf(source: FileSource, isArchive: boolean): FileSource {
+  const images = source.paths.filter(isImagePath);
+  const top = topFolderOf(images[0] ?? "");
+  if (top === "" || source.paths.includes(LABEL_FILE) || !images.every((path) => topFolderOf(path) === top)) {
+    return source;
+  }
+  const below = filesBelow(source, `${top}/`);
+  const hasFolders = below.paths.filter(isImagePath).every((path) => topFolderOf(path) !== "");
+  return isArchive || hasFolders || below.paths.includes(LABEL_FILE) ? topOf(below, isArchive) : source;
+}
+
+/** What is worth a line about files beside the images. */
+function noteOthers({ paths }: FileSource, onNote: (line: string) => void): void {
+  const others = paths.filter((path) => !isImagePath(path) && path !== LABEL_FILE);
+  if (others.length > 0) {
+    const files =
+      others.length === 1 ? "1 file that is no image was" : `${others.length} files that are no images were`;
+    onNote(`${files} passed over: ${abbreviated(others)}`);
+  }
+}
+
+async function readImageFiles(whole: FileSource, isArchive: boolean, options: DatasetOptions): Promise<ImageBank> {
+  const { labels = true, numbering, onProgress, onNote } = options;
+  const source = topOf(whole, isArchive);
+  const paths = imagePaths(source);
+  if (onNote) noteOthers(source, onNote);
+  if (labels && source.top !== undefined) onNote?.(`all images lie in ${source.top}, which is taken for the top`);
+  // Before the images: a wrong label shall not cost a minute of decoding.
+  const classes = labels ? await readLabels(source, paths, { numbering, onNote }) : undefined;
+  const parts = labels ? [] : partsAmong(paths);
+  if (parts.length > 0) {
+    onNote?.(`the images of ${parts.join(" and ")} are all taken; for one part name its folder`);
+  }
+  return await readImages(source, paths, { classes, onProgress, onNote });
+}
+
+/** Reads a folder or an archive by what is in it. */
+async function readSource(source: FileSource, isArchive: boolean, options: DatasetOptions): Promise<ImageBank> {
   try {
-    const paths = imagePaths(source);
-    // Before the images: a wrong label shall not cost a minute of decoding.
-    const classes = labels ? await readLabels(source, paths) : undefined;
-    return await readImages(source, paths, { labels: classes, onProgress });
+    if (!source.paths.some(isImagePath)) {
+      if (holdsCifar(source.paths)) return await readCifar(source, options);
+      const images = trainingImages(source, options.onNote);
+      if (images !== undefined) return await readIdxImages(source, images, options);
+    }
+    return await readImageFiles(source, isArchive, options);
   } finally {
     source.close();
   }
 }
 
+/** A file with those beside it. */
+function openNeighbours(path: string): FileSource {
+  const folder = dirname(path);
+  return {
+    location: folder,
+    paths: readdirSync(folder).sort(),
+    nameOf: (name) => join(folder, name),
+    read: (name) => readFile(join(folder, name)),
+    close() {},
+  };
+}
+
+/** The files of CIFAR in a tar archive. */
+async function openTar(archive: string, gzipped: boolean): Promise<FileSource> {
+  const files = await readTar(archive, isCifarPath, { gzipped });
+  return {
+    location: archive,
+    paths: [...files.keys()].sort(),
+    nameOf: (path) => `${path} in ${archive}`,
+    read: async (path) => files.get(path) as Uint8Array,
+    close() {},
+  };
+}
+
 async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
   const status = statSync(path, { throwIfNoEntry: false });
   if (!status) throw new InputError(`there is no data set at ${path}`);
-  if (status.isDirectory()) return readImageFiles(openFolder(path), options);
+  if (status.isDirectory()) return readSource(openFolder(path), false, options);
   if (status.isFile()) {
-    const kind = signature(path);
-    if (isIdxFile(path)) return readIdxImages(path, options);
-    if (kind === ZIP || /\.zip$/i.test(path)) return readImageFiles(await openZip(path), options);
-    if (kind === GZIP) return readCifar(path, options);
+    const head = headOf(path);
+    const is = (kind: keyof typeof kinds): boolean => head.toString("hex").startsWith(kinds[kind]);
+    if (isIdx(head) || isIdxPath(path)) return readIdxImages(openNeighbours(path), basename(path), options);
+    if (is("zip") || /\.zip$/i.test(path)) return readSource(await openZip(path), true, options);
+    if (is("gzip") || isTar(head)) return readCifar(await openTar(path, is("gzip")), options);
+    const packed = (["bzip2", "xz", "zstd"] as const).find(is);
+    if (packed) {
+      throw new InputError(
+        `${path} is packed by ${packed}, which is not read; unpack it, and name the folder that it gives`,
+      );
+    }
   }
   throw new InputError(
-    `${path} is of no known kind; supported: a folder or zip of PNG and JPEG images, cifar-10-python.tar.gz, cifar-10-binary.tar.gz, MNIST-style files named ...-images-idx3-ubyte or ...-idx3-ubyte.gz`,
+    `${path} is of no known kind; supported: a folder or zip of PNG and JPEG images, CIFAR-10 and CIFAR-100 as tar, tar.gz, zip or folder, MNIST-style idx files and folders with them`,
   );
 }
 
@@ -62,9 +153,10 @@ async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
  * Reads a data set into memory. Its kind is told from content and name:
  *
  * - a folder or zip archive of PNG and JPEG images, in sub-folders or not, the archives of the EDM code among them; the
- *   order is that of the paths; classes come from `dataset.json`, else from the top-level folders;
- * - CIFAR-10, `cifar-10-python.tar.gz` or `cifar-10-binary.tar.gz`;
- * - MNIST-style idx files, with the labels in the companion file.
+ *   order is that of the paths; classes come from `dataset.json`, else from the top-level folders, whose names they get; where
+ *   everything lies in one folder of an archive, that is the top;
+ * - CIFAR-10 and CIFAR-100, the python or the binary version: the published archive, another tar or zip archive, or a folder;
+ * - MNIST-style idx files, with the labels in the companion file; of a folder with several, the training images.
  *
  * @throws InputError when it is missing, damaged, or of no known kind
  */

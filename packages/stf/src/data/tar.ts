@@ -1,4 +1,4 @@
-/** Gzipped tar archives, read as a stream: only the files that are asked for are held. */
+/** Tar archives, gzipped or not, read as a stream: only the files that are asked for are held. */
 
 import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
@@ -77,6 +77,16 @@ function readHeader(block: Uint8Array): TarHeader {
   return { path: (folder === "" ? "" : `${folder}/`) + text(block, 0, 100), size, isFile: type === "" || type === "0" };
 }
 
+/** Whether a file's first bytes are those of a tar archive that is not compressed. */
+export function isTar(start: Uint8Array): boolean {
+  if (start.length < BLOCK) return false;
+  try {
+    return readHeader(start.subarray(0, BLOCK)).path !== "";
+  } catch {
+    return false;
+  }
+}
+
 async function readFiles(
   source: AsyncIterable<Uint8Array>,
   isWanted: (path: string) => boolean,
@@ -102,26 +112,26 @@ async function readFiles(
 }
 
 /**
- * The wanted files of a gzipped tar archive, by path.
+ * The wanted files of a tar archive, gzipped or not, by path.
  *
  * @throws InputError when it is no such archive, or is damaged or truncated
  */
-export async function readTarGz(
+export async function readTar(
   archive: string,
   isWanted: (path: string) => boolean,
+  { gzipped }: { gzipped: boolean },
 ): Promise<ReadonlyMap<string, Uint8Array>> {
   let files: ReadonlyMap<string, Uint8Array> = new Map();
+  const read = async (source: AsyncIterable<Uint8Array>): Promise<void> => {
+    files = await readFiles(source, isWanted);
+  };
   try {
-    await pipeline(
-      createReadStream(archive),
-      createGunzip({ chunkSize: CHUNK_BYTES }),
-      async (source: AsyncIterable<Uint8Array>) => {
-        files = await readFiles(source, isWanted);
-      },
-    );
+    const stream = createReadStream(archive);
+    if (gzipped) await pipeline(stream, createGunzip({ chunkSize: CHUNK_BYTES }), read);
+    else await pipeline(stream, read);
   } catch (cause) {
     throw new InputError(
-      `${archive} is no gzipped tar archive, or is damaged or truncated (${(cause as Error).message}); fetch it again`,
+      `${archive} is no${gzipped ? " gzipped" : ""} tar archive, or is damaged or truncated (${(cause as Error).message}); fetch it again`,
       { cause },
     );
   }

@@ -1,9 +1,11 @@
 /** Zip archives as sources of files: yauzl reads the directory, zip64 included; entries are read and checked here. */
 
+import { isUtf8 } from "node:buffer";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { basename } from "node:path";
-import { crc32, inflateRawSync } from "node:zlib";
+import { inflateRawSync } from "node:zlib";
 import { type Entry, fromRandomAccessReaderPromise, RandomAccessReader, type ZipFile } from "yauzl";
+import { crc32 } from "../codecs/crc32.js";
 import { InputError } from "../common/errors.js";
 import { type FileSource, isHidden, MAX_FILE_BYTES } from "./file-source.js";
 
@@ -65,10 +67,27 @@ async function readEntry(zip: ZipFile, descriptor: number, entry: Entry): Promis
   return bytes;
 }
 
+const UTF8_FLAG = 0x800;
+const UNICODE_PATH = 0x7075;
+
+/**
+ * The name of an entry. Without a word on its encoding it is that of MS-DOS; but some programs write UTF-8 without saying so, and
+ * some Latin-1, whose letters, from 0xc0 on, are frames and symbols in MS-DOS.
+ */
+function nameOfEntry({ fileName, fileNameRaw, generalPurposeBitFlag, extraFields }: Entry): string {
+  const isDeclared = (generalPurposeBitFlag & UTF8_FLAG) !== 0 || extraFields.some(({ id }) => id === UNICODE_PATH);
+  if (isDeclared) return fileName;
+  const letters = fileNameRaw.filter((byte) => byte >= 0x80);
+  const encoding = isUtf8(fileNameRaw) ? "utf8" : letters.every((byte) => byte >= 0xc0) ? "latin1" : undefined;
+  return letters.length === 0 || encoding === undefined
+    ? fileName
+    : fileNameRaw.toString(encoding).replaceAll("\\", "/");
+}
+
 async function readDirectory(zip: ZipFile): Promise<Map<string, Entry>> {
   const entries = new Map<string, Entry>();
   for await (const entry of zip.eachEntry()) {
-    const path = entry.fileName;
+    const path = nameOfEntry(entry);
     if (!path.endsWith("/") && !path.split("/").some(isHidden)) entries.set(path, entry);
   }
   return entries;

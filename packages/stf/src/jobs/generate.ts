@@ -9,12 +9,13 @@ import { loadSharp } from "../codecs/sharp.js";
 import { InputError, UsageError } from "../common/errors.js";
 import { isFileProblem, makeFolderFor, problemOf } from "../common/folders.js";
 import { formatImageShape } from "../common/image-shape.js";
-import { formatDuration, formatLevel } from "../common/text.js";
-import { samplerOf } from "../config/generate-options.js";
+import { abbreviated, formatDuration, formatLevel } from "../common/text.js";
+import { extremeOptions, samplerOf } from "../config/generate-options.js";
 import { type GenerateRequest, generateOptions, type ResolvedGenerate } from "../config/generate-request.js";
 import { samplingMethod } from "../config/sampling.js";
+import { storedNames } from "../config/training.js";
 import { isDiverged } from "../run/history.js";
-import { type GenerateOptions, generateImages, type Method, rangeWithin } from "../sampling/generate.js";
+import { type GenerateOptions, generateImages, type Method, rangeWithin, SamplingError } from "../sampling/generate.js";
 import { drawnClasses } from "../sampling/noise.js";
 import type { StepReport } from "../sampling/sampler.js";
 import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
@@ -25,12 +26,34 @@ import { withinMemory } from "./memory.js";
 import { writeOrRescue } from "./rescue.js";
 import { TrajectoryFrames } from "./trajectory.js";
 
-/** @throws UsageError when the network knows no such class. */
-function checkClass(label: number | null, labelDim: number): void {
-  if (label === null) return;
+/** Names of a network's classes by their numbers; undefined where it was stored without. */
+const namesIn = ({ about }: Snapshot): readonly string[] | undefined => storedNames(about["classNames"]);
+
+/**
+ * The number of the class that is asked for, by name or number. A text is a name where there is one that reads so.
+ *
+ * @throws UsageError when the network knows no such class.
+ */
+function classNumber(label: number | string | null, snapshot: Snapshot): number | null {
+  if (label === null) return null;
+  const { labelDim } = snapshot.denoiser;
   if (labelDim === 0)
     throw new UsageError("'class' needs a class-conditional network; this one was trained without 'cond'");
-  if (label >= labelDim) throw new UsageError(`'class' must be from 0 to ${labelDim - 1}, found ${label}`);
+  const names = namesIn(snapshot);
+  const named = names?.indexOf(String(label).normalize("NFC")) ?? -1;
+  if (typeof label === "string" && named >= 0) return named;
+  const isNumber = typeof label === "number" || /^\d+$/.test(label);
+  if (isNumber && Number(label) < labelDim) return Number(label);
+  const range = `from 0 to ${labelDim - 1}`;
+  const wanted = names ? `one of ${abbreviated(names)}, or ${range}` : range;
+  const advice = names || isNumber ? "" : "; this network was stored without names of its classes";
+  throw new UsageError(`'class' must be ${wanted}, found ${label}${advice}`);
+}
+
+/** "cat (number 0)", or "3" where classes have no names. */
+function classTitle(label: number, names: readonly string[] | undefined): string {
+  const name = names?.[label];
+  return name === undefined ? String(label) : `${name} (number ${label})`;
 }
 
 /** @throws UsageError when there are no colours to be found. */
@@ -96,9 +119,12 @@ function batchesOf(
   );
 }
 
+/** A request whose class is known by its number. */
+type NumberedGenerate = ResolvedGenerate & { readonly class: number | null };
+
 /** The class of each seed's image, drawn or asked for; undefined when the network has no classes. */
 function classesOf(
-  { class: label }: ResolvedGenerate,
+  { class: label }: NumberedGenerate,
   { denoiser: { shape, labelDim, device } }: Snapshot,
   context: JobContext,
 ): ImageContents["classesOf"] {
@@ -115,12 +141,14 @@ function classesOf(
 
 /** A request with everything it names. */
 interface Job {
-  readonly request: ResolvedGenerate;
+  readonly request: NumberedGenerate;
   readonly snapshot: Snapshot;
   readonly conditions: GenerateOptions & { readonly method: Method };
   /** Where images are kept; undefined when only a grid or an animation is wanted. */
   readonly output: ImageOutput | undefined;
   readonly frames: TrajectoryFrames | undefined;
+  /** What there is to say before the first image. */
+  readonly notes: readonly string[];
 }
 
 /** Draws batch after batch, and counts. */
@@ -181,21 +209,21 @@ class DrawingSession {
 }
 
 /** Loads what the request names, and checks that it fits together. Undefined when everything is there already. */
-async function prepare(request: ResolvedGenerate, context: JobContext): Promise<Job | undefined> {
-  const { outdir, grid, trajectory } = request;
+async function prepare(given: ResolvedGenerate, context: JobContext): Promise<Job | undefined> {
+  const { outdir, grid, trajectory } = given;
   const { rank } = context;
-  const device = request.device === "cuda" && rank.size > 1 ? (`cuda:${rank.local}` as const) : request.device;
+  const device = given.device === "cuda" && rank.size > 1 ? (`cuda:${rank.local}` as const) : given.device;
   checkDevice(device);
-  const snapshot = loadSnapshot(request.network, { precision: request.precision, device });
+  const snapshot = loadSnapshot(given.network, { precision: given.precision, device });
   const { denoiser, config } = snapshot;
+  const request: NumberedGenerate = { ...given, class: classNumber(given.class, snapshot) };
   const weak = loadWeak(request, snapshot);
-  checkClass(request.class, denoiser.labelDim);
   checkGuidance(request, snapshot, weak);
   checkColorize(request, config);
   const { preconditioning } = denoiser;
   const range = weak ? rangeWithin(preconditioning, weak.denoiser.preconditioning) : preconditioning;
   const method = samplingMethod(request, { ...preconditioning, ...range });
-  const fromImage = await givenImage(request, config.shape, denoiser.device);
+  const { notes, ...fromImage } = await givenImage(request, config.shape, denoiser.device);
   // Before hours of drawing, not after them.
   if (trajectory !== null) await loadSharp();
   if (grid !== null) makeFolderFor(grid, "grid");
@@ -213,18 +241,20 @@ async function prepare(request: ResolvedGenerate, context: JobContext): Promise<
     ...fromImage,
     onStep: frames && ((report: StepReport) => frames.add(report)),
   };
-  return { request, snapshot, conditions, output, frames };
+  return { request, snapshot, conditions, output, frames, notes: [...request.notes, ...notes] };
 }
 
 /** What was asked for, in a line. */
-function description({ request, snapshot: { config, denoiser }, conditions: { method } }: Job): string {
+function description({ request, snapshot, conditions: { method } }: Job): string {
+  const { config, denoiser } = snapshot;
   const { steps, sigma } = method;
   const sampler = samplerOf(request);
   const levels = steps.times.filter((t) => t > 0).map(steps.process.sigma);
   const count = sampler === "rk45" ? "" : `, ${levels.length} steps`;
   return (
     `drawing ${request.seeds.length} ${request.seeds.length === 1 ? "image" : "images"} of ${formatImageShape(config.shape)} with ${sampler}${count}, noise levels ` +
-    `${formatLevel(sigma)} to ${formatLevel(levels.at(-1) as number)}, ${denoiser.precision}`
+    `${formatLevel(sigma)} to ${formatLevel(levels.at(-1) as number)}, ${denoiser.precision}` +
+    (request.class === null ? "" : `, class ${classTitle(request.class, namesIn(snapshot))}`)
   );
 }
 
@@ -271,17 +301,34 @@ async function drawMissing(job: Job, session: DrawingSession, context: JobContex
   return kept;
 }
 
+/** Rows of a grid whose classes are listed. */
+const MOST_ROWS = 16;
+
+/** What a grid of several classes shows, row by row. */
+function legend(classes: readonly number[], columns: number, names: readonly string[] | undefined): string {
+  const titles = classes.map((label) => names?.[label] ?? String(label));
+  const rows = Array.from({ length: Math.ceil(titles.length / columns) }, (_, row) =>
+    titles.slice(row * columns, (row + 1) * columns).join(" "),
+  );
+  const rest = rows.length > MOST_ROWS ? ` and ${rows.length - MOST_ROWS} more rows` : "";
+  return `classes in the grid, row by row: ${rows.slice(0, MOST_ROWS).join(", ")}${rest}`;
+}
+
 /** Writes what is made of all images together. Returns what is not where it was to be; undefined when everything is. */
 async function deliver(
   { request, snapshot, output, frames }: Job,
   kept: Map<number, Uint8Array>,
+  context: JobContext,
 ): Promise<string | undefined> {
   const problems: (string | undefined)[] = [];
   const { seeds, grid, trajectory } = request;
   const { config } = snapshot;
   if (grid !== null) {
     const images = seeds.map((seed) => kept.get(seed) ?? (output?.images.read(seed) as Uint8Array));
-    problems.push((await writeOrRescue(grid, (path) => writeGrid(path, images, config.shape))).problem);
+    const columns = Math.ceil(Math.sqrt(images.length));
+    problems.push((await writeOrRescue(grid, (path) => writeGrid(path, images, config.shape, columns))).problem);
+    const classes = request.class === null ? classesOf(request, snapshot, context) : undefined;
+    if (classes) context.reporter.print(legend(classes(seeds), columns, namesIn(snapshot)));
   }
   if (frames && trajectory !== null) {
     const written = await writeOrRescue(trajectory, (path) => writeAnimation(path, frames.frames, frames.shape));
@@ -289,6 +336,16 @@ async function deliver(
   }
   await output?.finish();
   return problems.find((problem) => problem !== undefined);
+}
+
+/** That images are not finite, and what may be the reason. */
+function notFinite(request: ResolvedGenerate, cause: SamplingError): InputError {
+  const extreme = extremeOptions(request);
+  const advice =
+    extreme.length > 0
+      ? `lower ${extreme.join(", ")}`
+      : `${request.network} may come from a training that diverged: take an earlier network snapshot`;
+  return new InputError(`the images are not finite: they hold NaN or infinity; ${advice}`, { cause });
 }
 
 /** What was drawn. */
@@ -330,7 +387,7 @@ export async function generate(request: GenerateRequest, context: JobContext = j
     if (!job) return result("finished");
     for (const line of [
       description(job),
-      ...[...options.notes, ...lossNotes(job.snapshot)].map((note) => `note: ${note}`),
+      ...[...job.notes, ...lossNotes(job.snapshot)].map((note) => `note: ${note}`),
     ]) {
       reporter.print(line);
     }
@@ -339,10 +396,11 @@ export async function generate(request: GenerateRequest, context: JobContext = j
       () => `lower 'batch' (it is ${options.batch})`,
       () => drawMissing(drawing, session, context),
     );
-    const problem = rank.rank === 0 ? await deliver(job, kept) : undefined;
+    const problem = rank.rank === 0 ? await deliver(job, kept, context) : undefined;
     return { ...result("finished"), ...(problem !== undefined && { problem }) };
   } catch (error) {
     if (error instanceof Stopped) return result("stopped");
+    if (error instanceof SamplingError) throw notFinite(options, error);
     if (!job || !isFileProblem(error) || options.outdir === null) throw error;
     throw new InputError(
       `an image cannot be written to ${options.outdir}: ${problemOf(error)}; mend that, and the same command draws what is missing there`,

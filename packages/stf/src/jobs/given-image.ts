@@ -1,7 +1,8 @@
 /** What images shall agree with, out of an image file. */
 
 import { readFileSync } from "node:fs";
-import type { Device, Tensor } from "@stf/torch";
+import { type Device, type Tensor, tensor } from "@stf/torch";
+import { decodeImage, imageFile } from "../codecs/decode.js";
 import { InputError } from "../common/errors.js";
 import type { ImageShape } from "../common/image-shape.js";
 import type { GenerateCommandOptions } from "../config/generate-options.js";
@@ -9,34 +10,38 @@ import { readImages } from "../data/images.js";
 import type { GenerateOptions } from "../sampling/generate.js";
 import { knownGrey, knownPixels } from "../sampling/known-part.js";
 
+/** @throws InputError when there is no such file */
+function readBytes(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new InputError(code === "ENOENT" ? `there is no image at ${path}` : `${path} cannot be read (${message})`, {
+      cause,
+    });
+  }
+}
+
+type Size = Pick<ImageShape, "height" | "width">;
+
+/** @throws InputError when an image has not the size of those that are drawn */
+function checkSize(path: string, found: Size, { height, width }: Size): void {
+  if (found.height === height && found.width === width) return;
+  throw new InputError(
+    `${path} must have the size of the network's images, ${width}x${height}, found ${found.width}x${found.height}; crop or resize it`,
+  );
+}
+
 /** One image, float64 `[1, C, H, W]` on [-1, 1]. @throws InputError when it is damaged, or of another size. */
-async function readImage(path: string, { height, width }: ImageShape, device: Device): Promise<Tensor> {
-  const source = {
-    location: path,
-    paths: [path],
-    nameOf: () => path,
-    async read() {
-      try {
-        return readFileSync(path);
-      } catch (cause) {
-        const { code, message } = cause as NodeJS.ErrnoException;
-        throw new InputError(
-          code === "ENOENT" ? `there is no image at ${path}` : `${path} cannot be read (${message})`,
-          {
-            cause,
-          },
-        );
-      }
-    },
-    close() {},
-  };
+async function readImage(path: string, { height, width }: Size, device: Device): Promise<Tensor> {
+  const source = { location: path, paths: [path], nameOf: () => path, read: async () => readBytes(path), close() {} };
   const bank = await readImages(source, [path]);
   const { shape } = bank;
-  if (shape.height !== height || shape.width !== width) {
+  try {
+    checkSize(path, shape, { height, width });
+  } catch (error) {
     bank.dispose();
-    throw new InputError(
-      `${path} must have the size of the network's images, ${width}x${height}, found ${shape.width}x${shape.height}; crop or resize it`,
-    );
+    throw error;
   }
   const image = bank
     .toValues(bank.gather(Int32Array.of(0)))
@@ -58,18 +63,45 @@ function withChannels(path: string, image: Tensor, { channels }: ImageShape): Te
   return image.expand([1, channels, image.size(2), image.size(3)]).contiguous();
 }
 
+/** Where a mask is white, or at least light on a black ground: transparent pixels are as dark as black ones. */
+async function readMask(path: string, size: Size): Promise<boolean[]> {
+  const file = await imageFile(path, readBytes(path));
+  checkSize(path, file, size);
+  const { bytes, channels } = await decodeImage(file);
+  const colours = channels < 3 ? 1 : 3;
+  return Array.from({ length: bytes.length / channels }, (_, pixel) => {
+    const values = bytes.subarray(pixel * channels, (pixel + 1) * channels);
+    const alpha = colours < channels ? (values[colours] as number) : 255;
+    return values.subarray(0, colours).reduce((sum, value) => sum + value, 0) * alpha > (colours * 255 * 255) / 2;
+  });
+}
+
+/** What there is to say about a mask of which one colour, or its transparency, was forgotten. */
+function notesOn(mask: readonly boolean[]): string[] {
+  const wanted = "a mask is white where 'image' is kept, and black or transparent where it is drawn anew";
+  if (mask.every((isKept) => isKept))
+    return [`'mask' keeps every pixel, so that 'image' comes back as it is; ${wanted}`];
+  if (!mask.some((isKept) => isKept)) return [`'mask' keeps no pixel, so that 'image' has no effect; ${wanted}`];
+  return [];
+}
+
+/** What images must agree with, and what there is to say about it. */
+export interface GivenImage extends Pick<GenerateOptions, "known" | "from"> {
+  readonly notes: readonly string[];
+}
+
 /** How the images must agree with those that the options name. */
 export async function givenImage(
   { image: path, mask: maskPath, colorize, fromSigma }: GenerateCommandOptions,
   shape: ImageShape,
   device: Device,
-): Promise<Pick<GenerateOptions, "known" | "from">> {
-  if (path === null) return {};
+): Promise<GivenImage> {
+  if (path === null) return { notes: [] };
   const image = withChannels(path, await readImage(path, shape, device), shape);
-  const from = fromSigma === null ? {} : { from: image };
+  const from = { notes: [], ...(fromSigma !== null && { from: image }) };
   if (colorize) return { known: knownGrey(image), ...from };
   if (maskPath === null) return from;
-  const mask = await readImage(maskPath, shape, device);
-  // White, or at least light; in a picture with colours, on average.
-  return { known: knownPixels(image, mask.mean([1], true).gt(0).double()), ...from };
+  const mask = await readMask(maskPath, shape);
+  const kept = tensor(Float64Array.from(mask, Number), { shape: [1, 1, shape.height, shape.width] }).to({ device });
+  return { ...from, known: knownPixels(image, kept), notes: notesOn(mask) };
 }

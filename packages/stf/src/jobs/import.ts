@@ -19,6 +19,8 @@ export interface ImportResult {
   readonly format: string;
   /** Which part of the file holds the network; undefined where it holds nothing else. */
   readonly part: string | undefined;
+  /** Whether the file calls these weights an average. */
+  readonly isAveraged: boolean;
   /** What in the file was passed over. */
   readonly skipped: readonly string[];
 }
@@ -36,10 +38,10 @@ export function importCheckpoint(request: ImportRequest): ImportResult {
   const { file, dest, which, arch, precond } = importOptions(request);
   const { denoiser, config, source } = importNetwork(file, { which, arch: chosen(arch), precond: chosen(precond) });
   try {
-    const { format, part, skipped } = source;
+    const { format, part, skipped, isAveraged = false } = source;
     makeFolder(dirname(dest), "dest");
     saveNetwork(dest, denoiser, config, { imported: basename(file), ...(part === undefined ? {} : { part }) });
-    return { dest, config, parameterCount: denoiser.parameterCount, format, part, skipped };
+    return { dest, config, parameterCount: denoiser.parameterCount, format, part, isAveraged, skipped };
   } finally {
     denoiser.dispose();
   }

@@ -7,8 +7,9 @@ import { digestOf } from "../common/file-digest.js";
 import { makeFolderFor } from "../common/folders.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { checkAlone } from "../common/ranks.js";
-import { formatDuration } from "../common/text.js";
+import { abbreviated, formatDuration } from "../common/text.js";
 import { type LikelihoodRequest, likelihoodOptions, type ResolvedLikelihood } from "../config/likelihood-request.js";
+import { storedNames } from "../config/training.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { openDataset } from "../data/open.js";
 import type { Denoiser } from "../networks/denoiser.js";
@@ -276,13 +277,26 @@ export async function likelihood(
   const { reporter } = context;
   checkAlone("likelihood", context.rank);
   checkDevice(options.device);
-  const { denoiser, config } = loadSnapshot(options.network, { device: options.device });
+  const { denoiser, config, about } = loadSnapshot(options.network, { device: options.device });
   const path = pathOf(options, denoiser);
+  const isConditional = denoiser.labelDim > 0 && options.class === "data";
+  const names = storedNames(about["classNames"]);
+  const notes: string[] = [];
   const images = await openDataset(options.data, {
-    labels: denoiser.labelDim > 0,
+    labels: isConditional,
+    // Classes have the numbers that they were trained with. Networks without names come from classes that were sorted as text.
+    numbering: names ?? "text",
+    onNote: (line) => void notes.push(line),
     onProgress: (done, total) => reporter.update(`reading ${options.data}: ${done} of ${total} images`),
   });
   reporter.clear();
+  for (const note of notes) reporter.print(`note: ${note}`);
+  const stranger = names && images.classNames?.find((name) => !names.includes(name));
+  if (stranger !== undefined) {
+    throw new InputError(
+      `${options.data} must have classes that the network knows (${abbreviated(names ?? [])}), found ${stranger}; rename or remove it, or ask without a class, 'class=none'`,
+    );
+  }
   checkImages(images, denoiser, options, config.shape);
   if (options.dest !== null) makeFolderFor(options.dest, "dest");
   const bank = options.device === "cpu" ? images : images.to(options.device);

@@ -9,7 +9,6 @@ import { isOutOfMemory, writeFileAtomically } from "@stf/torch";
 import { appendLine, Backlog } from "../common/backlog.js";
 import { InputError } from "../common/errors.js";
 import { isFileProblem, makeFolders, problemOf, removeEmptyFolder } from "../common/folders.js";
-import type { ResolvedOptions } from "../config/resolved-options.js";
 import { LOG_FILE, OPTIONS_FILE, STATS_FILE } from "../run/files.js";
 import type { StatsLine } from "../run/statistics.js";
 import type { CheckpointFacts, LoopResult, TrainingWriter } from "../training/loop.js";
@@ -35,7 +34,7 @@ export class RunFolder {
   /** Says what it is told, and keeps it in the log. */
   readonly reporter: Reporter;
   readonly #path: string;
-  readonly #options: ResolvedOptions;
+  readonly #options: Readonly<Record<string, unknown>>;
   readonly #log: Backlog<string>;
   /** The latest training state that is whole. */
   #state: string | undefined;
@@ -51,7 +50,7 @@ export class RunFolder {
    * @param path - where the folder is, which must exist
    * @param state - the training state from which the run goes on
    */
-  constructor(path: string, options: ResolvedOptions, reporter: Reporter, state: string | undefined) {
+  constructor(path: string, options: Readonly<Record<string, unknown>>, reporter: Reporter, state: string | undefined) {
     this.#path = path;
     this.#options = options;
     this.#state = state;

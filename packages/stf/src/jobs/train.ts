@@ -92,6 +92,17 @@ function afterDivergence(error: DivergenceError, folder: string, { lr }: TrainOp
   return new DivergenceError(`${error.message}; ${advice}`, { cause: error });
 }
 
+/** What the classes are called, where the network knows classes. */
+const classesOf = ({ options, bank }: TrainingPlan): { readonly classNames?: readonly string[] | null } =>
+  options.cond ? { classNames: bank.classNames ?? null } : {};
+
+/** The options as the run keeps them: with the place of the images that is the same from every folder. */
+const storedOptions = (plan: TrainingPlan): Readonly<Record<string, unknown>> => ({
+  ...plan.options,
+  data: resolve(plan.options.data),
+  ...classesOf(plan),
+});
+
 /** Trains as planned. Frees the plan's network and images. */
 export async function runTraining(plan: TrainingPlan, context: JobContext = jobContext()): Promise<TrainResult> {
   const { options, bank, state } = plan;
@@ -100,11 +111,9 @@ export async function runTraining(plan: TrainingPlan, context: JobContext = jobC
     if (state.images >= loopOptions(options).totalImages) return { reason: "complete", folder, images: state.images };
     using _lock = lockRun(folder);
     removePartialFiles(folder);
-    // Where the images are, from whichever folder the run goes on.
-    const stored = { ...options, data: resolve(options.data) };
-    const run = new RunFolder(folder, stored, context.reporter, plan.resumed);
+    const run = new RunFolder(folder, storedOptions(plan), context.reporter, plan.resumed);
     try {
-      return await trainInFolder({ ...plan, options: stored }, folder, run, { ...context, reporter: run.reporter });
+      return await trainInFolder(plan, folder, run, { ...context, reporter: run.reporter });
     } catch (error) {
       const told = error instanceof DivergenceError ? afterDivergence(error, folder, options) : error;
       run.keepLine(`ended after ${state.images} images: ${(told as Error).message}`);
@@ -135,12 +144,15 @@ async function trainInFolder(
   const writerFor = (place: string): TrainingWriter =>
     runWriter(place, {
       network,
-      options: { ...options, images: bank.count, imagesDigest: digest },
-      about: { data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
+      options: { ...storedOptions(plan), images: bank.count, imagesDigest: digest },
+      about: {
+        ...{ data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
+        ...classesOf(plan),
+      },
     });
   const writer = run.writer(writerFor);
   const history = historyOf(folder);
-  const samples = new TrainingSamples(folder, settings, context);
+  const samples = new TrainingSamples(folder, settings, bank.classNames, context);
   let lowestLoss = history.lowestLoss;
   const hooks: LoopHooks = {
     onStep: (progress) => {
@@ -183,10 +195,10 @@ async function trainInFolder(
  * Trains a network on images: reads them, makes or finds the run folder, trains until the duration, the time limit or
  * `context.shouldStop` says so, saves, and draws some images.
  *
- *     const { snapshot } = await train({ data: "my-photos", stf: true, rbatch: 1024, duration: 0.2 });
+ *     const { snapshot } = await train({ data: "my-photos", timeLimit: 30 });
  *
  * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used;
- * DivergenceError when the loss or a gradient is not finite.
+ * DivergenceError when the loss or a gradient is not finite; Stopped before the first step.
  */
 export async function train(request: TrainRequest, context: JobContext = jobContext()): Promise<TrainResult> {
   return await runTraining(await planTraining(request, context), context);

@@ -3,17 +3,27 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { elementCount, engineReport, FileFormatError } from "@stf/torch";
-import { constantsForTransfer, type Transferred, transferWeights } from "../checkpoints/foreign/transfer.js";
+import { networkForTransfer, type Transferred, transferWeights } from "../checkpoints/foreign/transfer.js";
 import { loadState, type SavedState } from "../checkpoints/state-file.js";
 import { InputError } from "../common/errors.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { checkAlone } from "../common/ranks.js";
 import { abbreviated, formatDuration } from "../common/text.js";
+import { type Adjusted, fittedToData, withoutAttention } from "../config/adjustment.js";
+import { withoutEffect } from "../config/contradictions.js";
 import { checkValues } from "../config/fields.js";
 import { changedOptions, type ResolvedOptions } from "../config/resolved-options.js";
 import { type TrainOptions, trainFields } from "../config/train-options.js";
-import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
-import { checkAgainstData, checkSameData, networkConfig, type SavedData, withoutEffect } from "../config/training.js";
+import { checkTrainRequest, statedOptions, type TrainRequest, trainingOptions } from "../config/train-request.js";
+import {
+  checkAgainstData,
+  checkSameData,
+  networkConfig,
+  notesOnData,
+  numberingOf,
+  type SavedData,
+} from "../config/training.js";
+import { checkTransferShape, optionsForTransfer, sizesOf } from "../config/transfer.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
 import { withMirrorImages } from "../data/mirror.js";
@@ -22,6 +32,7 @@ import type { NetworkConfig } from "../networks/build.js";
 import { OPTIONS_FILE, stampedNames } from "../run/files.js";
 import { findStates } from "../run/folder.js";
 import { disposeState, initialState, type TrainingState } from "../training/state.js";
+import { chooseOptions } from "./automatic.js";
 import type { JobContext } from "./context.js";
 import { checkDevice } from "./device.js";
 import { withinMemory } from "./memory.js";
@@ -58,8 +69,8 @@ interface Saved {
 
 function readState(path: string): Omit<Saved, "notes"> {
   const state = loadState(path);
-  const { images, imagesDigest, ...options } = state.options;
-  return { path, state, options: checkValues(trainFields, options, path), data: { images, imagesDigest } };
+  const { images, imagesDigest, classNames, ...options } = state.options;
+  return { path, state, options: checkValues(trainFields, options, path), data: { images, imagesDigest, classNames } };
 }
 
 /** The architecture that a run folder's options name; undefined where they cannot be read, which is no reason to stop. */
@@ -116,14 +127,32 @@ function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): Imag
   return changed;
 }
 
-/** Reads the data set, with progress where it takes long. */
-async function readImages({ data: path, xflip, cond }: ResolvedOptions, { reporter }: JobContext): Promise<ImageBank> {
+/** Reads the data set, with progress where it takes long. What there is to say about it is added to `notes`. */
+async function readImages(
+  { data: path, xflip, cond }: ResolvedOptions,
+  saved: SavedData | undefined,
+  notes: string[],
+  { reporter }: JobContext,
+): Promise<ImageBank> {
   const images = await openDataset(path, {
     labels: cond,
+    numbering: numberingOf(saved),
+    onNote: (line) => void notes.push(line),
     onProgress: (done, total) => reporter.update(`reading ${path}: ${done} of ${total} images`),
   });
   reporter.clear();
   return xflip ? replaced(images, withMirrorImages) : images;
+}
+
+/** Classes that are shown; a run folder's options have all of them. */
+const MOST_CLASSES = 20;
+
+/** Which number each class has. */
+function describedClasses({ classNames }: ImageBank): string[] {
+  if (!classNames) return [];
+  const shown = classNames.slice(0, MOST_CLASSES).map((name, number) => `${number}: ${name}`);
+  const rest = classNames.length > MOST_CLASSES ? ` and ${classNames.length - MOST_CLASSES} more` : "";
+  return [`classes     ${shown.join(", ")}${rest}`];
 }
 
 function described(
@@ -136,7 +165,9 @@ function described(
   const isAll = options.rbatch === "all" || options.rbatch === bank.count;
   const references = isAll ? `all ${ofClass ? "" : `${bank.count} `}references` : `${options.rbatch} references`;
   const classes = network.labelDim;
-  const target = options.stf ? `stable target field, ${references}${ofClass} per sample` : "denoising score matching";
+  const target = options.stf
+    ? `stable target field, ${references}${ofClass} per sample`
+    : "plain denoising score matching ('stf=1' trains on stable targets)";
   const augmentation =
     options.augment > 0
       ? `, augmentation ${options.augment}${options.stf ? ` (references ${options.stfAugment})` : ""}`
@@ -146,6 +177,7 @@ function described(
     parameters.values.device === "cpu" ? `${engine.cpuCapability}, ${engine.threads} threads` : options.device;
   return [
     `data        ${bank.count} images of ${formatImageShape(bank.shape)} from ${options.data}`,
+    ...(options.cond ? describedClasses(bank) : []),
     `objective   ${options.precond}, ${target}${augmentation}`,
     `network     ${options.arch}, ${(network.parameterCount / 1e6).toFixed(2)} million parameters, ${options.precision}${classes > 0 ? `, ${classes} classes` : ""}`,
     `training    ${options.duration} million images in batches of ${options.batch}, seed ${options.seed}${limit}`,
@@ -175,17 +207,22 @@ export function memoryAdvice({ batch, batchGpu, rbatch, recompute, stf }: Resolv
 /**
  * Reads the images, builds the network, and fills it with what the run starts from. Whoever asked owns the bank and the state.
  *
- * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used.
+ * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used; Stopped when the
+ * job is to stop while networks are measured.
  */
 export async function planTraining(request: TrainRequest, context: JobContext): Promise<TrainingPlan> {
   checkTrainRequest(request);
   checkAlone("train", context.rank);
   const saved = request.resume === undefined ? undefined : readSaved(request.resume);
-  const options = trainingOptions(request, saved?.options);
-  checkDevice(options.device);
+  const asked = trainingOptions(request, saved?.options);
+  checkDevice(asked.device);
+  const { transfer } = asked;
+  const source = saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond);
+  const options = source ? optionsForTransfer(asked, statedOptions(request), source) : asked;
+  const notes: string[] = [];
   const images = await withinMemory(
     () => "there is none left for the images; they are kept in it as bytes",
-    () => readImages(options, context),
+    () => readImages(options, saved?.data, notes, context),
   ).catch((cause: unknown) => {
     if (!saved || request.data !== undefined || !(cause instanceof InputError)) throw cause;
     throw new InputError(`the images of the run cannot be read: ${cause.message}; 'data' says where they are now`, {
@@ -195,7 +232,12 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   try {
     return await withinMemory(
       () => memoryAdvice(options),
-      () => planWith(images, options, request, saved),
+      () => {
+        const run = saved
+          ? { options, notes: [] }
+          : newRun({ ...request, ...(source && sizesOf(source)) }, options, images, source, context);
+        return planWith(images, run, request, { saved, source, onData: notes });
+      },
     );
   } catch (error) {
     images.dispose();
@@ -203,24 +245,52 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   }
 }
 
-/** The network of a new run. One that gets weights from a file also needs the constants that they were trained with. */
-function newNetwork(options: ResolvedOptions, images: ImageBank): NetworkConfig {
-  const { transfer, precond } = options;
-  const constants = transfer === null ? undefined : constantsForTransfer(transfer, precond);
-  return { ...networkConfig(options, images), ...(constants && { constants }) };
+/** What a plan is made from beside the request. */
+interface PlanSources {
+  readonly saved: Saved | undefined;
+  /** The network whose weights the run starts from. */
+  readonly source: NetworkConfig | undefined;
+  /** What there is to say about the images. */
+  readonly onData: readonly string[];
 }
+
+/** The options of a new run, chosen for the images and fitted to them, and what there is to say about that. */
+function newRun(
+  request: TrainRequest,
+  base: ResolvedOptions,
+  images: ImageBank,
+  source: NetworkConfig | undefined,
+  context: JobContext,
+): Adjusted {
+  const given = checkTrainRequest(request);
+  // What cannot be is refused before anything is measured.
+  const fitted = fittedToData(given, base, images.count);
+  checkAgainstData(fitted.options, images);
+  if ((request.preset ?? "auto") !== "auto") return { ...fitted, notes: fitted.notes.map(note) };
+  const { options, reasons } = chooseOptions(
+    request,
+    base,
+    images,
+    (chosen, bank) => networkConfig(chosen, bank, source?.constants),
+    context,
+  );
+  return { options, notes: reasons.map((text, i) => (i === 0 ? "chosen" : "").padEnd(12) + text) };
+}
+
+const note = (text: string): string => `note        ${text}`;
 
 function planWith(
   images: ImageBank,
-  options: ResolvedOptions,
+  { options, notes: chosen }: Adjusted,
   request: TrainRequest,
-  saved: Saved | undefined,
+  { saved, source, onData }: PlanSources,
 ): TrainingPlan {
-  checkAgainstData(options, images);
   const digest = digestOfImages(images);
   if (saved) checkSameData(saved.data, saved.state.config, images, digest);
+  checkAgainstData(options, images);
+  if (source) checkTransferShape(source, images);
   // A resumed run keeps the network that it was built with, whatever today's defaults are.
-  const network = saved?.state.config ?? newNetwork(options, images);
+  const network = saved?.state.config ?? networkConfig(options, images, source?.constants);
   const state = initialState(network, options.seed, options.precision, options.device);
   try {
     saved?.state.restore(state);
@@ -230,7 +300,12 @@ function planWith(
         ? []
         : describedTransfer(transferWeights(transfer, [state.network, state.averaged]), transfer);
     const { preset, resume, ...given } = request;
-    const notes = withoutEffect(given, options).map((text) => `note        ${text}`);
+    const notes = [
+      ...onData,
+      ...notesOnData(options, images),
+      ...withoutEffect(given, options),
+      ...(saved ? [] : withoutAttention(given, network)),
+    ].map(note);
     const changes = saved ? changedOptions(saved.options, options).map((text) => `changed     ${text}`) : [];
     return {
       options,
@@ -240,11 +315,12 @@ function planWith(
       state,
       resumed: saved?.path,
       description: [
+        ...notes,
+        ...chosen,
         ...described(options, images, state),
         ...transferred,
         ...(saved?.notes ?? []),
         ...changes,
-        ...notes,
       ],
       stateBytes: 5 * 4 * elementCount(state.parameters.values.shape),
     };

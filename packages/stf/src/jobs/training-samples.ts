@@ -34,14 +34,21 @@ export interface Drawn {
 export class TrainingSamples {
   readonly #folder: string;
   readonly #halflife: number;
+  readonly #classNames: readonly string[] | undefined;
   readonly #context: JobContext;
   #imagesPerSecond = 0;
   /** When pictures were drawn last. */
   #since: number;
 
-  constructor(folder: string, { ema }: TrainingSettings, context: JobContext) {
+  constructor(
+    folder: string,
+    { ema }: TrainingSettings,
+    classNames: readonly string[] | undefined,
+    context: JobContext,
+  ) {
     this.#folder = folder;
     this.#halflife = ema.halflife;
+    this.#classNames = classNames;
     this.#context = context;
     this.#since = context.now();
   }
@@ -104,7 +111,8 @@ export class TrainingSamples {
         problem: `there is not enough memory to draw ${seeds.length} images at once; draw them with stf generate and 'batch=4'`,
       };
     }
-    const perClass = denoiser.labelDim > 0 ? ", a row per class," : "";
+    const names = this.#classNames?.slice(0, rows).join(", ");
+    const perClass = denoiser.labelDim > 0 ? `, a row per class${names === undefined ? "" : ` (${names})`},` : "";
     reporter.print(
       `drew ${seeds.length} images with the ${weights} weights${perClass} in ${formatDuration(now() - start)}: ${path}`,
     );

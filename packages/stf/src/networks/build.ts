@@ -55,9 +55,9 @@ function checkResolution({ height, width }: ImageShape, levels: number): void {
   if (height !== width) throw new UsageError(`the network takes square images, found ${width}x${height}`);
   if (height % factor !== 0) {
     const below = Math.floor(height / factor) * factor;
+    const nearest = below > 0 ? `nearest are ${below} and ${below + factor}` : `the smallest is ${factor}`;
     throw new UsageError(
-      `a network of ${levels} resolutions needs sizes divisible by ${factor}, found ${height}; ` +
-        `nearest are ${below} and ${below + factor}, or give fewer numbers to 'cres'`,
+      `a network of ${levels} resolutions needs sizes divisible by ${factor}, found ${height}; ${nearest}, or give fewer numbers to 'cres'`,
     );
   }
 }

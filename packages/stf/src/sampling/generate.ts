@@ -179,7 +179,7 @@ export function generateImages(
         });
         if (!x.isfinite().all().item()) {
           throw new SamplingError(
-            "sampling gave NaN or infinity; check that the network is sound, and lower the highest noise level, the churn or the guidance",
+            "the images are not finite: they hold NaN or infinity; lower the highest noise level, the churn or the guidance, and check that the network is sound",
           );
         }
         return { images: toBytes(known ? withPart(x, known) : x), classes };

@@ -23,7 +23,7 @@ export const edmSchedule = { steps: 18, sigmaMin: 0.002, sigmaMax: 80, rho: 7 } 
 export interface Discretization {
   /** The range where none is given. */
   readonly range: NoiseRange;
-  /** @throws UsageError unless count >= 2 and 0 < sigmaMin < sigmaMax. */
+  /** @throws UsageError unless count >= 2, 0 < sigmaMin < sigmaMax, and the levels are finite and descend. */
   levels(count: number, range: NoiseRange, rho: number): number[];
 }
 
@@ -33,18 +33,37 @@ export const discretizationNames = ["vp", "ve", "iddpm", "edm"] as const;
 /** The name of a discretization. */
 export type DiscretizationName = (typeof discretizationNames)[number];
 
-/** `count` numbers: `f` of the share of the way, from 0 to 1. */
-function alongTheWay(
-  count: number,
-  { sigmaMin, sigmaMax }: NoiseRange,
-  f: (share: number, index: number) => number,
-): number[] {
+/** How far rounding may move the ends of a schedule. */
+const END_TOLERANCE = 1e-3;
+
+/** @throws UsageError for levels that extreme numbers have made infinite, zero, equal or others than asked for */
+function checkLevels(levels: readonly number[], { sigmaMin, sigmaMax }: NoiseRange, rho: number | undefined): void {
+  const isEnd = (level: number, wanted: number): boolean => Math.abs(level / wanted - 1) < END_TOLERANCE;
+  const bad = levels.findIndex((level, i) => !(level > 0 && level < (levels[i - 1] ?? Number.POSITIVE_INFINITY)));
+  if (bad < 0 && isEnd(levels[0] as number, sigmaMax) && isEnd(levels.at(-1) as number, sigmaMin)) return;
+  const found =
+    bad < 0 ? `${levels[0]} to ${levels.at(-1)}` : `${levels[bad]}${bad > 0 ? ` after ${levels[bad - 1]}` : ""}`;
+  throw new UsageError(
+    `${levels.length} noise levels from ${sigmaMax} to ${sigmaMin}${rho === undefined ? "" : ` with rho ${rho}`} must be finite and above 0, each below the one before, found ${found}; ` +
+      `bring ${rho === undefined ? "" : "'rho', "}'sigma_min' and 'sigma_max' nearer to their defaults, or take fewer 'steps'`,
+  );
+}
+
+/** @throws UsageError unless count >= 2 and 0 < sigmaMin < sigmaMax */
+function checkRange(count: number, { sigmaMin, sigmaMax }: NoiseRange): void {
   if (!(Number.isInteger(count) && count >= 2))
     throw new UsageError(`a schedule needs at least 2 steps, found ${count}`);
   if (!(sigmaMin > 0 && sigmaMin < sigmaMax)) {
     throw new UsageError(`a schedule needs 0 < sigma_min < sigma_max, found ${sigmaMin} and ${sigmaMax}`);
   }
-  return Array.from({ length: count }, (_, i) => f(i / (count - 1), i));
+}
+
+/** `count` levels: `f` of the share of the way, from 0 to 1. */
+function alongTheWay(count: number, range: NoiseRange, f: (share: number) => number, rho?: number): number[] {
+  checkRange(count, range);
+  const levels = Array.from({ length: count }, (_, i) => f(i / (count - 1)));
+  checkLevels(levels, range, rho);
+  return levels;
 }
 
 /** To the nearest whole number; of two, to the even one. */
@@ -93,6 +112,7 @@ export function discretizationsWith({
     iddpm: {
       range: { sigmaMin: 0.002, sigmaMax: 81 },
       levels(count, range) {
+        checkRange(count, range);
         const { sigmaMin, sigmaMax } = range;
         const chain = iddpmLevels(timeSteps, undefined, constants).filter(
           (level) => level >= sigmaMin && level <= sigmaMax,
@@ -103,7 +123,7 @@ export function discretizationsWith({
           );
         }
         const stride = (chain.length - 1) / (count - 1);
-        return alongTheWay(count, range, (_, i) => chain[roundHalfToEven(stride * i)] as number);
+        return Array.from({ length: count }, (_, i) => chain[roundHalfToEven(stride * i)] as number);
       },
     },
     /** Even in sigma^(1/rho) (Karras et al. 2022, equation 5). */
@@ -111,7 +131,7 @@ export function discretizationsWith({
       range: { sigmaMin: edmSchedule.sigmaMin, sigmaMax: edmSchedule.sigmaMax },
       levels(count, range, rho) {
         const [first, last] = [range.sigmaMax ** (1 / rho), range.sigmaMin ** (1 / rho)];
-        return alongTheWay(count, range, (share) => (first + share * (last - first)) ** rho);
+        return alongTheWay(count, range, (share) => (first + share * (last - first)) ** rho, rho);
       },
     },
   };
@@ -120,16 +140,27 @@ export function discretizationsWith({
 /** Where the published samplers evaluate their networks. */
 export const discretizations = discretizationsWith();
 
-/** The times at which a process has the noise levels, and 0, where images are clean. */
+/**
+ * The times at which a process has the noise levels, and 0, where images are clean.
+ *
+ * @throws UsageError when a time is not finite.
+ */
 export function timeSteps(levels: readonly number[], process: Process = edmProcess): TimeSteps {
-  return { process, times: [...levels.map(process.sigmaInverse), 0] };
+  const times = [...levels.map(process.sigmaInverse), 0];
+  const bad = times.findIndex((time) => !Number.isFinite(time));
+  if (bad >= 0) {
+    throw new UsageError(
+      `the process ${process.name} has no finite time for the noise level ${levels[bad]}; bring 'sigma_min' and 'sigma_max' nearer to their defaults`,
+    );
+  }
+  return { process, times };
 }
 
 /**
  * EDM's schedule (Karras et al. 2022, equation 5): `count` levels from sigmaMax to sigmaMin, evenly spaced in
  * sigma^(1/rho), and a final 0.
  *
- * @throws UsageError unless count >= 2 and 0 < sigmaMin < sigmaMax.
+ * @throws UsageError unless count >= 2, 0 < sigmaMin < sigmaMax, and the levels are finite and descend.
  */
 export function karrasSteps(
   count: number,

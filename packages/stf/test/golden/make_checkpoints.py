@@ -163,5 +163,16 @@ write(
     ),
 )
 write("edm-state.pt", saved(dict(net=training, optimizer_state=optimizer_state(training))))
+shadow = [value for name, value in ddpmpp.items() if not name.endswith("resample_filter")]
+write(
+    "score-sde.pth",
+    saved(
+        dict(
+            model={f"module.{name}": value for name, value in state_dict("edm-ddpmpp", 5).items()},
+            ema=dict(decay=0.9999, num_updates=12, shadow_params=shadow),
+            step=12,
+        )
+    ),
+)
 write("dict-zip.pth", saved(wrapped(ddpmpp).state_dict()))
 write("dict-legacy.pth", saved(wrapped(ddpmpp).state_dict(), _use_new_zipfile_serialization=False))

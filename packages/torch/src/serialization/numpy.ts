@@ -4,6 +4,7 @@ import { type DType, elementSize } from "../dtype.js";
 import { FileFormatError } from "../errors.js";
 import { elementCount } from "../shape.js";
 import { InertObject, type PickleCallable, type PickleObject, type PickleValue, pickleText } from "./pickle.js";
+import { bytesNames } from "./python-bytes.js";
 
 const dtypes: Readonly<Record<string, DType>> = {
   b1: "bool",
@@ -133,6 +134,8 @@ const emptyArray: PickleCallable = { call: () => new NumpyArray() };
 
 /** What a pickle names that holds numpy's arrays and scalars. */
 export const numpyNames: ReadonlyMap<string, PickleCallable> = new Map<string, PickleCallable>([
+  // Before protocol 3 the elements are a text that a call turns into bytes.
+  ...bytesNames,
   ["numpy.ndarray", emptyArray],
   ["numpy.dtype", { call: ([code]) => new NumpyType(pickleText(code)) }],
   // The second is where numpy 2 keeps it.

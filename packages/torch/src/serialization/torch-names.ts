@@ -3,6 +3,7 @@
 import type { DType } from "../dtype.js";
 import { FileFormatError } from "../errors.js";
 import { InertClass, InertObject, type PickleCallable, type PickleValue, pickleText } from "./pickle.js";
+import { bytesNames } from "./python-bytes.js";
 import { isSize, StoredTensor } from "./stored-tensor.js";
 
 const storageDtypes: Readonly<Record<string, DType>> = {
@@ -68,11 +69,6 @@ function orderedDict([pairs]: readonly PickleValue[]): PickleValue {
   return new Map(Array.isArray(pairs) ? pairs.filter(isPair) : []);
 }
 
-function bytesOf([text, encoding]: readonly PickleValue[]): PickleValue {
-  if (typeof text !== "string") return new Uint8Array();
-  return Buffer.from(text, encoding === "utf-8" || encoding === "utf8" ? "utf8" : "latin1");
-}
-
 /** What PyTorch's pickles name beside storage classes, and what these names make here. */
 export const torchNames: ReadonlyMap<string, PickleCallable> = new Map<string, PickleCallable>([
   ["torch._utils._rebuild_tensor", { call: (values) => rebuilt("torch._utils._rebuild_tensor", values) }],
@@ -98,12 +94,10 @@ export const torchNames: ReadonlyMap<string, PickleCallable> = new Map<string, P
   ["torch.Size", first],
   ["collections.OrderedDict", { call: orderedDict }],
   ["collections.defaultdict", { call: () => new Map() }],
-  ["_codecs.encode", { call: bytesOf }],
+  ...bytesNames,
   ...["builtins", "__builtin__"].flatMap((module): [string, PickleCallable][] => [
     [`${module}.set`, { call: ([values]) => new Set(Array.isArray(values) ? values : []) }],
     [`${module}.frozenset`, { call: ([values]) => new Set(Array.isArray(values) ? values : []) }],
-    [`${module}.bytes`, { call: bytesOf }],
-    [`${module}.bytearray`, { call: ([bytes]) => (bytes instanceof Uint8Array ? bytes : new Uint8Array()) }],
   ]),
   ...["copyreg", "copy_reg"].flatMap((module): [string, PickleCallable][] => [
     [`${module}._reconstructor`, { call: reconstructed }],

@@ -26,6 +26,8 @@ export interface ConfigOverrides {
   readonly arch?: Architecture | undefined;
   /** The preconditioning, which a plain dictionary of tensors does not tell. */
   readonly precond?: PreconditioningName | undefined;
+  /** The preconditioning where neither that nor the file tells. */
+  readonly assumed?: PreconditioningName | undefined;
 }
 
 /** The published architectures by what tells them apart (Karras et al. 2022, table 1 and appendix F). */
@@ -108,11 +110,11 @@ function nameByChannels({ inChannels, outChannels }: NetworkFacts): Precondition
 function preconditioningFor(
   facts: NetworkFacts,
   construction: Construction | undefined,
-  precond: PreconditioningName | undefined,
+  { precond, assumed }: ConfigOverrides,
 ): NamedPreconditioning {
   const { timeSteps } = facts;
   const constructed = construction && constructedPreconditioning(construction);
-  const name = precond ?? constructed?.name ?? nameByChannels(facts);
+  const name = precond ?? constructed?.name ?? nameByChannels(facts) ?? assumed;
   if (name === undefined) {
     throw new UsageError(
       `'precond' must say how the network was preconditioned (${preconditioningNames.join(", ")}): the file does not, and with a wrong one its pictures are noise`,
@@ -148,11 +150,11 @@ const isResolutions = (value: PickleValue | undefined): value is number[] =>
 export function configOf(
   facts: NetworkFacts,
   construction: Construction | undefined,
-  { arch, precond }: ConfigOverrides = {},
+  overrides: ConfigOverrides = {},
 ): NetworkConfig {
   if (construction) checkAgreement(construction, facts);
-  const foundArch = arch ?? recognised(facts);
-  const preconditioning = preconditioningFor(facts, construction, precond);
+  const foundArch = overrides.arch ?? recognised(facts);
+  const preconditioning = preconditioningFor(facts, construction, overrides);
   const dropout = construction && argument(construction, "dropout");
   // The published constructors' own default; a dictionary of tensors says nothing, and drawing needs none.
   const defaultDropout = construction ? 0.1 : 0;

@@ -5,8 +5,8 @@ import { InputError } from "../../common/errors.js";
 import { buildDenoiser, type NetworkConfig } from "../../networks/build.js";
 import type { Denoiser } from "../../networks/denoiser.js";
 import { type ConfigOverrides, configOf } from "./config.js";
-import { type Checkpoint, readCheckpoint, type Which } from "./read.js";
-import { factsOf, withPublishedNames } from "./shapes.js";
+import { type NetworkCheckpoint, readNetwork, type Which } from "./read.js";
+import { factsOf } from "./shapes.js";
 import type { Construction } from "./stored-network.js";
 
 /** A network out of a checkpoint, and what there is to say about that. */
@@ -15,8 +15,8 @@ export interface ImportedNetwork {
   readonly denoiser: Denoiser;
   /** What it was built from. */
   readonly config: NetworkConfig;
-  /** What kind of file it was, the network's name in it, and what else it held. */
-  readonly source: Pick<Checkpoint, "format" | "part" | "skipped">;
+  /** What kind of file it was, the network's name in it, whether that is one of an average, and what else it held. */
+  readonly source: Pick<NetworkCheckpoint, "format" | "part" | "skipped" | "isAveraged">;
 }
 
 /** @throws InputError for tensors that can be no weights */
@@ -72,14 +72,14 @@ export function importNetwork(
   path: string,
   { which = "auto", ...overrides }: ConfigOverrides & { readonly which?: Which } = {},
 ): ImportedNetwork {
-  const checkpoint = readCheckpoint(path, which);
-  const { format, part, skipped } = checkpoint;
+  const checkpoint = readNetwork(path, which);
+  const { format, part, skipped, isAveraged } = checkpoint;
   try {
     if (checkpoint.isSnapshot) {
       throw new InputError("it is a network snapshot of this program already; draw from it with stf generate");
     }
-    const built = build(withPublishedNames(checkpoint.tensors), checkpoint.construction, overrides);
-    return { ...built, source: { format, part, skipped } };
+    const built = build(checkpoint.tensors, checkpoint.construction, overrides);
+    return { ...built, source: { format, part, skipped, isAveraged } };
   } catch (cause) {
     if (!(cause instanceof InputError || cause instanceof ShapeError)) throw cause;
     throw new InputError(`${path} cannot be imported: ${cause.message}`, { cause });

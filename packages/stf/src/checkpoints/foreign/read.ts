@@ -1,6 +1,7 @@
 /** Finds the network in a file of any known format, and reads its tensors. */
 
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
 import {
   FileFormatError,
   isSafetensors,
@@ -13,8 +14,14 @@ import {
   withTorchFile,
 } from "@stf/torch";
 import { InputError, UsageError } from "../../common/errors.js";
+import { abbreviated, isUrl } from "../../common/text.js";
+import type { NetworkConfig } from "../../networks/build.js";
 import type { Preconditioning } from "../../preconditioning/preconditioning.js";
+import { kindOfFile } from "../file-kind.js";
 import { storedPreconditioning } from "../stored-config.js";
+import { metadataField } from "../stored-file.js";
+import { averagesBeside, type Candidate, labelOf, networksAmong } from "./candidates.js";
+import { type StoredCandidate, searchNetworks } from "./search.js";
 import { type Construction, describe, mapOf, networkIn, type StoredNetwork } from "./stored-network.js";
 
 /** Which of a file's networks: the averaged one, the one being trained, or the averaged one if there is one. */
@@ -36,6 +43,8 @@ export interface Checkpoint {
   readonly isSnapshot?: boolean;
   /** That of such a snapshot. */
   readonly preconditioning?: Preconditioning | undefined;
+  /** What such a snapshot's network is built from. */
+  readonly config?: NetworkConfig | undefined;
 }
 
 const names = {
@@ -92,40 +101,137 @@ const formats = {
   pickle: "pickle",
 } as const satisfies Record<TorchContent["format"], string>;
 
+function readTensors(stored: ReadonlyMap<string, StoredTensor>, fileSize: number): Map<string, Tensor> {
+  checkSize(stored, fileSize);
+  const tensors = new Map<string, Tensor>();
+  try {
+    for (const [name, tensor] of stored) tensors.set(name, tensor.toTensor());
+    return tensors;
+  } catch (error) {
+    for (const tensor of tensors.values()) tensor.dispose();
+    throw error;
+  }
+}
+
 function readTorch(path: string, which: Which): Checkpoint {
   return withTorchFile(path, ({ format, value, size }) => {
-    const { tensors: stored, part, skipped, construction } = select(path, value, which);
-    checkSize(stored, size);
-    const tensors = new Map<string, Tensor>();
-    try {
-      for (const [name, tensor] of stored) tensors.set(name, tensor.toTensor());
-    } catch (error) {
-      for (const tensor of tensors.values()) tensor.dispose();
-      throw error;
-    }
-    return { format: formats[format], tensors, part, skipped, construction };
+    const { tensors, part, skipped, construction } = select(path, value, which);
+    return { format: formats[format], tensors: readTensors(tensors, size), part, skipped, construction };
   });
 }
 
-/** What a file of safetensors says of its network beside the tensors. */
-function describeSafetensors(path: string): Pick<Checkpoint, "isSnapshot" | "preconditioning"> {
-  const { format, network } = readSafetensorsMetadata(path);
-  if (format?.startsWith("stf-training-state")) {
-    throw new InputError(`${path} is a training state: go on from it with 'resume', or name a network-snapshot`);
+/** Of several networks the one that is wanted. @throws UsageError where the file has it not, or in a form that is not read */
+function chooseNetwork<C extends Candidate>(
+  path: string,
+  networks: readonly C[],
+  unread: readonly string[],
+  which: Which,
+): C {
+  const averaged = networks.find(({ isAveraged }) => isAveraged);
+  const trained = networks.find(({ isAveraged }) => !isAveraged);
+  const found = which === "net" ? trained : averaged;
+  if (found) return found;
+  if (which !== "net" && unread.length > 0) {
+    throw new UsageError(
+      `${path} has an average of the weights in a form that is not read (${abbreviated(unread)}); save the averaged network's state_dict(), or import the weights in training with 'which=net'`,
+    );
   }
-  const isSnapshot = format?.startsWith("stf-network") === true;
-  return { isSnapshot, preconditioning: isSnapshot ? storedPreconditioning(path, network) : undefined };
+  // Who saves one network alone may know more about it than the file says.
+  const isAlone = networks.length === 1 && labelOf(networks[0] as C) === undefined;
+  if (trained && (which === "auto" || isAlone)) return trained;
+  const labels = networks.map(
+    (network) => labelOf(network) ?? (network.isAveraged ? "an average alone" : "one network"),
+  );
+  throw new UsageError(`'which=${which}' must name a network of ${path}, which has ${labels.join(", ")}`);
 }
 
-function readSafetensors(path: string): Checkpoint {
-  const { isSnapshot = false, preconditioning } = describeSafetensors(path);
+/** Tensors that lie beside those of a network. */
+const listed = (others: readonly string[]): string[] =>
+  others.length > 0
+    ? [`${others.length} other ${others.length === 1 ? "tensor" : "tensors"} (${abbreviated(others)})`]
+    : [];
+
+function readTorchNetwork(path: string, which: Which): NetworkCheckpoint | undefined {
+  return withTorchFile(path, ({ format, value, size }) => {
+    const { networks, unread } = searchNetworks(value);
+    if (networks.length === 0) return undefined;
+    const found = chooseNetwork(path, networks, unread, which);
+    return { ...describedNetwork(found, value), format: formats[format], tensors: readTensors(found.tensors, size) };
+  });
+}
+
+/** What there is to say about a network in a file of PyTorch. */
+function describedNetwork(found: StoredCandidate, root: PickleValue): Omit<NetworkCheckpoint, "format" | "tensors"> {
+  const [top] = found.place;
+  const entries = [...(mapOf(root) ?? [])].filter(
+    ([key, entry]) => describe(key) !== top && !(entry instanceof StoredTensor),
+  );
+  const { construction, isAveraged, others } = found;
+  return { part: labelOf(found), skipped: [...named(entries), ...listed(others)], construction, isAveraged };
+}
+
+function readSafetensorsNetwork(path: string, which: Which): NetworkCheckpoint | undefined {
   const { tensors } = loadSafetensors(path);
-  return { format: isSnapshot ? "network snapshot" : "safetensors", tensors, skipped: [], isSnapshot, preconditioning };
+  const kept = new Set<Tensor>();
+  try {
+    const networks = networksAmong(tensors);
+    if (networks.length === 0) return undefined;
+    const found = chooseNetwork(path, networks, averagesBeside(tensors, networks), which);
+    for (const tensor of found.tensors.values()) kept.add(tensor);
+    const { isAveraged } = found;
+    return {
+      format: "safetensors",
+      tensors: new Map(found.tensors),
+      part: labelOf(found),
+      skipped: listed(found.others),
+      isAveraged,
+    };
+  } finally {
+    for (const tensor of tensors.values()) if (!kept.has(tensor)) tensor.dispose();
+  }
+}
+
+/** A network out of a file, and whether the file calls it an average. */
+export interface NetworkCheckpoint extends Checkpoint {
+  /** Undefined for a snapshot of this program, which always is one. */
+  readonly isAveraged?: boolean | undefined;
 }
 
 /**
- * Reads the network in a file: a snapshot of this program, safetensors, PyTorch's two formats, or a pickle. Nothing in the
- * file is executed.
+ * Reads one network of a file, and nothing beside it, under the published names: without what compilers, parallel training and
+ * training frameworks write before them. What has no network that is known is read as {@link readCheckpoint} does.
+ *
+ * @throws InputError or FileFormatError naming the file, when it cannot be read or holds no network; UsageError when `which`
+ * names a network that it lacks, or it has an average in a form that is not read
+ */
+export function readNetwork(path: string, which: Which = "auto"): NetworkCheckpoint {
+  checkFile(path);
+  if (!isSafetensors(path)) return readTorchNetwork(path, which) ?? readCheckpoint(path, which);
+  const { isSnapshot = false } = describeSafetensors(path);
+  return (isSnapshot ? undefined : readSafetensorsNetwork(path, which)) ?? readCheckpoint(path, which);
+}
+
+/** What a file of safetensors says of its network beside the tensors. */
+function describeSafetensors(path: string): Pick<Checkpoint, "isSnapshot" | "preconditioning" | "config"> {
+  const metadata = readSafetensorsMetadata(path);
+  const { format, network } = metadata;
+  if (format?.startsWith("stf-training-state")) {
+    throw new InputError(`${path} is a training state: go on from it with 'resume', or name a network-snapshot`);
+  }
+  if (format?.startsWith("stf-network") !== true) return { isSnapshot: false };
+  const config = metadataField(path, metadata, "network") as NetworkConfig;
+  return { isSnapshot: true, preconditioning: storedPreconditioning(path, network), config };
+}
+
+function readSafetensors(path: string): Checkpoint {
+  const description = describeSafetensors(path);
+  const { tensors } = loadSafetensors(path);
+  return { format: description.isSnapshot ? "network snapshot" : "safetensors", tensors, skipped: [], ...description };
+}
+
+/**
+ * Reads the network in a file as it lies there: a snapshot of this program, safetensors, PyTorch's two formats, or a pickle.
+ * Nothing in the file is executed.
  *
  * @throws InputError or FileFormatError naming the file, when it cannot be read or holds no network; UsageError when `which`
  * names a network that it lacks
@@ -135,20 +241,21 @@ export function readCheckpoint(path: string, which: Which = "auto"): Checkpoint 
   return isSafetensors(path) ? readSafetensors(path) : readTorch(path, which);
 }
 
-/**
- * What {@link readCheckpoint} would say of the preconditioning, without reading a tensor.
- *
- * @throws as that
- */
-export function describeCheckpoint(path: string): Pick<Checkpoint, "preconditioning" | "construction"> {
-  checkFile(path);
-  if (isSafetensors(path)) return describeSafetensors(path);
-  return withTorchFile(path, ({ value }) => ({ construction: select(path, value, "auto").construction }));
-}
-
 /** @throws InputError when there is no such file */
 function checkFile(path: string): void {
   const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat && isUrl(path)) {
+    throw new InputError(`${path} must be a file on this machine; download it, and name where it lies`);
+  }
   if (!stat) throw new InputError(`there is no file at ${path}`);
+  if (existsSync(join(path, "model_index.json"))) {
+    throw new InputError(
+      `${path} is a pipeline of diffusers, whose networks are others than EDM's; none of them is read here`,
+    );
+  }
   if (!stat.isFile()) throw new InputError(`${path} is no file; name the checkpoint inside it`);
+  const kind = kindOfFile(path);
+  if (kind && !kind.isImportable) {
+    throw new InputError(`${path} cannot be imported: it is ${kind.words}`);
+  }
 }

@@ -33,21 +33,25 @@ export interface NetworkFacts {
 
 type Shaped = ReadonlyMap<string, Pick<Tensor, "shape">>;
 
-/**
- * The tensors under the names that the published wrappers give them: without the prefix of parallel training, and with
- * `model.` where only the inner network was saved.
- */
-export function withPublishedNames<T>(tensors: ReadonlyMap<string, T>): Map<string, T> {
-  const plain = new Map([...tensors].map(([name, value]) => [name.replace(/^module\./, ""), value]));
-  const isInner = [...plain.keys()].some((name) => name.startsWith("enc."));
-  return isInner ? new Map([...plain].map(([name, value]) => [`model.${name}`, value])) : plain;
-}
+/** Networks of other programs, by a name that only they have. */
+const otherNetworks: readonly (readonly [RegExp, string])[] = [
+  [/(^|\.)(emb_fourier\.freqs|out_gain)$/, "EDM2"],
+  [/(^|\.)(first_stage_model|cond_stage_model)\./, "latent diffusion"],
+  [/(^|\.)input_blocks\.0\.0\.weight$/, "guided diffusion or latent diffusion"],
+  [/(^|\.)(down_blocks|up_blocks)\.0\./, "diffusers"],
+  [/(^|\.)all_modules\.0\./, "score_sde"],
+  [/(^|\.)x_embedder\.proj\.weight$/, "DiT"],
+  [/(^|\.)downs\.0\.0\./, "denoising-diffusion-pytorch"],
+];
 
 /** @throws InputError when the tensors are not those of a network that is known here */
 export function factsOf(tensors: Shaped): NetworkFacts {
   const fail = (problem: string): never => {
     const some = [...tensors.keys()].slice(0, 3).join(", ");
-    throw new InputError(`the ${tensors.size} tensors (${some}, ...) are not those of a known network: ${problem}`);
+    const names = [...tensors.keys()];
+    const other = otherNetworks.find(([pattern]) => names.some((name) => pattern.test(name)))?.[1];
+    const reason = other === undefined ? problem : `they are those of ${other}, whose networks are others than EDM's`;
+    throw new InputError(`the ${tensors.size} tensors (${some}, ...) are not those of a known network: ${reason}`);
   };
   const shapeOf = (name: string, rank: number): readonly number[] => {
     const shape = tensors.get(`model.${name}`)?.shape ?? fail(`there is no "model.${name}"`);

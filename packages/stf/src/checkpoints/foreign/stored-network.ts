@@ -54,6 +54,12 @@ function objectOf(
   return attributes && { className: value.name, attributes };
 }
 
+/** The attributes of an object that is no dictionary and no module. */
+export function attributesOf(value: PickleValue): ReadonlyMap<PickleValue, PickleValue> | undefined {
+  const attributes = objectOf(value)?.attributes;
+  return attributes && !isModule(attributes) ? attributes : undefined;
+}
+
 const isModule = (attributes: ReadonlyMap<PickleValue, PickleValue>): boolean =>
   attributes.get("_parameters") instanceof Map && attributes.get("_modules") instanceof Map;
 
@@ -107,20 +113,21 @@ export function describe(value: PickleValue): string {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
+/** Of a network, or of the one that compilers, averages or parallel training have wrapped. */
+function constructionOf({ className, attributes }: NonNullable<ReturnType<typeof objectOf>>): Construction | undefined {
+  const values = attributes.get("_init_args");
+  const keywords = mapOf(attributes.get("_init_kwargs"));
+  if (keywords) return { className, values: Array.isArray(values) ? values : [], keywords, attributes };
+  const parts = mapOf(attributes.get("_modules"));
+  const inner = objectOf(parts?.get("module") ?? parts?.get("_orig_mod") ?? null);
+  return inner && constructionOf(inner);
+}
+
 /** The network that a value is: a module, or a dictionary of tensors by name. Undefined for everything else. */
 export function networkIn(value: PickleValue): StoredNetwork | undefined {
   const object = objectOf(value);
   if (object && isModule(object.attributes)) {
-    const { className, attributes } = object;
-    const values = attributes.get("_init_args");
-    const keywords = mapOf(attributes.get("_init_kwargs"));
-    const construction = keywords && {
-      className,
-      values: Array.isArray(values) ? values : [],
-      keywords,
-      attributes,
-    };
-    return { tensors: stateDictOf(value), construction };
+    return { tensors: stateDictOf(value), construction: constructionOf(object) };
   }
   const entries = [...(mapOf(value) ?? [])].filter(
     (entry): entry is [PickleValue, StoredTensor] => entry[1] instanceof StoredTensor,

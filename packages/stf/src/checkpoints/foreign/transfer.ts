@@ -1,12 +1,12 @@
 import { ShapeError } from "@stf/torch";
 import { InputError } from "../../common/errors.js";
+import type { NetworkConfig } from "../../networks/build.js";
 import type { Denoiser } from "../../networks/denoiser.js";
-import { type Constants, storedConstants } from "../../preconditioning/constants.js";
 import { differenceOf, type PreconditioningName } from "../../preconditioning/table.js";
-import { namedPreconditioning } from "./config.js";
+import { configOf, namedPreconditioning } from "./config.js";
 import { checkWeights } from "./import.js";
-import { type Checkpoint, describeCheckpoint, readCheckpoint } from "./read.js";
-import { withPublishedNames } from "./shapes.js";
+import { type Checkpoint, readNetwork } from "./read.js";
+import { factsOf } from "./shapes.js";
 
 /** Names of tensors by what became of them. */
 export interface Transferred {
@@ -18,29 +18,31 @@ export interface Transferred {
   readonly unused: readonly string[];
 }
 
-/** Says of which option a failure comes, and which others decide whether a file suits. */
+/** Says of which option a failure comes. */
 function transferring<T>(path: string, body: () => T): T {
   try {
     return body();
   } catch (cause) {
     if (!(cause instanceof InputError || cause instanceof ShapeError)) throw cause;
-    throw new InputError(
-      `'transfer=${path}' must hold a network like this run's: ${cause.message}; 'precond', 'arch', 'cbase', 'cres' and 'numBlocks' set it`,
-      { cause },
-    );
+    throw new InputError(`'transfer=${path}' must hold a network that this run can begin with: ${cause.message}`, {
+      cause,
+    });
   }
 }
 
 /**
- * The constants that a network of a preconditioning must have for the weights in a file: those of the file's own network.
+ * What a network must be built from to take the weights in a file.
  *
- * @returns undefined when the file names no constants of this preconditioning
- * @throws InputError or FileFormatError naming the file, when it cannot be read
+ * @param precond - the preconditioning where the file names none
+ * @throws InputError or FileFormatError naming the file, when it cannot be read or has no network that is known
  */
-export function constantsForTransfer(path: string, precond: PreconditioningName): Constants | undefined {
-  const description = describeCheckpoint(path);
-  const named = transferring(path, () => namedPreconditioning(description));
-  return named?.name === precond ? storedConstants(named.constants) : undefined;
+export function networkForTransfer(path: string, precond: PreconditioningName): NetworkConfig {
+  const { config, tensors, construction } = readNetwork(path);
+  try {
+    return transferring(path, () => config ?? configOf(factsOf(tensors), construction, { assumed: precond }));
+  } finally {
+    for (const tensor of tensors.values()) tensor.dispose();
+  }
 }
 
 /**
@@ -49,7 +51,7 @@ export function constantsForTransfer(path: string, precond: PreconditioningName)
  * @throws InputError or FileFormatError naming the file, when it cannot be read or fits in no name, or in a shape
  */
 export function transferWeights(path: string, networks: readonly Denoiser[]): Transferred {
-  const checkpoint = readCheckpoint(path);
+  const checkpoint = readNetwork(path);
   try {
     return transferring(path, () => copyWeights(checkpoint, networks));
   } finally {
@@ -65,8 +67,8 @@ function copyWeights(checkpoint: Checkpoint, networks: readonly Denoiser[]): Tra
   if (difference) {
     throw new InputError(`its network was trained with 'precond' ${difference.wanted}, found ${difference.found}`);
   }
-  checkWeights(checkpoint.tensors);
-  const given = withPublishedNames(checkpoint.tensors);
+  const { tensors: given } = checkpoint;
+  checkWeights(given);
   const names = [...(networks[0]?.stateDict().keys() ?? [])];
   const copied = names.filter((name) => given.has(name));
   if (copied.length === 0) throw new InputError(`none of its ${given.size} tensors has a place in this network`);

@@ -1,0 +1,35 @@
+/** Commands that a person can paste into a shell. */
+
+import { existsSync, realpathSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+
+/** A word as a POSIX shell reads it back. */
+export function shellQuote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** The nearest path of this name in a folder and those above it. */
+function findAbove(folder: string, name: string): string | undefined {
+  const path = join(folder, name);
+  if (existsSync(path)) return path;
+  const above = dirname(folder);
+  return above === folder ? undefined : findAbove(above, name);
+}
+
+const packageOf = (file: string): string | undefined => findAbove(dirname(realpathSync(file)), "package.json");
+
+/**
+ * What starts this program again from the same folder: `npx stf` where npx finds it, which elsewhere asks the registry; else
+ * `stf` or the script.
+ *
+ * @param script - the path that Node was given
+ * @param folder - the working folder
+ */
+export function ownCommand(script = process.argv[1] ?? "stf", folder = process.cwd()): string {
+  const installed = findAbove(folder, join("node_modules", ".bin", "stf"));
+  if (installed !== undefined && packageOf(installed) === packageOf(script)) return "npx stf";
+  return basename(script) === "stf" ? "stf" : `node ${shellQuote(script)}`;
+}
+
+/** A command of `stf` with its arguments; an option is one word, such as `--data=my photos`. */
+export const pasteable = (...words: readonly string[]): string => [ownCommand(), ...words.map(shellQuote)].join(" ");

@@ -1,0 +1,33 @@
+/** The parts that a JPEG file is made of, up to the first scan. */
+
+/** One segment of a JPEG file: what it is, and where its content lies. */
+export interface JpegSegment {
+  readonly marker: number;
+  /** Of the content, behind its length. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The marker of a scan's header: after it come compressed data. */
+export const SCAN = 0xda;
+
+/**
+ * The segments up to and with the header of the first scan. Bytes before a marker that belong to none are passed over, as by
+ * all decoders.
+ */
+export function* jpegSegments(bytes: Uint8Array): Generator<JpegSegment> {
+  for (let position = 2; position + 4 <= bytes.length; ) {
+    const marker = bytes[position + 1] as number;
+    // No marker, or one that stands alone.
+    const isAlone = marker === 0 || marker === 0x01 || (marker >= 0xd0 && marker <= 0xd9);
+    if (bytes[position] !== 0xff || marker === 0xff || isAlone) {
+      position += bytes[position] === 0xff && isAlone ? 2 : 1;
+      continue;
+    }
+    const start = position + 4;
+    const end = position + 2 + 256 * (bytes[position + 2] as number) + (bytes[position + 3] as number);
+    yield { marker, start, end: Math.min(Math.max(start, end), bytes.length) };
+    if (marker === SCAN) return;
+    position = Math.max(start, end);
+  }
+}

@@ -1,0 +1,39 @@
+/** The parts that a PNG file is made of. */
+
+import { crc32 } from "node:zlib";
+
+/** Where a PNG file's chunks begin: after its signature. */
+export const SIGNATURE_BYTES = 8;
+
+/** One chunk of a PNG file. */
+export interface PngChunk {
+  /** Four letters; the first is a capital where the pixels depend on the chunk. */
+  readonly type: string;
+  readonly data: Uint8Array;
+  /** The checksum of type and data that the file states. */
+  readonly stated: number | undefined;
+}
+
+/** A chunk with its right checksum, as a file has it. */
+export function encodeChunk(type: string, data: Uint8Array = new Uint8Array()): Buffer {
+  const content = Buffer.concat([Buffer.from(type, "latin1"), data]);
+  const numbers = Buffer.alloc(8);
+  numbers.writeUInt32BE(data.length, 0);
+  numbers.writeUInt32BE(crc32(content), 4);
+  return Buffer.concat([numbers.subarray(0, 4), content, numbers.subarray(4)]);
+}
+
+/** The chunks up to the last one, `IEND`, or up to the end of a file that is cut off; checksums are not compared. */
+export function* pngChunks(bytes: Uint8Array): Generator<PngChunk> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let position = SIGNATURE_BYTES; position + 8 <= bytes.length; ) {
+    const start = position + 8;
+    const end = start + view.getUint32(position);
+    if (end > bytes.length) return;
+    const type = String.fromCharCode(...bytes.subarray(position + 4, start));
+    const stated = end + 4 <= bytes.length ? view.getUint32(end) : undefined;
+    yield { type, data: bytes.subarray(start, end), stated };
+    if (type === "IEND") return;
+    position = end + 4;
+  }
+}

@@ -1,0 +1,57 @@
+/** A run that starts from the weights in a file has the file's network. */
+
+import { InputError, UsageError } from "../common/errors.js";
+import { formatImageShape } from "../common/image-shape.js";
+import type { ImageBank } from "../data/image-bank.js";
+import type { NetworkConfig } from "../networks/build.js";
+import type { ResolvedOptions } from "./resolved-options.js";
+import type { TrainOptions } from "./train-options.js";
+
+type Sizes = Pick<TrainOptions, "arch" | "precond" | "cbase" | "cres" | "numBlocks" | "attn">;
+
+/** The resolutions with attention, of those that the network has; 0 stands for none. */
+function attentionIn({ shape, channelMult }: NetworkConfig, resolutions: readonly number[]): readonly number[] {
+  const found = channelMult.map((_, level) => shape.height >> level).filter((size) => resolutions.includes(size));
+  return found.length > 0 ? found : [0];
+}
+
+/** What decides the shapes of a network, as options. */
+export function sizesOf(network: NetworkConfig): Partial<Sizes> {
+  const { arch, precond, modelChannels, channelMult, numBlocks, attnResolutions } = network;
+  const sizes = { arch, precond, cbase: modelChannels, numBlocks };
+  return arch === "mlp" ? sizes : { ...sizes, cres: channelMult, attn: attentionIn(network, attnResolutions) };
+}
+
+/**
+ * The options of a run, with those of the network as the file has it.
+ *
+ * @param stated - those that were given, by themselves or by a preset
+ * @throws UsageError when one of these contradicts the file.
+ */
+export function optionsForTransfer(
+  options: ResolvedOptions,
+  stated: Partial<TrainOptions>,
+  network: NetworkConfig,
+): ResolvedOptions {
+  const sizes = sizesOf(network);
+  for (const [key, wanted] of Object.entries(sizes)) {
+    const given = stated[key as keyof Sizes];
+    if (given === undefined || given === null) continue;
+    const found = key === "attn" ? attentionIn(network, given as readonly number[]) : given;
+    if (String(found) !== String(wanted)) {
+      throw new UsageError(
+        `'${key}' must be that of the network in 'transfer=${options.transfer}', ${wanted}, found ${given}; give '${key}=${wanted}', or leave it out`,
+      );
+    }
+  }
+  return { ...options, ...sizes };
+}
+
+/** @throws InputError when a network draws other images than those to train on. */
+export function checkTransferShape({ shape }: NetworkConfig, images: ImageBank): void {
+  const [found, wanted] = [formatImageShape(shape), formatImageShape(images.shape)];
+  if (found === wanted) return;
+  throw new InputError(
+    `'transfer' must name a network for the images of ${images.name}, ${wanted}; its images are ${found}`,
+  );
+}
