@@ -334,5 +334,5 @@ export { InputError, UsageError } from "./common/errors.js";
 export type { ImageShape } from "./common/image-shape.js";
 export type { Rank } from "./common/ranks.js";
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
-export type { RunHistory } from "./run/history.js";
+export { historyOf, type RunHistory, setAsideAfter } from "./run/history.js";
 export type { Statistic, StatisticName, StatsLine, TickStatistics } from "./run/statistics.js";

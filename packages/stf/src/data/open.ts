@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../common/errors.js";
 import { abbreviated } from "../common/text.js";
+import { GENERATE_OPTIONS_FILE } from "../run/files.js";
 import { holdsCifar, isCifarPath, readCifar } from "./cifar.js";
 import { type FileSource, filesBelow, topFolderOf } from "./file-source.js";
 import { openFolder } from "./folder.js";
@@ -66,7 +67,8 @@ function topOf(source: FileSource, isArchive: boolean): FileSource {
 
 /** What is worth a line about files beside the images. */
 function noteOthers({ paths }: FileSource, onNote: (line: string) => void): void {
-  const others = paths.filter((path) => !isImagePath(path) && path !== LABEL_FILE);
+  const expected = [LABEL_FILE, GENERATE_OPTIONS_FILE];
+  const others = paths.filter((path) => !isImagePath(path) && !expected.includes(path));
   if (others.length > 0) {
     const files =
       others.length === 1 ? "1 file that is no image was" : `${others.length} files that are no images were`;

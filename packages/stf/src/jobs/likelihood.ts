@@ -290,7 +290,6 @@ export async function likelihood(
     onProgress: (done, total) => reporter.update(`reading ${options.data}: ${done} of ${total} images`),
   });
   reporter.clear();
-  for (const note of notes) reporter.print(`note: ${note}`);
   const stranger = names && images.classNames?.find((name) => !names.includes(name));
   if (stranger !== undefined) {
     throw new InputError(
@@ -299,6 +298,7 @@ export async function likelihood(
   }
   checkImages(images, denoiser, options, config.shape);
   if (options.dest !== null) makeFolderFor(options.dest, "dest");
+  for (const note of notes) reporter.print(`note: ${note}`);
   const bank = options.device === "cpu" ? images : images.to(options.device);
   const count = Math.min(options.num ?? bank.count, bank.count);
   const measurement: Measurement = { denoiser, bank, path, request: options, context, count };
