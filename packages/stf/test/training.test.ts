@@ -482,7 +482,7 @@ describe("a small run", () => {
       expect(result.reason).toBe(reason);
       expect(state.images).toBe(16 * steps);
       expect(steps).toBe(reason === "stopped" ? 3 : 0);
-      const saved = loadState(result.state);
+      const saved = loadState(result.state!);
       const resumed = initialState(config, 1, "fp32");
       saved.restore(resumed);
       expectSameState(resumed, state);

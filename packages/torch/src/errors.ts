@@ -5,6 +5,16 @@ export class TorchError extends Error {
   override readonly name = "TorchError";
 }
 
+/** What libtorch, its libraries and JavaScript say when memory ends, on the CPU and on GPUs. */
+const OUT_OF_MEMORY =
+  /out of memory|can't allocate memory|bad_alloc|not enough memory|_ALLOC_FAILED|buffer allocation failed/i;
+
+/** Whether something failed for want of memory: of the processor's, or of a GPU's. */
+export function isOutOfMemory(error: unknown): boolean {
+  const isOfEngine = error instanceof TorchError || error instanceof RangeError;
+  return isOfEngine && OUT_OF_MEMORY.test(error.message);
+}
+
 /** A tensor whose shape or dtype is not what a function asks for. */
 export class ShapeError extends Error {
   override readonly name = "ShapeError";
