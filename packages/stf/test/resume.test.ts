@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadSafetensors } from "@stf/torch";
+import { loadSafetensors, memory } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
 import { loadSnapshot, saveNetwork } from "../src/checkpoints/network-file.js";
 import { writePng } from "../src/codecs/png.js";
@@ -79,7 +79,9 @@ const states = (run: string): string[] => readdirSync(run).filter((name) => name
 
 function sameWeights(a: string, b: string): boolean {
   const [one, other] = [loadSafetensors(a).tensors, loadSafetensors(b).tensors];
-  return [...one].every(([name, values]) => values.equal(other.get(name)!));
+  const isSame = [...one].every(([name, values]) => values.equal(other.get(name)!));
+  for (const tensor of [...one.values(), ...other.values()]) tensor.dispose();
+  return isSame;
 }
 
 describe("going back behind what was done", () => {
@@ -110,6 +112,14 @@ describe("going back behind what was done", () => {
   });
 });
 
+test("a run that is resumed and stopped at once has written no line twice", async () => {
+  const run = join(folder, "stopped");
+  await train({ ...request, name: "stopped" });
+  const result = await train({ resume: run, duration: 4.8e-5 }, jobContext({ shouldStop: () => true }));
+  expect(result).toMatchObject({ reason: "stopped", images: 40, state: statePath(run, 40) });
+  expect(kimgs(run)).toEqual([0.008, 0.016, 0.024, 0.032, 0.04]);
+});
+
 describe("a state that cannot be used", () => {
   test("the latest is cut short: an earlier one is used, and both are named", async () => {
     const run = join(folder, "cut");
@@ -120,6 +130,10 @@ describe("a state that cannot be used", () => {
     expect(said).toContain(`at 32 images from ${statePath(run, 32)}`);
     expect(sameWeights(statePath(run, 40), join(folder, "end.safetensors"))).toBe(true);
     truncateSync(statePath(run, 40), 1000);
+    const { tensors } = memory();
+    await expect(train({ resume: statePath(run, 32), cbase: 4 })).rejects.toThrow(/'cbase' belongs to the run/);
+    await expect(train({ resume: statePath(run, 32), data: folder })).rejects.toThrow();
+    expect(memory().tensors).toBe(tensors);
     await expect(train({ resume: statePath(run, 40) })).rejects.toThrow(
       /; beside it there are training-state-000000032/,
     );

@@ -49,7 +49,7 @@ export function saveState(
 }
 
 /** What {@link loadState} reads. */
-export interface SavedState {
+export interface SavedState extends Disposable {
   /** What the network was built from. */
   readonly config: NetworkConfig;
   /** The options of the run. */
@@ -61,6 +61,8 @@ export interface SavedState {
    * then.
    */
   restore(state: TrainingState): void;
+  /** Frees the copy in memory of a state that is not restored. */
+  [Symbol.dispose](): void;
 }
 
 interface Clock {
@@ -80,6 +82,7 @@ export function loadState(path: string): SavedState {
   const { tensors, metadata } = openStored(path, STATE_FORMAT, "training state");
   const release = (): void => {
     for (const tensor of tensors.values()) tensor.dispose();
+    tensors.clear();
   };
   const find = (name: string): Tensor => {
     const tensor = tensors.get(name);
@@ -97,6 +100,7 @@ export function loadState(path: string): SavedState {
     return {
       config,
       options,
+      [Symbol.dispose]: release,
       restore(state) {
         try {
           const difference = differenceOf(state.network.preconditioning, preconditioning);

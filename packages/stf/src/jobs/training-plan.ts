@@ -67,10 +67,18 @@ interface Saved {
   readonly notes: readonly string[];
 }
 
-function readState(path: string): Omit<Saved, "notes"> {
+/** @param run - the options in the run folder, if there are any */
+function readState(path: string, run: Record<string, unknown> | undefined): Omit<Saved, "notes"> {
   const state = loadState(path);
-  const { images, imagesDigest, classNames, ...options } = state.options;
-  return { path, state, options: checkValues(trainFields, options, path), data: { images, imagesDigest, classNames } };
+  try {
+    const { images, imagesDigest, classNames, ...given } = state.options;
+    const options = checkValues(trainFields, given, path);
+    checkOwnState(path, options, run);
+    return { path, state, options, data: { images, imagesDigest, classNames } };
+  } catch (error) {
+    state[Symbol.dispose]();
+    throw error;
+  }
 }
 
 /** The architecture that a run folder's options name; undefined where they cannot be read, which is no reason to stop. */
@@ -83,7 +91,7 @@ function optionsOfRun(folder: string): Record<string, unknown> | undefined {
 }
 
 /** @throws InputError when a state cannot be of the run in whose folder it lies */
-function checkOwnState({ path, options }: Omit<Saved, "notes">, run: Record<string, unknown> | undefined): void {
+function checkOwnState(path: string, options: Partial<TrainOptions>, run: Record<string, unknown> | undefined): void {
   const other = (["arch", "precond", "cbase", "cres", "numBlocks", "cond"] as const).find(
     (name) => run?.[name] !== undefined && JSON.stringify(run[name]) !== JSON.stringify(options[name] ?? null),
   );
@@ -106,9 +114,7 @@ function readSaved(resume: string): Saved {
   const run = optionsOfRun(dirname(paths[0] as string));
   for (const path of paths) {
     try {
-      const saved = readState(path);
-      checkOwnState(saved, run);
-      return { ...saved, notes };
+      return { ...readState(path, run), notes };
     } catch (error) {
       if (!(error instanceof InputError || error instanceof FileFormatError)) throw error;
       first ??= error;
@@ -214,6 +220,7 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   checkTrainRequest(request);
   checkAlone("train", context.rank);
   const saved = request.resume === undefined ? undefined : readSaved(request.resume);
+  using _state = saved?.state;
   const asked = trainingOptions(request, saved?.options);
   checkDevice(asked.device);
   const { transfer } = asked;

@@ -196,11 +196,14 @@ export async function trainingLoop(
       continue;
     }
     const report = progress();
-    lastLoss = report.loss;
-    lowestLoss = Math.min(lowestLoss, Number.isNaN(lastLoss) ? lowestLoss : lastLoss);
-    writeStatistics();
-    onTick?.(report);
-    tick++;
+    // A run that is stopped before a step has nothing to add to what it wrote before.
+    if (state.images > tickStart.images) {
+      lastLoss = report.loss;
+      lowestLoss = Math.min(lowestLoss, Number.isNaN(lastLoss) ? lowestLoss : lastLoss);
+      writeStatistics();
+      onTick?.(report);
+      tick++;
+    }
     if (reason !== undefined) {
       const [snapshot, saved] = [writer.snapshot(state, facts(false)), writer.state(state, facts(false))];
       return { reason, snapshot, state: saved, progress: report };
