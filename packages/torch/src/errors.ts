@@ -5,7 +5,7 @@ export class TorchError extends Error {
   override readonly name = "TorchError";
 }
 
-/** A tensor whose shape or dtype is not what a function asks for. */
+/** A tensor whose shape or dtype is not what a function requires. */
 export class ShapeError extends Error {
   override readonly name = "ShapeError";
 }
@@ -18,7 +18,7 @@ export class FileFormatError extends Error {
 /** The native addon or libtorch cannot be loaded. `attempts` lists what was tried, with the loader's own words. */
 export class EngineUnavailableError extends Error {
   override readonly name = "EngineUnavailableError";
-  /** One line for each file that was tried: its path, and why it did not do. */
+  /** One line for each file that was tried: its path, and why it failed. */
   readonly attempts: readonly string[];
 
   /** @param attempts - one line for each file that was tried */

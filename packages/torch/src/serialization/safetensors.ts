@@ -1,4 +1,4 @@
-/** The safetensors format: a JSON header that says where each tensor lies, then the bytes. Nothing in it is executed. */
+/** The safetensors format: a JSON header with the position of each tensor, then the bytes. Nothing in it is executed. */
 
 import { type DType, dtypeCode, elementSize } from "../dtype.js";
 import { FileFormatError } from "../errors.js";
@@ -55,7 +55,7 @@ function parseEntry(name: string, value: unknown, dataLength: number): Entry {
   const { dtype: dtypeName, shape, data_offsets: offsets } = value;
   const dtype = typeof dtypeName === "string" ? dtypes.get(dtypeName) : undefined;
   if (!dtype) return fail(`has the element type ${JSON.stringify(dtypeName)}, which is not supported`);
-  if (!Array.isArray(shape) || !shape.every(isSize)) return fail("has a shape that is no list of sizes");
+  if (!Array.isArray(shape) || !shape.every(isSize)) return fail("has a shape that is not a list of sizes");
   // Beside a zero, sizes may be so large that libtorch cannot count with them.
   if (!Number.isSafeInteger(elementCount(shape.filter((size) => size > 0)))) {
     return fail(`has a shape of too many elements, ${formatShape(shape)}`);
@@ -68,7 +68,7 @@ function parseEntry(name: string, value: unknown, dataLength: number): Entry {
   return { dtype, shape, begin, end };
 }
 
-/** The format wants the tensors to fill the data without gaps and overlaps, so that nothing hides in a file. */
+/** The format requires the tensors to fill the data without gaps and overlaps, so that nothing can be hidden in a file. */
 function checkLayout(entries: ReadonlyMap<string, Entry>, dataLength: number): void {
   let filled = 0;
   const inOrder = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
@@ -88,9 +88,9 @@ function parseHeader(
   try {
     header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
-    throw new FileFormatError("its header is not JSON; it is damaged, or no safetensors file", { cause });
+    throw new FileFormatError("its header is not JSON; it is damaged, or not a safetensors file", { cause });
   }
-  if (!isRecord(header)) throw new FileFormatError("its header is no table of tensors");
+  if (!isRecord(header)) throw new FileFormatError("its header is not a table of tensors");
   const { __metadata__: metadata = {}, ...rest } = header;
   if (!isRecord(metadata) || !Object.values(metadata).every((value) => typeof value === "string")) {
     throw new FileFormatError("its metadata are not a table of strings");
@@ -110,7 +110,7 @@ function openHeader(file: FileBytes): {
   const headerLength = Number(new DataView(file.read(0, 8).buffer).getBigUint64(0, true));
   if (headerLength > LARGEST_HEADER || 8 + headerLength > fileLength) {
     throw new FileFormatError(
-      `its header should have ${headerLength} bytes, the file has ${fileLength}; it is truncated, or no safetensors file`,
+      `its header should have ${headerLength} bytes, the file has ${fileLength}; it is truncated, or not a safetensors file`,
     );
   }
   const dataStart = 8 + headerLength;
@@ -159,9 +159,9 @@ export function loadSafetensors(path: string, select: (name: string) => boolean 
 }
 
 /**
- * Writes tensors and metadata as a safetensors file: complete under its name, or not there at all.
+ * Writes tensors and metadata as a safetensors file, which is either complete or absent.
  *
- * @throws TypeError for a dtype that the format lacks, or a name that it keeps for itself; what the file system
+ * @throws TypeError for a dtype that the format lacks, or a name that it reserves; what the file system
  * reports, such as a full disk.
  */
 export function saveSafetensors(
@@ -170,7 +170,7 @@ export function saveSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): void {
   if (tensors.has("__metadata__")) throw new TypeError('no tensor of a safetensors file can be called "__metadata__"');
-  // Large elements first: every tensor then begins at a multiple of its element size, without which PyTorch cannot map it.
+  // Large elements first: every tensor then begins at a multiple of its element size, which PyTorch needs to map it.
   const ordered = [...tensors].sort(([, a], [, b]) => elementSize(b.dtype) - elementSize(a.dtype));
   const header: [name: string, description: unknown][] = [["__metadata__", metadata]];
   let offset = 0;
@@ -181,7 +181,7 @@ export function saveSafetensors(
     offset = end;
   }
   const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
-  // Spaces bring the data to a multiple of 8 bytes, so that readers can map them.
+  // Spaces align the data to 8 bytes, so that readers can map them.
   const padded = new Uint8Array(Math.ceil(json.length / 8) * 8).fill(0x20);
   padded.set(json);
   const length = new Uint8Array(8);
