@@ -211,6 +211,7 @@ export {
 
 export { emaDecay, learningRate } from "./training/clock.js";
 export {
+  type CheckpointFacts,
   type LoopHooks,
   type LoopOptions,
   type LoopResult,
@@ -333,4 +334,5 @@ export { InputError, UsageError } from "./common/errors.js";
 export type { ImageShape } from "./common/image-shape.js";
 export type { Rank } from "./common/ranks.js";
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
+export { historyOf, type RunHistory, setAsideAfter } from "./run/history.js";
 export type { Statistic, StatisticName, StatsLine, TickStatistics } from "./run/statistics.js";

@@ -1,6 +1,16 @@
 /** `stf generate`, `stf likelihood` and `stf launch` as people run them. */
 
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { noGrad, scope } from "@stf/torch";
@@ -247,6 +257,38 @@ describe("a set of images", () => {
     const bank = await openDataset(at("parts.zip"));
     expect(bank.count).toBe(40);
     bank.dispose();
+  });
+
+  test.each(["whole.zip", "whole.npz"])("%s is complete when only its parts were left to remove", async (name) => {
+    const set = [net, "--seeds=0-39", "--batch=8", "--steps=12", `--outdir=${name}`, "--sampler=pc"];
+    const { child, ended, saying } = start(["generate", ...set]);
+    await saying(/8 of 40 images/);
+    child.kill("SIGKILL");
+    await ended;
+    cpSync(at(`${name}.parts`), at("copy"), { recursive: true });
+    await draw(...set);
+    const archive = readFileSync(at(name));
+    renameSync(at("copy"), at(`${name}.parts`));
+    // Other seeds are another set.
+    const other = set.map((word) => word.replace("0-39", "1-40"));
+    await expectFailure(1, ["generate", ...other], /is there already/);
+    expect(await draw(...set)).toMatch(/nothing was missing/);
+    expect(existsSync(at(`${name}.parts`))).toBe(false);
+    expect(readFileSync(at(name)).equals(archive)).toBe(true);
+    await expectFailure(1, ["generate", ...set], /is there already/);
+  });
+
+  test("a folder that is gone under way is said in one line", async () => {
+    const set = [net, "--seeds=0-39", "--batch=8", "--steps=12", "--outdir=gone", "--sampler=pc"];
+    const { ended, saying } = start(["generate", ...set]);
+    await saying(/8 of 40 images/);
+    rmSync(at("gone"), { recursive: true });
+    writeFileSync(at("gone"), "in the way");
+    const { code, stderr } = await ended;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^stf: an image cannot be written to gone: a file is in the way; [^\n]*same command[^\n]*\n$/,
+    );
   });
 
   test("an npz file, as NumPy writes them", async () => {

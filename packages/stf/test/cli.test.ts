@@ -376,9 +376,9 @@ describe.sequential("a run, from its first image to its pictures", () => {
   test("resume refuses what would make it another run", async () => {
     await expectFailure(2, ["train", `--resume=${first}`, "--cbase=16"], /--cbase.*--resume.*--duration/);
     const snapshot = join(first, "network-snapshot-000001504.safetensors");
-    await expectFailure(1, ["train", `--resume=${snapshot}`], /no training state/);
+    await expectFailure(1, ["train", `--resume=${snapshot}`], /is a network snapshot: name one of the training states/);
     const state = join(first, "training-state-000001504.safetensors");
-    await expectFailure(1, ["generate", `--network=${state}`, "--grid=x.png"], /no network snapshot/);
+    await expectFailure(1, ["generate", `--network=${state}`, "--grid=x.png"], /is a training state: name one of the network snapshots/);
   });
 
   test("generate, one file per seed and all side by side", async () => {

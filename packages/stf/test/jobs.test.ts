@@ -68,7 +68,13 @@ const small: TrainRequest = {
 /** Hears everything. */
 function listener(): { lines: string[]; reporter: Reporter } {
   const lines: string[] = [];
-  const reporter = { print: (line: string) => void lines.push(line), printPlain() {}, update() {}, clear() {} };
+  const reporter = {
+    print: (line: string) => void lines.push(line),
+    warn() {},
+    printPlain() {},
+    update() {},
+    clear() {},
+  };
   return { lines, reporter };
 }
 
@@ -112,12 +118,30 @@ describe("a program trains, draws and asks", () => {
     expect(existsSync(join(folder, "never.png"))).toBe(false);
   });
 
+  test("work that is not shared is refused to one of several processes", async () => {
+    const context = jobContext({ rank: { rank: 1, size: 2, local: 1 } });
+    await expect(train(small, context)).rejects.toThrow(/train does not share its work.*one of 2 processes/);
+    const asked = likelihood({ network: "x.safetensors", data }, context);
+    await expect(asked).rejects.toThrow(/likelihood does not share its work/);
+  });
+
+  test("a network too large for the memory names what to lower", async () => {
+    const { tensors } = memory();
+    const huge = train({ ...small, cbase: 400_000, batchGpu: 2 });
+    await expect(huge).rejects.toThrow(InputError);
+    await expect(train({ ...small, cbase: 400_000, batchGpu: 2 })).rejects.toThrow(
+      /not enough memory for another [\d.]+ [GT]iB: lower 'batchGpu' \(it is 2;.*'cbase'.*'rbatch' \(it is 8\).*'recompute=1'/,
+    );
+    expect(memory().tensors).toBe(tensors);
+  });
+
   test.each<[TrainRequest, RegExp]>([
     [{ ...small, batch: "8" as unknown as number }, /'batch' in the request must be a whole number.*"8"/],
     [{ ...small, batchSize: 8 } as TrainRequest, /no 'batchSize'/],
     [{ ...small, resume: "runs", preset: "fashion-mnist" }, /'resume' and 'preset'/],
     [{ ...small, batch: 25 }, /'batch' must be at most the 24 images/],
     [{ stf: true }, /'data' must name/],
+    [{ ...small, desc: "/../../evil" }, /'desc' in the request must be a name without slashes.*evil/],
   ])("a mistake names the field: %#", async (request, says) => {
     const { tensors } = memory();
     await expect(train(request)).rejects.toThrow(UsageError);

@@ -41,6 +41,7 @@ for (let i = 0; i < 24; i++) {
 const request: TrainRequest = {
   data,
   outdir: folder,
+  stf: false,
   arch: "mlp",
   cbase: 8,
   numBlocks: 1,
@@ -57,7 +58,13 @@ const request: TrainRequest = {
 /** What {@link train} says, in one text. */
 async function heard(given: TrainRequest): Promise<string> {
   const lines: string[] = [];
-  const reporter = { print: (line: string) => void lines.push(line), printPlain() {}, update() {}, clear() {} };
+  const reporter = {
+    print: (line: string) => void lines.push(line),
+    warn() {},
+    printPlain() {},
+    update() {},
+    clear() {},
+  };
   await train(given, jobContext({ reporter }));
   return lines.join("\n");
 }
@@ -202,7 +209,13 @@ describe("divergence", () => {
     await train({ ...request, name: "remarked" });
     const path = snapshotPath(join(folder, "remarked"), 40);
     const lines: string[] = [];
-    const reporter = { print: (line: string) => void lines.push(line), printPlain() {}, update() {}, clear() {} };
+    const reporter = {
+      print: (line: string) => void lines.push(line),
+      warn() {},
+      printPlain() {},
+      update() {},
+      clear() {},
+    };
     const draw = (network: string): Promise<unknown> =>
       generate({ network, seeds: [0], steps: 2, grid: join(folder, "grid.png") }, jobContext({ reporter }));
     await draw(path);

@@ -419,7 +419,12 @@ describe("a small run", () => {
         readdirSync(run).flatMap((name) => (name.startsWith(kind) ? [imagesInName(name) as number] : []));
       // A step takes 25 seconds, and a save is due 40 seconds after the one before.
       let time = 0;
-      const hooks: LoopHooks = { now: () => time, onStep: () => void (time += 25) };
+      const hooks: LoopHooks = {
+        now: () => time,
+        onStep: () => {
+          time += 25;
+        },
+      };
       const timed: LoopOptions = {
         ...loop,
         totalImages: 16 * 9,
@@ -477,7 +482,7 @@ describe("a small run", () => {
       expect(result.reason).toBe(reason);
       expect(state.images).toBe(16 * steps);
       expect(steps).toBe(reason === "stopped" ? 3 : 0);
-      const saved = loadState(result.state);
+      const saved = loadState(result.state!);
       const resumed = initialState(config, 1, "fp32");
       saved.restore(resumed);
       expectSameState(resumed, state);

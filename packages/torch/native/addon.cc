@@ -95,8 +95,9 @@ NAPI_MODULE_INIT() {
       {"releaseFreeMemory", releaseFreeMemory},
       {"poisonMemory", poisonMemory},
       {"catchInterrupts", catchInterrupts},
+      {"interrupt", interrupt},
       {"lockFile", lockFile},
-      {"interrupts", interrupts},
+      {"checksum", checksum},
       {"startProfile", startProfile},
       {"stopProfile", stopProfile},
   };

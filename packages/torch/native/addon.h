@@ -65,8 +65,10 @@ napi_value keepFreeMemory(napi_env, napi_callback_info);
 napi_value releaseFreeMemory(napi_env, napi_callback_info);
 napi_value poisonMemory(napi_env, napi_callback_info);
 napi_value catchInterrupts(napi_env, napi_callback_info);
+napi_value interrupt(napi_env, napi_callback_info);
 napi_value lockFile(napi_env, napi_callback_info);
-napi_value interrupts(napi_env, napi_callback_info);
+// checksum.cc
+napi_value checksum(napi_env, napi_callback_info);
 // profile.cc
 napi_value startProfile(napi_env, napi_callback_info);
 napi_value stopProfile(napi_env, napi_callback_info);

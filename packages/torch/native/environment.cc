@@ -38,20 +38,26 @@ constexpr bool builtWithCuda = true;
 constexpr bool builtWithCuda = false;
 #endif
 
-std::atomic<int> interruptCount{0};
+constexpr int kInterrupts[] = {SIGINT, SIGTERM, SIGHUP};
+constexpr int kInterruptKinds = sizeof kInterrupts / sizeof *kInterrupts;
 
-// Only async-signal-safe calls here. The second interrupt does not wait for a step that may take minutes.
-extern "C" void onInterrupt(int) {
-  if (interruptCount.fetch_add(1) == 0) return;
+std::atomic<int> interruptCount{0};
+std::atomic<int> firstInterrupt{0};
+
+// Only async-signal-safe calls here. A second interrupt does not wait for a step that may take minutes. A closing terminal
+// sends SIGHUP several times, and SIGTERM may follow it: neither is a second request by the user.
+extern "C" void onInterrupt(int signal) {
+  int none = 0;
+  firstInterrupt.compare_exchange_strong(none, signal);
+  if (signal == SIGHUP || interruptCount.fetch_add(1) == 0) return;
   const char message[] = "\ninterrupted twice: stopped at once\n";
   if (write(STDERR_FILENO, message, sizeof message - 1) < 0) {
   }
-  _exit(130);
+  _exit(128 + signal);
 }
 
-constexpr int kInterrupts[] = {SIGINT, SIGTERM};
-struct sigaction previousActions[2];
-bool catching = false;
+struct sigaction previousActions[kInterruptKinds];
+bool isCaught[kInterruptKinds] = {};
 
 void set(napi_env env, napi_value object, const char* name, napi_value value) {
   check(env, napi_set_named_property(env, object, name, value), "a property");
@@ -167,32 +173,31 @@ napi_value poisonMemory(napi_env env, napi_callback_info) {
   });
 }
 
-// catchInterrupts(enabled): from now on SIGINT and SIGTERM are counted, and the second one ends the process; false restores the default
+// catchInterrupts(enabled, hangups): from now on SIGINT, SIGTERM and, if hangups is true, SIGHUP are counted, and the second
+// SIGINT or SIGTERM ends the process; false restores the default
 napi_value catchInterrupts(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
-    const auto [enabled] = arguments<1>(env, info);
+    const auto [enabled, hangups] = arguments<2>(env, info);
     const bool enable = toBool(env, enabled, "a boolean");
-    if (enable) interruptCount = 0;
-    if (enable == catching) return undefinedValue(env);
+    const bool withHangups = toBool(env, hangups, "a boolean");
+    if (enable) interruptCount = firstInterrupt = 0;
     struct sigaction action = {};
     action.sa_handler = onInterrupt;
     action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);
-    for (int i = 0; i < 2; ++i) {
-      if (enable) {
-        sigaction(kInterrupts[i], &action, &previousActions[i]);
-      } else {
-        sigaction(kInterrupts[i], &previousActions[i], nullptr);
-      }
+    for (int i = 0; i < kInterruptKinds; ++i) {
+      const bool isWanted = enable && (kInterrupts[i] != SIGHUP || withHangups);
+      if (isWanted && !isCaught[i]) sigaction(kInterrupts[i], &action, &previousActions[i]);
+      if (!isWanted && isCaught[i]) sigaction(kInterrupts[i], &previousActions[i], nullptr);
+      isCaught[i] = isWanted;
     }
-    catching = enable;
     return undefinedValue(env);
   });
 }
 
-// interrupts() -> the number received
-napi_value interrupts(napi_env env, napi_callback_info) {
-  return guarded(env, [&] { return fromInteger(env, interruptCount.load()); });
+// interrupt() -> the number of the first signal that has arrived, 0 for none
+napi_value interrupt(napi_env env, napi_callback_info) {
+  return guarded(env, [&] { return fromInteger(env, firstInterrupt.load()); });
 }
 
 // lockFile(descriptor) -> whether this process now holds the file's lock; the system releases it when the descriptor is closed, also

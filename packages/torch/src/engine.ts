@@ -1,5 +1,6 @@
 /** The engine's description and its settings. */
 
+import { constants } from "node:os";
 import { call, operator, wrap } from "./dispatch.js";
 import type { Device } from "./dtype.js";
 import { TorchError } from "./errors.js";
@@ -159,12 +160,17 @@ function raise(result: unknown): unknown {
   return Array.isArray(result) ? result.map(raise) : result;
 }
 
+/** A signal that asks a program to stop. */
+export type Interrupt = "SIGINT" | "SIGTERM" | "SIGHUP";
+
 /**
- * Counts Ctrl-C (SIGINT) and SIGTERM from now on instead of ending the process, also while an operator runs. A second one
- * ends the process at once. Call with false to restore the former behaviour.
+ * Records Ctrl-C (SIGINT), SIGTERM and SIGHUP from now on instead of ending the process, also while an operator runs. A second
+ * SIGINT or SIGTERM ends the process at once. Call with false to restore the former behaviour.
+ *
+ * @param options.hangups - whether to include SIGHUP, which is sent when the terminal closes (the default)
  */
-export function catchInterrupts(enabled: boolean): void {
-  native.catchInterrupts(enabled);
+export function catchInterrupts(enabled: boolean, { hangups = true }: { hangups?: boolean } = {}): void {
+  native.catchInterrupts(enabled, hangups);
 }
 
 /**
@@ -177,9 +183,11 @@ export function lockFile(descriptor: number): boolean {
   return native.lockFile(descriptor);
 }
 
-/** How many interrupts have arrived since `catchInterrupts(true)`. */
-export function interruptCount(): number {
-  return native.interrupts();
+/** The first interrupt that has arrived since `catchInterrupts(true)`; undefined for none. */
+export function interrupt(): Interrupt | undefined {
+  const number = native.interrupt();
+  if (number === 0) return undefined;
+  return (["SIGINT", "SIGTERM", "SIGHUP"] as const).find((name) => constants.signals[name] === number);
 }
 
 /** What an operator cost while {@link profileOperators} watched. */

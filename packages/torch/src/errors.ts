@@ -5,6 +5,16 @@ export class TorchError extends Error {
   override readonly name = "TorchError";
 }
 
+/** Messages of libtorch, its libraries and JavaScript when memory runs out, on the CPU and on GPUs. */
+const OUT_OF_MEMORY =
+  /out of memory|can't allocate memory|bad_alloc|not enough memory|_ALLOC_FAILED|buffer allocation failed/i;
+
+/** Whether something failed for lack of memory, of the CPU or of a GPU. */
+export function isOutOfMemory(error: unknown): boolean {
+  const isOfEngine = error instanceof TorchError || error instanceof RangeError;
+  return isOfEngine && OUT_OF_MEMORY.test(error.message);
+}
+
 /** A tensor whose shape or dtype is not what a function requires. */
 export class ShapeError extends Error {
   override readonly name = "ShapeError";

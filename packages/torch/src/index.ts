@@ -19,7 +19,7 @@ export {
   type TypedArrays,
 } from "./dtype.js";
 export * from "./engine.js";
-export { EngineUnavailableError, FileFormatError, ShapeError, TorchError } from "./errors.js";
+export { EngineUnavailableError, FileFormatError, isOutOfMemory, ShapeError, TorchError } from "./errors.js";
 export * from "./nn/index.js";
 export * from "./operators.js";
 export { Adam, type AdamOptions } from "./optim/adam.js";

@@ -85,9 +85,10 @@ export interface Native {
   keepFreeMemory(): void;
   releaseFreeMemory(): void;
   poisonMemory(): void;
-  catchInterrupts(enabled: boolean): void;
+  catchInterrupts(enabled: boolean, hangups: boolean): void;
   lockFile(descriptor: number): boolean;
-  interrupts(): number;
+  interrupt(): number;
+  checksum(bytes: Uint8Array, seed: bigint): bigint;
   startProfile(device: string): void;
   stopProfile(): [name: string, calls: number, seconds: number][];
 }

@@ -5,12 +5,14 @@ import {
   catchInterrupts,
   engineReport,
   hasOperator,
-  interruptCount,
+  interrupt,
+  isOutOfMemory,
   ones,
   operatorSchemas,
   profileOperators,
   scope,
   setThreads,
+  TorchError,
 } from "@stf/torch";
 import { addonPath } from "@stf/torch/installation";
 import { expect, test } from "vitest";
@@ -41,27 +43,62 @@ async function until(condition: () => boolean): Promise<void> {
   for (let attempt = 0; attempt < 100 && !condition(); attempt++) await setTimeout(10);
 }
 
-test("interrupts are counted while caught, and then go where they went before", async () => {
+test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
+  "%s is noted while caught, and then goes where it went",
+  async (signal) => {
+    let arrived = 0;
+    const listener = (): number => arrived++;
+    process.on(signal, listener);
+    try {
+      for (const round of [1, 2]) {
+        catchInterrupts(true);
+        catchInterrupts(true);
+        expect(interrupt()).toBeUndefined();
+        process.kill(process.pid, signal);
+        await until(() => interrupt() !== undefined);
+        expect([interrupt(), arrived]).toEqual([signal, round - 1]);
+        catchInterrupts(false);
+        process.kill(process.pid, signal);
+        await until(() => arrived === round);
+        expect([interrupt(), arrived]).toEqual([signal, round]);
+      }
+    } finally {
+      catchInterrupts(false);
+      process.off(signal, listener);
+    }
+  },
+);
+
+test("SIGHUP stays where it was when hangups are not asked for", async () => {
   let arrived = 0;
   const listener = (): number => arrived++;
-  process.on("SIGINT", listener);
+  process.on("SIGHUP", listener);
   try {
-    for (const round of [1, 2]) {
-      catchInterrupts(true);
-      catchInterrupts(true);
-      expect(interruptCount()).toBe(0);
-      process.kill(process.pid, "SIGINT");
-      await until(() => interruptCount() > 0);
-      expect([interruptCount(), arrived]).toEqual([1, round - 1]);
-      catchInterrupts(false);
-      process.kill(process.pid, "SIGINT");
-      await until(() => arrived === round);
-      expect([interruptCount(), arrived]).toEqual([1, round]);
-    }
+    catchInterrupts(true, { hangups: false });
+    process.kill(process.pid, "SIGHUP");
+    await until(() => arrived === 1);
+    expect([interrupt(), arrived]).toEqual([undefined, 1]);
   } finally {
     catchInterrupts(false);
-    process.off("SIGINT", listener);
+    process.off("SIGHUP", listener);
   }
+});
+
+test("want of memory is told from other failures", () => {
+  const caught = (body: () => unknown): unknown => {
+    try {
+      return body();
+    } catch (error) {
+      return error;
+    }
+  };
+  // 2 ** 52 bytes: more than any processor can address.
+  expect(isOutOfMemory(caught(() => ones([2 ** 50])))).toBe(true);
+  expect(isOutOfMemory(caught(() => new ArrayBuffer(2 ** 52)))).toBe(true);
+  expect(isOutOfMemory(new TorchError("CUDA out of memory. Tried to allocate 2.00 GiB"))).toBe(true);
+  expect(isOutOfMemory(new TorchError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))).toBe(true);
+  expect(isOutOfMemory(caught(() => ones([2]).add(ones([3]))))).toBe(false);
+  expect(isOutOfMemory(new Error("out of memory"))).toBe(false);
 });
 
 test("a second thread is refused: the tables of tensors are not locked", async () => {

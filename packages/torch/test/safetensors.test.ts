@@ -17,6 +17,7 @@ import {
   zeros,
 } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { native } from "../src/native.js";
 import { scopedTest } from "./support.js";
 
 let folder: string;
@@ -46,6 +47,9 @@ function parts(bytes: Buffer): { header: string; data: Buffer } {
   const end = 8 + Number(bytes.readBigUInt64LE());
   return { header: bytes.toString("utf8", 8, end), data: bytes.subarray(end) };
 }
+
+/** The checksum in a header. */
+const checksumIn = (header: string): string | undefined => /"checksum":"([^"]*)"/.exec(header)?.[1];
 
 describe("what is saved is loaded", () => {
   scopedTest("every dtype, bit for bit", () => {
@@ -144,12 +148,13 @@ describe("layout", () => {
     saveSafetensors(path(), tensors, { k: "v" });
     const { header, data } = parts(readFileSync(path()));
     const expected =
-      '{"__metadata__":{"k":"v"},' +
+      `{"__metadata__":{"k":"v","checksum":"${checksumIn(header)}"},` +
       '"x":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},' +
       '"bytes":{"dtype":"U8","shape":[3],"data_offsets":[8,11]}}';
     expect(header.length % 8).toBe(0);
     expect(header).toBe(expected.padEnd(header.length, " "));
     expect(header.length - expected.length).toBeLessThan(8);
+    expect(checksumIn(header)).toMatch(/^xxh64:[0-9a-f]{16}$/);
     // Little-endian float32 1 and -2, then the bytes.
     expect([...data]).toEqual([0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0, 7, 8, 9]);
   });
@@ -172,6 +177,70 @@ describe("layout", () => {
         ]) => begin % ((end - begin) / 3),
       );
     expect(starts).toEqual(dtypes.map(() => 0));
+  });
+});
+
+describe("a checksum", () => {
+  test("is XXH64", () => {
+    const of = (text: string, seed = 0n): string =>
+      native.checksum(new TextEncoder().encode(text), seed).toString(16).padStart(16, "0");
+    // Published values.
+    expect(of("")).toBe("ef46db3751d8e999");
+    expect(of("a")).toBe("d24ec4f1a98c6e5b");
+    expect(of("abc")).toBe("44bc2cf5ad770999");
+    expect(of("Nobody inspects the spammish repetition")).toBe("fbcea83c8a378bf1");
+    expect(of("as", 0n)).toBe("1c330fb2d66be179");
+  });
+
+  const content = (): Uint8Array => {
+    saveSafetensors(
+      path("summed"),
+      new Map([
+        ["a", tensor(Float32Array.from({ length: 100 }, (_, i) => i / 7))],
+        ["b", tensor(new Uint8Array([1, 2, 3]))],
+      ]),
+      { note: "grün", clock: "12" },
+    );
+    return readFileSync(path("summed"));
+  };
+
+  scopedTest("finds every flipped bit of the data and of the metadata", () => {
+    const valid = content();
+    const { data, header } = parts(Buffer.from(valid));
+    const start = valid.length - data.length;
+    const note = 8 + Buffer.from(header).indexOf("grün");
+    const places = [
+      ...Array.from(data.keys(), (at) => start + at),
+      note,
+      8 + header.indexOf('"12"') + 1,
+      8 + header.indexOf("xxh64") + 8,
+    ];
+    for (const at of places) {
+      for (const bit of [1, 4]) {
+        writeFileSync(path("flipped"), valid.with(at, (valid[at] as number) ^ bit));
+        expect(() => loadSafetensors(path("flipped")), `byte ${at}`).toThrow(FileFormatError);
+      }
+    }
+    writeFileSync(path("flipped"), valid.with(start, (valid[start] as number) ^ 1));
+    expect(() => loadSafetensors(path("flipped"))).toThrow(
+      /flipped cannot be read: its content does not have the checksum.*damaged/,
+    );
+    expect(() => loadSafetensors(path("summed"))).not.toThrow();
+  });
+
+  scopedTest("is not asked of files without one, nor of parts", () => {
+    const bytes = Buffer.from(content());
+    const { header } = parts(bytes);
+    const bare = header.replace(`,"checksum":"${checksumIn(header)}"`, "");
+    const data = bytes.subarray(8 + Buffer.byteLength(header)).map((byte) => byte ^ 1);
+    writeFileSync(path("bare"), file(bare, data));
+    expect([...loadSafetensors(path("bare")).tensors.keys()]).toEqual(["a", "b"]);
+    // Another program's own entry of that name.
+    writeFileSync(path("foreign"), file(header.replace(/xxh64:[0-9a-f]*/, "sha256:0123"), data));
+    expect(loadSafetensors(path("foreign")).metadata["checksum"]).toBe("sha256:0123");
+    const flipped = bytes.with(bytes.length - 1, 9);
+    writeFileSync(path("flipped"), flipped);
+    expect(loadSafetensors(path("flipped"), (name) => name === "a").tensors.size).toBe(1);
   });
 });
 

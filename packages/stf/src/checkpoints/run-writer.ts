@@ -1,6 +1,7 @@
-import { appendFileSync, readdirSync, rmSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { readSafetensorsMetadata } from "@stf/torch";
+import { appendLine } from "../common/backlog.js";
 import type { NetworkConfig } from "../networks/build.js";
 import { STATS_FILE, snapshotPath, stampedNames, statePath } from "../run/files.js";
 import type { CheckpointFacts, TrainingWriter } from "../training/loop.js";
@@ -60,7 +61,7 @@ export function runWriter(folder: string, { network, options, about }: RunDescri
       storedConfig(trained, network);
     },
     statistics(line) {
-      appendFileSync(join(folder, STATS_FILE), `${JSON.stringify(line)}\n`);
+      appendLine(join(folder, STATS_FILE), JSON.stringify(line));
     },
     snapshot(state, facts) {
       const { temporary, loss, lowestLoss } = facts;

@@ -8,6 +8,7 @@ import { generateFields } from "../config/generate-options.js";
 import { type GenerateRequest, generateOptions } from "../config/generate-request.js";
 import type { GenerateResult } from "../jobs/generate.js";
 import { addFields } from "./options.js";
+import { beginWork } from "./output.js";
 
 /** "35 network evaluations each, 12.3 images/s" */
 function summary({ drawn, evaluations, seconds }: GenerateResult): string {
@@ -19,15 +20,20 @@ function summary({ drawn, evaluations, seconds }: GenerateResult): string {
 /** Runs the command. Returns the exit code. */
 async function run(request: GenerateRequest): Promise<number> {
   // One after the other: Node opens the files of all modules that it loads at the same time.
-  const { commandContext, INTERRUPTED } = await import("./context.js");
+  const { commandContext, interruptedCode } = await import("./context.js");
   const { generate } = await import("../jobs/generate.js");
+  beginWork();
   const context = commandContext({ plainSeconds: 60 });
   const { reporter, rank } = context;
   const result = await generate(request, context);
   const { outdir = null, grid = null, trajectory = null } = request;
   if (result.reason === "stopped") {
     reporter.print(outdir === null ? "stopped" : `stopped; the same command draws what is missing in ${outdir}`);
-    return INTERRUPTED;
+    return interruptedCode();
+  }
+  if (result.problem !== undefined) {
+    reporter.warn(result.problem);
+    return 1;
   }
   const places = [outdir, grid, trajectory].filter((place) => place !== null).join(" and ");
   if (rank.rank === 0) reporter.print(`images in ${places}; ${summary(result)}`);

@@ -2,12 +2,14 @@
 
 import type { Command } from "commander";
 import { formatImageShape } from "../common/image-shape.js";
+import { checkAlone } from "../common/ranks.js";
 import { abbreviated } from "../common/text.js";
 import { parse } from "../config/fields.js";
 import { importFields } from "../config/import-options.js";
 import { type ImportRequest, importOptions } from "../config/import-request.js";
 import type { ImportResult } from "../jobs/import.js";
 import { addFields } from "./options.js";
+import { beginWork } from "./output.js";
 
 /** The result, in lines. */
 function described(
@@ -31,7 +33,9 @@ export function declare(command: Command): void {
   command.argument("<FILE>", "a .pkl snapshot of EDM or STF, a file of PyTorch (.pt, .pth, .ckpt), or safetensors");
   addFields(command, importFields).action(async (file: string, texts) => {
     const request: ImportRequest = { ...parse(importFields, texts), file };
+    checkAlone("import");
     importOptions(request);
+    beginWork();
     const { importCheckpoint } = await import("../jobs/import.js");
     for (const line of described(file, importCheckpoint(request))) console.log(line);
   });

@@ -2,6 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { LAUNCHER } from "../common/ranks.js";
+import { wasToIgnoreHangups } from "./hangups.js";
+import { beginWork } from "./output.js";
 
 /** How long a process may take to end when another has failed. */
 const GRACE_MILLISECONDS = 10_000;
@@ -42,7 +44,10 @@ export async function launch(count: number, words: readonly string[]): Promise<n
     isStopping = true;
     endAll(signal);
   };
-  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  const signals = (["SIGINT", "SIGTERM", "SIGHUP"] as const).filter(
+    (signal) => signal !== "SIGHUP" || !wasToIgnoreHangups(),
+  );
+  beginWork();
   for (const signal of signals) process.on(signal, forward);
   try {
     const ended = Array.from({ length: count }, (_, rank) => {

@@ -1,12 +1,14 @@
 /** `stf likelihood` on the command line. Mistakes in options are answered without libtorch. */
 
 import type { Command } from "commander";
+import { checkAlone } from "../common/ranks.js";
 import { formatDuration, formatLevel } from "../common/text.js";
 import { parse } from "../config/fields.js";
 import { likelihoodFields } from "../config/likelihood-options.js";
 import { type LikelihoodRequest, likelihoodOptions } from "../config/likelihood-request.js";
 import type { LikelihoodResult } from "../jobs/likelihood.js";
 import { addFields } from "./options.js";
+import { beginWork } from "./output.js";
 
 /** The result, in lines. */
 function described({ bitsPerDimension, errors, perImage, seconds, protocol }: LikelihoodResult): string[] {
@@ -22,23 +24,29 @@ function described({ bitsPerDimension, errors, perImage, seconds, protocol }: Li
 
 /** Runs the command. Returns the exit code. */
 async function run(request: LikelihoodRequest): Promise<number> {
-  const [{ commandContext, INTERRUPTED }, { likelihood }] = await Promise.all([
+  const [{ commandContext, interruptedCode }, { likelihood }] = await Promise.all([
     import("./context.js"),
     import("../jobs/likelihood.js"),
   ]);
+  beginWork();
   const context = commandContext({ plainSeconds: 60 });
   const { reporter } = context;
   const result = await likelihood(request, context);
   const isStopped = result.reason === "stopped";
   if (isStopped) reporter.print(`stopped after ${result.perImage.length} of ${result.asked} images`);
   if (result.perImage.length > 0) for (const line of described(result)) reporter.print(line);
-  return isStopped ? INTERRUPTED : 0;
+  if (result.problem !== undefined) {
+    reporter.warn(result.problem);
+    return 1;
+  }
+  return isStopped ? interruptedCode() : 0;
 }
 
 /** Gives the command its options and its action. */
 export function declare(command: Command): void {
   addFields(command, likelihoodFields).action(async (texts) => {
     const request = parse(likelihoodFields, texts);
+    checkAlone("likelihood");
     likelihoodOptions(request);
     process.exitCode = await run(request);
   });

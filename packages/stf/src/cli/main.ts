@@ -6,6 +6,8 @@
 
 import { Command, CommanderError } from "commander";
 import { checkNode } from "../common/node-version.js";
+import { wasToIgnoreHangups } from "./hangups.js";
+import { watchOutput } from "./output.js";
 
 const USAGE = 2;
 const FAILURE = 1;
@@ -79,11 +81,9 @@ async function report(error: unknown): Promise<number> {
   return error instanceof UsageError ? USAGE : FAILURE;
 }
 
-// A reader such as `head` that has seen enough is no failure.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-  process.exit(0);
-});
+watchOutput();
+if (wasToIgnoreHangups()) process.on("SIGHUP", () => {});
+process.on("uncaughtException", async (error) => process.exit(await report(error)));
 
 try {
   for (const { name, description, load } of commands) {

@@ -35,6 +35,12 @@ export class StatusLine implements Reporter {
     if (!this.#isQuiet) process.stdout.write(`${line}\n`);
   }
 
+  /** A line about trouble, on the other stream: it is read where the results are not. */
+  warn(line: string): void {
+    this.clear();
+    process.stderr.write(`stf: ${line}\n`);
+  }
+
   /** A line that stays where there is no terminal, on which {@link update} tells more. */
   printPlain(line: string): void {
     if (!this.#terminal) this.print(line);

@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { type Command, Option } from "commander";
+import { checkAlone } from "../common/ranks.js";
 import { formatDuration } from "../common/text.js";
 import { parse } from "../config/fields.js";
 import { type Preset, presets, trainFields } from "../config/train-options.js";
@@ -12,6 +13,7 @@ import type { TrainingPlan } from "../jobs/training-plan.js";
 import { STATS_FILE } from "../run/files.js";
 import { withFlags } from "./flags.js";
 import { addFields, type Groups } from "./options.js";
+import { beginWork } from "./output.js";
 import { pasteable } from "./shell.js";
 
 const groups: Groups<typeof trainFields> = {
@@ -70,11 +72,12 @@ function dryRun(plan: TrainingPlan, { imagesPerSecond, images, seconds, memory }
 /** Runs the command. Returns the exit code. */
 async function run(request: TrainRequest, isDry: boolean): Promise<number> {
   // One after the other: Node opens the files of all modules that it loads at the same time.
-  const { commandContext, INTERRUPTED } = await import("./context.js");
+  const { commandContext, interruptedCode } = await import("./context.js");
   const { planTraining } = await import("../jobs/training-plan.js");
   const { runTraining } = await import("../jobs/train.js");
   const { estimateTraining } = await import("../jobs/estimate.js");
   const { Stopped } = await import("../jobs/context.js");
+  if (!isDry) beginWork();
   const context = commandContext({ plainSeconds: 60 });
   let plan: TrainingPlan;
   try {
@@ -86,7 +89,7 @@ async function run(request: TrainRequest, isDry: boolean): Promise<number> {
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
     context.reporter.print("stopped before the first step; nothing was written");
-    return INTERRUPTED;
+    return interruptedCode();
   }
   const result = await runTraining(plan, context);
   const { reporter } = context;
@@ -94,9 +97,13 @@ async function run(request: TrainRequest, isDry: boolean): Promise<number> {
     reporter.print(`nothing left to do: ${result.folder} has seen ${result.images} images; give a longer --duration`);
     return 0;
   }
+  if (result.problem !== undefined) {
+    reporter.warn(result.problem);
+    return 1;
+  }
   if (result.samples === undefined) {
     reporter.print(`go on with: ${pasteable("train", `--resume=${result.folder}`)}`);
-    return INTERRUPTED;
+    return interruptedCode();
   }
   for (const line of nextSteps(result, plan)) reporter.print(line);
   return 0;
@@ -116,6 +123,7 @@ export function declare(command: Command): void {
     .addHelpText("after", presetHelp())
     .action(async ({ preset, resume, dryRun: isDry = false, ...texts }) => {
       const request: TrainRequest = { ...parse(trainFields, texts), preset, resume };
+      checkAlone("train");
       if (resume === undefined) trainingOptions(request, undefined);
       else checkTrainRequest(request);
       process.exitCode = await run(request, isDry);

@@ -1,26 +1,35 @@
 /** Folders that can be written to. */
 
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { InputError } from "./errors.js";
 
-function reason(error: unknown): string {
-  const code = (error as NodeJS.ErrnoException).code;
+/** Whether the file system refused something. */
+export function isFileProblem(error: unknown): boolean {
+  const { code } = Object(error) as NodeJS.ErrnoException;
+  return typeof code === "string" && /^E[A-Z0-9]+$/.test(code);
+}
+
+/** Why something cannot be written, in words. */
+export function problemOf(error: unknown): string {
+  const { code } = Object(error) as NodeJS.ErrnoException;
   if (code === "EACCES" || code === "EPERM") return "no permission to write there";
   if (code === "EROFS") return "the file system is read-only";
   if (code === "ENOENT") return "nothing can be made there";
-  if (code === "ENOSPC") return "the disk is full";
+  if (code === "ENOSPC" || code === "EDQUOT") return "the disk is full";
+  if (code === "EFBIG") return "the file would be larger than ulimit -f allows";
+  if (code === "EMFILE" || code === "ENFILE") return "too many files are open; allow more with ulimit -n";
   if (code === "ENOTDIR" || code === "EEXIST") return "a file is in the way";
   return error instanceof Error ? error.message : String(error);
 }
 
 /** Makes a folder and those above it. Node's own recursive form never returns where a folder refuses to hold new ones. */
-function makeWithParents(path: string): void {
+export function makeFolders(path: string): void {
   if (existsSync(path)) {
     if (!statSync(path).isDirectory()) throw Object.assign(new Error("not a folder"), { code: "ENOTDIR" });
     return;
   }
-  makeWithParents(dirname(resolve(path)));
+  makeFolders(dirname(resolve(path)));
   try {
     mkdirSync(path);
   } catch (error) {
@@ -29,16 +38,21 @@ function makeWithParents(path: string): void {
   }
 }
 
+/** Removes a folder that holds nothing. */
+export function removeEmptyFolder(path: string): void {
+  if (existsSync(path) && statSync(path).isDirectory() && readdirSync(path).length === 0) rmdirSync(path);
+}
+
 /**
  * @param option - what named it
  * @throws InputError when the folder cannot be made.
  */
 export function makeFolder(path: string, option = "outdir"): string {
   try {
-    makeWithParents(path);
+    makeFolders(path);
     return path;
   } catch (cause) {
-    throw new InputError(`the folder ${path} cannot be made: ${reason(cause)}; choose another by '${option}'`, {
+    throw new InputError(`the folder ${path} cannot be made: ${problemOf(cause)}; choose another by '${option}'`, {
       cause,
     });
   }
@@ -58,7 +72,7 @@ export function makeFolderFor(path: string, option: string): void {
     }
     accessSync(folder, constants.W_OK);
   } catch (cause) {
-    throw new InputError(`${path} cannot be written: ${reason(cause)}; choose another by '${option}'`, { cause });
+    throw new InputError(`${path} cannot be written: ${problemOf(cause)}; choose another by '${option}'`, { cause });
   }
 }
 

@@ -15,6 +15,17 @@ export interface Rank {
   readonly local: number;
 }
 
+/**
+ * @param what - what is to be done
+ * @throws UsageError when this is one of several processes, each of which would do all of it
+ */
+export function checkAlone(what: string, { size }: Rank = rankOf()): void {
+  if (size === 1) return;
+  throw new UsageError(
+    `${what} does not share its work, and the variable WORLD_SIZE says that this is one of ${size} processes, which would all do the same; start it once, without RANK and WORLD_SIZE`,
+  );
+}
+
 /** @throws UsageError when the variables make no sense. */
 export function rankOf(environment: Readonly<Record<string, string | undefined>> = process.env): Rank {
   const read = (name: string, fallback: number, least: number): number => {

@@ -184,11 +184,18 @@ export function rangeOr<W extends string>(
   );
 }
 
-/** A name for a folder: no path. */
-export function folderName(description: Description<string | null>): Field<string | null> {
+/** File systems allow 255 bytes; what a run's name has besides needs some. */
+const LONGEST_NAME = 120;
+
+/** A name for a folder, or a part of one: no path. */
+export function folderName(description: Description<string | null> & { placeholder?: string }): Field<string | null> {
   const isName = (value: unknown): boolean =>
-    typeof value === "string" && /^[^/\\]+$/.test(value) && !/^\.+$/.test(value);
-  return field({ placeholder: "NAME", ...description }, "a name without slashes", isName, (value) => value);
+    typeof value === "string" &&
+    /^[^/\\\p{Cc}]+$/u.test(value) &&
+    !/^\.+$/.test(value) &&
+    Buffer.byteLength(value) <= LONGEST_NAME;
+  const wanted = `a name without slashes, of at most ${LONGEST_NAME} bytes`;
+  return field({ placeholder: "NAME", ...description }, wanted, isName, (value) => value);
 }
 
 /** The longest list that is made of a range. */

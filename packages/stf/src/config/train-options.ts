@@ -28,7 +28,7 @@ export const trainFields = {
     help: "training images: a folder or zip of PNG and JPEG, CIFAR-10 or CIFAR-100, or MNIST-style idx files",
     placeholder: "PATH",
   }),
-  desc: text<string | null>({ default: null, help: "text to add to the name of the run folder" }),
+  desc: folderName({ default: null, help: "text to add to the name of the run folder", placeholder: "TEXT" }),
   name: folderName({ default: null, help: "name of the run folder, instead of a numbered one" }),
   stf: flag({
     default: false,

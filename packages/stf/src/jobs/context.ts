@@ -9,6 +9,8 @@ import type { Rank } from "../common/ranks.js";
 export interface Reporter {
   /** A line that stays. */
   print(line: string): void;
+  /** A line about something that went wrong, while the job goes on. */
+  warn(line: string): void;
   /** A line that stays where {@link update} shows nothing. */
   printPlain(line: string): void;
   /** How far the job is; the next line replaces it. */
@@ -30,7 +32,7 @@ export interface JobContext {
 }
 
 /** Says nothing. */
-export const silentReporter: Reporter = { print() {}, printPlain() {}, update() {}, clear() {} };
+export const silentReporter: Reporter = { print() {}, warn() {}, printPlain() {}, update() {}, clear() {} };
 
 /** A job by itself: it says nothing, is not stopped, and shares its work with nobody. */
 export function jobContext(given: Partial<JobContext> = {}): JobContext {

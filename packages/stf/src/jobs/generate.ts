@@ -7,7 +7,7 @@ import { writeGrid } from "../codecs/grid.js";
 import { imagesOf } from "../codecs/planes.js";
 import { loadSharp } from "../codecs/sharp.js";
 import { InputError, UsageError } from "../common/errors.js";
-import { makeFolderFor } from "../common/folders.js";
+import { isFileProblem, makeFolderFor, problemOf } from "../common/folders.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { abbreviated, formatDuration, formatLevel } from "../common/text.js";
 import { extremeOptions, samplerOf } from "../config/generate-options.js";
@@ -22,6 +22,8 @@ import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
 import { checkDevice } from "./device.js";
 import { givenImage } from "./given-image.js";
 import { type ImageContents, ImageOutput, isCoupled } from "./image-output.js";
+import { withinMemory } from "./memory.js";
+import { writeOrRescue } from "./rescue.js";
 import { TrajectoryFrames } from "./trajectory.js";
 
 /** Names of a network's classes by their numbers; undefined where it was stored without. */
@@ -206,7 +208,7 @@ class DrawingSession {
   }
 }
 
-/** Loads what the request names, and checks that it fits together. Undefined when other processes have done everything. */
+/** Loads what the request names, and checks that it fits together. Undefined when everything is there already. */
 async function prepare(given: ResolvedGenerate, context: JobContext): Promise<Job | undefined> {
   const { outdir, grid, trajectory } = given;
   const { rank } = context;
@@ -228,7 +230,10 @@ async function prepare(given: ResolvedGenerate, context: JobContext): Promise<Jo
   if (trajectory !== null) makeFolderFor(trajectory, "trajectory");
   const contents = { shape: config.shape, classesOf: classesOf(request, snapshot, context) };
   const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, contents, context);
-  if (outdir !== null && !output) return undefined;
+  if (outdir !== null && !output) {
+    denoiser.dispose();
+    return undefined;
+  }
   const frames = trajectory === null ? undefined : new TrajectoryFrames(method.steps.process, config.shape);
   const conditions = {
     method,
@@ -309,23 +314,28 @@ function legend(classes: readonly number[], columns: number, names: readonly str
   return `classes in the grid, row by row: ${rows.slice(0, MOST_ROWS).join(", ")}${rest}`;
 }
 
-/** Writes what is made of all images together. */
+/** Writes what is made of all images together. Returns what is not where it was to be; undefined when everything is. */
 async function deliver(
   { request, snapshot, output, frames }: Job,
   kept: Map<number, Uint8Array>,
   context: JobContext,
-): Promise<void> {
+): Promise<string | undefined> {
+  const problems: (string | undefined)[] = [];
   const { seeds, grid, trajectory } = request;
   const { config } = snapshot;
   if (grid !== null) {
     const images = seeds.map((seed) => kept.get(seed) ?? (output?.images.read(seed) as Uint8Array));
     const columns = Math.ceil(Math.sqrt(images.length));
-    writeGrid(grid, images, config.shape, columns);
+    problems.push((await writeOrRescue(grid, (path) => writeGrid(path, images, config.shape, columns))).problem);
     const classes = request.class === null ? classesOf(request, snapshot, context) : undefined;
     if (classes) context.reporter.print(legend(classes(seeds), columns, namesIn(snapshot)));
   }
-  if (frames && trajectory !== null) await writeAnimation(trajectory, frames.frames, frames.shape);
+  if (frames && trajectory !== null) {
+    const written = await writeOrRescue(trajectory, (path) => writeAnimation(path, frames.frames, frames.shape));
+    problems.push(written.problem);
+  }
   await output?.finish();
+  return problems.find((problem) => problem !== undefined);
 }
 
 /** That images are not finite, and what may be the reason. */
@@ -348,6 +358,8 @@ export interface GenerateResult {
   readonly evaluations: number | undefined;
   /** Seconds of drawing. */
   readonly seconds: number;
+  /** What could not be written where it was to be, in one line. */
+  readonly problem?: string;
 }
 
 /**
@@ -368,7 +380,10 @@ export async function generate(request: GenerateRequest, context: JobContext = j
   };
   let job: Job | undefined;
   try {
-    job = await prepare(options, context);
+    job = await withinMemory(
+      () => "take a smaller network",
+      () => prepare(options, context),
+    );
     if (!job) return result("finished");
     for (const line of [
       description(job),
@@ -376,17 +391,21 @@ export async function generate(request: GenerateRequest, context: JobContext = j
     ]) {
       reporter.print(line);
     }
-    const kept = await drawMissing(job, session, context);
-    if (rank.rank === 0) await deliver(job, kept, context);
-    return result("finished");
+    const drawing = job;
+    const kept = await withinMemory(
+      () => `lower 'batch' (it is ${options.batch})`,
+      () => drawMissing(drawing, session, context),
+    );
+    const problem = rank.rank === 0 ? await deliver(job, kept, context) : undefined;
+    return { ...result("finished"), ...(problem !== undefined && { problem }) };
   } catch (error) {
     if (error instanceof Stopped) return result("stopped");
     if (error instanceof SamplingError) throw notFinite(options, error);
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== "ENOSPC" || options.outdir === null) throw error;
-    throw new InputError(`${message}; make room, and the same command draws what is missing in ${options.outdir}`, {
-      cause: error,
-    });
+    if (!job || !isFileProblem(error) || options.outdir === null) throw error;
+    throw new InputError(
+      `an image cannot be written to ${options.outdir}: ${problemOf(error)}; mend that, and the same command draws what is missing there`,
+      { cause: error },
+    );
   } finally {
     job?.snapshot.denoiser.dispose();
   }

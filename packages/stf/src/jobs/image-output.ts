@@ -8,6 +8,7 @@ import { InputError } from "../common/errors.js";
 import { digestOf } from "../common/file-digest.js";
 import { makeFolder, removePartialFiles } from "../common/folders.js";
 import type { ImageShape } from "../common/image-shape.js";
+import { formatIntegers } from "../common/text.js";
 import { generateFields, samplerOf } from "../config/generate-options.js";
 import type { ResolvedGenerate } from "../config/generate-request.js";
 import { LABEL_FILE } from "../data/labels.js";
@@ -67,8 +68,8 @@ function checkProtocol(images: ImageSet, protocol: Record<string, unknown>, outd
   const defaults = Object.fromEntries(Object.entries(generateFields).map(([key, field]) => [key, field.default]));
   const differs = (name: string): boolean =>
     JSON.stringify(name in found ? found[name] : defaults[name]) !== JSON.stringify(protocol[name]);
-  // A file may have moved: what is in it counts.
-  const other = names.find((name) => !(`${name}_sha256` in protocol) && differs(name));
+  // A file may have moved: what is in it counts. Of other seeds there may be images beside.
+  const other = names.find((name) => name !== "seeds" && !(`${name}_sha256` in protocol) && differs(name));
   if (other === undefined) return;
   throw new InputError(
     `${outdir} holds images that were drawn with other options (${other}: ${JSON.stringify(found[other]) ?? "none"} there, ${JSON.stringify(protocol[other]) ?? "none"} here); ${advice}`,
@@ -100,7 +101,7 @@ export class ImageOutput {
    * Makes the folder, or finds the one of an interrupted set, and writes its labels: those of all images that are asked for or
    * there, so that they are complete whenever the set is interrupted. Of several processes the first does, and the others wait.
    *
-   * @returns undefined when the others have finished everything already
+   * @returns undefined when everything is finished already, by other processes or by one that was killed as it cleaned up
    * @throws InputError when it cannot be made, or holds other images; Stopped when the job is to stop.
    */
   static async open(
@@ -111,25 +112,33 @@ export class ImageOutput {
   ): Promise<ImageOutput | undefined> {
     const { rank, size } = context.rank;
     const isFinished = (): boolean => isArchive(outdir) && existsSync(outdir);
-    if (rank === 0 && isFinished()) {
-      throw new InputError(`${outdir} is there already; choose another 'outdir', or remove it`);
-    }
     const folder = isArchive(outdir) ? `${outdir}.parts` : outdir;
     const images = new ImageSet(folder, contents.shape, request.subdirs);
     const protocol = await protocolOf(request, size);
     const path = join(folder, GENERATE_OPTIONS_FILE);
+    // Which images a file holds is to be known when its parts are not all there any more.
+    const kept = { ...protocol, ...(isArchive(outdir) && { seeds: formatIntegers(request.seeds) }) };
+    const text = `${JSON.stringify(kept, undefined, 2)}\n`;
+    if (rank === 0 && isFinished()) {
+      // Killed between the archive's last name and the removal of its parts.
+      if (existsSync(path) && readFileSync(path, "utf8") === text) {
+        images.remove(request.seeds);
+        return undefined;
+      }
+      throw new InputError(`${outdir} is there already; choose another 'outdir', or remove it`);
+    }
     if (rank === 0) {
       makeFolder(folder);
       checkProtocol(images, protocol, outdir);
       if (size === 1) removePartialFiles(folder);
       if (isArchive(outdir)) removePartialFiles(dirname(outdir), basename(outdir));
-      const text = new TextEncoder().encode(`${JSON.stringify(protocol, undefined, 2)}\n`);
-      writeFileAtomically(path, text);
+      writeFileAtomically(path, new TextEncoder().encode(text));
       if (contents.classesOf && !isArchive(outdir)) {
         const seeds = [...new Set([...images.present(), ...request.seeds])].sort((a, b) => a - b);
         images.writeLabels(seeds, contents.classesOf(seeds));
       }
     } else {
+      if (isFinished()) return undefined;
       while (!existsSync(path)) {
         if (isFinished()) return undefined;
         checkStop(context);

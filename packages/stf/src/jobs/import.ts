@@ -39,7 +39,7 @@ export function importCheckpoint(request: ImportRequest): ImportResult {
   const { denoiser, config, source } = importNetwork(file, { which, arch: chosen(arch), precond: chosen(precond) });
   try {
     const { format, part, skipped, isAveraged = false } = source;
-    makeFolder(dirname(dest));
+    makeFolder(dirname(dest), "dest");
     saveNetwork(dest, denoiser, config, { imported: basename(file), ...(part === undefined ? {} : { part }) });
     return { dest, config, parameterCount: denoiser.parameterCount, format, part, isAveraged, skipped };
   } finally {

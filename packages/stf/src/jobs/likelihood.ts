@@ -6,6 +6,7 @@ import { InputError, UsageError } from "../common/errors.js";
 import { digestOf } from "../common/file-digest.js";
 import { makeFolderFor } from "../common/folders.js";
 import { formatImageShape } from "../common/image-shape.js";
+import { checkAlone } from "../common/ranks.js";
 import { abbreviated, formatDuration } from "../common/text.js";
 import { type LikelihoodRequest, likelihoodOptions, type ResolvedLikelihood } from "../config/likelihood-request.js";
 import { storedNames } from "../config/training.js";
@@ -20,6 +21,8 @@ import { checkKnown, denoiseWith, rangeWithin } from "../sampling/generate.js";
 import { bitsPerDimension, dequantize, logDensity } from "../sampling/log-density.js";
 import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
 import { checkDevice } from "./device.js";
+import { withinMemory } from "./memory.js";
+import { writeOrRescue } from "./rescue.js";
 
 /** The flow, and where on it images and noise are. */
 interface Path {
@@ -257,6 +260,8 @@ export interface LikelihoodResult {
   readonly seconds: number;
   /** How the numbers came about. */
   readonly protocol: LikelihoodProtocol;
+  /** What could not be written where it was to be, in one line. */
+  readonly problem?: string;
 }
 
 /**
@@ -270,6 +275,7 @@ export async function likelihood(
 ): Promise<LikelihoodResult> {
   const options = likelihoodOptions(request);
   const { reporter } = context;
+  checkAlone("likelihood", context.rank);
   checkDevice(options.device);
   const { denoiser, config, about } = loadSnapshot(options.network, { device: options.device });
   const path = pathOf(options, denoiser);
@@ -298,7 +304,10 @@ export async function likelihood(
   const measurement: Measurement = { denoiser, bank, path, request: options, context, count };
   const start = context.now();
   try {
-    const found = measure(measurement);
+    const found = await withinMemory(
+      () => `lower 'batch' (it is ${options.batch})`,
+      () => measure(measurement),
+    );
     const perImage = found.bits.map(meanOf);
     const result: LikelihoodResult = {
       reason: found.isPartial ? "stopped" : "finished",
@@ -312,7 +321,9 @@ export async function likelihood(
     if (options.dest !== null && perImage.length > 0) {
       const { bitsPerDimension, protocol } = result;
       const text = JSON.stringify({ bitsPerDimension, protocol, perImage }, undefined, 2);
-      writeFileAtomically(options.dest, new TextEncoder().encode(`${text}\n`));
+      const bytes = new TextEncoder().encode(`${text}\n`);
+      const { problem } = await writeOrRescue(options.dest, (place) => writeFileAtomically(place, bytes));
+      if (problem !== undefined) return { ...result, problem };
     }
     return result;
   } finally {

@@ -1,8 +1,7 @@
 /** Training as a job: from a request to a run folder. */
 
-import { appendFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { writeFileAtomically } from "@stf/torch";
 import { runWriter } from "../checkpoints/run-writer.js";
 import { removePartialFiles } from "../common/folders.js";
 import { formatDuration } from "../common/text.js";
@@ -11,15 +10,16 @@ import type { TrainRequest } from "../config/train-request.js";
 import { loopOptions, trainingData, trainingSettings, usesDistances } from "../config/training.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { nearestDistances } from "../data/neighbours.js";
-import { LOG_FILE, OPTIONS_FILE } from "../run/files.js";
 import { makeNewFolder, makeNumberedFolder } from "../run/folder.js";
 import { historyOf, isDiverged, setAsideAfter, soundState } from "../run/history.js";
 import { lockRun } from "../run/lock.js";
-import { type LoopResult, type Progress, trainingLoop } from "../training/loop.js";
+import { type LoopHooks, type LoopResult, type Progress, type TrainingWriter, trainingLoop } from "../training/loop.js";
 import { disposeState } from "../training/state.js";
 import { DivergenceError } from "../training/step.js";
 import { type JobContext, jobContext, type Reporter } from "./context.js";
-import { planTraining, type TrainingPlan } from "./training-plan.js";
+import { withinMemory } from "./memory.js";
+import { RunFolder } from "./run-folder.js";
+import { memoryAdvice, planTraining, type TrainingPlan } from "./training-plan.js";
 import { TrainingSamples } from "./training-samples.js";
 
 /** How a training ended, and where everything is. */
@@ -38,6 +38,8 @@ export interface TrainResult {
   readonly state?: string;
   /** Path of a grid of images that the averaged network has drawn; undefined when the training was stopped. */
   readonly samples?: string;
+  /** What could not be written, or not where it was to be, in one line. */
+  readonly problem?: string;
 }
 
 /** "12.8 kimg  loss 0.2113  152.0 images/s  1m 24s elapsed, 4m 10s left" */
@@ -70,19 +72,6 @@ function folderOf(plan: TrainingPlan): string {
   return makeNewFolder(join(options.outdir, options.name));
 }
 
-/** A reporter whose lines are kept in a file, too. */
-function logged(reporter: Reporter, path: string): Reporter {
-  return {
-    update: (line) => reporter.update(line),
-    clear: () => reporter.clear(),
-    printPlain: (line) => reporter.printPlain(line),
-    print(line) {
-      reporter.print(line);
-      appendFileSync(path, `${line}\n`);
-    },
-  };
-}
-
 /** How far apart the images are, where that saves work in every step. */
 function distancesOf(bank: ImageBank, options: TrainOptions, reporter: Reporter): Float64Array | undefined {
   if (!usesDistances(options, bank.count)) return undefined;
@@ -95,13 +84,24 @@ const endings = { finished: "finished", "time limit": "the time limit was reache
 
 /** What a diverged run can go on from. */
 function afterDivergence(error: DivergenceError, folder: string, { lr }: TrainOptions): DivergenceError {
-  const state = soundState(folder);
+  const state = existsSync(folder) ? soundState(folder) : undefined;
   const advice =
     state === undefined
       ? `no earlier state was saved; begin again with 'lr=${lr / 2}', say, or a longer 'lrRampup'`
       : `go on from before with 'resume=${state}' and 'lr=${lr / 2}', say; later states are set aside then`;
   return new DivergenceError(`${error.message}; ${advice}`, { cause: error });
 }
+
+/** What the classes are called, where the network knows classes. */
+const classesOf = ({ options, bank }: TrainingPlan): { readonly classNames?: readonly string[] | null } =>
+  options.cond ? { classNames: bank.classNames ?? null } : {};
+
+/** The options as the run keeps them: with the place of the images that is the same from every folder. */
+const storedOptions = (plan: TrainingPlan): Readonly<Record<string, unknown>> => ({
+  ...plan.options,
+  data: resolve(plan.options.data),
+  ...classesOf(plan),
+});
 
 /** Trains as planned. Frees the plan's network and images. */
 export async function runTraining(plan: TrainingPlan, context: JobContext = jobContext()): Promise<TrainResult> {
@@ -111,12 +111,12 @@ export async function runTraining(plan: TrainingPlan, context: JobContext = jobC
     if (state.images >= loopOptions(options).totalImages) return { reason: "complete", folder, images: state.images };
     using _lock = lockRun(folder);
     removePartialFiles(folder);
-    const reporter = logged(context.reporter, join(folder, LOG_FILE));
+    const run = new RunFolder(folder, storedOptions(plan), context.reporter, plan.resumed);
     try {
-      return await trainInFolder(plan, folder, { ...context, reporter });
+      return await trainInFolder(plan, folder, run, { ...context, reporter: run.reporter });
     } catch (error) {
       const told = error instanceof DivergenceError ? afterDivergence(error, folder, options) : error;
-      appendFileSync(join(folder, LOG_FILE), `ended after ${state.images} images: ${(told as Error).message}\n`);
+      run.keepLine(`ended after ${state.images} images: ${(told as Error).message}`);
       throw told;
     }
   } finally {
@@ -125,7 +125,12 @@ export async function runTraining(plan: TrainingPlan, context: JobContext = jobC
   }
 }
 
-async function trainInFolder(plan: TrainingPlan, folder: string, context: JobContext): Promise<TrainResult> {
+async function trainInFolder(
+  plan: TrainingPlan,
+  folder: string,
+  run: RunFolder,
+  context: JobContext,
+): Promise<TrainResult> {
   const { options, bank, network, state, digest, resumed } = plan;
   const { reporter } = context;
   for (const line of plan.description) reporter.print(line);
@@ -135,23 +140,21 @@ async function trainInFolder(plan: TrainingPlan, folder: string, context: JobCon
     const aside = setAsideAfter(folder, state.images);
     if (aside !== undefined) reporter.print(`set aside   what the run had written after that: ${aside}`);
   }
-  // Where the images are, from whichever folder the run goes on.
-  const classes = options.cond ? { classNames: bank.classNames ?? null } : {};
-  const stored = { ...options, data: resolve(options.data) };
-  writeFileAtomically(
-    join(folder, OPTIONS_FILE),
-    Buffer.from(`${JSON.stringify({ ...stored, ...classes }, undefined, 2)}\n`),
-  );
   const settings = trainingSettings(options, distancesOf(bank, options, reporter));
-  const writer = runWriter(folder, {
-    network,
-    options: { ...stored, images: bank.count, imagesDigest: digest, ...classes },
-    about: { data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0, ...classes },
-  });
+  const writerFor = (place: string): TrainingWriter =>
+    runWriter(place, {
+      network,
+      options: { ...storedOptions(plan), images: bank.count, imagesDigest: digest },
+      about: {
+        ...{ data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
+        ...classesOf(plan),
+      },
+    });
+  const writer = run.writer(writerFor);
   const history = historyOf(folder);
   const samples = new TrainingSamples(folder, settings, bank.classNames, context);
   let lowestLoss = history.lowestLoss;
-  const result = await trainingLoop(state, trainingData(bank, options), settings, loopOptions(options), writer, {
+  const hooks: LoopHooks = {
     onStep: (progress) => {
       reporter.update(formatProgress(progress));
       samples.onStep(progress);
@@ -169,10 +172,23 @@ async function trainInFolder(plan: TrainingPlan, folder: string, context: JobCon
     shouldStop: () => context.shouldStop(),
     now: () => context.now(),
     history,
-  });
-  reporter.print(`${endings[result.reason]} after ${state.images} images; saved ${result.snapshot}`);
-  const path = result.reason === "stopped" ? undefined : samples.draw(state);
-  return { folder, images: state.images, ...result, ...(path !== undefined && { samples: path }) };
+  };
+  const { reason, progress, ...last } = await withinMemory(
+    () => {
+      const latest = run.latestState;
+      return `${memoryAdvice(options)}${latest === undefined ? "" : `; the latest training state is ${latest}`}`;
+    },
+    () => trainingLoop(state, trainingData(bank, options), settings, loopOptions(options), writer, hooks),
+  );
+  const { problem: moved, ...kept } = run.keep(last, state, writerFor);
+  reporter.print(`${endings[reason]} after ${state.images} images; saved ${kept.snapshot}`);
+  const drawn = reason === "stopped" || moved !== undefined ? undefined : samples.draw(state);
+  const problem = moved ?? drawn?.problem ?? run.unwritten();
+  return {
+    ...{ reason, folder, images: state.images, progress, ...kept },
+    ...(drawn?.path !== undefined && { samples: drawn.path }),
+    ...(problem !== undefined && { problem }),
+  };
 }
 
 /**

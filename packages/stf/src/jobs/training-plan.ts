@@ -7,6 +7,7 @@ import { networkForTransfer, type Transferred, transferWeights } from "../checkp
 import { loadState, type SavedState } from "../checkpoints/state-file.js";
 import { InputError } from "../common/errors.js";
 import { formatImageShape } from "../common/image-shape.js";
+import { checkAlone } from "../common/ranks.js";
 import { abbreviated, formatDuration } from "../common/text.js";
 import { type Adjusted, fittedToData, withoutAttention } from "../config/adjustment.js";
 import { withoutEffect } from "../config/contradictions.js";
@@ -34,6 +35,7 @@ import { disposeState, initialState, type TrainingState } from "../training/stat
 import { chooseOptions } from "./automatic.js";
 import type { JobContext } from "./context.js";
 import { checkDevice } from "./device.js";
+import { withinMemory } from "./memory.js";
 
 /** A request with everything that it needs, ready for the first step. */
 export interface TrainingPlan {
@@ -192,6 +194,16 @@ function describedTransfer({ copied, missing, unused }: Transferred, path: strin
   ];
 }
 
+/** What to lower when a training needs more memory than there is. */
+export function memoryAdvice({ batch, batchGpu, rbatch, recompute, stf }: ResolvedOptions): string {
+  const parts = [
+    `'batchGpu' (it is ${batchGpu ?? batch}; the gradient stays that of the whole batch)`,
+    "the network's size ('cbase', 'cres', 'numBlocks')",
+    ...(stf ? [`'rbatch' (it is ${rbatch})`] : []),
+  ];
+  return `lower ${parts.slice(0, -1).join(", ")} or ${parts.at(-1)}${recompute ? "" : ", or set 'recompute=1'"}`;
+}
+
 /**
  * Reads the images, builds the network, and fills it with what the run starts from. Whoever asked owns the bank and the state.
  *
@@ -200,6 +212,7 @@ function describedTransfer({ copied, missing, unused }: Transferred, path: strin
  */
 export async function planTraining(request: TrainRequest, context: JobContext): Promise<TrainingPlan> {
   checkTrainRequest(request);
+  checkAlone("train", context.rank);
   const saved = request.resume === undefined ? undefined : readSaved(request.resume);
   const asked = trainingOptions(request, saved?.options);
   checkDevice(asked.device);
@@ -207,17 +220,25 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   const source = saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond);
   const options = source ? optionsForTransfer(asked, statedOptions(request), source) : asked;
   const notes: string[] = [];
-  const images = await readImages(options, saved?.data, notes, context).catch((cause: unknown) => {
+  const images = await withinMemory(
+    () => "there is none left for the images; they are kept in it as bytes",
+    () => readImages(options, saved?.data, notes, context),
+  ).catch((cause: unknown) => {
     if (!saved || request.data !== undefined || !(cause instanceof InputError)) throw cause;
     throw new InputError(`the images of the run cannot be read: ${cause.message}; 'data' says where they are now`, {
       cause,
     });
   });
   try {
-    const run = saved
-      ? { options, notes: [] }
-      : newRun({ ...request, ...(source && sizesOf(source)) }, options, images, source, context);
-    return planWith(images, run, request, { saved, source, onData: notes });
+    return await withinMemory(
+      () => memoryAdvice(options),
+      () => {
+        const run = saved
+          ? { options, notes: [] }
+          : newRun({ ...request, ...(source && sizesOf(source)) }, options, images, source, context);
+        return planWith(images, run, request, { saved, source, onData: notes });
+      },
+    );
   } catch (error) {
     images.dispose();
     throw error;

@@ -1,7 +1,9 @@
 /** Pictures that a training shows of its network, on the way and at the end. */
 
+import { isOutOfMemory } from "@stf/torch";
 import { writeGrid } from "../codecs/grid.js";
 import { imagesOf } from "../codecs/planes.js";
+import { isFileProblem, problemOf } from "../common/folders.js";
 import { formatDuration } from "../common/text.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { samplesPath } from "../run/files.js";
@@ -21,6 +23,12 @@ const EVALUATIONS = 35;
 const STEP_COST = 3;
 /** The part of the time that pictures on the way may take. */
 const BUDGET = 0.04;
+
+/** Pictures: where they are, or why there are none; neither when drawing was stopped. */
+export interface Drawn {
+  readonly path?: string;
+  readonly problem?: string;
+}
 
 /** Draws grids with the networks of one training into its run folder. */
 export class TrainingSamples {
@@ -60,17 +68,18 @@ export class TrainingSamples {
     const affordable = (BUDGET * (now() - this.#since) * STEP_COST * this.#imagesPerSecond) / EVALUATIONS;
     const rows = Math.min(this.#rowsOf(state.averaged), Math.floor(affordable / COLUMNS / (isEarly ? 2 : 1)));
     if (rows < 1) return;
-    this.#grid(state.averaged, state.images, "averaged", rows);
+    const drawn = [this.#grid(state.averaged, state.images, "averaged", rows)];
     if (isEarly) {
       state.network.eval();
-      this.#grid(state.network, state.images, "raw", rows);
+      drawn.push(this.#grid(state.network, state.images, "raw", rows));
       state.network.train();
     }
+    for (const { problem } of drawn) if (problem !== undefined) this.#context.reporter.warn(problem);
     this.#since = now();
   }
 
-  /** Draws with the averaged weights at the end. Returns the path of the grid; undefined when it was stopped. */
-  draw({ averaged, images }: TrainingState): string | undefined {
+  /** Draws with the averaged weights at the end. */
+  draw({ averaged, images }: TrainingState): Drawn {
     return this.#grid(averaged, images, "averaged", this.#rowsOf(averaged));
   }
 
@@ -78,7 +87,7 @@ export class TrainingSamples {
     return labelDim > 0 ? Math.min(labelDim, ROWS.most) : ROWS.plain;
   }
 
-  #grid(denoiser: Denoiser, images: number, weights: "averaged" | "raw", rows: number): string | undefined {
+  #grid(denoiser: Denoiser, images: number, weights: "averaged" | "raw", rows: number): Drawn {
     const { reporter, now } = this.#context;
     const seeds = Array.from({ length: rows * COLUMNS }, (_, i) => i);
     const path = samplesPath(this.#folder, images, weights);
@@ -94,15 +103,19 @@ export class TrainingSamples {
       writeGrid(path, imagesOf(drawn), denoiser.shape, COLUMNS);
       drawn.dispose();
     } catch (error) {
-      if (!(error instanceof Stopped)) throw error;
       reporter.clear();
-      return undefined;
+      if (error instanceof Stopped) return {};
+      if (isFileProblem(error)) return { problem: `the pictures ${path} cannot be written: ${problemOf(error)}` };
+      if (!isOutOfMemory(error)) throw error;
+      return {
+        problem: `there is not enough memory to draw ${seeds.length} images at once; draw them with stf generate and 'batch=4'`,
+      };
     }
     const names = this.#classNames?.slice(0, rows).join(", ");
     const perClass = denoiser.labelDim > 0 ? `, a row per class${names === undefined ? "" : ` (${names})`},` : "";
     reporter.print(
       `drew ${seeds.length} images with the ${weights} weights${perClass} in ${formatDuration(now() - start)}: ${path}`,
     );
-    return path;
+    return { path };
   }
 }

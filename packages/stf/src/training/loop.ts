@@ -49,10 +49,10 @@ export interface TrainingWriter {
   check?(state: TrainingState): void;
   /** Keeps a line of statistics. */
   statistics(line: StatsLine): void;
-  /** Keeps the averaged network. Returns where. */
-  snapshot(state: TrainingState, facts: CheckpointFacts): string;
-  /** Keeps everything needed to go on. Returns where. */
-  state(state: TrainingState, facts: CheckpointFacts): string;
+  /** Keeps the averaged network. Returns where; undefined when it could not, and training is to go on. */
+  snapshot(state: TrainingState, facts: CheckpointFacts): string | undefined;
+  /** Keeps everything needed to go on. Returns where; undefined when it could not, and training is to go on. */
+  state(state: TrainingState, facts: CheckpointFacts): string | undefined;
 }
 
 /** How far training is. */
@@ -91,10 +91,10 @@ export interface LoopHooks {
 export interface LoopResult {
   /** "stopped" is `shouldStop`'s doing. */
   readonly reason: "finished" | "time limit" | "stopped";
-  /** Where the last snapshot is. */
-  readonly snapshot: string;
-  /** Where the last training state is. */
-  readonly state: string;
+  /** Where the last snapshot is; undefined when it could not be written. */
+  readonly snapshot: string | undefined;
+  /** Where the last training state is; undefined when it could not be written. */
+  readonly state: string | undefined;
   /** As of the last step. */
   readonly progress: Progress;
 }

@@ -32,7 +32,12 @@ function named(error: unknown, path: string): unknown {
  */
 export function writeFileAtomically(path: string, content: Uint8Array | ((descriptor: number) => void)): void {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);
-  const descriptor = openSync(temporary, "w");
+  let descriptor: number;
+  try {
+    descriptor = openSync(temporary, "w");
+  } catch (error) {
+    throw named(error, path);
+  }
   try {
     try {
       if (typeof content === "function") content(descriptor);

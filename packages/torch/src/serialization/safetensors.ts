@@ -1,5 +1,6 @@
 /** The safetensors format: a JSON header with the position of each tensor, then the bytes. Nothing in it is executed. */
 
+import { writeSync } from "node:fs";
 import { type DType, dtypeCode, elementSize } from "../dtype.js";
 import { FileFormatError } from "../errors.js";
 import { native } from "../native.js";
@@ -22,6 +23,15 @@ const formatNames = {
 } as const satisfies Partial<Record<DType, string>>;
 
 const dtypes = new Map(Object.entries(formatNames).map(([dtype, name]) => [name as string, dtype as DType]));
+
+/** The metadata entry of the checksum. */
+const CHECKSUM = "checksum";
+
+/** Its value in our own files: the checksum's name, and 16 digits. Another program may have an entry of that name. */
+const CHECKSUM_PATTERN = /^xxh64:[0-9a-f]{16}$/;
+
+/** The placeholder while the checksum of the header is computed. */
+const NO_CHECKSUM = `xxh64:${"0".repeat(16)}`;
 
 /** The format's own limit; a larger one is a sign of another kind of file. */
 const LARGEST_HEADER = 100_000_000;
@@ -68,11 +78,13 @@ function parseEntry(name: string, value: unknown, dataLength: number): Entry {
   return { dtype, shape, begin, end };
 }
 
+const inOrderOfData = (entries: ReadonlyMap<string, Entry>): [name: string, entry: Entry][] =>
+  [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+
 /** The format requires the tensors to fill the data without gaps and overlaps, so that nothing can be hidden in a file. */
 function checkLayout(entries: ReadonlyMap<string, Entry>, dataLength: number): void {
   let filled = 0;
-  const inOrder = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
-  for (const [name, { begin, end }] of inOrder) {
+  for (const [name, { begin, end }] of inOrderOfData(entries)) {
     if (begin !== filled)
       throw new FileFormatError(`tensor ${JSON.stringify(name)} begins at byte ${begin}, not at ${filled}`);
     filled = end;
@@ -100,11 +112,40 @@ function parseHeader(
   return { entries, metadata: metadata as Record<string, string> };
 }
 
-function openHeader(file: FileBytes): {
-  entries: Map<string, Entry>;
-  metadata: Record<string, string>;
-  dataStart: number;
-} {
+/** The contents of a file before the data. */
+interface Header {
+  /** The tensors, by name. */
+  readonly entries: Map<string, Entry>;
+  /** All strings except the checksum. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The offset of the data. */
+  readonly dataStart: number;
+  /** The checksum of header and data, and the header's part of it; undefined if the file has none. */
+  readonly checksum: { readonly wanted: string; readonly ofHeader: bigint } | undefined;
+}
+
+/** XXH64 of bytes that follow others; the checksum of those is the seed. */
+function checksumOf(bytes: Uint8Array, before = 0n): bigint {
+  return native.checksum(bytes, before);
+}
+
+const formatChecksum = (checksum: bigint): string => `xxh64:${checksum.toString(16).padStart(16, "0")}`;
+
+/** Replaces a checksum in a header by another of the same length. */
+function replaceChecksum(header: Buffer, from: string, to: string): void {
+  const entry = (value: string): string => `"${CHECKSUM}":"${value}"`;
+  const place = header.indexOf(entry(from));
+  if (place >= 0) header.write(entry(to), place, "latin1");
+}
+
+/** The checksum of a header, as it was before the checksum of the file was written into it. */
+function checksumOfHeader(bytes: Uint8Array, wanted: string): bigint {
+  const header = Buffer.from(bytes);
+  replaceChecksum(header, wanted, NO_CHECKSUM);
+  return checksumOf(header);
+}
+
+function openHeader(file: FileBytes): Header {
   const fileLength = file.size;
   if (fileLength < 8) throw new FileFormatError("it is too short for a safetensors file");
   const headerLength = Number(new DataView(file.read(0, 8).buffer).getBigUint64(0, true));
@@ -114,7 +155,12 @@ function openHeader(file: FileBytes): {
     );
   }
   const dataStart = 8 + headerLength;
-  return { ...parseHeader(file.read(8, headerLength), fileLength - dataStart), dataStart };
+  const bytes = file.read(8, headerLength);
+  const { entries, metadata: all } = parseHeader(bytes, fileLength - dataStart);
+  const wanted = all[CHECKSUM] ?? "";
+  if (!CHECKSUM_PATTERN.test(wanted)) return { entries, metadata: all, dataStart, checksum: undefined };
+  const { [CHECKSUM]: _, ...metadata } = all;
+  return { entries, metadata, dataStart, checksum: { wanted, ofHeader: checksumOfHeader(bytes, wanted) } };
 }
 
 /** Whether a file begins like a safetensors file: the length of a header, and the header's brace. */
@@ -135,31 +181,46 @@ export function readSafetensorsMetadata(path: string): Readonly<Record<string, s
   return withFile(path, (file) => openHeader(file).metadata);
 }
 
+/** @throws FileFormatError when a bit of a file is not as it was written */
+function checkContent({ wanted }: { readonly wanted: string }, found: bigint): void {
+  if (formatChecksum(found) === wanted) return;
+  throw new FileFormatError(
+    `its content does not have the checksum that it had when it was written; it is damaged, or another program has changed it and left "${CHECKSUM}" in its metadata`,
+  );
+}
+
 /**
- * Reads tensors (all, or those that `select` accepts) and the metadata of a safetensors file, one tensor at a time.
+ * Reads tensors (all, or those that `select` accepts) and the metadata of a safetensors file, one tensor at a time. If the
+ * file has a checksum, as those of {@link saveSafetensors} do, and all tensors are read, it is verified.
  *
  * @throws FileFormatError when the file is truncated, damaged or of another kind; what the file system reports.
  */
 export function loadSafetensors(path: string, select: (name: string) => boolean = () => true): SafetensorsContent {
   return withFile(path, (file) => {
-    const { entries, metadata, dataStart } = openHeader(file);
+    const { entries, metadata, dataStart, checksum } = openHeader(file);
+    let found = checksum?.ofHeader ?? 0n;
     const tensors = new Map<string, Tensor>();
     try {
-      for (const [name, { dtype, shape, begin, end }] of entries) {
+      // In the order of the data, as for the checksum; the header may have another order.
+      for (const [name, { dtype, shape, begin, end }] of inOrderOfData(entries)) {
         if (!select(name)) continue;
         const bytes = file.read(dataStart + begin, end - begin);
+        if (checksum) found = checksumOf(bytes, found);
         tensors.set(name, new Tensor(native.fromBytes(bytes, dtypeCode(dtype), shape, "cpu")));
       }
+      if (checksum && tensors.size === entries.size) checkContent(checksum, found);
     } catch (error) {
       for (const tensor of tensors.values()) tensor.dispose();
       throw error;
     }
-    return { tensors, metadata };
+    const inOrder = [...entries.keys()].filter((name) => tensors.has(name));
+    return { tensors: new Map(inOrder.map((name) => [name, tensors.get(name) as Tensor])), metadata };
   });
 }
 
 /**
- * Writes tensors and metadata as a safetensors file, which is either complete or absent.
+ * Writes tensors and metadata as a safetensors file, which is either complete or absent. An entry "checksum" of the metadata,
+ * which other readers ignore, holds XXH64 of its header and tensors.
  *
  * @throws TypeError for a dtype that the format lacks, or a name that it reserves; what the file system
  * reports, such as a full disk.
@@ -172,7 +233,7 @@ export function saveSafetensors(
   if (tensors.has("__metadata__")) throw new TypeError('no tensor of a safetensors file can be called "__metadata__"');
   // Large elements first: every tensor then begins at a multiple of its element size, which PyTorch needs to map it.
   const ordered = [...tensors].sort(([, a], [, b]) => elementSize(b.dtype) - elementSize(a.dtype));
-  const header: [name: string, description: unknown][] = [["__metadata__", metadata]];
+  const header: [name: string, description: unknown][] = [["__metadata__", { ...metadata, [CHECKSUM]: NO_CHECKSUM }]];
   let offset = 0;
   for (const [name, { dtype, shape }] of ordered) {
     if (!(dtype in formatNames)) throw new TypeError(`safetensors files cannot hold ${dtype} tensors ("${name}")`);
@@ -182,13 +243,20 @@ export function saveSafetensors(
   }
   const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
   // Spaces align the data to 8 bytes, so that readers can map them.
-  const padded = new Uint8Array(Math.ceil(json.length / 8) * 8).fill(0x20);
+  const padded = Buffer.alloc(Math.ceil(json.length / 8) * 8, 0x20);
   padded.set(json);
   const length = new Uint8Array(8);
   new DataView(length.buffer).setBigUint64(0, BigInt(padded.length), true);
   writeFileAtomically(path, (descriptor) => {
     writeAll(descriptor, length);
     writeAll(descriptor, padded);
-    for (const [, tensor] of ordered) writeAll(descriptor, new Uint8Array(native.toBytes(tensor.handle)));
+    let checksum = checksumOf(padded);
+    for (const [, tensor] of ordered) {
+      const bytes = new Uint8Array(native.toBytes(tensor.handle));
+      checksum = checksumOf(bytes, checksum);
+      writeAll(descriptor, bytes);
+    }
+    replaceChecksum(padded, NO_CHECKSUM, formatChecksum(checksum));
+    writeSync(descriptor, padded, 0, padded.length, length.length);
   });
 }

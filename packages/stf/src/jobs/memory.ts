@@ -1,0 +1,27 @@
+import { isOutOfMemory } from "@stf/torch";
+import { InputError } from "../common/errors.js";
+
+/** "2.0 GiB" */
+function formatSize(text: string, unit: string): string {
+  const bytes = Number(text);
+  if (unit !== "bytes" || !Number.isFinite(bytes)) return `${text} ${unit}`;
+  const power = Math.min(4, Math.max(0, Math.floor(Math.log2(bytes) / 10)));
+  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${["bytes", "KiB", "MiB", "GiB", "TiB"][power]}`;
+}
+
+/**
+ * What `body` returns, where there is memory for it.
+ *
+ * @param advice - what to lower, in words that follow "there is not enough memory: "
+ * @throws InputError when there is none
+ */
+export async function withinMemory<T>(advice: () => string, body: () => Promise<T> | T): Promise<T> {
+  try {
+    return await body();
+  } catch (cause) {
+    if (!isOutOfMemory(cause)) throw cause;
+    const [, size, unit] = /tried to allocate ([\d.]+) (\w+)/i.exec((cause as Error).message) ?? [];
+    const wanted = size === undefined || unit === undefined ? "" : ` for another ${formatSize(size, unit)}`;
+    throw new InputError(`there is not enough memory${wanted}: ${advice()}`, { cause });
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * The run folder while a training goes on. Disks fill up, and folders are renamed, deleted or made read-only: lines wait,
+ * checkpoints are tried again, and the last ones are written wherever there is a place for them.
+ */
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { isOutOfMemory, writeFileAtomically } from "@stf/torch";
+import { appendLine, Backlog } from "../common/backlog.js";
+import { InputError } from "../common/errors.js";
+import { isFileProblem, makeFolders, problemOf, removeEmptyFolder } from "../common/folders.js";
+import { LOG_FILE, OPTIONS_FILE, STATS_FILE } from "../run/files.js";
+import type { StatsLine } from "../run/statistics.js";
+import type { CheckpointFacts, LoopResult, TrainingWriter } from "../training/loop.js";
+import type { TrainingState } from "../training/state.js";
+import type { Reporter } from "./context.js";
+import { otherPlaces } from "./rescue.js";
+
+/** Makes what writes into a folder. */
+type WriterFor = (folder: string) => TrainingWriter;
+
+/** Where the last checkpoints are. */
+export interface Kept {
+  readonly snapshot: string;
+  readonly state: string;
+  /** What is not where it should be, in one line; undefined when everything is. */
+  readonly problem: string | undefined;
+}
+
+const names = { snapshot: "network snapshot", state: "training state" } as const;
+
+/** A run folder that is written to as long as the training goes on. */
+export class RunFolder {
+  /** Says what it is told, and keeps it in the log. */
+  readonly reporter: Reporter;
+  readonly #path: string;
+  readonly #options: Readonly<Record<string, unknown>>;
+  readonly #log: Backlog<string>;
+  /** The latest training state that is whole. */
+  #state: string | undefined;
+  /** Why the last checkpoint that could not be written could not. */
+  #trouble: unknown;
+  /** What was told of that checkpoint. */
+  #facts: CheckpointFacts | undefined;
+  #statistics: Backlog<StatsLine> | undefined;
+
+  /**
+   * Writes the options.
+   *
+   * @param path - where the folder is, which must exist
+   * @param state - the training state from which the run goes on
+   */
+  constructor(path: string, options: Readonly<Record<string, unknown>>, reporter: Reporter, state: string | undefined) {
+    this.#path = path;
+    this.#options = options;
+    this.#state = state;
+    this.#log = this.#linesOf<string>(LOG_FILE, (line) => appendLine(join(path, LOG_FILE), line));
+    const kept = (tell: (line: string) => void) => (line: string) => {
+      tell(line);
+      this.#log.add(line);
+    };
+    this.reporter = {
+      update: (line) => reporter.update(line),
+      clear: () => reporter.clear(),
+      printPlain: (line) => reporter.printPlain(line),
+      print: kept((line) => reporter.print(line)),
+      warn: kept((line) => reporter.warn(line)),
+    };
+    this.#writeOptions();
+  }
+
+  #writeOptions(): void {
+    const text = `${JSON.stringify(this.#options, undefined, 2)}\n`;
+    writeFileAtomically(join(this.#path, OPTIONS_FILE), new TextEncoder().encode(text));
+  }
+
+  /** Makes the folder again when it is gone. */
+  #restore(): void {
+    if (existsSync(this.#path)) return;
+    makeFolders(this.#path);
+    this.#writeOptions();
+    this.reporter.warn(
+      `the run folder ${this.#path} was renamed or deleted; what is written from now on is in a new one of that name`,
+    );
+  }
+
+  /** Keeps a line in the log without saying it. */
+  keepLine(line: string): void {
+    this.#log.add(line);
+  }
+
+  #linesOf<T>(file: string, write: (line: T) => void): Backlog<T> {
+    return new Backlog<T>(
+      (line) => {
+        this.#restore();
+        write(line);
+      },
+      (error) =>
+        this.reporter.warn(
+          `${join(this.#path, file)} cannot be written: ${problemOf(error)}; training goes on, and its lines wait`,
+        ),
+    );
+  }
+
+  /** What writes into the folder, and stops no training when it cannot. */
+  writer(writerFor: WriterFor): TrainingWriter {
+    const writer = writerFor(this.#path);
+    const lines = this.#linesOf<StatsLine>(STATS_FILE, (line) => writer.statistics(line));
+    this.#statistics = lines;
+    const attempt = (what: keyof typeof names, state: TrainingState, facts: CheckpointFacts): string | undefined => {
+      try {
+        this.#restore();
+        return writer[what](state, facts);
+      } catch (error) {
+        if (!isFileProblem(error) && !isOutOfMemory(error)) throw error;
+        this.#trouble = error;
+        this.#facts = facts;
+        const latest = this.latestState;
+        const left = latest === undefined ? "" : `; the latest training state is ${latest}`;
+        this.reporter.warn(
+          `the ${names[what]} after ${state.images} images cannot be written to ${this.#path}: ${problemOf(error)}${left}`,
+        );
+        return undefined;
+      }
+    };
+    return {
+      ...(writer.check && { check: (state: TrainingState) => writer.check?.(state) }),
+      statistics: (line) => lines.add(line),
+      snapshot: (state, facts) => attempt("snapshot", state, facts),
+      state: (state, facts) => {
+        const path = attempt("state", state, facts);
+        this.#state = path ?? this.#state;
+        return path;
+      },
+    };
+  }
+
+  /** What is missing in the files that are written line by line; undefined when nothing is. */
+  unwritten(): string | undefined {
+    const error = this.#statistics?.flush() ?? this.#log.flush();
+    return error === undefined
+      ? undefined
+      : `the last lines of ${LOG_FILE} and ${STATS_FILE} could not be written to ${this.#path}: ${problemOf(error)}`;
+  }
+
+  /** The latest training state that is whole; undefined where there is none. */
+  get latestState(): string | undefined {
+    return this.#state !== undefined && existsSync(this.#state) ? this.#state : undefined;
+  }
+
+  /**
+   * Writes the last checkpoints elsewhere where they could not be written here.
+   *
+   * @throws InputError when there is no place for them
+   */
+  keep({ snapshot, state }: Pick<LoopResult, "snapshot" | "state">, last: TrainingState, writerFor: WriterFor): Kept {
+    if (snapshot !== undefined && state !== undefined) return { snapshot, state, problem: undefined };
+    const facts = this.#facts as CheckpointFacts;
+    const failed = `the ${names[state === undefined ? "state" : "snapshot"]} after ${last.images} images could not be written to ${this.#path}`;
+    const reason = problemOf(this.#trouble);
+    for (const folder of otherPlaces(`${this.#path}-rescued`)) {
+      try {
+        makeFolders(folder);
+        const writer = writerFor(folder);
+        const kept = { state: state ?? writer.state(last, facts), snapshot: snapshot ?? writer.snapshot(last, facts) };
+        if (kept.state === undefined || kept.snapshot === undefined) continue;
+        for (const line of this.#log.waiting) appendLine(join(folder, LOG_FILE), line);
+        for (const line of this.#statistics?.waiting ?? []) writer.statistics(line);
+        const advice = state === undefined ? `: go on by 'resume=${kept.state}'` : "";
+        const problem = `${failed}: ${reason}; it is in ${folder} instead${advice}`;
+        return { state: kept.state, snapshot: kept.snapshot, problem };
+      } catch (error) {
+        if (!isFileProblem(error) && !isOutOfMemory(error)) throw error;
+        removeEmptyFolder(folder);
+      }
+    }
+    const latest = this.latestState;
+    const left =
+      latest === undefined
+        ? "there is no training state"
+        : `the latest training state is ${latest}: make room, and go on by 'resume=${latest}'`;
+    throw new InputError(`${failed} or elsewhere: ${reason}; ${left}`);
+  }
+}
