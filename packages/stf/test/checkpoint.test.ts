@@ -319,7 +319,9 @@ describe("files that cannot be used", () => {
 
   test("a state as a snapshot, and a snapshot as a state", () => {
     expect(failure(() => loadSnapshot(saved), saved)).toMatch(/is a training state: name one of the network snapshots/);
-    expect(failure(() => loadState(snapshot), snapshot)).toMatch(/is a network snapshot: name one of the training states/);
+    expect(failure(() => loadState(snapshot), snapshot)).toMatch(
+      /is a network snapshot: name one of the training states/,
+    );
   });
 
   test.each([0, 5, 100, 5000, -1, -10_000])("a file cut at byte %i", (at) => {

@@ -378,7 +378,11 @@ describe.sequential("a run, from its first image to its pictures", () => {
     const snapshot = join(first, "network-snapshot-000001504.safetensors");
     await expectFailure(1, ["train", `--resume=${snapshot}`], /is a network snapshot: name one of the training states/);
     const state = join(first, "training-state-000001504.safetensors");
-    await expectFailure(1, ["generate", `--network=${state}`, "--grid=x.png"], /is a training state: name one of the network snapshots/);
+    await expectFailure(
+      1,
+      ["generate", `--network=${state}`, "--grid=x.png"],
+      /is a training state: name one of the network snapshots/,
+    );
   });
 
   test("generate, one file per seed and all side by side", async () => {
