@@ -1,4 +1,4 @@
-/** What a benchmark is, and how it compares. */
+/** The type of a benchmark, and how it compares. */
 
 import type { Precision } from "stf";
 import type { LimitKind, Limits } from "./limits.js";
@@ -6,10 +6,10 @@ import { type Budget, type Cost, inTurns, median, ratioOf } from "./measure.js";
 import type { Peer } from "./peer.js";
 import type { Place } from "./place.js";
 
-/** How a cost is shown. */
+/** How a cost is displayed. */
 export interface Unit {
   readonly name: string;
-  /** The number to show for a cost. */
+  /** The number displayed for a cost. */
   show(cost: number): number;
 }
 
@@ -24,7 +24,7 @@ export interface Side {
   readonly rounds: readonly number[];
 }
 
-/** What ours was compared with. */
+/** What ours is compared with. */
 export interface Against extends Side {
   readonly what: string;
   /** How many times less ours costs: the median over the rounds. */
@@ -33,22 +33,22 @@ export interface Against extends Side {
 
 /** One line of the report. */
 export interface Row {
-  /** What part of the benchmark it is; left out for the whole. */
+  /** Which part of the benchmark it is; left out for the whole. */
   readonly part?: string;
   readonly unit: string;
   readonly ours: Side;
   readonly against?: Against;
-  /** Whether it is against a limit, so that the ratio is a share of it. */
-  readonly isShare?: boolean;
+  /** Whether it is against a limit, so that the ratio is a fraction of it. */
+  readonly isFraction?: boolean;
 }
 
-/** What every benchmark may use. */
+/** The context of every benchmark. */
 export interface Bench {
   readonly budget: Budget;
   readonly place: Place;
-  /** PyTorch from Python, where there is one. */
+  /** PyTorch from Python, if available. */
   readonly pytorch: Peer | undefined;
-  /** The published code, where there is a checkout. */
+  /** The published code, if there is a checkout. */
   readonly published: Peer | undefined;
   readonly limits: Limits;
   /** For temporary files. */
@@ -57,7 +57,7 @@ export interface Bench {
 
 export interface Benchmark {
   readonly section: string;
-  /** Unique, and what `--only` looks at. */
+  /** Unique; `--only` searches it. */
   readonly name: string;
   /** Whether it belongs to the short run. */
   readonly isShort: boolean;
@@ -70,12 +70,12 @@ export interface Opponent {
   readonly cost: Cost;
 }
 
-/** How a comparison is made and shown. */
+/** How a comparison is made and displayed. */
 export interface Comparison {
   readonly unit: Unit;
   readonly ours: Cost;
   readonly against?: readonly (Opponent | undefined)[];
-  /** Floating-point operations of one measurement, to be held against the limit of the machine. */
+  /** Floating-point operations of one measurement, to be compared with the limit of the machine. */
   readonly flops?: {
     readonly count: number;
     readonly precision: Precision;
@@ -90,7 +90,7 @@ const sideOf = (costs: readonly number[], unit: Unit): Side => {
   return { median: median(rounds), rounds };
 };
 
-/** Measures ours and all opponents in turns, and with `flops` the limit of the machine too. */
+/** Measures ours and all opponents, interleaved, and with `flops` also the limit of the machine. */
 export async function compare(bench: Bench, { unit, ours, against = [], flops }: Comparison): Promise<Row[]> {
   const opponents = against.filter((opponent) => opponent !== undefined);
   const { limits } = bench;
@@ -107,13 +107,13 @@ export async function compare(bench: Bench, { unit, ours, against = [], flops }:
     const rate = gigaflops(flops.count);
     const theirs = sideOf(others.at(-1) ?? [], gigaflops(limit.flops));
     const reached = sideOf(own, rate);
-    const share = median(reached.rounds.map((value, round) => value / (theirs.rounds[round] as number)));
+    const fraction = median(reached.rounds.map((value, round) => value / (theirs.rounds[round] as number)));
     rows.push({
       part: flops.what,
       unit: rate.name,
       ours: reached,
-      against: { what: `${limit.what}, in turns`, ...theirs, ratio: share },
-      isShare: true,
+      against: { what: `${limit.what}, interleaved`, ...theirs, ratio: fraction },
+      isFraction: true,
     });
   }
   return rows;

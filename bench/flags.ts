@@ -5,21 +5,21 @@ import type { Device } from "@stf/torch";
 import { type Precision, precisions, UsageError } from "stf";
 import { type NetworkName, networkNames } from "./networks.js";
 
-/** What was asked for. */
+/** The parsed flags. */
 export interface Flags {
   /** Every row with many rounds, instead of the important ones with few. */
   readonly full: boolean;
-  /** Only rows whose name contains it, of all. */
+  /** Only rows whose name contains it, from the full list. */
   readonly only: string | undefined;
-  /** Names the rows and measures nothing. */
+  /** Lists the rows and measures nothing. */
   readonly list: boolean;
-  /** A file for every number. */
+  /** A file for all measurements. */
   readonly json: string | undefined;
   /** Prints what each operator of a training step costs, and measures nothing else. */
   readonly profile: NetworkName | undefined;
-  /** Of the profiled step. */
+  /** Precision of the profiled step. */
   readonly precision: Precision;
-  /** Where is measured. */
+  /** The device to measure on. */
   readonly device: Device;
 }
 

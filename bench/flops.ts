@@ -1,15 +1,15 @@
 /**
- * The floating-point operations of a network, a multiplication and an addition counting as two: of its convolutions, linear
- * layers and attention, which is where nearly all are. Read off the names and shapes of its weights.
+ * The floating-point operations of a network, a multiplication and an addition counting as two: those of its convolutions, linear
+ * layers and attention, which are nearly all. Derived from the names and shapes of its weights.
  */
 
-/** A training step takes the forward pass, and the gradients of inputs and weights, each as much again. */
+/** A training step consists of the forward pass and the gradients of inputs and of weights, each of the same cost. */
 export const PASSES_PER_STEP = 3;
 
 /** Names in the state dict say at which resolution a layer works, such as `enc.16x16_block0.conv0.weight`. */
 function areaOf(name: string, resolution: number): number {
   const size = Number(/\.(\d+)x\d+_/.exec(name)?.[1] ?? resolution);
-  // Made smaller after its convolution; every other layer that resamples does so before.
+  // Downsampled after its convolution; every other layer that resamples does so before.
   const isAtFinerLevel = name.includes("_aux_residual.");
   return (isAtFinerLevel ? 2 * size : size) ** 2;
 }

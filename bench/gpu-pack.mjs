@@ -4,8 +4,8 @@
  *
  *     node bench/gpu-pack.mjs --images=cifar10-test.zip [--published=CHECKOUT] [--out=build/gpu/stf-gpu.tar]
  *
- * The sources, the compiled TypeScript, the npm packages that run time, build and tests need, Node itself, images to train on,
- * and the published code. Node's own modules only; needs tar, xz and git.
+ * The sources, the compiled TypeScript, the npm packages needed at run time, for the build and for tests, Node itself, images to train
+ * on, and the published code. Uses only Node's own modules; needs tar, xz and git.
  */
 
 import { spawnSync } from "node:child_process";
@@ -16,7 +16,7 @@ import { parseArgs } from "node:util";
 import { runMain, StepError } from "../packages/torch/tools/steps.mjs";
 import { root } from "../scripts/paths.mjs";
 
-/** What the packages in the workspaces and their tests load, beside each other. */
+/** The packages that the workspaces and their tests load, besides each other. */
 const NEEDED = ["commander", "fast-png", "sharp", "yauzl", "yazl", "node-api-headers", "vite", "vitest"];
 const COMPILED = ["packages/torch", "packages/stf", "bench", "golden", "examples"];
 const MOST_MEBIBYTES = 60;
@@ -47,7 +47,7 @@ function closure(names) {
   return [...found];
 }
 
-/** Makes a file unless an earlier run has. @param {string} kept @param {string} target @param {(path: string) => void} make */
+/** Creates a file unless an earlier run has. @param {string} kept @param {string} target @param {(path: string) => void} make */
 function cached(kept, target, make) {
   if (!existsSync(kept)) {
     make(`${kept}.part`);
@@ -90,7 +90,7 @@ await runMain(async () => {
   compressed(project, `${project}.xz`);
   rmSync(project);
 
-  // These take minutes to compress and seldom change.
+  // These take minutes to compress and rarely change.
   const cache = join(dirname(out), "cache");
   mkdirSync(cache, { recursive: true });
   const packages = closure(NEEDED);
@@ -126,5 +126,5 @@ await runMain(async () => {
     `${out}: ${mebibytes.toFixed(1)} MiB, ${packages.length} npm packages. There: tar xf ${basename(out)} && bash packed/gpu.sh`,
   );
   if (mebibytes > MOST_MEBIBYTES)
-    throw new StepError(`the archive must not be larger than ${MOST_MEBIBYTES} MiB; take fewer images`);
+    throw new StepError(`the archive must not be larger than ${MOST_MEBIBYTES} MiB; use fewer images`);
 });

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Everything that there is to learn about stf on a GPU, on a machine that is at hand for minutes: without network, without Node,
-# with a Python that has torch, CMake, xz and a compiler. From a folder with the archive of bench/gpu-pack.mjs:
+# Tests and measures stf on a GPU, on a machine that is available only for minutes and has neither network nor Node. Needs
+# a Python with torch, CMake, xz and a compiler. From a folder with the archive of bench/gpu-pack.mjs:
 #
 #     tar xf stf-gpu.tar && bash packed/gpu.sh [--parts=1,2,3,4,5] [--device=cuda] [--out=results]
 #
 #   1  doctor, and the operators of @stf/torch on the device against the CPU
 #   2  training steps, targets, samplers and likelihoods of stf on the device against the CPU
-#   3  speed and memory against PyTorch and the published code, and against what the chip can do
-#   4  a training of two minutes, its pictures, and likelihoods of its network
-#   5  where the time of a training step goes, operator by operator
+#   3  speed and memory against PyTorch and the published code, and against the limits of the chip
+#   4  a training run of two minutes, its pictures, and likelihoods of its network
+#   5  the time of a training step, operator by operator
 #
-# Each step has a time limit of its own, a log, and a line in results.jsonl that is written as soon as it ends: what is cut off
-# loses nothing. PYTHON names the Python, python3 when left out; STF_GPU_SECONDS is the limit of part 3, STF_GPU_MINUTES the length
-# of the training in part 4.
+# Each step has its own time limit, a log, and a line in results.jsonl that is written as soon as it ends, so that an interrupted
+# run keeps its results. PYTHON names the Python, python3 by default; STF_GPU_SECONDS is the limit of part 3, STF_GPU_MINUTES the
+# length of the training run in part 4.
 set -u
 parts=1,2,3,4,5 device=cuda out=results
 for argument in "$@"; do

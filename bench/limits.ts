@@ -1,16 +1,16 @@
-/** What the machine can do at best: the rate of its matrix products and convolutions. */
+/** The limits of the machine: the rates of its matrix products and convolutions. */
 
 import { allowTf32, callOperator, type Device, randn, scope, type Tensor } from "@stf/torch";
 import type { Precision } from "stf";
 import { type Cost, inTurns, median } from "./measure.js";
 import type { Place } from "./place.js";
 
-/** A computation that does nothing but multiply and add. */
+/** A computation that only multiplies and adds. */
 export interface LimitKind {
   readonly what: string;
   /** Floating-point operations of one run. */
   readonly flops: number;
-  /** What runs it, on tensors that live as long as the process. */
+  /** Prepares it, on tensors that live as long as the process. */
   prepare(precision: Precision, device: Device): () => void;
 }
 
@@ -18,16 +18,16 @@ export interface LimitKind {
 export interface Limit {
   readonly what: string;
   readonly flops: number;
-  /** Seconds of the fastest of a few runs. */
+  /** Seconds of the fastest of several runs. */
   readonly cost: Cost;
 }
 
 const dtypes = { fp32: "float32", tf32: "float32", bf16: "bfloat16" } as const;
 
-/** Runs of which the fastest counts. */
+/** Number of runs, of which the fastest counts. */
 const REPEATS = 5;
 
-/** A product of square matrices. Not in TF32, in which matrices are never multiplied here. */
+/** A product of square matrices. Not in TF32, which is never used for matrix products here. */
 const productOf = (size: number): LimitKind => ({
   what: `matrix product of ${size}`,
   flops: 2 * size ** 3,
@@ -46,7 +46,7 @@ const passes = {
   "weight gradient": [false, true, false],
 } as const;
 
-/** 3x3 convolutions of 256 channels at 32x32, as U-Nets have many. */
+/** 3x3 convolutions of 256 channels at 32x32, typical of U-Nets. */
 const convolution = (pass: keyof typeof passes, batch: number): LimitKind => {
   const gradients = passes[pass];
   return {
@@ -73,7 +73,7 @@ const convolution = (pass: keyof typeof passes, batch: number): LimitKind => {
 /** Large enough for the device to be busy, small enough for many runs. */
 const sizes = { cpu: { product: 1024, batch: 8 }, gpu: { product: 8192, batch: 128 } } as const;
 
-/** The limit of what multiplies matrices and does nothing else. */
+/** The limit for computations that only multiply matrices. */
 export const matrixProductOn = ({ isGpu }: Place): LimitKind => productOf(sizes[isGpu ? "gpu" : "cpu"].product);
 
 /** Everything whose rate is a limit of the machine in a precision. */
@@ -101,7 +101,7 @@ export class Limits {
     if (known) return known;
     const body = prepare(precision, device);
     const once = (): number => time(() => scope(body));
-    // What the machine can do at best, even while others use it.
+    // The best rate, even while others use the machine.
     const cost = (): number => Math.min(...Array.from({ length: REPEATS }, once));
     const limit = { what, flops, cost };
     this.#limits.set(what, limit);

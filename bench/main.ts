@@ -1,7 +1,7 @@
 /**
- * `npm run bench`: the project's own truth about speed. Ours against PyTorch computing the same thing, against the published
- * code where STF_BENCH_PUBLISHED names a checkout of it, and against what the machine can do: in one run, in turns, with
- * equal threads and processor capability. Prints a table; README.md says what the flags do.
+ * `npm run bench`: the project's benchmark. Ours against PyTorch computing the same thing, against the published
+ * code if STF_BENCH_PUBLISHED names a checkout of it, and against the limits of the machine: interleaved in one run, with
+ * equal threads and processor capability. Prints a table; README.md describes the flags.
  */
 
 import { mkdtempSync, rmSync } from "node:fs";
@@ -22,7 +22,7 @@ import { benchmarks, chosen } from "./rows/index.js";
 const shortBudget: Budget = { seconds: 2, least: 2, most: 9 };
 const fullBudget: Budget = { seconds: 10, least: 3, most: 15 };
 
-/** A row that fails is told, and does not keep the others from being measured. */
+/** A row that fails is reported, and does not prevent the others from being measured. */
 async function measure(benchmarks: readonly Benchmark[], bench: Bench, report: Report, json?: string): Promise<void> {
   for (const line of [...report.introduction(), heading]) console.log(line);
   let section = "";
@@ -39,12 +39,12 @@ async function measure(benchmarks: readonly Benchmark[], bench: Bench, report: R
       console.log(`${benchmark.name} failed: ${message}`);
       process.exitCode = 1;
     }
-    // A long run that is broken off leaves what it has.
+    // A long run that is interrupted keeps its results so far.
     if (json !== undefined) report.save(json);
   }
 }
 
-/** Peers and temporary files are gone afterwards, whatever happens. */
+/** Peers and temporary files are removed afterwards, whatever happens. */
 async function run(flags: Flags, place: Place): Promise<void> {
   const asked = chosen(benchmarks(place), flags);
   const peers = new Peers();

@@ -1,4 +1,4 @@
-/** Sides of a comparison, measured in turns, so that a machine that speeds up or slows down does so for all. */
+/** The sides of a comparison, measured alternately, so that changes in the machine's speed affect all of them. */
 
 export const median = (values: readonly number[]): number => {
   const sorted = [...values].sort((a, b) => a - b);
@@ -15,9 +15,9 @@ export function time(body: () => void): number {
   return (performance.now() - start) / 1000;
 }
 
-/** How long a row is measured. */
+/** How long to measure a row. */
 export interface Budget {
-  /** No round begins after so many seconds, once there are `least`. */
+  /** No round begins after this many seconds, once there are `least`. */
   readonly seconds: number;
   readonly least: number;
   readonly most: number;
@@ -25,10 +25,10 @@ export interface Budget {
   readonly uncounted?: number;
 }
 
-/** What one side of a comparison costs: seconds, or bytes. */
+/** The cost of one side of a comparison: seconds, or bytes. */
 export type Cost = () => number | Promise<number>;
 
-/** Measures all sides in turns, as long as the budget allows. The values of each side, round by round. */
+/** Measures all sides alternately, as long as the budget allows. Returns the values of each side, round by round. */
 export async function inTurns(
   sides: readonly Cost[],
   { seconds, least, most, uncounted = 1 }: Budget,

@@ -9,7 +9,7 @@ import { type NetworkName, networks } from "./networks.js";
 import { placeOf } from "./place.js";
 import { Trainee } from "./trainee.js";
 
-/** The largest resident size so far, in bytes. Linux alone tells it without what the parent process had. */
+/** The largest resident size so far, in bytes. Only Linux reports it without that of the parent process. */
 const peak = (): number => 1024 * Number(/^VmHWM:\s*(\d+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1]);
 
 const [name, precision] = process.argv.slice(2) as [NetworkName, Precision];

@@ -1,4 +1,4 @@
-/** The networks that are measured, and random images for them. */
+/** The measured networks, and random images for them. */
 
 import { type Device, randint } from "@stf/torch";
 import { defaultSizes, ImageBank, type ImageShape, type NetworkConfig } from "stf";
@@ -6,7 +6,7 @@ import type { Place } from "./place.js";
 
 /** A network as it is measured. */
 export interface BenchNetwork {
-  /** What rows call it. */
+  /** Its name in rows. */
   readonly label: string;
   /** Images in a training step, on a CPU and on a GPU. */
   readonly batch: { readonly cpu: number; readonly gpu: number };
@@ -44,7 +44,7 @@ export const networks = {
   adm: { label: "adm", batch: { cpu: 2, gpu: 64 }, config: published("adm") },
 } as const satisfies Record<string, BenchNetwork>;
 
-/** How many images a network is given at once. */
+/** The batch size of a network. */
 export const batchOn = ({ batch }: BenchNetwork, { isGpu }: Place): number => (isGpu ? batch.gpu : batch.cpu);
 
 /** The name of a measured network. */
@@ -52,10 +52,10 @@ export type NetworkName = keyof typeof networks;
 
 export const networkNames = Object.keys(networks) as NetworkName[];
 
-/** A network that is told how its images were transformed. */
+/** A network with augmentation labels as input. */
 export const augmented = (config: NetworkConfig): NetworkConfig => ({ ...config, augmentDim: 9 });
 
-/** Images of random bytes; with `classes`, as many of each. */
+/** Images of random bytes; with `classes`, equally many of each. */
 export function randomBank(shape: ImageShape, count: number, classes = 0, device: Device = "cpu"): ImageBank {
   const pixels = randint(0, 256, [count, shape.channels * shape.height * shape.width], { dtype: "uint8", device });
   return new ImageBank(

@@ -31,19 +31,19 @@ function sameBlas(): Record<string, string> {
 /** The environment of a peer: the processor capability and thread count of this process, and its BLAS. */
 export const peerEnvironment = (): NodeJS.ProcessEnv => ({ ...process.env, ...sameBlas() });
 
-/** What a peer says of itself. */
+/** What a peer reports about itself. */
 export interface PeerReport {
   readonly name: string;
   /** The Python that runs it. */
   readonly python: string;
-  /** Of PyTorch. */
+  /** Version of PyTorch. */
   readonly version: string;
   readonly threads: number;
   readonly capability: string;
 }
 
 export class Peer {
-  /** What it is called in the report. */
+  /** Its name in the report. */
   readonly name: string;
   /** The Python that runs it. */
   readonly python: string;
@@ -51,13 +51,13 @@ export class Peer {
   readonly #lines: AsyncIterator<string>;
   readonly #reader: Interface;
 
-  /** @param args - of the Python process: a program and its arguments */
+  /** @param args - arguments of the Python process: a program and its arguments */
   constructor(name: string, python: string, args: readonly string[]) {
     this.name = name;
     this.python = python;
     this.#process = spawn(python, args, { env: peerEnvironment() });
     this.#process.stderr.pipe(process.stderr);
-    // A peer that has ended is told by the call that gets no answer.
+    // A peer that has ended is reported by the call that gets no answer.
     this.#process.stdin.on("error", () => {});
     this.#reader = createInterface({ input: this.#process.stdout });
     this.#lines = this.#reader[Symbol.asyncIterator]();
@@ -100,7 +100,7 @@ export class Peers {
     return this.#published;
   }
 
-  /** Sets their number of threads and their device, and asks what they are. One that cannot be started is left out. */
+  /** Sets their number of threads and device, and queries what they are. A peer that cannot be started is left out. */
   async hello(threads: number, device: Device): Promise<PeerReport[]> {
     const ask = async (peer: Peer | undefined): Promise<PeerReport | undefined> => {
       if (!peer) return undefined;
@@ -129,14 +129,14 @@ export class Peers {
 }
 
 /**
- * By how much outputs may differ, relative. In bfloat16 it is mostly the peer that is off: the group norm of PyTorch 1.13 in
- * channels_last by 9 %, against 0.5 % of one contiguous group norm.
+ * The largest relative difference of outputs. In bfloat16 most of it is the peer's error: that of the group norm of PyTorch 1.13 in
+ * channels_last is 9 %, against 0.5 % for a contiguous group norm.
  */
 const tolerances: Readonly<Record<Precision, number>> = { fp32: 1e-4, tf32: 0.02, bf16: 0.15 };
 
 /**
- * Gives a peer the network and the weights of ours, and checks that both compute the same: without it a comparison of speed
- * is worth nothing.
+ * Gives a peer our network and weights, and checks that both compute the same: otherwise a comparison of speed
+ * is meaningless.
  *
  * @param precision - for a peer that has a choice
  * @throws Error when the outputs differ
@@ -159,5 +159,5 @@ export async function sameNetwork(
   const difference = own.map((value, i) => value - (theirs[i] ?? Number.NaN));
   const deviation = Math.sqrt(meanSquare(difference) / meanSquare(theirs));
   if (!(deviation < tolerances[ours.denoiser.precision]))
-    throw new Error(`${peer.name} computes something else: the outputs differ by ${deviation}, relative`);
+    throw new Error(`${peer.name} computes something else: the relative difference of the outputs is ${deviation}`);
 }

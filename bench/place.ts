@@ -1,21 +1,21 @@
-/** Where is measured: a device, with what suits it. */
+/** The device to measure on, with suitable settings. */
 
 import { type Device, synchronize } from "@stf/torch";
 import { bfloat16Support } from "@stf/torch/installation";
 import type { Precision } from "stf";
 
-/** A device, and how it is measured. */
+/** A device, and how to measure on it. */
 export interface Place {
   readonly device: Device;
-  /** What this device computes with, the fastest last: where bfloat16 is emulated nobody would train in it. */
+  /** The precisions of this device, the fastest last; without bfloat16 if it is emulated, since nobody would train in it then. */
   readonly precisions: readonly Precision[];
-  /** Whether it works through a queue: a GPU, whose timings are of several runs in a row. */
+  /** Whether it has a queue of work, as GPUs do: timings are then of several runs in a row. */
   readonly isGpu: boolean;
-  /** Seconds of one run of `body`, of everything that the device was asked for. */
+  /** Seconds of one run of `body`, including all queued work of the device. */
   time(body: () => void): number;
 }
 
-/** Runs in a row on a GPU, between two waits for it. */
+/** Runs in a row on a GPU, between two synchronizations. */
 const RUNS = 4;
 
 /** The place of a device. */

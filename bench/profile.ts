@@ -1,4 +1,4 @@
-/** `npm run bench -- --profile=NETWORK`: where the time of a training step goes, operator by operator. */
+/** `npm run bench -- --profile=NETWORK`: the time of a training step, operator by operator. */
 
 import { profileOperators } from "@stf/torch";
 import { denoisingTarget, type Precision } from "stf";
@@ -6,8 +6,8 @@ import { batchOn, type NetworkName, networks } from "./networks.js";
 import type { Place } from "./place.js";
 import { Trainee } from "./trainee.js";
 
-/** Operators below it are summed up. */
-const SMALLEST_SHARE = 0.002;
+/** Operators below this fraction are summed up. */
+const SMALLEST_FRACTION = 0.002;
 
 export function printProfile(name: NetworkName, precision: Precision, place: Place): void {
   const { label, config } = networks[name];
@@ -27,8 +27,8 @@ export function printProfile(name: NetworkName, precision: Precision, place: Pla
   console.log(
     `one training step of ${label}, ${batch} images, ${precision}: ${(1e3 * seconds).toFixed(0)} ms, of which operators ${(1e3 * sum).toFixed(0)} ms`,
   );
-  console.log(`${"operator".padEnd(52)}${"by itself".padStart(13)}${"share".padStart(9)}${"calls".padStart(8)}`);
-  const isLarge = (cost: { readonly seconds: number }): boolean => cost.seconds >= SMALLEST_SHARE * seconds;
+  console.log(`${"operator".padEnd(52)}${"self time".padStart(13)}${"fraction".padStart(9)}${"calls".padStart(8)}`);
+  const isLarge = (cost: { readonly seconds: number }): boolean => cost.seconds >= SMALLEST_FRACTION * seconds;
   for (const cost of costs.filter(isLarge)) console.log(row(cost.name, cost.seconds, cost.calls));
   const rest = costs.filter((cost) => !isLarge(cost));
   const total = (key: "seconds" | "calls"): number => rest.reduce((all, cost) => all + cost[key], 0);

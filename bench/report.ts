@@ -1,4 +1,4 @@
-/** The table that people read, and the numbers behind it. */
+/** The printed table, and the numbers behind it. */
 
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -20,9 +20,9 @@ const columns = (name: string, ours: string, theirs: string, ratio: string, agai
 export const heading = columns("", "ours", "theirs", "ratio", "against");
 
 /** One line of the table. */
-function line(name: string, { unit, ours, against, isShare }: Row): string {
+function line(name: string, { unit, ours, against, isFraction }: Row): string {
   const { median = undefined, ratio = 0, what = "" } = against ?? {};
-  const shown = isShare ? `${(100 * ratio).toFixed(0)} %` : `${format(ratio)}x`;
+  const shown = isFraction ? `${(100 * ratio).toFixed(0)} %` : `${format(ratio)}x`;
   return columns(
     name,
     `${format(ours.median)} ${unit}`,
@@ -32,11 +32,11 @@ function line(name: string, { unit, ours, against, isShare }: Row): string {
   );
 }
 
-/** The lines of a benchmark; its name stands in the first. */
+/** The lines of a benchmark; the first one has its name. */
 export const lines = (name: string, rows: readonly Row[]): string[] =>
   rows.map((row, i) => line(i === 0 ? name : row.part ? `  ${row.part}` : "", row));
 
-/** A GPU's name and driver as its own tool tells them. */
+/** A GPU's name and driver as nvidia-smi reports them. */
 function gpuName(device: Device): string {
   const query = [
     `--id=${/:(\d+)$/.exec(device)?.[1] ?? 0}`,
@@ -46,9 +46,9 @@ function gpuName(device: Device): string {
   return spawnSync("nvidia-smi", query, { encoding: "utf8" }).stdout?.split("\n")[0]?.trim() || "unknown GPU";
 }
 
-/** What the numbers were measured on. */
+/** The machine that the numbers were measured on. */
 export interface Machine {
-  /** Where was measured. */
+  /** The device that was measured. */
   readonly device: string;
   readonly processor: string;
   readonly processors: number;
@@ -72,7 +72,7 @@ export const machine = (device: Device): Machine => ({
 
 type Heading = Pick<Benchmark, "section" | "name">;
 
-/** Everything that a run found out. */
+/** All results of a run. */
 export class Report {
   readonly machine: Machine;
   readonly #peers: readonly PeerReport[];
@@ -84,7 +84,7 @@ export class Report {
     this.#peers = peers;
   }
 
-  /** What was measured on, and against. */
+  /** What was measured, on what, and against what. */
   introduction(): string[] {
     const { device, processor, engine, bfloat16, node } = this.machine;
     const own = `${device === "cpu" ? "" : `${device}, `}${processor}, ${engine.threads} threads, libtorch ${engine.version}, ${engine.cpuCapability}, bfloat16: ${bfloat16}, Node ${node}`;
@@ -92,7 +92,7 @@ export class Report {
       ({ name, version, python, threads, capability }) =>
         `against ${name}: PyTorch ${version} of ${python}, ${threads} threads, ${capability}`,
     );
-    const none = "against nobody: no Python here can import torch; name one with STF_BENCH_PYTHON";
+    const none = "against nothing: no Python here can import torch; name one with STF_BENCH_PYTHON";
     return [own, ...(peers.length > 0 ? peers : [none])];
   }
 

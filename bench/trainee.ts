@@ -19,7 +19,7 @@ import { forwardFlops } from "./flops.js";
 import { randomBank } from "./networks.js";
 import type { Place } from "./place.js";
 
-/** What the steps of one network may differ in. */
+/** The options of the steps of one network. */
 export type Objective = Pick<TrainingSettings, "target"> & Partial<TrainingSettings>;
 
 /** Values of the output that both sides compare. */
@@ -33,7 +33,7 @@ export class Trainee {
   readonly #batch: number;
   readonly #place: Place;
 
-  /** @param images - in the data set; with classes, as many of each */
+  /** @param images - in the data set; with classes, equally many of each */
   constructor(place: Place, config: NetworkConfig, precision: Precision, batch: number, images = 10_240) {
     const { device } = place;
     this.#place = place;
@@ -46,7 +46,7 @@ export class Trainee {
     this.#unsettle();
   }
 
-  /** Fresh networks end in layers of nearly zero, and would agree on their outputs whatever the layers before compute. */
+  /** New networks end in layers near zero, so their outputs would agree whatever the layers before compute. */
   #unsettle(): void {
     const { network, averaged } = this.#state;
     manualSeed(1);

@@ -75,8 +75,8 @@ function errorOf(denoiser: Denoiser, sigma: number): number {
   );
 }
 
-/** Draws points and says how many lie within three deviations of the circle. */
-function shareOnRing(denoiser: Denoiser): number {
+/** Draws points and returns the fraction within three standard deviations of the circle. */
+function fractionOnRing(denoiser: Denoiser): number {
   return noGrad(() =>
     scope(() => {
       const steps = karrasSteps(18, { sigmaMax: 20 });
@@ -101,6 +101,6 @@ const denoisers = {
 console.log(`${STEPS} steps of ${settings.batch} points; distance from the exact denoiser, root mean square:`);
 for (const [name, denoiser] of Object.entries(denoisers)) {
   const errors = [0.2, 0.5, 1].map((sigma) => `${errorOf(denoiser, sigma).toFixed(4)} at sigma ${sigma}`);
-  const share = (100 * shareOnRing(denoiser)).toFixed(0);
-  console.log(`  ${name.padEnd(26)}${errors.join(", ")}; ${share} % of the draws on the ring`);
+  const percent = (100 * fractionOnRing(denoiser)).toFixed(0);
+  console.log(`  ${name.padEnd(26)}${errors.join(", ")}; ${percent} % of the draws on the ring`);
 }

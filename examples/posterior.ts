@@ -1,6 +1,6 @@
 /**
- * What a noisy point may have come from: the posterior over 2000 points of a mixture of eight Gaussians, from little noise to
- * much. At first it is the source alone, and a stable target is no other than the clean point; at last all points are alike.
+ * Which points a noisy point may have come from: the posterior over 2000 points of a mixture of eight Gaussians, from low noise to
+ * high. At low noise it is the source alone, and a stable target equals the clean point; at high noise all points are equally likely.
  * Run: node examples/dist/posterior.js
  */
 

@@ -1,4 +1,4 @@
-/** Adam's state by the names of the parameters, which PyTorch keeps by their numbers. */
+/** Adam's state by the names of the parameters; PyTorch stores it by their numbers. */
 
 import { noGrad, type PickleValue, StoredTensor, scope, type Tensor, withTorchFile } from "@stf/torch";
 import type { TrainingState } from "stf";
@@ -6,7 +6,7 @@ import type { GoldenFile } from "./golden-file.js";
 
 const STEP_TOLERANCE = 1e-6;
 
-/** Parameters that share their settings. The numbers are places in the order of all. */
+/** Parameters with the same settings. The numbers are indices into the list of all parameters. */
 export interface PublishedGroup {
   readonly lr: number;
   readonly betas: readonly [number, number];
@@ -16,7 +16,7 @@ export interface PublishedGroup {
   readonly params: readonly number[];
 }
 
-/** What Adam keeps for a parameter; nothing where it never had a gradient. */
+/** Adam's state of a parameter; empty if it never had a gradient. */
 export function momentOf(file: GoldenFile, parameter: string, kind: string): Tensor | undefined {
   const name = [`adam.${parameter}.${kind}`, `adam.${kind}.${parameter}`, `adam.${kind}`].find((name) =>
     file.has(name),
@@ -24,7 +24,7 @@ export function momentOf(file: GoldenFile, parameter: string, kind: string): Ten
   return name === undefined ? undefined : file.tensor(name);
 }
 
-/** The steps that all parameters have behind them. */
+/** The number of steps that all parameters have taken. */
 export function stepCountOf(file: GoldenFile, order: readonly string[]): number {
   const steps = order.flatMap((name) => momentOf(file, name, "step")?.item() ?? []);
   const counts = [...new Set(steps)];
@@ -32,7 +32,7 @@ export function stepCountOf(file: GoldenFile, order: readonly string[]): number 
   return counts[0] ?? file.metadataOr("step", 0);
 }
 
-/** The flat parts of a state, by what the file calls them. */
+/** The flat parts of a state, by their names in the file. */
 export const momentsOf = ({
   parameters,
   optimizer,

@@ -1,4 +1,4 @@
-/** The augmentation pipe, from stored random draws. */
+/** The augmentation pipeline, from stored random draws. */
 
 import { scope } from "@stf/torch";
 import {
@@ -58,7 +58,7 @@ export function parametersFromDraws(
   let drawn = 0;
   for (const transform of augmentations) {
     for (const numbers of draws[transform]) {
-      // The published pipe draws nothing for transforms that are not in use.
+      // The published pipeline draws nothing for unused transforms.
       const stored = settings.multipliers[transform] > 0 ? drawOf(drawn++) : undefined;
       queues.forEach((queue, image) => {
         for (let i = 0; i < numbers; i++) queue.push(stored?.[i * count + image] ?? 0);

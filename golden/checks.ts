@@ -1,4 +1,4 @@
-/** Which check a file of the folder gets, by its name. */
+/** The check for a file of the folder, by its name. */
 
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -37,10 +37,10 @@ const checks: readonly (readonly [files: RegExp, check: Check])[] = [
   [/^13_.*\.safetensors$/, checkTrajectory],
 ];
 
-/** What belongs to parts that do not exist yet. */
+/** Files for parts that do not exist yet. */
 const later: readonly (readonly [files: RegExp, part: string])[] = [[/^10_.*\.safetensors$/, "evaluation"]];
 
-/** What became of a file: its comparisons, or why there are none. */
+/** The result for a file: its comparisons, or why there are none. */
 export type Examined =
   | { readonly name: string; readonly file: GoldenFile }
   | { readonly name: string; readonly problem: string }
@@ -52,7 +52,7 @@ export function placeOf(folder: string): Place {
   return { folder, files: files.filter((name) => /\.(safetensors|pth)$/.test(name) || TORCH_STATE.test(name)).sort() };
 }
 
-/** Compares a file. Whoever gets the comparisons disposes of the file. */
+/** Compares a file. The caller disposes of the file in the result. */
 export function examine(name: string, place: Place): Examined {
   const found = <T>(list: readonly (readonly [files: RegExp, value: T])[]): T | undefined =>
     list.find(([pattern]) => pattern.test(name))?.[1];

@@ -1,9 +1,9 @@
-/** A file of published numbers, which remembers what was read from it. */
+/** A file of published numbers, which records what was read from it. */
 
 import { basename } from "node:path";
 import { loadSafetensors, type SafetensorsContent, type Tensor } from "@stf/torch";
 
-/** A largest deviation beside the largest that is fair. */
+/** The largest deviation and its tolerance. */
 export interface Comparison {
   readonly what: string;
   readonly deviation: number;
@@ -15,11 +15,11 @@ export type Numbers = Tensor | ArrayLike<number>;
 const flat = (numbers: Numbers): ArrayLike<number> =>
   "toFloat64Array" in numbers ? numbers.toFloat64Array() : numbers;
 
-/** The largest magnitude; 0 of nothing. */
+/** The largest magnitude; 0 for an empty list. */
 export const magnitude = (numbers: Numbers): number =>
   Array.from(flat(numbers)).reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
 
-/** Python writes infinity as a bare word, which is no JSON, or as text. */
+/** Python writes infinity as a bare word, which is not JSON, or as a string. */
 function parseJson(text: string): unknown {
   const quoted = text.replace(/(?<=[[:,]\s*)-?Infinity\b/g, '"$&"');
   return JSON.parse(quoted, (_, value: unknown) => {
@@ -34,7 +34,7 @@ export class GoldenFile {
   readonly #content: SafetensorsContent;
   readonly #read = new Set<string>();
 
-  /** @param name - what the file is called in the report */
+  /** @param name - the file's name in the report */
   constructor(path: string, name = basename(path)) {
     this.name = name;
     this.#content = loadSafetensors(path);
@@ -47,12 +47,12 @@ export class GoldenFile {
     return parseJson(text) as T;
   }
 
-  /** Text under a name of the file's metadata, which is no JSON. */
+  /** Text under a name of the file's metadata, which is not JSON. */
   text(name: string): string | undefined {
     return this.#content.metadata[name];
   }
 
-  /** JSON under a name of the file's metadata, or what holds where the file does not say it. */
+  /** JSON under a name of the file's metadata, or a default if it is missing. */
   metadataOr<T>(name: string, otherwise: T): T {
     return name in this.#content.metadata ? this.metadata<T>(name) : otherwise;
   }
@@ -77,29 +77,29 @@ export class GoldenFile {
     return this.tensor(name).toFloat64Array();
   }
 
-  /** The tensors whose names begin so, without the beginning. */
+  /** The tensors whose names have this prefix, by the rest of the name. */
   under(prefix: string): Map<string, Tensor> {
     const names = this.names.filter((name) => name.startsWith(prefix));
     return new Map(names.map((name) => [name.slice(prefix.length), this.tensor(name)]));
   }
 
-  /** What nobody has asked for. */
+  /** Names that were never read. */
   get unread(): string[] {
     return this.names.filter((name) => !this.#read.has(name));
   }
 
-  /** Notes the largest absolute difference. */
+  /** Records the largest absolute difference. */
   compareAbsolute(what: string, found: Numbers, expected: Numbers, tolerance: number): void {
     this.comparisons.push({ what, deviation: largestDifference(flat(found), flat(expected)), tolerance });
   }
 
-  /** Notes the largest difference relative to the largest expected magnitude. */
+  /** Records the largest difference relative to the largest expected magnitude. */
   compare(what: string, found: Numbers, expected: Numbers, tolerance: number): void {
     const deviation = largestDifference(flat(found), flat(expected)) / (magnitude(expected) || 1);
     this.comparisons.push({ what, deviation, tolerance });
   }
 
-  /** Notes the largest difference where each is relative to a scale of its own. */
+  /** Records the largest difference, each relative to its own scale. */
   compareEach(
     what: string,
     found: Numbers,
@@ -117,11 +117,11 @@ export class GoldenFile {
     return this.comparisons.filter(({ deviation, tolerance }) => !(deviation <= tolerance));
   }
 
-  /** The comparison that is closest to its tolerance, or furthest beyond; undefined where there was none. */
+  /** The comparison closest to its tolerance, or furthest beyond; undefined if there was none. */
   get worst(): Comparison | undefined {
-    const share = ({ deviation, tolerance }: Comparison): number =>
+    const ratio = ({ deviation, tolerance }: Comparison): number =>
       Number.isNaN(deviation) ? Number.POSITIVE_INFINITY : tolerance === 0 ? deviation : deviation / tolerance;
-    return [...this.comparisons].sort((a, b) => share(b) - share(a))[0];
+    return [...this.comparisons].sort((a, b) => ratio(b) - ratio(a))[0];
   }
 
   dispose(): void {

@@ -13,7 +13,7 @@ interface PublishedSettings {
   readonly offset: number;
 }
 
-/** One axis after the other, long enough that the mean over all is the exact divergence. */
+/** Probes along one axis after the other, scaled so that their mean gives the exact divergence. */
 function axesLike(images: Tensor): Tensor[] {
   const [, ...shape] = images.shape;
   const dimension = images.flatten(1).size(1);

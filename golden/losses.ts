@@ -6,7 +6,7 @@ import type { GoldenFile } from "./golden-file.js";
 import { conditionsOf, denoiserBeside, numberOfNetwork, type Place, preconditioningOf } from "./published-network.js";
 import { stableTarget, TARGET_TOLERANCE } from "./targets.js";
 
-/** The constants of all losses under their published names. What is left out has its published default. */
+/** The constants of all losses under their published names. Missing ones have their published defaults. */
 interface PublishedConstants {
   readonly P_mean?: number;
   readonly P_std?: number;
@@ -18,7 +18,7 @@ interface PublishedConstants {
   readonly sigma_max?: number;
 }
 
-/** Which random numbers a loss draws, and the noise levels that it makes of them. */
+/** The random numbers that a loss draws, and the noise levels computed from them. */
 interface Draw {
   readonly name: "rnd_normal" | "rnd_uniform";
   readonly sigma: (drawn: number) => number;
@@ -30,7 +30,7 @@ const draws: Readonly<Record<string, (constants: PublishedConstants, process: Pr
   VE: (_, { sigma }) => ({ name: "rnd_uniform", sigma }),
 };
 
-/** A case's preconditioning and draw, by a part of its name: EDM's where there is none. */
+/** A case's preconditioning and draw, by a part of its name; EDM's by default. */
 function lossOf(file: GoldenFile, name: string): { preconditioning: Preconditioning; draw: Draw } {
   const key =
     name
@@ -56,7 +56,7 @@ export function checkLosses(file: GoldenFile, place: Place): void {
         const drawn = `${name}.${draw.name}`;
         if (file.has(drawn)) {
           const levels = file.numbers(drawn).map(draw.sigma);
-          // In float32, VP's smallest levels lose what is small against 1.
+          // In float32, VP's smallest levels lose terms that are small compared with 1.
           const scaleOf = (level: number): number => level + 0.01 / level;
           file.compareEach(`${name}: noise level`, levels, expected, 1e-5, scaleOf);
         }
@@ -78,7 +78,7 @@ export function checkLosses(file: GoldenFile, place: Place): void {
         file.compare(`${name}: sum of the loss`, loss.double().sum(), file.tensor(`${name}.loss_sum`), 1e-5);
         const inFloat64 = denoiser.forward(noisy, expected, conditionsOf(file, "float64"));
         const exact = error(inFloat64, target.double(), expected);
-        // The noisy image and the stable target are float32 numbers in between.
+        // The noisy image and the stable target are rounded to float32 in between.
         file.compare(`${name}: loss in float64`, exact, file.tensor(`${name}.loss_float64`), 2e-5);
       }),
     );

@@ -29,7 +29,7 @@ export function checkNetwork(file: GoldenFile): void {
   denoiser.dispose();
 }
 
-/** Leaves out what the name of an output says, and nothing else. */
+/** Leaves out the inputs that the name of an output says, and nothing else. */
 function without(name: string, { labels, augmentLabels }: Conditions): Conditions {
   return {
     ...(!name.includes("class") && { labels }),

@@ -1,12 +1,12 @@
-/** The tables behind the preconditionings: noise levels, times, and the levels that a network knows. */
+/** The tables behind the preconditionings: noise levels, times, and the levels that a network supports. */
 
 import { nearestLevel, type Preconditioning, vpProcess } from "stf";
 import type { GoldenFile, Numbers } from "./golden-file.js";
 import { betasOf, configOf, type PublishedConfig, preconditioningOf } from "./published-network.js";
 
 /**
- * sigma² against 1 + sigma²: the published sqrt(exp(B) - 1) and the chain of improved DDPM lose in float32 what is small
- * against 1 before the root is taken, so the error of the smallest levels themselves hangs on the constants.
+ * sigma² relative to 1 + sigma²: the published sqrt(exp(B) - 1) and the chain of improved DDPM lose terms in float32 that are small
+ * compared with 1 before the square root is taken, so the error of the smallest levels depends on the constants.
  */
 export function compareLevels(
   file: GoldenFile,
@@ -19,7 +19,7 @@ export function compareLevels(
   file.compareEach(what, squares as Float64Array, wanted as Float64Array, tolerance, (square) => 1 + square);
 }
 
-/** @param levels - those that the network knows, if it does not know all */
+/** @param levels - those that the network supports, if it does not support all */
 export function checkTables(file: GoldenFile, levels: Preconditioning["levels"]): void {
   if (file.has("sigma_range")) {
     const { sigmaMin, sigmaMax } = preconditioningOf(configOf(file));
@@ -27,7 +27,7 @@ export function checkTables(file: GoldenFile, levels: Preconditioning["levels"])
   }
   if (levels) checkLevels(file, levels, configOf(file));
   else if (file.has("grid.round_sigma")) {
-    // Every level is known, so none is rounded.
+    // Every level is supported, so none is rounded.
     file.compare("levels stay", file.numbers("grid.sigma"), file.numbers("grid.round_sigma"), 1e-12);
   }
   if (file.has("grid.sigma_of_t")) checkTimes(file);
@@ -36,7 +36,7 @@ export function checkTables(file: GoldenFile, levels: Preconditioning["levels"])
 function checkLevels(file: GoldenFile, levels: Float64Array, config: PublishedConfig): void {
   file.compareAbsolute("stored noise levels", levels, file.numbers("u"), 0);
   const own = preconditioningOf(config).levels as Float64Array;
-  // The last bit of a sine, in which libraries differ, enters at every step from the smallest level on.
+  // The last bit of a sine, in which libraries differ, affects every step from the smallest level on.
   const stored = file.numbers("u");
   const squares = stored.map((level) => level ** 2);
   const scaleOf = (square: number, j: number): number => (1 + square) * Math.sqrt(stored.length - 1 - j);
@@ -51,7 +51,7 @@ function checkLevels(file: GoldenFile, levels: Float64Array, config: PublishedCo
   const sigma = file.numbers("grid.sigma").map(Math.fround);
   const indices = Array.from(sigma, (level) => nearestLevel(levels, level));
   file.compareAbsolute("nearest levels", indices, file.numbers("grid.exact_index"), 0);
-  // Where the published search lost precision, it may find the neighbour: half a step off at most.
+  // If the published search lost precision, it may find the neighbour, at most half a step away.
   const published = file.numbers("grid.round_index");
   const distance = (index: number, i: number): number => Math.abs((levels[index] as number) - (sigma[i] as number));
   const worse = indices.map((index, i) => distance(index, i) - distance(published[i] as number, i));

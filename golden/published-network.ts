@@ -44,11 +44,11 @@ export interface PublishedConfig {
   readonly M?: number;
 }
 
-/** Whether the network is ADM's, which two of the published classes have by default. */
+/** Whether the network is ADM, the default of two of the published classes. */
 export const isDhariwal = ({ cls, model_type }: PublishedConfig): boolean =>
   (model_type ?? (/^(EDM|iDDPM)Precond$/.test(cls) ? "DhariwalUNet" : "SongUNet")) === "DhariwalUNet";
 
-/** Leaves out what is undefined, so that defaults apply. */
+/** Leaves out undefined values, so that defaults apply. */
 export const given = <T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>;
@@ -69,7 +69,7 @@ export function preconditioningOf(config: { readonly cls: string }): NamedPrecon
 /**
  * The network that a configuration describes, in evaluation mode, with fresh weights.
  *
- * @param range - of the noise levels, where that of the published network is known
+ * @param range - of the noise levels, if that of the published network is known
  */
 export function denoiserFrom(config: PublishedConfig, range: Partial<NoiseRange> = {}): Denoiser {
   const preconditioning = preconditioningOf(config);
@@ -103,7 +103,7 @@ export function denoiserFrom(config: PublishedConfig, range: Partial<NoiseRange>
   return new Denoiser(network, { ...preconditioning, ...range }).eval();
 }
 
-/** The configuration of a file's network. The number of stored noise levels tells the chain's length. */
+/** The configuration of a file's network. The number of stored noise levels gives the chain's length. */
 export function configOf(file: GoldenFile): PublishedConfig {
   const chain = file.has("u") ? { M: file.numbers("u").length - 1 } : {};
   return { ...chain, ...file.metadata<PublishedConfig>("config") };
@@ -119,7 +119,7 @@ export function denoiserOf(file: GoldenFile): Denoiser {
   return denoiser;
 }
 
-/** Class and augmentation labels, as far as a file has them, in the dtype of the network's input. */
+/** Class and augmentation labels, if the file has them, in the dtype of the network's input. */
 export function conditionsOf(file: GoldenFile, dtype: "float32" | "float64" = "float32"): Conditions {
   const cast = (name: string): Tensor => file.tensor(name).to({ dtype });
   return {
@@ -128,14 +128,14 @@ export function conditionsOf(file: GoldenFile, dtype: "float32" | "float64" = "f
   };
 }
 
-/** Where a file lies, and what lies beside it. */
+/** A file's folder and the other files in it. */
 export interface Place {
   readonly folder: string;
   /** Names of the files. */
   readonly files: readonly string[];
 }
 
-/** The network of another file of the folder. @throws Error when there is none that suits. */
+/** The network of another file of the folder. @throws Error when there is no suitable one. */
 export function denoiserBeside(
   { folder, files }: Place,
   number: string,
@@ -153,7 +153,7 @@ export function denoiserBeside(
   throw new Error(`it needs the network of a file ${number}_*.safetensors, which is not in ${folder}`);
 }
 
-/** The number of the file with the network that a file was made with: "file 01" where it does not say. */
+/** The number of the file with the network that a file was made with: "file 01" if it does not say. */
 export function numberOfNetwork(file: GoldenFile): string {
   const { network } = file.metadataOr<{ network?: unknown }>("config", {});
   return /file (\w+)/.exec(String(network ?? file.text("network")))?.[1] ?? "01";

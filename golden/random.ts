@@ -6,13 +6,13 @@ import type { GoldenFile } from "./golden-file.js";
 
 const NORMAL_TOLERANCE = 1e-6;
 
-/** A whole number as names spell it: "10", "minus5", "2pow40". */
+/** An integer as spelled in names: "10", "minus5", "2pow40". */
 function boundOf(text: string): number {
   const [, sign, power, digits] = /^(minus)?(2pow)?(\d+)$/.exec(text) ?? [];
   return (sign ? -1 : 1) * (power ? 2 ** Number(digits) : Number(digits));
 }
 
-/** One draw, by the name that the file gives it: "randn_float64_5", "rand_64", "randint_minus5_to_7_20". */
+/** One draw, by its name in the file: "randn_float64_5", "rand_64", "randint_minus5_to_7_20". */
 function drawNamed(name: string, generator: Generator): number[] {
   const count = Number(/\d+$/.exec(name)?.[0]);
   const shape = [count];
@@ -32,7 +32,7 @@ function drawNamed(name: string, generator: Generator): number[] {
   return draw(() => randint(boundOf(low), boundOf(high), shape, { generator }));
 }
 
-/** By the number in their names, of which "mix_10" is behind "mix_9". */
+/** Sorted by the number in their names: "mix_10" comes after "mix_9". */
 const inNumericOrder = (names: readonly string[]): string[] =>
   [...names].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
 
@@ -64,7 +64,7 @@ export function checkRandomNumbers(file: GoldenFile): void {
   if (file.names.some((name) => name.startsWith("stacked."))) checkStackedNoise(file);
 }
 
-/** Where the file does not say how many classes there were. */
+/** Used if the file does not say how many classes there were. */
 const CLASSES = 10;
 
 /** Noise by seed, as the published sampler draws it. */

@@ -25,18 +25,18 @@ import { compareLevels } from "./noise-levels.js";
 import { betasOf, conditionsOf, denoiserBeside, given, numberOfNetwork, type Place } from "./published-network.js";
 
 const SAMPLE_TOLERANCE = 1e-4;
-/** Of a network that amplifies rounding from step to step. */
+/** For a network that amplifies rounding from step to step. */
 const LARGEST_SAMPLE_TOLERANCE = 1e-3;
 const FLOAT64_TOLERANCE = 1e-8;
 const LEVEL_TOLERANCE = 1e-10;
 
-/** What is fair for samples in float32, by what rounding does to ours. */
+/** The tolerance for samples in float32, from the effect of rounding on ours. */
 function sampleTolerance(single: Tensor, exact: Tensor): number {
   const rounding = magnitude(single.sub(exact)) / (magnitude(exact) || 1);
   return Math.min(Math.max(SAMPLE_TOLERANCE, 4 * rounding), LARGEST_SAMPLE_TOLERANCE);
 }
 
-/** The settings of a run under their published names. What is left out has its published default. */
+/** The settings of a run under their published names. Missing ones have their published defaults. */
 interface PublishedRun {
   readonly cls?: string;
   readonly num_steps?: number;
@@ -60,7 +60,7 @@ interface PublishedRun {
   readonly S_noise?: number;
 }
 
-/** A network under the conditions of a file. */
+/** A network with the conditions of a file. */
 interface Drawn {
   readonly denoiser: Denoiser;
   readonly conditions: (dtype: "float32" | "float64") => Conditions;
@@ -68,7 +68,7 @@ interface Drawn {
 
 interface PlacedSteps {
   readonly range: NoiseRange;
-  /** Our own, whichever the steps have. */
+  /** Our own, whichever levels the steps have. */
   readonly levels: number[];
   readonly steps: TimeSteps;
   readonly round: (sigma: number) => number;
@@ -77,8 +77,8 @@ interface PlacedSteps {
 /**
  * The steps of a run, within the range of its network.
  *
- * @param published - the published levels, if known. Those of improved DDPM hang on the last bit of a float32 sine, in which
- * libraries differ, so the steps have the published ones.
+ * @param published - the published levels, if known. Those of improved DDPM depend on the last bit of a float32 sine, in which
+ * libraries differ, so the steps use the published ones.
  */
 function stepsOf(
   run: PublishedRun,
@@ -109,11 +109,11 @@ function compareSteps(file: GoldenFile, name: string, { discretization }: Publis
   else file.compare(name, levels, file.tensor(name), LEVEL_TOLERANCE);
 }
 
-/** How many steps a run takes: as it says, or as its times tell. */
+/** The number of steps of a run: as stated, or from its times. */
 const countOf = (file: GoldenFile, name: string, run: PublishedRun): number =>
   run.num_steps ?? file.tensor(`${name}.t_steps`).size(0) - 1;
 
-/** Noise that is added on the way, where the file has some. */
+/** Noise that is added along the way, if the file has any. */
 function churnOf(file: GoldenFile, name: string, run: PublishedRun, round: PlacedSteps["round"]): ChurnOptions {
   if (!file.has(`${name}.noise`)) return {};
   const { S_churn = 0, S_min = 0, S_max = Number.POSITIVE_INFINITY, S_noise = 1 } = run;
@@ -181,7 +181,7 @@ function using(denoiser: Denoiser, conditions: Drawn["conditions"], use: (drawn:
   denoiser.dispose();
 }
 
-/** What holds for all runs but their number of steps. */
+/** The settings of all runs except their number of steps. */
 const defaultsOf = (file: GoldenFile): PublishedRun =>
   given({ ...file.metadataOr<PublishedRun>("defaults", {}), num_steps: undefined });
 
@@ -199,7 +199,7 @@ export function checkEdmSampler(file: GoldenFile, place: Place): void {
   );
 }
 
-/** The constants of all runs. Where they are not named, the betas that the file found for the discretization vp tell its range. */
+/** The constants of all runs. If they are missing, the range follows from the betas in the file for the discretization vp. */
 function constantsOf(file: GoldenFile): PublishedRun {
   const [beta_d, beta_min] = file.has("vp_betas.vp") ? file.numbers("vp_betas.vp") : [];
   return { ...given({ beta_d, beta_min }), ...defaultsOf(file) };
@@ -222,11 +222,11 @@ export function checkAblationSampler(file: GoldenFile, place: Place): void {
   checkWrappers(file, place, defaults);
 }
 
-/** What the names of tensors say: parts between the dots. */
+/** The parts of tensor names between the dots. */
 const partsOf = (file: GoldenFile, pattern: RegExp): string[][] =>
   file.names.flatMap((name) => (pattern.test(name) ? [name.split(".")] : []));
 
-/** Every combination of solver, discretization, schedule and scaling that the file has, and what steps they share. */
+/** Every combination of solver, discretization, schedule and scaling in the file, and the steps they share. */
 function checkCombinations(file: GoldenFile, defaults: PublishedRun, drawn: Drawn, latents: Tensor): void {
   const count = file.metadata<number>("steps");
   const choice = ([discretization, schedule]: readonly string[]): PublishedRun => ({
@@ -249,7 +249,7 @@ function checkCombinations(file: GoldenFile, defaults: PublishedRun, drawn: Draw
     const { levels, steps } = stepsOf(run, count, drawn.denoiser, published);
     const name = [what, ...names].join(".");
     if (what === "vp_betas") {
-      // ln(1 + sigma²) is beta_d t² / 2 + beta_min t: two times tell both.
+      // ln(1 + sigma²) is beta_d t² / 2 + beta_min t: two times determine both.
       const [betaD, betaMin] = file.numbers(name) as unknown as [number, number];
       const found = [0.5, 1].map((t) => Math.log1p(steps.process.sigma(t) ** 2));
       const wanted = [0.5, 1].map((t) => 0.5 * betaD * t ** 2 + betaMin * t);

@@ -6,7 +6,7 @@ import { type GoldenFile, magnitude } from "./golden-file.js";
 import { mixtureDenoiser, type Sde, sdesOf } from "./sde.js";
 
 const SDE_TOLERANCE = 5e-5;
-/** Rounding of a difference of numbers that are near each other, in float32. */
+/** Rounding error of a difference of close numbers, in float32. */
 const ROUNDING = 2 ** -22;
 /** Below this the published score is that of this time. */
 const SHORTEST_TIME = 1e-5;
@@ -51,7 +51,7 @@ function checkProcess(file: GoldenFile, name: string, { process, priorDeviation 
   const increment = (t: number): number => process.chainStep(t, count).decay - 1;
   const deviation = (t: number): number => process.chainStep(t, count).deviation;
   compare("mean", scaled(process.scale));
-  // In float32, 1 - s² loses what is small against 1.
+  // In float32, 1 - s² loses terms that are small compared with 1.
   const squares = file.numbers(`${name}.std`).map((std) => std ** 2);
   const variances = times.map((t) => (process.scale(t) * process.sigma(t)) ** 2);
   const scaleOf = (square: number): number => square + ROUNDING / SDE_TOLERANCE;
@@ -67,8 +67,8 @@ function checkProcess(file: GoldenFile, name: string, { process, priorDeviation 
   const score = estimateAt("score", mixtureDenoiser(file), process, x, raised);
   compare("gmm_score", score);
   const scores = score.toFloat64Array();
-  const reversed = (own: (t: number) => number, squared: (t: number) => number, share: number): Float64Array =>
-    scaled(own).map((value, i) => value - share * squared(timeOf(i)) * (scores[i] as number));
+  const reversed = (own: (t: number) => number, squared: (t: number) => number, factor: number): Float64Array =>
+    scaled(own).map((value, i) => value - factor * squared(timeOf(i)) * (scores[i] as number));
   compare("reverse_drift", reversed(drift, squaredDiffusion, 1));
   compare("flow_drift", reversed(drift, squaredDiffusion, 0.5));
   compareIncrement(
@@ -113,7 +113,7 @@ function checkTables(file: GoldenFile, sdes: ReadonlyMap<string, Sde>, count: nu
   );
 }
 
-/** What the networks of continuous training are told, and how their output is a score. Discrete labels have no counterpart here. */
+/** The noise labels of networks with continuous training, and the factor that turns their output into a score. Discrete labels have no counterpart here. */
 function checkScoreFactors(file: GoldenFile, sdes: ReadonlyMap<string, Sde>): void {
   const times = file.numbers("t").map((t) => Math.max(t, SHORTEST_LABELLED_TIME));
   for (const [name, preconditioningWith] of Object.entries({ vp: vpPreconditioning, subvp: subVpPreconditioning })) {
@@ -128,9 +128,9 @@ function checkScoreFactors(file: GoldenFile, sdes: ReadonlyMap<string, Sde>): vo
       file.tensor(`${prefix}.labels`),
       SDE_TOLERANCE,
     );
-    // The score is factor D, of D = c_out F, and x is left aside: it cancels with c_skip.
+    // The score is factor D, with D = c_out F; x is omitted because it cancels with c_skip.
     const factors = found.map(({ out }, i) => affineForm("score", process, times[i] as number).factor * out);
-    // In float32, 1 - s² loses what is small against 1.
+    // In float32, 1 - s² loses terms that are small compared with 1.
     const scaleOf = (factor: number, i: number): number =>
       Math.abs(factor) / (1 - process.scale(times[i] as number) ** 2);
     file.compareEach(`${prefix}.score_factor`, factors, file.tensor(`${prefix}.score_factor`), 2 * ROUNDING, scaleOf);

@@ -18,7 +18,7 @@ import { mixtureDenoiser, type Sde, sdeNamed, sdesOf } from "./sde.js";
 
 const SAMPLE_TOLERANCE = 2e-4;
 
-/** What is fair for a solver whose steps are as short as its tolerances ask for. */
+/** The tolerance for a solver whose steps are as short as its own tolerances require. */
 export const solverTolerance = ({ rtol, atol }: { rtol: number; atol: number }): number => 100 * Math.max(rtol, atol);
 
 /** A run of predictor and corrector, or of the probability flow. */
@@ -92,7 +92,7 @@ function compareReverse(file: GoldenFile, name: string, run: PublishedSdeRun, sd
   const predictor = predictorNames[run.predictor];
   if (predictor === undefined) throw new Error(`the predictor ${run.predictor} is unknown`);
   const start = file.tensor(`${name}.prior_draw`).double().mul(priorDeviation);
-  // In float32, as published: rounding decides to which step of a table a time belongs.
+  // In float32, as published: rounding decides which step of a table a time belongs to.
   const times = [...linspace(process.end, run.eps, run.N).toFloat64Array()];
   for (const [what, denoiseLast] of [
     ["samples_denoised", true],

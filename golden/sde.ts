@@ -21,18 +21,18 @@ interface PublishedSde {
   readonly beta_max?: number;
 }
 
-/** A process with what the published code takes for the deviation of its prior. */
+/** A process with the standard deviation that the published code uses for its prior. */
 export interface Sde {
   readonly process: DiscreteProcess;
   readonly priorDeviation: number;
-  /** Of a process that has them. */
+  /** For a process that has them. */
   readonly betas?: BetaOptions;
 }
 
-/** The place of a time in tables of `count` steps, which published code finds in float32. */
+/** The index of a time in tables of `count` steps, which the published code computes in float32. */
 const placeIn = (t: number, count: number): number => Math.floor(Math.fround(Math.fround(t) * Math.fround(count - 1)));
 
-/** The same process with its steps taken from tables, at exactly the places where the published code finds them. */
+/** The same process with its steps taken from tables, at exactly the indices that the published code uses. */
 const withTables = (process: DiscreteProcess): DiscreteProcess => ({
   ...process,
   chainStep: (t, count) => process.chainStep(placeIn(t, count) / (count - 1), count),
@@ -60,7 +60,7 @@ function sdeOf(name: string, { sigma_min, sigma_max, beta_min, beta_max }: Publi
   }
 }
 
-/** The process of a run, with whose name the run's begins. @throws Error when the file has none. */
+/** The process of a run, whose name is a prefix of the run's. @throws Error when the file has none. */
 export function sdeNamed(sdes: ReadonlyMap<string, Sde>, name: string): Sde {
   const found = sdes.get(name) ?? sdes.get(name.split("_", 1)[0] as string);
   if (!found) throw new Error(`the process of "${name}" is none of ${[...sdes.keys()].join(", ")}`);

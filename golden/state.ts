@@ -41,7 +41,7 @@ export function compareWithTwin(name: string, { folder, files }: Place): GoldenF
   const { tensors } = readCheckpoint(path, isTraining ? "net" : "auto");
   const listed = (names: Iterable<string>): string => [...names].sort().join(", ");
   const found = listed(tensors.keys());
-  // PyTorch's own training states have the network as a part, and the optimizer by the numbers of its parameters.
+  // PyTorch's own training states contain the network, and the optimizer's state by the numbers of its parameters.
   const isNested = isTraining && found !== listed(file.names);
   const wanted = file.under(isNested ? "net." : "");
   const expected = listed(wanted.keys());

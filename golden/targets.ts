@@ -4,7 +4,7 @@ import { scope, type Tensor } from "@stf/torch";
 import { column, type PerturbedBatch, stableFieldTarget, VectorBank } from "stf";
 import { type GoldenFile, magnitude } from "./golden-file.js";
 
-/** Target values to about float32 precision of their largest entry. */
+/** Target values, to about float32 precision relative to their largest entry. */
 export const TARGET_TOLERANCE = 1e-5;
 
 /** The stable target of noisy rows whose sources are the first references, `[B, ...]`. */
@@ -38,7 +38,7 @@ export function checkTargets(file: GoldenFile): void {
       const exact = file.tensor(`${name}.target_float64`);
       const target = stableTarget(references, x, file.numbers(`${name}.sigma`));
       file.compare(`${name}: target`, target, exact, TARGET_TOLERANCE);
-      // How much float32 loses depends on the noise levels and sizes, and the file says it.
+      // The error of float32 depends on the noise levels and sizes; the file states it.
       const fair = 2 * TARGET_TOLERANCE * magnitude(exact) + 2 * (rounding[name] ?? 0);
       file.compareAbsolute(`${name}: against float32`, target, file.tensor(`${name}.target`), fair);
       const [count = 0] = references.shape;

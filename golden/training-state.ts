@@ -11,7 +11,7 @@ import { configOf, denoiserFrom, isDhariwal, type PublishedConfig, preconditioni
 
 export const isTrainingState = (file: GoldenFile): boolean => file.names.some((name) => name.startsWith("adam."));
 
-/** A fresh state of the network that a configuration describes. */
+/** A new state of the network that a configuration describes. */
 export function stateFrom(config: PublishedConfig, options: AdamOptions = {}): TrainingState {
   const [network, averaged] = [denoiserFrom(config), denoiserFrom(config)];
   const parameters = new FlatParameters(network);
@@ -30,7 +30,7 @@ function fill(state: TrainingState, file: GoldenFile, order: readonly string[]):
   state.optimizer.stepCount = stepCountOf(file, order);
 }
 
-/** What a checkpoint says of the network. Reading a state back does not ask. */
+/** What a checkpoint says about the network. Reading a state back does not need it. */
 function describedBy(config: PublishedConfig): NetworkConfig {
   const { img_resolution: size, img_channels: channels } = config;
   return {
@@ -47,7 +47,7 @@ function describedBy(config: PublishedConfig): NetworkConfig {
   };
 }
 
-/** Through this program's own format, into another state. */
+/** Saved in this program's own format and loaded into another state. */
 function throughFile(state: TrainingState, fresh: TrainingState, config: PublishedConfig): void {
   const folder = mkdtempSync(join(tmpdir(), "stf-golden-"));
   try {
@@ -59,7 +59,7 @@ function throughFile(state: TrainingState, fresh: TrainingState, config: Publish
   }
 }
 
-/** Everything must be in a state of ours as it is in the file, and a step from there must be that of Adam. */
+/** A state of ours must hold everything as in the file, and a step from there must be a step of Adam. */
 export function checkTrainingState(file: GoldenFile): void {
   const config = configOf(file);
   const order = file.metadata<string[]>("param_order");

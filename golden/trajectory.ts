@@ -21,10 +21,10 @@ import { stateFrom } from "./training-state.js";
 
 const LOSS_TOLERANCE = 5e-6;
 const GRADIENT_TOLERANCE = 1e-4;
-/** Of the sum of a parameter's magnitudes. */
+/** Relative to the sum of a parameter's magnitudes. */
 const WEIGHT_TOLERANCE = 2e-6;
 
-/** Constants of a training under their published names. */
+/** Constants of a training run under their published names. */
 interface PublishedTraining {
   readonly steps: number;
   readonly batch_size: number;
@@ -41,8 +41,8 @@ interface PublishedTraining {
 }
 
 /**
- * Entries of an attention's bias that are not the keys'. The gradient of those is zero in exact arithmetic, and rounding
- * in float32, which Adam turns into steps of visible size.
+ * Entries of an attention's bias that do not belong to the keys. The gradient of the keys' entries is zero in exact arithmetic, and
+ * rounding error in float32, which Adam turns into steps of visible size.
  */
 const isKeyBias = (name: string): boolean => name.endsWith("qkv.bias");
 
@@ -55,11 +55,11 @@ function checksum(name: string, value: Tensor): [sum: number, magnitudes: number
 
 const KINDS = ["gradients", "values", "averages"] as const;
 
-/** What is compared of all steps, step by step. */
+/** The quantities that are compared, step by step. */
 interface Recorded {
   readonly numbers: Record<"loss_mean" | "loss_sum" | "lr" | "ema_beta" | "images_seen_before_step", number[]>;
   readonly targets: number[];
-  /** By the name of the parameter. */
+  /** Keyed by the name of the parameter. */
   readonly checksums: Record<(typeof KINDS)[number], Map<string, number[]>>;
 }
 

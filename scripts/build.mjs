@@ -1,5 +1,5 @@
 // @ts-check
-/** Builds the native addon and the TypeScript, each only where something has changed. */
+/** Builds the native addon and the TypeScript, each only if something has changed. */
 
 import { existsSync, realpathSync } from "node:fs";
 import { join } from "node:path";
@@ -8,14 +8,14 @@ import { buildNative } from "../packages/torch/tools/build-native.mjs";
 import { runMain, runStep, StepError } from "../packages/torch/tools/steps.mjs";
 import { logFile, root } from "./paths.mjs";
 
-/** @returns {Promise<boolean>} whether the addon had to be built; the compiler does not tell for the TypeScript */
+/** @returns {Promise<boolean>} whether the addon had to be built; for TypeScript the compiler does not report it */
 export async function build() {
   const built = await buildNative();
   await compileTypeScript();
   return built;
 }
 
-/** Compiles what is older than its sources. */
+/** Compiles everything older than its sources. */
 export async function compileTypeScript() {
   const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
   if (!existsSync(compiler)) {

@@ -29,7 +29,7 @@ function readReport(path) {
 function count(report, succeeded) {
   const passed = report?.numPassedTests ?? 0;
   const skipped = (report?.numPendingTests ?? 0) + (report?.numTodoTests ?? 0);
-  // A file that cannot even be loaded has no tests of its own to count.
+  // A file that cannot be loaded has no tests to count.
   const unloaded = report?.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0);
   const failed = (report?.numFailedTests ?? 0) + (unloaded?.length ?? 0);
   // A failed check, a crashed worker and a run without tests leave no failed test in the report.

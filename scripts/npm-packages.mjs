@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { runStep } from "../packages/torch/tools/steps.mjs";
 import { logFile, root } from "./paths.mjs";
 
-/** npm's own waits between two tries add up to more than a minute for each package when there is no network. */
+/** npm's own waits between attempts add up to more than a minute per package when there is no network. */
 const QUICK_RETRIES = ["--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"];
 
 /** @typedef {{ version?: string, integrity?: string, link?: boolean, optional?: boolean }} LockedPackage */
@@ -20,7 +20,7 @@ export async function installNpmPackages() {
     title: "Installing npm packages",
     name: "npm install",
     command,
-    // Not "npm ci": it fails when the lock file was made where optional packages for other systems could not be had.
+    // Not "npm ci": it fails when the lock file was written where optional packages for other systems were not available.
     // With NODE_ENV=production npm would leave out the compiler, and without --no-save it may rewrite the lock file.
     args: [...script, "install", "--no-save", "--include=dev", "--no-audit", "--no-fund", ...QUICK_RETRIES],
     cwd: root,
@@ -32,7 +32,7 @@ export async function installNpmPackages() {
 
 /**
  * npm writes node_modules/.package-lock.json at the end of an installation, so comparing it with package-lock.json also
- * sees one that was broken off, and accepts one that the person made with "npm install".
+ * detects an interrupted installation, and accepts one that the user made with "npm install".
  */
 function installedMatchesLock() {
   const installed = lockedPackages(join(root, "node_modules", ".package-lock.json"));
@@ -47,7 +47,7 @@ function lockedPackages(path) {
 }
 
 /**
- * An optional package may be absent: most of them are programs for other processors and systems.
+ * An optional package may be missing: most of them are programs for other processors and systems.
  * @param {LockedPackage} wanted
  * @param {LockedPackage | undefined} installed
  */

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Makes a fresh clone ready: system packages, npm packages, the native addon, the compiled TypeScript. What is in place
- * is left alone, so every start and every test run begins with it. Node's own modules only.
+ * Prepares a new clone: system packages, npm packages, the native addon, the compiled TypeScript. Anything already in place
+ * is left unchanged, so every start and every test run begins with it. Uses only Node's own modules.
  */
 
 import { readFileSync } from "node:fs";
@@ -31,5 +31,5 @@ await runMain(async () => {
   checkNode();
   const installed = [await installSystemPackages(), await installNpmPackages()];
   const built = await build();
-  if (!installed.includes(true) && !built) console.log("Set-up: everything is in place.");
+  if (!installed.includes(true) && !built) console.log("Setup: everything is in place.");
 });

@@ -1,5 +1,5 @@
 // @ts-check
-/** Installs what npm cannot bring: libtorch, a C++ compiler with CMake, and Fashion-MNIST. */
+/** Installs what npm cannot: libtorch, a C++ compiler with CMake, and Fashion-MNIST. */
 
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -14,7 +14,7 @@ const FASHION_MNIST = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte
  * @typedef {object} Requirement
  * @property {readonly string[]} missing Debian packages that are missing.
  * @property {string} byHand What to install on another system.
- * @property {boolean} [optional] Whether set-up can go on without it.
+ * @property {boolean} [optional] Whether setup can continue without it.
  */
 
 /** @returns {Promise<boolean>} whether anything was installed */
@@ -48,7 +48,7 @@ function findRequirements() {
     {
       missing: existsSync(FASHION_MNIST) ? [] : ["dataset-fashion-mnist"],
       byHand:
-        "Fashion-MNIST, the four files *-ubyte.gz: put them into a folder of yours and pass it as --data=FOLDER when you train",
+        "Fashion-MNIST, the four files *-ubyte.gz: put them into a folder and pass it as --data=FOLDER when you train",
       optional: true,
     },
   ];
@@ -84,7 +84,7 @@ function isCommand(command) {
 }
 
 /**
- * The words to put before a command that only an administrator may run; undefined where that is out of reach.
+ * The prefix of a command that only an administrator may run; undefined if this account cannot get those rights.
  * @returns {readonly string[] | undefined}
  */
 function becomeAdministrator() {
@@ -132,7 +132,7 @@ function adviceForDebian(requirements) {
     "These Debian packages are missing, and this account may not install them (it is not root and has no sudo):",
     ...packagesOf(requirements).map((name) => `  - ${name}`),
     `Ask an administrator to run: apt-get update && apt-get install -y --no-install-recommends ${packagesOf(requirements).join(" ")}`,
-    "Without an administrator, the same in folders of your own will do:",
+    "Without an administrator, install the same in folders of your own:",
     ...requirements.map(({ byHand }) => `  - ${byHand}`),
   ].join("\n");
 }

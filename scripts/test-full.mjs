@@ -1,5 +1,5 @@
 // @ts-check
-/** The tests that take minutes: stress, damaged files, killed runs, and the addon under sanitizers. After set-up. */
+/** The tests that take minutes: stress, damaged files, killed runs, and the addon under sanitizers. Runs after setup. */
 
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -8,7 +8,7 @@ import { buildNative } from "../packages/torch/tools/build-native.mjs";
 import { runMain, StepError } from "../packages/torch/tools/steps.mjs";
 import { root } from "./paths.mjs";
 
-/** What has not ended after this long never will. */
+/** A stage that has not ended after this long is considered hung. */
 const MINUTES_PER_STAGE = 20;
 
 const reports = join(root, "build", "sanitizer");
@@ -50,13 +50,13 @@ function runVitest(environment) {
 
 /**
  * Node itself is not instrumented, so the sanitizers' libraries have to be loaded before it. The C++ library as well: Node
- * has its own inside, and the sanitizer, which looks for the function that throws exceptions when it starts, would find
- * none. Of the two sanitizers only the first can write files. That is the one for undefined behaviour, which goes on after
- * what it finds; the other one ends the process, so that nobody misses its report on the terminal.
+ * has its own inside, and the sanitizer, which looks for the function that throws exceptions when it starts, would not
+ * find it. Only one of the two sanitizers can write files: that for undefined behaviour, which continues after a
+ * finding. The other one ends the process, so its report on the terminal cannot be missed.
  *
- * Leaks are not looked for here. Node and libtorch keep memory until the process ends, and what V8's heap points to looks
- * lost to a sanitizer that cannot read that heap; every such stack passes through Node, as those of the addon's own
- * leaks would, so a list of exceptions could not tell them apart. The long tests count tensors, bytes and the process's
+ * Leak detection is off. Node and libtorch keep memory until the process ends, and memory that V8's heap points to looks
+ * lost to a sanitizer that cannot read that heap; every such stack passes through Node, as would those of the addon's own
+ * leaks, so a suppression list could not tell them apart. The long tests count tensors, bytes and the process's
  * memory instead.
  */
 async function runUnderSanitizers() {
@@ -75,7 +75,7 @@ async function runUnderSanitizers() {
 function compilerLibrary(name) {
   const compiler = process.env["CXX"] ?? "c++";
   const path = spawnSync(compiler, [`-print-file-name=${name}`], { encoding: "utf8" }).stdout?.trim();
-  // A compiler that has no such library answers with the bare name.
+  // A compiler without this library prints the bare name.
   if (path?.includes("/")) return path;
   throw new StepError(`${compiler} must come with ${name}, found none; install g++ and set CXX=g++`);
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** What typedoc cannot know of this project: the rooms that its parts belong to, and what destructured parameters are. */
+/** What typedoc cannot know about this project: the layers of its parts, and the types of destructured parameters. */
 
 import { Application, Comment, CommentTag, Converter, ReflectionKind } from "typedoc";
 import ts from "typescript";
@@ -27,8 +27,8 @@ export function load(app) {
 const PACKAGES = ["@stf/torch", "stf"];
 
 /**
- * Typedoc asks for documentation and exports only of the package at the root, which has no code: it is asked again in the
- * name of each package.
+ * Typedoc checks documentation and exports only for the package at the root, which has no code: the checks are repeated for
+ * each package.
  * @param {Application} app
  * @param {import("typedoc").ProjectReflection} project
  */
@@ -43,15 +43,15 @@ function validatePackages(app, project) {
 }
 
 /**
- * The room of ARCHITECTURE.md that a declaration lies in, its file or folder below src, is its category. The generated
+ * The category of a declaration is its layer in ARCHITECTURE.md, its file or folder below src. The generated
  * operators state theirs.
  * @param {import("typedoc").DeclarationReflection} declaration
  */
 function categorize(declaration) {
-  const room = /\/packages\/[\w-]+\/src\/([\w-]+)/.exec(declaration.sources?.[0]?.fullFileName ?? "")?.[1];
+  const layer = /\/packages\/[\w-]+\/src\/([\w-]+)/.exec(declaration.sources?.[0]?.fullFileName ?? "")?.[1];
   const comment = declaration.comment ?? declaration.signatures?.[0]?.comment;
-  if (!room || !comment || comment.getTag("@category")) return;
-  comment.blockTags.push(new CommentTag("@category", [{ kind: "text", text: room }]));
+  if (!layer || !comment || comment.getTag("@category")) return;
+  comment.blockTags.push(new CommentTag("@category", [{ kind: "text", text: layer }]));
 }
 
 /**
@@ -65,7 +65,7 @@ function hideErrorName(declaration) {
 }
 
 /**
- * The options of requests are the fields of a table, whose help is what there is to say about them.
+ * The options of requests are the fields of a table, whose help texts are their documentation.
  * @param {import("typedoc").Reflection} property
  * @param {import("typedoc").Context} context
  */
@@ -96,7 +96,7 @@ function textOf(node, programs) {
 }
 
 /**
- * A parameter such as `{ betas = [0.9, 0.999] }: AdamOptions` has no name of its own: unless the comment has one for it,
+ * A parameter such as `{ betas = [0.9, 0.999] }: AdamOptions` has no name: unless the comment has one for it,
  * the last word of its type becomes one, "options". Its defaults are shown where the type declares the fields.
  * @param {import("typedoc").ParameterReflection} parameter
  * @param {import("typedoc").Context} context

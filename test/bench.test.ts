@@ -89,8 +89,8 @@ describe("rows", () => {
   test("are lines of a table", () => {
     const side = (median: number) => ({ median, rounds: [median] });
     const whole = { unit: "ms", ours: side(2), against: { what: "them", ratio: 4, ...side(8) } };
-    const share = { ...whole, part: "its FLOPs", isShare: true, against: { ...whole.against, ratio: 0.5 } };
-    const shown = lines("a row", [whole, share, { unit: "ms", ours: side(123.4) }]);
+    const fraction = { ...whole, part: "its FLOPs", isFraction: true, against: { ...whole.against, ratio: 0.5 } };
+    const shown = lines("a row", [whole, fraction, { unit: "ms", ours: side(123.4) }]);
     expect(shown.map((line) => line.trim().split(/\s{2,}/))).toEqual([
       ["a row", "2.00 ms", "8.00", "4.00x", "them"],
       ["its FLOPs", "2.00 ms", "8.00", "50 %", "them"],

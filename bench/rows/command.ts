@@ -1,4 +1,4 @@
-/** How long the command takes to say what it can do: whole processes. */
+/** How long the command takes to print its help: whole processes. */
 
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";

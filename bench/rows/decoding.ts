@@ -11,13 +11,13 @@ import { type Bench, type Benchmark, compare, imagesPerSecond, type Opponent } f
 const formats = ["png", "jpeg"] as const;
 const containers = ["folder", "zip"] as const;
 const COUNT = 1000;
-/** Height and width, as large as most images that networks of this kind are trained on. */
+/** Height and width, typical of the images that networks of this kind are trained on. */
 const SIZE = 64;
 
 type Format = (typeof formats)[number];
 type Container = (typeof containers)[number];
 
-/** Waves of a colour and direction of its own, and some noise: photographs are neither flat nor random. */
+/** Waves, each image with its own colour and direction, and some noise: photographs are neither flat nor random. */
 function picture(number: number): Uint8Array {
   const values = new Uint8Array(SIZE * SIZE * 3);
   const angle = number * 0.7;
@@ -49,7 +49,7 @@ async function makeImages(folder: string, format: Format, container: Container):
   return path;
 }
 
-/** Whatever PIL makes of the same files, if the peer has it. */
+/** PIL reading the same files, if the peer has it. */
 async function pil({ pytorch }: Bench, path: string): Promise<Opponent | undefined> {
   const decode = (): Promise<number> => (pytorch as NonNullable<typeof pytorch>).call("decode", { path });
   return pytorch && (await pytorch.call<boolean>("can_decode"))

@@ -13,7 +13,7 @@ import { samplingBenchmarks } from "./sampling.js";
 import { targetBenchmarks } from "./targets.js";
 import { trainingBenchmarks } from "./training.js";
 
-/** What the published figures are about comes first, for a GPU may be at hand for minutes. */
+/** The rows of the published figures come first, because a GPU may be available only for minutes. */
 const firstOnGpu = [
   "train step, ddpmpp, DSM, bf16",
   "train step, ddpmpp, DSM augmented, bf16",
@@ -28,14 +28,14 @@ function byImportance(a: Benchmark, b: Benchmark): number {
   return rank(a) - rank(b);
 }
 
-/** Those that make sense in a place. */
+/** Those that make sense on a device. */
 export function benchmarks(place: Place): readonly Benchmark[] {
   const ofNetworks = [...targetBenchmarks, ...trainingBenchmarks(place), ...samplingBenchmarks(place)];
   if (place.isGpu)
     return [...ofNetworks.toSorted(byImportance), ...deviceMemoryBenchmarks(place), ...limitBenchmarks(place)];
   return [
     ...limitBenchmarks(place),
-    // Before this process and its peers have grown: the largest networks take what a machine has.
+    // Before this process and its peers have grown: the largest networks need all the memory of a machine.
     ...memoryBenchmarks(place),
     ...operatorBenchmarks,
     ...ofNetworks,
@@ -45,7 +45,7 @@ export function benchmarks(place: Place): readonly Benchmark[] {
 }
 
 /**
- * Those that were asked for.
+ * Those that were requested.
  *
  * @throws UsageError when there are none
  */

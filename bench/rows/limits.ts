@@ -1,10 +1,10 @@
-/** The machine's limits, as rows of their own. */
+/** The machine's limits, as separate rows. */
 
 import { type Benchmark, compare, gigaflops } from "../benchmark.js";
 import { limitKindsOn } from "../limits.js";
 import type { Place } from "../place.js";
 
-/** Of the precisions that this device computes with. */
+/** In the precisions of this device. */
 export const limitBenchmarks = (place: Place): readonly Benchmark[] =>
   place.precisions.flatMap((precision) =>
     limitKindsOn(place, precision).map((kind) => ({

@@ -1,4 +1,4 @@
-/** How much memory training takes: the peak of a process that makes a network and takes one step, above that at its start. */
+/** The memory of training: the peak of a process that creates a network and takes one step, minus that at its start. */
 
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -20,7 +20,7 @@ function printedBy(command: string, args: readonly string[], env = process.env):
   return Number(stdout);
 }
 
-/** In the precisions that this processor computes with; none where the system does not tell the peak. */
+/** In the precisions of this processor; none if the system does not report the peak. */
 export const memoryBenchmarks = ({ precisions }: Place): readonly Benchmark[] =>
   (existsSync("/proc/self/status") ? networkNames : []).flatMap((key) =>
     precisions.map((precision) => ({
@@ -33,7 +33,7 @@ export const memoryBenchmarks = ({ precisions }: Place): readonly Benchmark[] =>
         const task = JSON.stringify([config, precision, { batch: batch.cpu, shape: Object.values(config.shape) }]);
         const args = [program("memory"), String(engineReport().threads), task];
         return compare(
-          // Runs of one program differ by little, and each loads everything anew.
+          // Runs of one program differ little, and each loads everything again.
           { ...bench, budget: { seconds: 0, least: 1, most: 1, uncounted: 0 } },
           {
             unit: megabytes,
@@ -50,7 +50,7 @@ export const memoryBenchmarks = ({ precisions }: Place): readonly Benchmark[] =>
     })),
   );
 
-/** The most memory of a GPU that a training step and everything it needs take. */
+/** The peak GPU memory of a training step and everything it needs. */
 export const deviceMemoryBenchmarks = ({ precisions }: Place): readonly Benchmark[] =>
   networkNames.flatMap((key) =>
     precisions.map((precision) => ({

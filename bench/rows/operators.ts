@@ -1,4 +1,4 @@
-/** What a call of an operator costs beyond its work. */
+/** The overhead of an operator call. */
 
 import { ones, scope, type Tensor, timeOperator } from "@stf/torch";
 import { type Benchmark, compare, type Opponent, type Unit } from "../benchmark.js";
@@ -13,10 +13,10 @@ const perCall: Unit = { name: "us", show: (seconds) => 1e6 * seconds };
 interface Case {
   readonly what: string;
   readonly operator: string;
-  /** Of the operator in C++. */
+  /** Name of the operator in C++. */
   readonly values: (a: Tensor) => Tensor[];
   readonly once: (a: Tensor) => void;
-  /** The command of the peer that does the same. */
+  /** The equivalent command of the peer. */
   readonly command?: string;
 }
 

@@ -8,7 +8,7 @@ import { sameNetwork } from "../peer.js";
 import type { Place } from "../place.js";
 import { Trainee } from "../trainee.js";
 
-/** What is asked of a network, by both sides. */
+/** What both sides measure with a network. */
 interface Task {
   readonly name: string;
   /** Evaluations of the network for an image. */
@@ -71,10 +71,10 @@ async function run(bench: Bench, network: BenchNetwork, task: Task, precision: P
   }
 }
 
-/** In the precisions that this device computes with. */
+/** In the precisions of this device. */
 export const samplingBenchmarks = ({ precisions }: Place): readonly Benchmark[] =>
   networkNames.flatMap((key) =>
-    // A row compares single rounds of it, and the large networks take seconds for an evaluation.
+    // A row compares single rounds, and the large networks take seconds per evaluation.
     [forward, heunOf(key === "small" ? 6 : 3)].flatMap((task) =>
       precisions.map((precision) => ({
         section: "Sampling",

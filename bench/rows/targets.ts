@@ -1,4 +1,4 @@
-/** The stable target by itself, over the batch, the number of references and the size of the images. */
+/** The stable target alone, for several batches, numbers of references and image sizes. */
 
 import { randn, scope } from "@stf/torch";
 import {
@@ -21,7 +21,7 @@ interface Case {
   readonly shape: ImageShape;
   /** The whole bank; otherwise a pool is drawn from it. */
   readonly all?: boolean;
-  /** References share the class of their sample, of so many classes. */
+  /** References have the class of their sample, out of this many classes. */
   readonly classes?: number;
   readonly isShort?: boolean;
 }
@@ -42,7 +42,7 @@ const cases: readonly Case[] = [
   { batch: 512, references: 50_000, shape: rgb, all: true },
 ];
 
-/** Values that broadcasting holds at a time, in one array of several: more do not fit everywhere. */
+/** Values that broadcasting holds at the same time, in one of several arrays: more do not fit in every machine's memory. */
 const MOST_BROADCAST = 2.5e8;
 /** Images that a pool is drawn from, of each class where there are classes. */
 const BANK = 8192;
@@ -60,7 +60,7 @@ async function run(bench: Bench, { batch, references, shape, all, classes = 0 }:
   using bank = disposable(randomBank(shape, all ? references : BANK * Math.max(classes, 1), classes, device));
   const random = new KeyedRandom(randomKey(0, "references"));
   const indices = random.permutation(bank.count).slice(0, batch);
-  // So much noise that every reference has a weight: those without one cost little.
+  // Enough noise that every reference has a nonzero weight: those without one cost little.
   const levels = logNormalLevels(4, 0.5);
   const sigma = Float64Array.from(indices, () => levels(random));
   const size = [batch, shape.channels, shape.height, shape.width];

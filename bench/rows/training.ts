@@ -10,7 +10,7 @@ import { type Objective, Trainee } from "../trainee.js";
 
 /** The published setting for CIFAR-10. */
 const augmentation = augmentationSettings({ probability: 0.12 });
-/** Below it `--stf-sigma=auto` finds nothing to compute for most images of CIFAR-10. */
+/** Below this, `--stf-sigma=auto` computes no targets for most images of CIFAR-10. */
 const isNeeded = sigmaRange(0.8, Number.MAX_VALUE);
 const REFERENCES = 1024;
 
@@ -18,12 +18,12 @@ const REFERENCES = 1024;
 interface Variant {
   readonly name: string;
   readonly more?: Partial<Objective>;
-  /** Stable targets with so many references; left out, the target is the source. */
+  /** Stable targets with this many references; left out, the target is the source. */
   readonly references?: number | "all";
   readonly classes?: number;
-  /** In the data set. */
+  /** Images in the data set. */
   readonly images?: number;
-  /** Who computes the same. */
+  /** The peer that computes the same. */
   readonly peer?: "pytorch" | "published";
   /** Only measured with these networks. */
   readonly networks?: readonly NetworkName[];
@@ -91,7 +91,7 @@ async function peerSteps(
   const batch = batchOn(network, bench.place);
   const config = configOf(network, variant);
   const isPublished = variant.peer === "published";
-  // The published code computes in half precision where it is asked to, and never with TF32.
+  // The published code uses half precision if requested, and never TF32.
   const theirs = isPublished && precision !== "bf16" ? "fp32" : precision;
   await sameNetwork(peer, ours, config, bench.folder, isPublished && !bench.place.isGpu ? undefined : theirs);
   const sizes = {

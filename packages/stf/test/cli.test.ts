@@ -175,8 +175,8 @@ describe("input that cannot be used is exit code 1 and one line", () => {
     [["generate", "--network=a-file", "--grid=x.png"], /a-file/],
     [["import", "nowhere.pkl", "--dest=x.safetensors"], /no file at nowhere\.pkl/],
     [["import", "empty", "--dest=x.safetensors"], /empty is no file/],
-    [["import", "a-file", "--dest=x.safetensors"], /a-file.*no safetensors file, no zip archive and no pickle/],
-    [["train", ...run, "--transfer=a-file"], /a-file.*no safetensors file/],
+    [["import", "a-file", "--dest=x.safetensors"], /a-file.*not a safetensors file, a zip archive or a pickle/],
+    [["train", ...run, "--transfer=a-file"], /a-file.*not a safetensors file/],
   ])("%j", async (args, says) => {
     await expectFailure(1, args, says);
   });

@@ -1,4 +1,4 @@
-// Lists the exported functions, and nothing else but the hand-over of the error class.
+// The list of exported functions, and receiving the error class.
 #include "addon.h"
 
 #include <atomic>
@@ -11,12 +11,12 @@ namespace {
 
 napi_ref torchErrorClass = nullptr;
 
-// The tables of tensors and operators are one for the process, and not locked: operators run on many threads by
-// themselves, so one thread that calls them is enough.
+// There is one table of tensors and one of operators per process, without locks: operators are multithreaded
+// themselves, so a single calling thread is enough.
 std::atomic<bool> inUse{false};
 
-// initialize(TorchError, numbers): the class that failures are thrown as, and memory for callNumbers(). Fails when the
-// environment asks for kernels that this processor cannot run.
+// initialize(TorchError, numbers): the class of thrown failures, and memory for callNumbers(). Fails when the
+// environment requests kernels that this processor cannot run.
 napi_value initialize(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [errorClass, numbers] = arguments<2>(env, info);

@@ -1,4 +1,4 @@
-// What the dispatcher cannot reach: the backward pass, .grad, and the grad mode.
+// The parts outside the dispatcher: the backward pass, .grad, and the grad mode.
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -17,7 +17,7 @@ bool isUndefined(napi_env env, napi_value value) {
   return type == napi_undefined || type == napi_null;
 }
 
-// One gradient per output; absent ones stay undefined, which stands for 1 and is legal for scalars only.
+// One gradient per output; missing ones stay undefined, which means 1 and is allowed for scalars only.
 std::vector<at::Tensor> seeds(napi_env env, napi_value value, size_t count) {
   if (isUndefined(env, value)) return std::vector<at::Tensor>(count);
   return toTensors(env, value);
@@ -101,7 +101,7 @@ napi_value isLeaf(napi_env env, napi_callback_info info) {
   });
 }
 
-// setGradientMode(enabled) -> what it was
+// setGradientMode(enabled) -> the previous mode
 napi_value setGradientMode(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [enabled] = arguments<1>(env, info);

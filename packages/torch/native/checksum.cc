@@ -1,5 +1,5 @@
-// XXH64 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md): several gigabytes in a second on any processor, where
-// checksums of Node are a quarter as fast, or missing in its older versions.
+// XXH64 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md): several gigabytes per second on any processor; Node's
+// checksums are a quarter as fast, or missing in its older versions.
 #include <cstdint>
 #include <cstring>
 

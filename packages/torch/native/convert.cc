@@ -46,7 +46,7 @@ int64_t wholeNumber(double number, const char* what) {
 }
 
 // Whole numbers become integers, as in Python, so that an integer tensor plus 1 stays an integer tensor.
-// Minus zero has to stay a float.
+// Minus zero has to remain a float.
 c10::Scalar toScalar(double number) {
   if (isWhole(number) && !(number == 0 && std::signbit(number))) return c10::Scalar(static_cast<int64_t>(number));
   return c10::Scalar(number);
@@ -165,7 +165,7 @@ Parameter describe(const c10::Argument& argument) {
   return parameter;
 }
 
-// What numbers can stand for: tensors and generators by their handles, numbers, and lists of one number repeated.
+// What a number can represent: a tensor or generator by its handle, a number, or a list of one number repeated.
 c10::IValue toIValue(double number, const Parameter& parameter) {
   switch (parameter.kind) {
     case Kind::Tensor:
@@ -305,7 +305,7 @@ napi_value fromTensor(napi_env env, at::Tensor tensor) {
   if (!tensor.defined()) return nullValue(env);
   const Handle handle = insertTensor(std::move(tensor));
   napi_value result;
-  // Doubles hold every handle exactly, and V8 makes them faster than it checks a 64-bit integer's range.
+  // Doubles hold every handle exactly, and V8 creates them faster than it checks the range of a 64-bit integer.
   check(env, napi_create_double(env, static_cast<double>(handle), &result), "a handle");
   return result;
 }
@@ -384,7 +384,7 @@ std::string describeArguments(napi_env env, const std::vector<Parameter>& parame
       out << "}";
     }
   } catch (...) {
-    // A description of a failure must not replace the failure.
+    // A failure while describing an error must not replace that error.
   }
   return out.str();
 }

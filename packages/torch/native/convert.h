@@ -36,7 +36,7 @@ struct Parameter {
   std::string type;
   Kind kind = Kind::Unsupported;
   bool optional = false;
-  int broadcastLength = 0;  // int[2] and the like accept a single number, which stands for this many; otherwise 0
+  int broadcastLength = 0;  // int[2] and similar types accept a single number, repeated this many times; otherwise 0
   c10::optional<c10::IValue> fallback;
 };
 

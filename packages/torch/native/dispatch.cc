@@ -1,4 +1,4 @@
-// One function calls every operator that libtorch has: look the schema up, convert by it, callBoxed, convert back.
+// One function calls every operator of libtorch: look up the schema, convert the arguments, callBoxed, convert back.
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/stack.h>
 #include <torch/csrc/api/include/torch/version.h>
@@ -16,10 +16,10 @@ namespace addon {
 namespace {
 
 struct Operator {
-  c10::optional<c10::OperatorHandle> handle;  // absent when this libtorch has no such operator
+  c10::optional<c10::OperatorHandle> handle;  // empty when this libtorch has no such operator
   std::string name;
   std::vector<Parameter> parameters;
-  // A result that is one of the written arguments (in-place and out= forms) is not handed back: the caller has it.
+  // A result that is one of the written arguments (in-place and out= forms) is not returned: the caller has it.
   std::vector<bool> handsBack;
 };
 
@@ -91,7 +91,7 @@ napi_value listSchemas(napi_env env, napi_callback_info) {
 }
 
 // numbers[0] is the operator, numbers[1] how many arguments follow. JavaScript writes to the same memory: a call with
-// tensors and numbers alone, as nearly all are, then asks N-API for nothing.
+// only tensors and numbers, as nearly all calls are, then needs no N-API function.
 double* sharedNumbers = nullptr;
 
 void shareNumbers(napi_env env, napi_value array) {
@@ -112,13 +112,13 @@ const Operator& operatorAt(int64_t index) {
   return operators()[index];
 }
 
-// Converts `count` arguments by convert(i, parameter), calls, and gives finish(stack) what came of it. What fails is
-// reported with the shapes that describe() tells.
+// Converts `count` arguments with convert(i, parameter), calls, and passes the results to finish(stack). Failures are
+// reported with the shapes from describe().
 template <class Convert, class Describe, class Finish>
 napi_value invoke(napi_env env, const Operator& op, size_t count, Convert&& convert, Describe&& describe, Finish&& finish) {
   thread_local torch::jit::Stack stack;
   const auto explain = [&](const std::string& reason) {
-    stack.clear();  // what a failed call was given must not live until the next one
+    stack.clear();  // the arguments of a failed call must not live until the next one
     const std::string shapes = describe();
     throwTorchError(env, op.name + (shapes.empty() ? "" : " (" + shapes + ")") + ": " + reason);
     return nullptr;
@@ -161,10 +161,10 @@ napi_value invoke(napi_env env, const Operator& op, size_t count, Convert&& conv
   }
 }
 
-// The results that are handed back: none, one, or an array.
+// The returned results: none, one, or an array.
 napi_value toResults(napi_env env, const Operator& op, const torch::jit::Stack& stack) {
   constexpr size_t kMostResults = 8;
-  // Counted first: a tensor that was handed out and then forgotten would never be freed.
+  // Counted first: a tensor that was given a handle and then dropped would never be freed.
   const auto handed = std::count(op.handsBack.begin(), op.handsBack.end(), true);
   if (handed > static_cast<int64_t>(kMostResults)) throw UsageError("operators with more than 8 results cannot be called");
   napi_value results[kMostResults];
@@ -197,8 +197,8 @@ napi_value call(napi_env env, napi_callback_info info) {
   });
 }
 
-// callNumbers(): the operator and the arguments are in the shared numbers. A single tensor comes back as numbers[0], other
-// results as by call(), with numbers[0] not a number.
+// callNumbers(): the operator and the arguments are in the shared numbers. A single tensor is returned as numbers[0], other
+// results as in call(), with numbers[0] set to NaN.
 napi_value callNumbers(napi_env env, napi_callback_info) {
   return guarded(env, [&] {
     const Operator& op = operatorAt(static_cast<int64_t>(sharedNumbers[0]));
@@ -217,7 +217,7 @@ napi_value callNumbers(napi_env env, napi_callback_info) {
   });
 }
 
-// repeat(index, count, ...arguments) -> seconds that `count` boxed calls from C++ take: what no binding can be faster than
+// repeat(index, count, ...arguments) -> seconds that `count` boxed calls from C++ take: a lower bound for any binding
 napi_value repeatCall(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     napi_value values[kMostArguments + 2];

@@ -1,4 +1,4 @@
-// What this libtorch is and may use, devices, and interrupts that must be seen while JavaScript is busy.
+// Properties and settings of this libtorch, devices, and interrupts that must be noticed while JavaScript is busy.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
@@ -25,7 +25,7 @@
 #include "kernels/instruction_set.h"
 #include "kernels/scratch.h"
 
-// libtorch's own switch, for which it has no header: new memory of tensors begins with a pattern that is a NaN in float32.
+// libtorch's own switch, which no header declares: new memory of tensors is filled with a pattern that is NaN in float32.
 C10_DECLARE_bool(caffe2_cpu_allocator_do_junk_fill);
 
 namespace addon {
@@ -44,8 +44,8 @@ constexpr int kInterruptKinds = sizeof kInterrupts / sizeof *kInterrupts;
 std::atomic<int> interruptCount{0};
 std::atomic<int> firstInterrupt{0};
 
-// Only async-signal-safe calls in here. A second interrupt does not wait for a step that may take minutes. A terminal that
-// closes sends SIGHUP several times, and SIGTERM may follow it: neither is somebody's second wish.
+// Only async-signal-safe calls here. A second interrupt does not wait for a step that may take minutes. A closing terminal
+// sends SIGHUP several times, and SIGTERM may follow it: neither is a second request by the user.
 extern "C" void onInterrupt(int signal) {
   int none = 0;
   firstInterrupt.compare_exchange_strong(none, signal);
@@ -93,7 +93,7 @@ napi_value setConvolutions(napi_env env, napi_callback_info info) {
 
 namespace {
 
-// The device of that name, with a number; none for one that does its work at once.
+// The device of that name, with a number; empty for one that works synchronously.
 c10::optional<c10::Device> queued(napi_env env, napi_value name) {
   const c10::Device device(toString(env, name));
   if (!device.is_cuda()) return {};
@@ -102,7 +102,7 @@ c10::optional<c10::Device> queued(napi_env env, napi_value name) {
 
 }  // namespace
 
-// synchronize(device): waits for what the device was asked to do
+// synchronize(device): waits until the device has finished its queued work
 napi_value synchronize(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [name] = arguments<1>(env, info);
@@ -112,7 +112,7 @@ napi_value synchronize(napi_env env, napi_callback_info info) {
 }
 
 // deviceMemory(device, resetPeak) -> [bytes of live tensors, the most since the peak was reset, bytes held], or null where libtorch
-// does not count; then resets the peak if it is to
+// does not count; then resets the peak if requested
 napi_value deviceMemory(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [name, resetPeak] = arguments<2>(env, info);
@@ -140,7 +140,7 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
   });
 }
 
-// keepFreeMemory(): from now on, what anything in this process frees stays with it
+// keepFreeMemory(): from now on, memory freed anywhere in this process is kept by it
 napi_value keepFreeMemory(napi_env env, napi_callback_info) {
   return guarded(env, [&] {
 #ifdef __GLIBC__
@@ -153,7 +153,7 @@ napi_value keepFreeMemory(napi_env env, napi_callback_info) {
   });
 }
 
-// releaseFreeMemory(): to the system, kernels' scratch memory included
+// releaseFreeMemory(): returns memory to the system, including the kernels' scratch memory
 napi_value releaseFreeMemory(napi_env env, napi_callback_info) {
   return guarded(env, [&] {
     releaseScratch();
@@ -164,7 +164,7 @@ napi_value releaseFreeMemory(napi_env env, napi_callback_info) {
   });
 }
 
-// poisonMemory(): from now on, new tensors without values and kernels' scratch memory hold NaNs, for tests
+// poisonMemory(): from now on, uninitialised tensors and the kernels' scratch memory hold NaNs, for tests
 napi_value poisonMemory(napi_env env, napi_callback_info) {
   return guarded(env, [&] {
     FLAGS_caffe2_cpu_allocator_do_junk_fill = true;
@@ -173,8 +173,8 @@ napi_value poisonMemory(napi_env env, napi_callback_info) {
   });
 }
 
-// catchInterrupts(enabled, hangups): from now on SIGINT, SIGTERM and, where hangups is true, SIGHUP are counted, and the second
-// of the first two ends the process; or as before
+// catchInterrupts(enabled, hangups): from now on SIGINT, SIGTERM and, if hangups is true, SIGHUP are counted, and the second
+// SIGINT or SIGTERM ends the process; false restores the default
 napi_value catchInterrupts(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [enabled, hangups] = arguments<2>(env, info);
@@ -200,13 +200,13 @@ napi_value interrupt(napi_env env, napi_callback_info) {
   return guarded(env, [&] { return fromInteger(env, firstInterrupt.load()); });
 }
 
-// lockFile(descriptor) -> whether this process has the file's lock now; the system gives it back when the descriptor is closed, also
-// by the end of the process, whatever ended it
+// lockFile(descriptor) -> whether this process now holds the file's lock; the system releases it when the descriptor is closed, also
+// at the end of the process, however it ends
 napi_value lockFile(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [descriptor] = arguments<1>(env, info);
     const int file = static_cast<int>(toInteger(env, descriptor, "a descriptor"));
-    // A file system without locks must not keep anyone from training.
+    // A file system without locks must not prevent training.
     return fromBool(env, flock(file, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK);
   });
 }

@@ -1,4 +1,4 @@
-// Every native entry runs inside guarded(): whatever C++ throws becomes a JavaScript exception, and nothing else escapes.
+// Every native entry runs inside guarded(): any C++ exception becomes a JavaScript exception, and nothing else escapes.
 #pragma once
 
 #include <node_api.h>
@@ -14,12 +14,12 @@ namespace addon {
 // A JavaScript exception is already pending; unwind to the entry and return to JavaScript.
 struct PendingException {};
 
-// What the caller did wrong, found before libtorch was asked.
+// A mistake of the caller, found before libtorch was called.
 struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Throws the TorchError class that JavaScript handed over at start-up (see initialize in addon.cc).
+// Throws the TorchError class that JavaScript passed in at start-up (see initialize in addon.cc).
 void throwTorchError(napi_env env, const std::string& message);
 
 inline void check(napi_env env, napi_status status, const char* expectation) {

@@ -24,7 +24,7 @@ struct Table {
   int64_t live = 0;
 };
 
-// Never destroyed: at process exit libtorch's own statics may be gone before ours.
+// Never destroyed: at process exit libtorch's own statics may be destroyed before ours.
 Table& table() {
   static Table* instance = new Table;
   return *instance;
@@ -69,7 +69,7 @@ bool isLive(Handle handle) { return find(handle) != nullptr; }
 void releaseTensor(Handle handle) {
   Slot* slot = find(handle);
   if (!slot) return;
-  // The tensor dies last: its destructor may run arbitrary code (autograd nodes), and the table must be whole by then.
+  // The tensor is destroyed last: its destructor may run arbitrary code (autograd nodes), and the table must be consistent by then.
   at::Tensor dying = std::move(slot->tensor);
   slot->tensor = at::Tensor();
   slot->live = false;

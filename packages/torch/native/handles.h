@@ -18,7 +18,7 @@ struct MemoryUse {
 Handle insertTensor(at::Tensor tensor);
 const at::Tensor& tensorAt(Handle handle);  // throws UsageError when the handle was released
 bool isLive(Handle handle);
-void releaseTensor(Handle handle);  // a handle that was released before is left alone
+void releaseTensor(Handle handle);  // a handle that was released before is ignored
 MemoryUse memoryUse();
 
 }  // namespace addon

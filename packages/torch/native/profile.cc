@@ -1,4 +1,4 @@
-// Where the time goes: seconds and calls of every operator, without the operators that it calls itself.
+// Profiling: seconds and calls of every operator, not counting the operators that it calls itself.
 #include <ATen/record_function.h>
 #include <torch/csrc/api/include/torch/cuda.h>
 
@@ -30,9 +30,9 @@ struct Running {
 std::mutex lock;
 std::unordered_map<std::string, Cost>* costs = nullptr;
 at::CallbackHandle callback = 0;
-int64_t waitedFor = -1;  // the GPU whose work belongs to an operator; none where it is negative
+int64_t waitedFor = -1;  // the GPU whose work is counted for an operator; none if negative
 
-// Backward passes may run on threads of their own.
+// Backward passes may run on other threads.
 std::vector<Running>& running() {
   thread_local std::vector<Running> stack;
   return stack;
@@ -60,7 +60,7 @@ void end(const at::RecordFunction& function, at::ObserverContext*) {
 
 }  // namespace
 
-// startProfile(device): from now on operators are timed; on a GPU each until it is done
+// startProfile(device): from now on operators are timed; on a GPU until each is finished
 napi_value startProfile(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [device] = arguments<1>(env, info);

@@ -51,7 +51,7 @@ napi_value createGenerator(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [deviceName, seed] = arguments<2>(env, info);
     const c10::Device device(toString(env, deviceName));
-    // Other devices have no public factory; a copy of their default generator is one of their own.
+    // Other devices have no public factory; a copy of their default generator is an independent one.
     at::Generator generator = device.is_cpu() ? at::make_generator<at::CPUGeneratorImpl>()
                                               : at::globalContext().defaultGenerator(device).clone();
     generator.set_current_seed(toSeed(env, seed));

@@ -86,7 +86,7 @@ napi_value elementBytes(napi_env env, napi_callback_info info) {
   });
 }
 
-// adjustExternalMemory(change in bytes) -> the total: what JavaScript's garbage collector should know about
+// adjustExternalMemory(change in bytes) -> the total: memory that JavaScript's garbage collector should take into account
 napi_value adjustExternalMemory(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [change] = arguments<1>(env, info);
@@ -98,8 +98,8 @@ napi_value adjustExternalMemory(napi_env env, napi_callback_info info) {
 
 namespace {
 
-// Small tensors go to a GPU by way of memory that it reads by itself: the program does not wait for what the GPU does meanwhile.
-// libtorch keeps that memory until it was read. Making it takes longer than copying for large ones.
+// Small tensors go to a GPU through pinned memory, which the GPU reads asynchronously, so the program does not wait for it.
+// libtorch keeps that memory until it was read. For large tensors, allocating it takes longer than copying.
 constexpr size_t kLargestUnwaited = 1 << 20;
 
 }  // namespace
@@ -128,7 +128,7 @@ napi_value fromBytes(napi_env env, napi_callback_info info) {
 // toBytes(handle) -> ArrayBuffer with a copy of the elements in row-major order
 napi_value toBytes(napi_env env, napi_callback_info info) {
   return readTensor(env, info, [&](const at::Tensor& tensor) {
-    // Conjugates and negatives are marks on a tensor until somebody asks for their bytes.
+    // Conjugation and negation are flags on a tensor until its bytes are needed.
     const at::Tensor dense = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous();
     void* data = nullptr;
     napi_value buffer;

@@ -1,4 +1,4 @@
-/** Gradients: the modes of recording, and derivatives with respect to given tensors. Methods of Tensor do the rest. */
+/** Gradients: switching recording on and off, and derivatives with respect to given tensors. Methods of Tensor do the rest. */
 
 import { handlesOf, wrap } from "./dispatch.js";
 import { native } from "./native.js";
@@ -38,17 +38,17 @@ export function enableGrad<T>(body: () => Synchronous<T>): T {
 export interface GradOptions {
   /** Gradients with respect to the outputs; needed unless each output has one element. */
   gradOutputs?: readonly Tensor[];
-  /** Keep the graph for another pass. As `createGraph` when left out. */
+  /** Keep the graph for another pass. Equal to `createGraph` when left out. */
   retainGraph?: boolean;
   /** Record the backward pass itself, for derivatives of higher order. */
   createGraph?: boolean;
 }
 
 /**
- * The gradients of the sum of `outputs` with respect to each of `inputs`, without touching anyone's `grad`.
+ * The gradients of the sum of `outputs` with respect to each of `inputs`, without changing any `grad`.
  *
  * @returns one tensor per input, of its shape and dtype
- * @throws TorchError when an input took no part in the outputs, or an output has several elements and no `gradOutputs`.
+ * @throws TorchError when the outputs do not depend on an input, or an output has several elements and no `gradOutputs`.
  */
 export function grad(outputs: readonly Tensor[], inputs: readonly Tensor[], options: GradOptions = {}): Tensor[] {
   const { gradOutputs, createGraph = false, retainGraph = createGraph } = options;

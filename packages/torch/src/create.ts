@@ -1,4 +1,4 @@
-/** Making tensors from JavaScript's numbers and typed arrays. */
+/** Creating tensors from JavaScript's numbers and typed arrays. */
 
 import {
   type Device,
@@ -15,9 +15,9 @@ import { arange as arangeRange, full as fullWithInferredDtype } from "./operator
 import { elementCount, formatShape } from "./shape.js";
 import { type NestedArray, Tensor } from "./tensor.js";
 
-/** What a new tensor is made of, and where. */
+/** The element type and device of a new tensor. */
 export interface TensorOptions {
-  /** Element type; each function says what it is when left out. */
+  /** Element type; each function documents its default. */
   dtype?: DType;
   /** The CPU when left out. */
   device?: Device;
@@ -54,7 +54,7 @@ function flattenInto(
 }
 
 function fromTypedArray(data: TypedArray, shape: readonly number[], { dtype, device = "cpu" }: TensorOptions): Tensor {
-  // 16-bit patterns may stand for either half precision; every other array says what it holds.
+  // 16-bit patterns may be either half precision; every other array type determines its elements.
   const isHalf = data instanceof Uint16Array && (dtype === "float16" || dtype === "bfloat16");
   const stored = isHalf ? dtype : dtypeOfArray(data);
   if (elementCount(shape) * elementSize(stored) !== data.byteLength) {
@@ -89,7 +89,7 @@ export function tensor(
   return fromTypedArray(flat, shape, { dtype: "float32", ...options });
 }
 
-/** A tensor of `shape` whose elements are all `value`; float32 unless `dtype` says otherwise. */
+/** A tensor of `shape` with all elements equal to `value`; float32 unless `dtype` says otherwise. */
 export function full(
   shape: readonly number[],
   value: Scalar,

@@ -1,24 +1,25 @@
-/** What the generated wrappers stand on: operators by name, and handles turned into tensors. */
+/** The basis of the generated wrappers: operators by name, and handles turned into tensors. */
 
 import { type Handle, native, sharedNumbers } from "./native.js";
 import type { Tensor } from "./tensor.js";
 
 let TensorClass: new (handle: Handle) => Tensor;
 
-/** tensor.ts hands its class over; the generated wrappers, which it extends, cannot import it. */
+/** tensor.ts passes its class in; the generated wrappers, which it extends, cannot import it. */
 export function setTensorClass(tensorClass: new (handle: Handle) => Tensor): void {
   TensorClass = tensorClass;
 }
 
-/** The number by which `call` knows the operator, such as "aten::add.Tensor". One that is absent fails when called. */
+/** The number that identifies an operator, such as "aten::add.Tensor", to `call`. A missing operator fails when called. */
 export function operator(name: string): number {
   return native.operator(name);
 }
 
 /**
- * Calls an operator with handles, numbers and lists, in the order of its schema; undefined stands for a default.
+ * Calls an operator with handles, numbers and lists, in the order of its schema; undefined means the default.
  *
- * Numbers alone, as nearly all calls have, go through shared memory: asking N-API for each takes longer than the rest.
+ * If all arguments are numbers, as in nearly all calls, they go through shared memory: reading each through N-API takes longer
+ * than everything else.
  */
 // biome-ignore lint/suspicious/noExplicitAny: the schema decides the types; the generated wrappers state them
 export function call(index: number, ...values: unknown[]): any {

@@ -30,7 +30,7 @@ const codes = {
   bfloat16: 15,
 } as const satisfies Record<DType, number>;
 
-/** Where a tensor lies: "cpu", "cuda" or "cuda:1". */
+/** Where a tensor is stored: "cpu", "cuda" or "cuda:1". */
 export type Device = "cpu" | "cuda" | `cuda:${number}`;
 
 /** A plain number, or a bigint where 64 bits are needed. Whole numbers are passed as integers, as in Python. */
@@ -119,7 +119,7 @@ export function viewAs<D extends DType>(dtype: D, buffer: ArrayBuffer): TypedArr
 }
 
 /**
- * The dtype that a typed array holds when nothing else is said.
+ * The dtype that a typed array holds by default.
  *
  * @throws TypeError for a Uint16Array, which may hold float16 or bfloat16.
  */

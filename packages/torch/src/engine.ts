@@ -1,4 +1,4 @@
-/** What the engine is and how it is told to behave. */
+/** The engine's description and its settings. */
 
 import { constants } from "node:os";
 import { call, operator, wrap } from "./dispatch.js";
@@ -28,32 +28,32 @@ export function engineReport(): EngineReport {
  * Sets how many threads one operator may use, at least 1. At first it is `OMP_NUM_THREADS`, else the number of
  * processors.
  *
- * @throws TorchError when `count` is no positive whole number.
+ * @throws TorchError when `count` is not a positive whole number.
  */
 export function setThreads(count: number): void {
   native.setThreads(count);
 }
 
 /**
- * Gives the system back what was freed on the CPU, and what kernels keep for intermediate results. Otherwise the process keeps
- * both, to use them again: activations come back every step. Worth it after something large that does not.
+ * Returns memory to the system that was freed on the CPU or that kernels keep for intermediate results. Otherwise the process keeps
+ * both for reuse, since every step needs its activations again. Worth calling after a large computation that is not repeated.
  */
 export function releaseFreeMemory(): void {
   native.releaseFreeMemory();
 }
 
 /**
- * Whether GPUs may round the factors of float32 convolutions to TF32, 10 bits after the point, which is several times
- * faster. At first they may not. Matrix products never are: the exact distances of stable targets depend on it.
+ * Sets whether GPUs may round the inputs of float32 convolutions to TF32, a 10-bit mantissa, which is several times
+ * faster. By default they may not. Matrix products never are: the exact distances of stable targets depend on it.
  */
 export function allowTf32(allowed: boolean): void {
-  // cuDNN tries its algorithms once for every shape; the shapes of a training stay the same.
+  // cuDNN tries its algorithms once for every shape, and shapes do not change during training.
   native.setConvolutions(true, allowed);
 }
 
 /**
- * Waits until a device has done everything that it was asked for. A GPU works through a queue, so what is to be timed needs
- * it; tensors that are read wait by themselves. Without effect on the CPU.
+ * Waits until a device has finished all queued work. A GPU works through a queue, so timing needs this; reading a tensor
+ * waits on its own. Has no effect on the CPU.
  */
 export function synchronize(device: Device): void {
   native.synchronize(device);
@@ -61,15 +61,15 @@ export function synchronize(device: Device): void {
 
 /** Memory of a GPU, in bytes. */
 export interface DeviceMemory {
-  /** Of live tensors, those that autograd keeps included. */
+  /** In live tensors, including those that autograd keeps. */
   readonly allocated: number;
-  /** The most of that since the start, or since {@link resetPeakMemory}. */
+  /** The maximum of `allocated` since the start, or since {@link resetPeakMemory}. */
   readonly peak: number;
-  /** What libtorch holds, to use it again. */
+  /** What libtorch holds, including memory kept for reuse. */
   readonly reserved: number;
 }
 
-/** What libtorch has allocated on a GPU; undefined for the CPU, and where this libtorch (before 2.8) does not tell. */
+/** What libtorch has allocated on a GPU; undefined for the CPU, and where libtorch (before 2.8) does not report it. */
 export function deviceMemory(device: Device): DeviceMemory | undefined {
   const counts = native.deviceMemory(device, false);
   if (counts === null) return undefined;
@@ -77,7 +77,7 @@ export function deviceMemory(device: Device): DeviceMemory | undefined {
   return { allocated, peak, reserved };
 }
 
-/** Starts the count of {@link DeviceMemory.peak} anew. */
+/** Resets {@link DeviceMemory.peak}. */
 export function resetPeakMemory(device: Device): void {
   native.deviceMemory(device, true);
 }
@@ -94,14 +94,14 @@ export function hasOperator(name: string): boolean {
 
 interface Signature {
   readonly index: number;
-  /** What each argument is called, and whether tensors are what it takes. */
+  /** The name of each argument, and whether it takes tensors. */
   readonly parameters: readonly { name: string; takesTensors: boolean }[];
   readonly returnsTensors: boolean;
 }
 
 const signatures = new Map<string, Signature>();
 
-/** Handles and plain numbers look alike to the addon, so the schema has to say where tensors are meant. */
+/** The addon cannot tell handles from plain numbers, so the schema has to say which arguments are tensors. */
 function signatureOf(name: string): Signature {
   const known = signatures.get(name);
   if (known) return known;
@@ -145,8 +145,8 @@ export function callOperator(name: string, ...args: OperatorValue[]): unknown {
 }
 
 /**
- * Seconds that `count` calls of an operator on tensors take from inside C++, arguments at the ready: what a binding is
- * measured against.
+ * Seconds that `count` calls of an operator on tensors take inside C++ with converted arguments: the reference for measuring a
+ * binding.
  *
  * @throws TorchError when this libtorch has no such operator, or the operator fails.
  */
@@ -164,20 +164,20 @@ function raise(result: unknown): unknown {
 export type Interrupt = "SIGINT" | "SIGTERM" | "SIGHUP";
 
 /**
- * Notes Ctrl-C (SIGINT), SIGTERM and SIGHUP from now on instead of ending the process, also while an operator runs. A second
- * SIGINT or SIGTERM ends the process at once. Call with false to give the signals back.
+ * Records Ctrl-C (SIGINT), SIGTERM and SIGHUP from now on instead of ending the process, also while an operator runs. A second
+ * SIGINT or SIGTERM ends the process at once. Call with false to restore the former behaviour.
  *
- * @param options.hangups - whether SIGHUP is among them, which is sent when the terminal closes; when left out it is
+ * @param options.hangups - whether to include SIGHUP, which is sent when the terminal closes (the default)
  */
 export function catchInterrupts(enabled: boolean, { hangups = true }: { hangups?: boolean } = {}): void {
   native.catchInterrupts(enabled, hangups);
 }
 
 /**
- * Takes the lock of an open file, which one process has at a time (flock). The system gives it back when the descriptor is closed,
- * also by the end of the process, whatever ended it. A file system without locks lets everyone have it.
+ * Takes the lock of an open file, which one process can hold at a time (flock). The system releases it when the descriptor is closed,
+ * also at the end of the process, however it ends. On a file system without locks every process gets it.
  *
- * @returns whether this process has it now
+ * @returns whether this process now holds it
  */
 export function lockFile(descriptor: number): boolean {
   return native.lockFile(descriptor);
@@ -192,20 +192,20 @@ export function interrupt(): Interrupt | undefined {
 
 /** What an operator cost while {@link profileOperators} watched. */
 export interface OperatorCost {
-  /** Such as "aten::add", or the name of a step of the backward pass. */
+  /** Such as "aten::add", or the name of a node of the backward pass. */
   readonly name: string;
   /** How often it ran. */
   readonly calls: number;
-  /** Seconds in all, without those of the operators that it called itself. */
+  /** Total seconds, not counting the operators that it called itself. */
   readonly seconds: number;
 }
 
 /**
- * Runs `body` and measures every operator in it, the dearest first. Backward passes are included. The measuring itself
- * costs about a microsecond a call.
+ * Runs `body` and measures every operator in it; the most expensive comes first. Backward passes are included. Measuring
+ * costs about a microsecond per call.
  *
  * @param device - a GPU to wait for after every operator, so that its time is counted where it is spent; operators then no
- * longer follow each other without a gap, and the whole takes longer
+ * longer run back to back, and the total takes longer
  * @throws TorchError inside another profile.
  */
 export function profileOperators(body: () => void, device: Device = "cpu"): OperatorCost[] {

@@ -5,17 +5,17 @@ export class TorchError extends Error {
   override readonly name = "TorchError";
 }
 
-/** What libtorch, its libraries and JavaScript say when memory ends, on the CPU and on GPUs. */
+/** Messages of libtorch, its libraries and JavaScript when memory runs out, on the CPU and on GPUs. */
 const OUT_OF_MEMORY =
   /out of memory|can't allocate memory|bad_alloc|not enough memory|_ALLOC_FAILED|buffer allocation failed/i;
 
-/** Whether something failed for want of memory: of the processor's, or of a GPU's. */
+/** Whether something failed for lack of memory, of the CPU or of a GPU. */
 export function isOutOfMemory(error: unknown): boolean {
   const isOfEngine = error instanceof TorchError || error instanceof RangeError;
   return isOfEngine && OUT_OF_MEMORY.test(error.message);
 }
 
-/** A tensor whose shape or dtype is not what a function asks for. */
+/** A tensor whose shape or dtype is not what a function requires. */
 export class ShapeError extends Error {
   override readonly name = "ShapeError";
 }
@@ -28,7 +28,7 @@ export class FileFormatError extends Error {
 /** The native addon or libtorch cannot be loaded. `attempts` lists what was tried, with the loader's own words. */
 export class EngineUnavailableError extends Error {
   override readonly name = "EngineUnavailableError";
-  /** One line for each file that was tried: its path, and why it did not do. */
+  /** One line for each file that was tried: its path, and why it failed. */
   readonly attempts: readonly string[];
 
   /** @param attempts - one line for each file that was tried */

@@ -15,7 +15,7 @@ export interface BuiltAgainst {
   readonly version: string;
   /** How it was found, in words. */
   readonly how: string;
-  /** Which of the places looked at it was found in: the variable LIBTORCH, a Python, the system. */
+  /** Where it was found: the variable LIBTORCH, a Python, the system. */
   readonly origin: "LIBTORCH" | "python" | "system";
   /** The folder with libtorch's libraries. */
   readonly libraryDir: string;
@@ -65,7 +65,7 @@ const hasHeader = (folders: readonly string[], path: string): boolean =>
 
 /** Whether the addon could reduce between processes over Gloo: libtorch's part, Gloo's headers and Gloo's library. */
 export function hasGloo({ includeDirs, libraryDir }: BuiltAgainst): boolean {
-  // A wheel's libtorch has Gloo inside; Debian's has it as a library of its own.
+  // A wheel's libtorch includes Gloo; Debian's has it as a separate library.
   const library = existsSync(join(libraryDir, "libgloo.so")) || existsSync(join(libraryDir, "libtorch_python.so"));
   const own = "torch/csrc/distributed/c10d/ProcessGroupGloo.hpp";
   return hasHeader(includeDirs, own) && hasHeader(includeDirs, "gloo/context.h") && library;
@@ -79,15 +79,15 @@ export function hasNccl({ includeDirs, cuda, cudaIncludeDirs }: BuiltAgainst): b
 }
 
 /**
- * The OpenBLAS that Debian's libtorch multiplies matrices with: on OpenMP, as libtorch itself, or with threads of its own,
- * which get into the way of libtorch's. Undefined where neither is, as beside a wheel, which has its own inside.
+ * The OpenBLAS that Debian's libtorch multiplies matrices with: based on OpenMP, like libtorch itself, or with its own threads,
+ * which compete with libtorch's. Undefined if there is neither, as with a wheel, which includes its own.
  */
 export function openBlasThreads({ libraryDir }: BuiltAgainst): "openmp" | "own" | undefined {
   if (existsSync(join(libraryDir, "openblas-openmp"))) return "openmp";
   return existsSync(join(libraryDir, "openblas-pthread")) ? "own" : undefined;
 }
 
-/** Features of this processor that matter to libtorch, in the kernel's spelling. Empty where the kernel does not say. */
+/** Features of this processor that matter to libtorch, in the kernel's spelling. Empty if the kernel does not list them. */
 export function processorFlags(): ReadonlySet<string> {
   try {
     const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"));
@@ -98,8 +98,8 @@ export function processorFlags(): ReadonlySet<string> {
 }
 
 /**
- * The instruction sets that the kernels are compiled for and this processor has, from the plainest to the best, which is the
- * one they use. The environment variable TORCH_INSTRUCTION_SET picks another one.
+ * The instruction sets that the kernels are compiled for and this processor supports, from the simplest to the best, which is the
+ * one used. The environment variable TORCH_INSTRUCTION_SET selects another one.
  */
 export function instructionSets(): ("baseline" | "avx2" | "avx512" | "avx512vnni")[] {
   const flags = processorFlags();

@@ -1,6 +1,6 @@
 /**
  * The boundary to the addon: the only file that loads it, with its typed interface. Everything that libtorch reads from
- * the environment is decided here, before the library is loaded.
+ * the environment is set here, before the library is loaded.
  */
 
 import { existsSync } from "node:fs";
@@ -9,11 +9,11 @@ import { availableParallelism } from "node:os";
 import { EngineUnavailableError, TorchError } from "./errors.js";
 import { addonPath, processorFlags } from "./installation.js";
 
-/** An integer that stands for a tensor in the addon's table; never reused. */
+/** An integer that identifies a tensor in the addon's table; never reused. */
 export type Handle = number;
 
 /**
- * What the loaded libtorch says of itself.
+ * What the loaded libtorch reports about itself.
  *
  * @category engine
  */
@@ -97,12 +97,12 @@ export interface Native {
 export const sharedNumbers = new Float64Array(34);
 
 /**
- * Settings that libtorch and its libraries read once, when they are loaded. What the user has set stays.
- * Debian's libtorch picks AVX2 kernels even where the processor has AVX-512, which is up to 1.8 times slower, and it takes
- * its thread count from a library that has been seen to answer 1 on two cores. Threads wait for each other by spinning, which
- * keeps a late one from its processor where other programs compute, too: steps took 2 to 50 times as long. A spin of some
- * microseconds costs 3 to 9 percent on a machine of one's own, and leaves a training its share of a busy one. Some containers' environment
- * lets GPUs round the factors of matrix products to 10 bits; that does not stay, for sums of whole numbers must be exact.
+ * Settings that libtorch and its libraries read once, when they are loaded. Values set by the user are kept.
+ * Debian's libtorch picks AVX2 kernels even if the processor has AVX-512, which is up to 1.8 times slower, and it takes
+ * its thread count from a library that has been seen to return 1 on two cores. Threads wait for each other by spinning, which
+ * keeps a delayed thread off its processor when other programs compute, too: steps took 2 to 50 times as long. A spin of a few
+ * microseconds costs 3 to 9 percent on an idle machine, and avoids that slowdown on a busy one. The environment of some containers
+ * lets GPUs round the inputs of matrix products to 10 bits; that is overridden, because sums of whole numbers must be exact.
  */
 function prepareEnvironment(): number {
   const flags = processorFlags();
@@ -110,8 +110,8 @@ function prepareEnvironment(): number {
     process.env["ATEN_CPU_CAPABILITY"] ??= "avx512";
   }
   process.env["TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"] = "0";
-  const asked = Number.parseInt(process.env["OMP_NUM_THREADS"] ?? "", 10);
-  const threads = asked > 0 ? asked : availableParallelism();
+  const requested = Number.parseInt(process.env["OMP_NUM_THREADS"] ?? "", 10);
+  const threads = requested > 0 ? requested : availableParallelism();
   process.env["OMP_NUM_THREADS"] ??= String(threads);
   process.env["OPENBLAS_NUM_THREADS"] ??= String(threads);
   process.env["GOMP_SPINCOUNT"] ??= "2000";
@@ -138,9 +138,9 @@ function load(): Native {
     );
   }
   native.initialize(TorchError, sharedNumbers);
-  // It changes malloc for the whole process, nearly all of whose memory is that of operators.
+  // This changes malloc for the whole process, but nearly all of its memory belongs to operators.
   native.keepFreeMemory();
-  // For tests: whatever reads memory that nobody has written answers with NaNs.
+  // For tests: reading uninitialised memory then yields NaNs.
   if (process.env["TORCH_POISON_MEMORY"] === "1") native.poisonMemory();
   native.setThreads(threads);
   native.setConvolutions(true, false);

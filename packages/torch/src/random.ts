@@ -1,4 +1,4 @@
-/** Random numbers: the global seed, and generators of their own. Values equal PyTorch's for equal seeds on the CPU. */
+/** Random numbers: the global seed, and separate generators. On the CPU, values equal PyTorch's for equal seeds. */
 
 import { tensor } from "./create.js";
 import { call, operator, wrap } from "./dispatch.js";
@@ -27,16 +27,16 @@ export function rngState(): Tensor {
 /**
  * Sets the state of the CPU's default generator to one that {@link rngState} returned.
  *
- * @throws TorchError when `state` is no such state.
+ * @throws TorchError when `state` is not such a state.
  */
 export function setRngState(state: Tensor): void {
   native.setGeneratorState(DEFAULT_GENERATOR, state.handle);
 }
 
 /**
- * Standard normal numbers of which each depends on the key of its row and its place in the row alone, float32
- * `[keys.length, columns]`: from the hash SplitMix64 (Steele, Lea and Flood 2014) by Box and Muller (1958). The same on every
- * device but for rounding, and a few launches on a GPU, whatever the number of keys. The largest possible number is 6.66.
+ * Standard normal numbers, float32 `[keys.length, columns]`, each of which depends only on the key of its row and its position in
+ * the row: the hash SplitMix64 (Steele, Lea and Flood 2014), transformed by Box and Muller (1958). The same on every
+ * device up to rounding, and a few launches on a GPU, whatever the number of keys. The largest possible value is 6.66.
  *
  * @param keys - whole numbers of at most 64 bits
  */
@@ -51,11 +51,11 @@ export function keyedNormal(keys: readonly bigint[], columns: number, device: De
 }
 
 /**
- * A stream of random numbers of its own. On the CPU it is PyTorch's Mersenne Twister, of whose seed libtorch uses the
- * low 32 bits.
+ * A separate stream of random numbers. On the CPU it is PyTorch's Mersenne Twister; libtorch uses the low 32 bits of its
+ * seed.
  */
 export class Generator {
-  /** The number by which operators know the generator. */
+  /** The number that identifies the generator to operators. */
   readonly id: number;
 
   /**
@@ -67,7 +67,7 @@ export class Generator {
     registry.register(this, this.id, this);
   }
 
-  /** Starts the stream again from `seed`. Returns this generator. */
+  /** Restarts the stream from `seed`. Returns this generator. */
   manualSeed(seed: number | bigint): this {
     native.seedGenerator(this.id, seed);
     return this;
@@ -81,14 +81,14 @@ export class Generator {
   /**
    * Continues from where {@link state} was called. Returns this generator.
    *
-   * @throws TorchError when `state` is no such state.
+   * @throws TorchError when `state` is not such a state.
    */
   setState(state: Tensor): this {
     native.setGeneratorState(this.id, state.handle);
     return this;
   }
 
-  /** Frees the generator; doing it again has no effect. */
+  /** Frees the generator; calling it again has no effect. */
   dispose(): void {
     registry.unregister(this);
     native.releaseGenerator(this.id);

@@ -1,4 +1,4 @@
-/** Points against the rows of a matrix, of bytes as a rule: how far the rows are, and weighted sums of them. */
+/** Distances from points to the rows of a matrix, usually of bytes, and weighted sums of the rows. */
 
 import { call, operator, wrap } from "./dispatch.js";
 import type { Tensor } from "./tensor.js";
@@ -18,14 +18,14 @@ export interface PointsOnRays {
 }
 
 /**
- * How much farther points are from rows r than from their own origins o, in squares: ||p - r||² - ||p - o||², which is
- * ||o - r||² + 2 step direction.(o - r), float64 `[B, rows]`.
+ * Squared distances from points to rows r, relative to those from the points to their own origins o: ||p - r||² - ||p - o||²,
+ * which is ||o - r||² + 2 step direction.(o - r), float64 `[B, rows]`.
  *
- * For rows of bytes the first term is exact and the second is rounded as float32, if the directions are that, whatever the
- * size of the step; a row that equals the origin is at 0 on the CPU. No gradient flows to bytes.
+ * For rows of bytes the first term is exact and the second is rounded to float32, if the directions are float32, whatever the
+ * size of the step; on the CPU a row equal to the origin gives 0. No gradient flows to bytes.
  *
  * @param rows - uint8 or floating point `[N, D]`
- * @param index - int32 or int64 `[rows]`: the rows to take, which need not be copied for that; all of them when left out
+ * @param index - int32 or int64 `[rows]`: the rows to use, without copying them first; all rows when left out
  * @throws TorchError for shapes and dtypes that do not fit, and for an index that is out of range.
  */
 export function relativeSquaredDistances(

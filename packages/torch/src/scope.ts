@@ -1,9 +1,9 @@
 /**
- * Who frees a tensor. Every rule is in this file:
+ * Ownership of tensors. All rules are in this file:
  *
- * - a tensor made inside `scope(fn)` is freed when `fn` ends, on a throw too, unless it is part of what `fn` returns;
- * - what is returned moves to the scope around, or out of all scopes;
- * - `keep(x)` moves `x` out of all scopes; modules and optimizers do so with what they register;
+ * - a tensor created inside `scope(fn)` is freed when `fn` ends, also on a throw, unless it is part of what `fn` returns;
+ * - what is returned moves to the enclosing scope, or out of all scopes;
+ * - `keep(x)` moves `x` out of all scopes; modules and optimizers do so with the tensors they register;
  * - a tensor outside every scope is freed by `dispose()`, by `using`, or, as a last resort, some time after it becomes garbage.
  *
  * Freeing drops one reference. What autograd saved stays alive in libtorch, so a scope may end before the backward pass.
@@ -19,14 +19,14 @@ export interface Tracked {
   frame: Frame | undefined;
 }
 
-/** The tensors made since a scope began. */
+/** The tensors created since a scope began. */
 export class Frame {
   /** Also those that have moved out since; their own `frame` decides. */
   readonly tensors: Tracked[] = [];
-  /** The scope around; undefined for the outermost. */
+  /** The enclosing scope; undefined for the outermost. */
   readonly parent: Frame | undefined;
 
-  /** @param parent - the scope around, if any */
+  /** @param parent - the enclosing scope, if any */
   constructor(parent: Frame | undefined) {
     this.parent = parent;
   }
@@ -43,7 +43,7 @@ interface Collected {
   readonly origin: string | undefined;
 }
 
-/** The last resort for tensors outside every scope. V8 is told their size, so that many large ones make it collect. */
+/** The last resort for tensors outside every scope. V8 is given their size, so that many large ones trigger a collection. */
 const registry = new FinalizationRegistry<Collected>(({ handle, bytes, origin }) => {
   if (origin && native.isLive(handle))
     console.error(`tensor of ${bytes} bytes was left to the garbage collector; made ${origin}`);
@@ -81,13 +81,13 @@ export function track(tensor: Tracked): void {
   }
 }
 
-/** Frees a tensor now; doing it again has no effect. */
+/** Frees a tensor now; calling it again has no effect. */
 export function disposeTracked(tensor: Tracked): void {
   tensor.frame = undefined;
   release(tensor);
 }
 
-/** Moves a tensor out of all scopes, for state that is carried across iterations. Returns it. */
+/** Moves a tensor out of all scopes, for state that outlives an iteration. Returns it. */
 export function keep<T extends Tracked>(tensor: T): T {
   if (tensor.frame !== undefined) {
     tensor.frame = undefined;
@@ -100,7 +100,7 @@ function isTracked(value: object): value is Tracked {
   return "handle" in value && "frame" in value;
 }
 
-/** Moves every tensor of `frame` that `value` holds, also inside arrays, maps and plain objects, to the frame around. */
+/** Moves every tensor of `frame` that `value` holds, also inside arrays, maps and plain objects, to the enclosing frame. */
 function moveOutward(value: unknown, frame: Frame): void {
   if (typeof value !== "object" || value === null) return;
   if (isTracked(value)) {
@@ -139,7 +139,7 @@ function releaseFrame(frame: Frame): void {
 /** A function whose result may not be a promise: a scope that ended before its body did would free tensors in use. */
 export type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
 
-/** @throws TypeError when `result` is a promise, for callers that types do not stop. */
+/** @throws TypeError when `result` is a promise, for callers without type checking. */
 export function refusePromise(name: string, result: unknown): void {
   if (typeof (result as { then?: unknown } | null | undefined)?.then === "function") {
     throw new TypeError(
@@ -149,7 +149,7 @@ export function refusePromise(name: string, result: unknown): void {
 }
 
 /**
- * Runs `body` and frees every tensor made inside it, except those in the result (also in arrays, maps and plain objects).
+ * Runs `body` and frees every tensor created inside it, except those in the result (also in arrays, maps and plain objects).
  *
  * @throws what `body` throws, after freeing everything; a TypeError when `body` returns a promise.
  */
@@ -171,11 +171,11 @@ export function scope<T>(body: () => Synchronous<T>): T {
 export interface MemoryUse {
   /** Live tensors that JavaScript holds. What autograd saved is not counted. */
   readonly tensors: number;
-  /** Bytes of their storage; storage that several share counts once. */
+  /** Bytes of their storage; shared storage counts once. */
   readonly bytes: number;
 }
 
-/** What JavaScript holds in libtorch at this moment. Costs a walk over the live tensors. */
+/** What JavaScript holds in libtorch at this moment. Walks over all live tensors. */
 export function memory(): MemoryUse {
   const [tensors, bytes] = native.memory();
   return { tensors, bytes };

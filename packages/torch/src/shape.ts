@@ -5,7 +5,7 @@ import { ShapeError } from "./errors.js";
 /** One entry per axis: a size, or null for any. */
 export type ShapePattern = readonly (number | null)[];
 
-/** A shape in words, such as "[64, 3, 32, 32]". */
+/** A shape as text, such as "[64, 3, 32, 32]". */
 export function formatShape(shape: ShapePattern): string {
   return `[${shape.map((size) => size ?? "any").join(", ")}]`;
 }
@@ -13,7 +13,7 @@ export function formatShape(shape: ShapePattern): string {
 /**
  * Checks that a shape fits a pattern.
  *
- * @param what - what has the shape, as the error names it
+ * @param what - the name of the thing in the error
  * @throws ShapeError naming `what`, the expected and the found shape.
  */
 export function checkShape(what: string, found: readonly number[], expected: ShapePattern): void {

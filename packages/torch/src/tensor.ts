@@ -45,7 +45,7 @@ export interface BackwardOptions {
  * operator and the shapes.
  */
 export class Tensor extends Operators {
-  /** The addon's number for the tensor; never used for another. */
+  /** The addon's number for the tensor; never reused. */
   readonly handle: Handle;
   /** The scope that frees this tensor; kept by scope.ts. */
   frame: Frame | undefined;
@@ -83,7 +83,7 @@ export class Tensor extends Operators {
     return dtypeOfCode(native.scalarType(this.handle));
   }
 
-  /** Where the elements lie. */
+  /** Where the elements are stored. */
   get device(): Device {
     return native.device(this.handle) as Device;
   }
@@ -91,7 +91,7 @@ export class Tensor extends Operators {
   /**
    * Size of axis `axis`; negative axes count from the end.
    *
-   * @throws ShapeError when there is no such axis.
+   * @throws ShapeError when the axis does not exist.
    */
   size(axis: number): number {
     const { shape } = this;
@@ -105,7 +105,7 @@ export class Tensor extends Operators {
     return !native.isLive(this.handle);
   }
 
-  /** Frees this tensor's reference to its storage; doing it again has no effect. */
+  /** Frees this tensor's reference to its storage; calling it again has no effect. */
   dispose(): void {
     disposeTracked(this);
   }
@@ -116,7 +116,7 @@ export class Tensor extends Operators {
   }
 
   /**
-   * The same elements with another dtype, device or memory format: another tensor, on the same storage when nothing
+   * The same elements with another dtype, device or memory format: a new tensor, which shares the storage if nothing
    * changes.
    *
    * @throws TorchError when this libtorch has no such device.
@@ -125,9 +125,9 @@ export class Tensor extends Operators {
     dtype?: DType;
     device?: Device;
     memoryFormat?: MemoryFormat;
-    /** Whether the elements are copied even where nothing changes. */
+    /** Whether the elements are copied even if nothing changes. */
     copy?: boolean;
-    /** Whether a copy between CPU and CUDA may go on while the program does. */
+    /** Whether a copy between CPU and CUDA may run asynchronously. */
     nonBlocking?: boolean;
   }): Tensor {
     const { dtype, device, memoryFormat, copy = false, nonBlocking = false } = options;
@@ -205,14 +205,14 @@ export class Tensor extends Operators {
   /**
    * Sets `requiresGrad` and returns this tensor.
    *
-   * @throws TorchError when it is no leaf, or its dtype is neither floating point nor complex.
+   * @throws TorchError when it is not a leaf, or its dtype is neither floating point nor complex.
    */
   requiresGrad_(flag = true): this {
     native.setRequiresGradient(this.handle, flag);
     return this;
   }
 
-  /** Whether no recorded operation made this tensor. */
+  /** Whether this tensor is not the result of a recorded operation. */
   get isLeaf(): boolean {
     return native.isLeaf(this.handle);
   }

@@ -189,16 +189,16 @@ describe("files made to break or to deceive", () => {
     ["a value from below a mark", "\x80\x02N(\x85.", /takes a value where there is none/],
     ["a mark that was not set", "\x80\x02t.", /closes what it has not opened/],
     ["a memory of nothing", "\x80\x02h\x05.", /has not stored/],
-    ["a call of a number", "\x80\x02K\x01)R.", /calls what is no function/],
-    ["a number as list", "\x80\x02K\x01K\x02a.", /appends to what is no list/],
-    ["an odd dictionary", "\x80\x02}(K\x01u.", /wrong dictionary/],
+    ["a call of a number", "\x80\x02K\x01)R.", /calls a value that is not a function/],
+    ["a number as list", "\x80\x02K\x01K\x02a.", /appends to a value that is not a list/],
+    ["an odd dictionary", "\x80\x02}(K\x01u.", /invalid dictionary/],
     ["an extension", "\x80\x02\x82\x01.", /opcode 0x82 .* is refused/],
     ["an object outside", "\x80\x02K\x01Q.", /outside itself/],
-    ["a text", "this is a text, and no short one", /no safetensors file, no zip archive and no pickle/],
+    ["a text", "this is a text, and no short one", /not a safetensors file, a zip archive or a pickle/],
     ["a web page", "<!DOCTYPE html><html></html>", /web page.*download it again/],
     ["a pointer", "version https://git-lfs.github.com/spec/v1\n", /git lfs pull/],
     ["nothing", "", /it is empty/],
-    ["an archive of nothing", `PK\x05\x06${"\0".repeat(18)}`, /no pickle/],
+    ["an archive of nothing", `PK\x05\x06${"\0".repeat(18)}`, /or a pickle/],
     ["the beginning of an archive", "PK\x03\x04", /no directory at its end/],
   ])("%s", (_, content, message) => {
     expect(refusal(latin1(content))).toMatch(message);
@@ -249,7 +249,7 @@ describe("files made to break or to deceive", () => {
     expect(refusal(view("K\x00", huge, "K\x00"))).toMatch(message);
     expect(refusal(view(huge, "K\x01", "K\x01"))).toMatch(message);
     expect(refusal(view("K\x00", `${huge}${huge}K\x00\x87`, "K\x01K\x01K\x01\x87", ""))).toMatch(message);
-    expect(refusal(view("K\x00", "J\xff\xff\xff\xff", "K\x01"))).toMatch(/no view of a storage/);
+    expect(refusal(view("K\x00", "J\xff\xff\xff\xff", "K\x01"))).toMatch(/not a view of a storage/);
   });
 
   test("a storage that declares another size than the archive has", () => {

@@ -26,7 +26,7 @@ import { runMain, runStep, StepError } from "./steps.mjs";
 /** @typedef {import("./find-libtorch.mjs").Libtorch} Libtorch */
 /** @typedef {import("./find-cuda.mjs").CudaCompiler} CudaCompiler */
 
-/** One source file that includes libtorch's headers takes about this much memory to compile. */
+/** Compiling one source file that includes libtorch's headers takes about this much memory. */
 const BYTES_PER_COMPILER = 1.5 * 2 ** 30;
 
 const nativeFolder = fileURLToPath(new URL("../native", import.meta.url));
@@ -40,7 +40,7 @@ export async function buildNative({ sanitize = false, libtorch = requireLibtorch
   const folder = join(nativeFolder, sanitize ? "build-sanitize" : "build");
   const stampFile = join(folder, "stamp.json");
   const previous = readStamp(stampFile);
-  // Trying nvcc takes seconds. A build that went through, which is what the sources are written down for, has tried it.
+  // Trying nvcc takes seconds. The sources are recorded after a successful build, which has already tried it.
   const cuda = findCudaCompiler(libtorch, process.env, (compiler) => {
     return (
       previous.sources !== undefined &&
@@ -68,7 +68,7 @@ export async function buildNative({ sanitize = false, libtorch = requireLibtorch
 }
 
 /**
- * What the addon is built from: with another configuration CMake has to start anew.
+ * The inputs of the build: with another configuration CMake has to start again.
  * @param {Libtorch} libtorch
  * @param {CudaCompiler | undefined} cuda
  * @param {boolean} sanitize
@@ -86,7 +86,7 @@ function currentStamp(libtorch, cuda, sanitize) {
       `${library.mtimeMs} ${library.size}`,
       nodeApiHeaders().version,
       nodeApiHeaders().include,
-      // CMakeLists.txt links it when it is there, and a person may install it after the first build.
+      // CMakeLists.txt links it if it exists, and it may be installed after the first build.
       `OpenBLAS on OpenMP: ${existsSync(join(libtorch.libraryDir, "openblas-openmp"))}`,
       `CUDA: ${JSON.stringify(cuda)}`,
       `${CXX} ${CXXFLAGS} ${LDFLAGS} ${CMAKE_GENERATOR} ${sanitize}`,
@@ -189,7 +189,7 @@ function parallelJobs() {
 }
 
 /**
- * Tried in a process of its own, where a broken library can do no harm.
+ * Loads it in a separate process, where a broken library can do no harm.
  * @param {string} addon
  * @param {string} folder
  */

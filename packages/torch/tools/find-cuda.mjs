@@ -1,5 +1,5 @@
 // @ts-check
-/** Finds a CUDA compiler that goes with a libtorch, and what it should compile for. */
+/** Finds a CUDA compiler that matches a libtorch, and what it should compile for. */
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
@@ -9,18 +9,18 @@ import { findCommand } from "./find-libtorch.mjs";
 
 /**
  * @typedef {object} CudaCompiler
- * @property {string} path Of nvcc.
- * @property {string[]} architectures What tells it which GPUs to compile for.
+ * @property {string} path The path of nvcc.
+ * @property {string[]} architectures Its arguments for the GPUs to compile for.
  * @property {string} includeDir The folder of the toolkit's headers.
- * @property {string} version What nvcc says of itself.
+ * @property {string} version The version that nvcc reports.
  */
 
 /**
- * The nvcc of the same major version as libtorch's CUDA that can compile here; undefined where there is none, or where
- * TORCH_CUDA_KERNELS is 0: stock operators do without. A kernel of another major version would miss its runtime.
+ * The nvcc of the same major version as libtorch's CUDA that can compile here; undefined if there is none, or if
+ * TORCH_CUDA_KERNELS is 0: then stock operators are used. A kernel of another major version would not find its runtime.
  * @param {{ prefix: string, version: string, cuda: boolean }} libtorch
  * @param {NodeJS.ProcessEnv} [environment]
- * @param {(compiler: CudaCompiler) => boolean} [isKnown] Whether it has compiled here before, so that it need not be tried.
+ * @param {(compiler: CudaCompiler) => boolean} [isKnown] Whether it has compiled here before, so that it need not be tried again.
  * @returns {CudaCompiler | undefined}
  */
 export function findCudaCompiler(libtorch, environment = process.env, isKnown = () => false) {
@@ -43,7 +43,7 @@ export function findCudaCompiler(libtorch, environment = process.env, isKnown = 
   return undefined;
 }
 
-/** Whether nvcc gets along with this machine's compiler and GPUs. @param {CudaCompiler} compiler */
+/** Whether nvcc works with this machine's compiler and GPUs. @param {CudaCompiler} compiler */
 function compiles({ path, architectures }) {
   const folder = mkdtempSync(join(tmpdir(), "nvcc-"));
   try {
@@ -63,7 +63,7 @@ function cudaMajor({ prefix, version }) {
   return wheel ?? /\+cu(\d+)\d$/.exec(version)?.[1];
 }
 
-/** The GPUs of this machine, and what later ones can make code of; where none is seen, each kind that the compiler knows. */
+/** The GPUs of this machine, and portable code for later ones; if there are none, every kind that the compiler supports. */
 function architectures() {
   const query = ["--query-gpu=compute_cap", "--format=csv,noheader"];
   const answer = spawnSync("nvidia-smi", query, { encoding: "utf8", timeout: 10_000 });

@@ -17,7 +17,7 @@ const TRIPLETS = {
   riscv64: "riscv64-linux-gnu",
   s390x: "s390x-linux-gnu",
 };
-/** Asks where torch is without importing it, which would take seconds. */
+/** Prints where torch is without importing it, which would take seconds. */
 const WHERE_IS_TORCH =
   "import importlib.util as u; s = u.find_spec('torch'); print((s and list(s.submodule_search_locations or [])[:1] or [''])[0])";
 
@@ -26,7 +26,7 @@ const WHERE_IS_TORCH =
  * @property {string} prefix Folder that holds include/ and lib/.
  * @property {string} version Such as "1.13.0" or "2.4.0+cu121".
  * @property {boolean} cuda Whether the library was built with CUDA.
- * @property {string} cxxStandard What its headers ask for, such as "17".
+ * @property {string} cxxStandard The C++ standard that its headers require, such as "17".
  * @property {string[]} includeDirs
  * @property {string[]} cudaIncludeDirs Folders that may hold the headers of CUDA and NCCL; none without CUDA.
  * @property {string} libraryDir
@@ -35,7 +35,7 @@ const WHERE_IS_TORCH =
 /** @typedef {Installation & { origin: "LIBTORCH" | "python" | "system", how: string }} Libtorch */
 
 /**
- * The first usable libtorch, and what was wrong with every place looked at before it.
+ * The first usable libtorch, and what was wrong with every location tried before it.
  * @param {NodeJS.ProcessEnv} [environment]
  * @returns {{ libtorch?: Libtorch, tried: string[] }}
  */
@@ -86,13 +86,13 @@ function inspectPython(python) {
   if (!folder) return "has no torch";
   const headers = join(folder, "include", "ATen");
   if (!existsSync(headers)) return `its torch in ${folder} has no headers`;
-  // A distribution's torch only links to the headers and libraries of the system, which are looked at after this.
+  // A distribution's torch only links to the headers and libraries of the system, which are tried after this.
   if (!realpathSync(headers).startsWith(realpathSync(folder) + sep)) return `its torch in ${folder} is the system's`;
   return inspectPrefix(folder);
 }
 
 /**
- * What is under a prefix, or what is wrong with it.
+ * The installation under a prefix, or what is wrong with it.
  * @param {string} prefix
  * @returns {Installation | string}
  */
@@ -120,7 +120,7 @@ function inspectPrefix(prefix) {
 }
 
 /**
- * A wheel's CUDA comes as wheels of its own, whose folders lie beside torch; otherwise a toolkit may be installed.
+ * A wheel's CUDA comes as separate wheels, whose folders are beside torch; otherwise a toolkit may be installed.
  * @param {string} prefix
  */
 function findCudaIncludeDirs(prefix) {
@@ -141,7 +141,7 @@ export function libraryFile(name) {
   return `lib${name}.${LIBRARY_SUFFIX}`;
 }
 
-/** A wheel's and an archive's own version file also tells the CUDA version; the headers are always there. */
+/** The version file of a wheel or archive also has the CUDA version; the headers always exist. */
 /** @param {string} prefix */
 function readVersion(prefix) {
   const wheel = /^__version__ = ["'](.+)["']/m.exec(readIfThere(join(prefix, "version.py")))?.[1];
@@ -199,7 +199,7 @@ function isExecutable(path) {
 }
 
 /**
- * The libtorch to build against; without one, the failure lists every place that was looked at.
+ * The libtorch to build against; without one, the error lists every location that was tried.
  * @returns {Libtorch}
  */
 export function requireLibtorch() {

@@ -1,6 +1,6 @@
 /**
  * Writes src/operators.generated.ts: a typed method or function for every operator of the list, from the schemas of the
- * libtorch at hand. Run by `npm run generate:operators`; the result is checked in, and a test compares the two.
+ * installed libtorch. Run by `npm run generate:operators`; the result is checked in, and a test compares the two.
  */
 
 import { writeFileSync } from "node:fs";
@@ -72,7 +72,7 @@ export function parseSchema(text: string): Schema {
 const camelCase = (name: string): string =>
   name.replace(/^_+/, "").replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
-/** Names that JavaScript keeps for itself. */
+/** Reserved words of JavaScript. */
 const reserved: Record<string, string> = {
   from: "low",
   to: "high",
@@ -83,7 +83,7 @@ const reserved: Record<string, string> = {
 };
 const localName = (name: string): string => reserved[name] ?? camelCase(name);
 
-/** How a schema type looks in TypeScript, and how a value of it is passed on; undefined for what is never passed. */
+/** The TypeScript type for a schema type, and how a value is passed on; undefined for types that are never passed. */
 function typeScriptType(type: string): { type: string; pass: (value: string) => string } | undefined {
   const optional = type.endsWith("?");
   const base = optional ? type.slice(0, -1) : type;
@@ -135,7 +135,7 @@ function constant(schema: Schema): string {
 
 interface Wrapper {
   readonly name: string;
-  /** The heading of the list that it stands under. */
+  /** Its heading in the list. */
   readonly category: string;
   readonly overloads: readonly Schema[];
 }
@@ -215,7 +215,7 @@ function emit({ name, category, overloads }: Wrapper): string {
   const result = resultOf(main, "this");
   const callOf = (schema: Schema): string => {
     const local = new Map(names);
-    // An overload may call the same argument something else; then the position decides.
+    // An overload may use another name for the same argument; then the position decides.
     schema.args.forEach((argument, i) => {
       if (local.has(argument.name)) return;
       const twin = main.args[i];
@@ -228,7 +228,7 @@ function emit({ name, category, overloads }: Wrapper): string {
   let body: string;
   const [, second] = overloads;
   if (second) {
-    // The first argument whose type differs decides which overload is meant.
+    // The first argument whose type differs decides the overload.
     const at = main.args.findIndex((argument, i) => second.args[i] && second.args[i].type !== argument.type);
     const deciding = main.args[at];
     if (!deciding || overloads.length > 2) throw new Error(`the overloads of ${name} cannot be told apart`);
@@ -273,7 +273,7 @@ export function generate(schemaTexts: readonly string[]): string {
     if (overloads.some((schema) => schema === undefined) && inPlace.some((schema) => schema === undefined)) {
       throw new Error(`libtorch ${native.environment().version} has no operator ${names.join(" or ")}`);
     }
-    // Some operators are useful only in place, and exist only so, or are listed so (`fill_`).
+    // Some operators are useful only in place, and exist or are listed only in that form (`fill_`).
     if (overloads.every((schema) => schema !== undefined))
       wrappers.push({ name: wrapper, category, overloads: overloads.filter((schema) => schema !== undefined) });
     if (inPlace.every((schema) => schema !== undefined))
@@ -306,7 +306,7 @@ ${methods.join("\n")}}
 ${functions.join("\n")}`;
 }
 
-/** Most of the 3,000 schemas are never looked at. */
+/** Most of the 3,000 schemas are never parsed. */
 function parseSchemaLazily(text: string): Schema {
   return { name: "", text, args: [], returns: [] };
 }

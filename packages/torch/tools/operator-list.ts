@@ -1,8 +1,8 @@
 /**
  * The operators that get typed wrappers. Each line names overloads of one operator: `name` or `name.overload`, several
  * overloads of one name separated by spaces (a wrapper picks by the type of its argument). `wrapper = overload` renames.
- * An in-place variant (`add_`) is added wherever libtorch has one with the same overload; a
- * name that ends in an underscore is wanted in place only. The headings are the categories of the API documentation.
+ * An in-place variant (`add_`) is added whenever libtorch has one with the same overload; a
+ * name that ends in an underscore is generated in place only. The headings are the categories of the API documentation.
  * Everything else stays callable through callOperator.
  */
 export const operatorList = `

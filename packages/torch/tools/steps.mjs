@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Running the steps of set-up and build: one short line for the person, the whole output in a log file, and its end on
- * the terminal when a step fails. Node's own modules only, since this runs before any package is installed.
+ * Running the steps of setup and build: one short line for the user, the whole output in a log file, and its end on
+ * the terminal when a step fails. Uses only Node's own modules, since this runs before any package is installed.
  */
 
 import { spawn } from "node:child_process";
@@ -10,16 +10,16 @@ import { dirname } from "node:path";
 
 const TAIL_LINES = 40;
 
-/** A failure that the person can act on; its message is all that they see. */
+/** A failure that the user can act on; only its message is shown. */
 export class StepError extends Error {}
 
 /**
  * @typedef {object} Step
- * @property {string} title What is being done, such as "Installing npm packages".
- * @property {string} name What fails, in the words of a failure, such as "npm install".
+ * @property {string} title The step's description, such as "Installing npm packages".
+ * @property {string} name The step's name in an error, such as "npm install".
  * @property {string} command
  * @property {readonly string[]} args
- * @property {string} log File that receives the whole output.
+ * @property {string} log File for the whole output.
  * @property {string} hint What to try when the command fails.
  * @property {string} [cwd]
  * @property {NodeJS.ProcessEnv} [env]
@@ -92,7 +92,7 @@ function printTail({ log }) {
 }
 
 /**
- * Runs a script's main function; what a person can act on becomes one message and exit code 1, without a stack trace.
+ * Runs a script's main function; a failure that the user can act on becomes one message and exit code 1, without a stack trace.
  * @param {() => Promise<unknown>} main
  */
 export async function runMain(main) {

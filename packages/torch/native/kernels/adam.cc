@@ -1,4 +1,4 @@
-// stf::adam_: a step of Adam, with the moving average of the parameters where there is one, in one pass over flat float32
+// stf::adam_: a step of Adam, with the moving average of the parameters if there is one, in one pass over flat float32
 // storage. Stock operators take about 25 passes over memory, which were 3 percent of a step in float32 and 5 in bfloat16.
 #include <ATen/ATen.h>
 #include <torch/library.h>

@@ -26,7 +26,7 @@ void adam(const AdamStep& step, float* values, const float* gradients, float* ex
     store(expAvgSq + i, second, lanes);
     store(values + i, value, lanes);
     if (!average) continue;
-    // From the nearer end: an average with a weight of 1 is the value to the last bit.
+    // Interpolated from the nearer end: with a weight of 1 the average equals the value to the last bit.
     const Vector old = load(average + i, lanes);
     const float weight = step.averageWeight;
     store(average + i, weight < 0.5f ? old + weight * (value - old) : value - (1 - weight) * (value - old), lanes);

@@ -7,11 +7,11 @@
 
 namespace addon {
 
-// What one step does to every parameter alike.
+// The constants of one step, the same for all parameters.
 struct AdamStep {
   float shrink;         // of the parameter, for weight decay; 1 for none
   float beta1, beta2;
-  float newWeight1, newWeight2;  // 1 - beta, which float32 betas would give to 5 digits only
+  float newWeight1, newWeight2;  // 1 - beta, which would have only 5 correct digits if computed from float32 betas
   float stepSize;       // lr over the bias correction of the first moment
   float root;           // of the bias correction of the second moment
   float eps;

@@ -1,7 +1,7 @@
-// stf::affine_resample: planes along affine maps, between filters that go up and down by two; for float32 on the CPU.
+// stf::affine_resample: resamples planes along affine maps, between filters that scale up and down by two; for float32 on the CPU.
 //
-// Why it exists: the same by stock operators reads its grid and weights anew for every plane, and writes planes of four
-// times the size between its steps. For hundreds of images a training step that took as long as the network's.
+// Why it exists: stock operators read the grid and weights again for every plane, and write planes of four
+// times the size between steps. For the hundreds of images of a training step this took as long as the network.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/library.h>
@@ -29,7 +29,7 @@ at::Tensor affineResample(const at::Tensor& planes, const at::Tensor& maps, cons
               "maps must be float64 [", planes.size(0), ", 6] on the CPU: one for each group");
   TORCH_CHECK(taps.device().is_cpu() && taps.scalar_type() == at::kFloat && taps.sizes() == at::IntArrayRef({kFilterTaps}),
               "taps must be float32 [", kFilterTaps, "] on the CPU");
-  // Places are counted in 32 bits: images of at most some thousand pixels a side, and a few hundred megabytes.
+  // Positions are 32-bit integers: images have at most a few thousand pixels a side, and a few hundred megabytes.
   TORCH_CHECK(planes.size(2) <= kLongestSide && planes.size(3) <= kLongestSide, "planes must have at most ", kLongestSide,
               " pixels a side, found ", planes.size(2), " x ", planes.size(3));
   TORCH_CHECK(maps.isfinite().all().item<bool>(), "maps must be finite");
@@ -42,7 +42,7 @@ at::Tensor affineResample(const at::Tensor& planes, const at::Tensor& maps, cons
   const int64_t blocks = planes.size(0) * ((shape.planes + size - 1) / size);
   int64_t floats = 0;
   for (int64_t i = 0; i < planes.size(0); ++i) floats = std::max(floats, loops().scratch(shape, map.data_ptr<double>() + 6 * i));
-  // Not kept, as other kernels' scratch memory: large images need hundreds of megabytes.
+  // Not kept, unlike other kernels' scratch memory: large images need hundreds of megabytes.
   const at::Tensor memory = at::empty({at::get_num_threads(), floats}, in.options());
   parallelFor(blocks, 1, [&](int64_t first, int64_t last) {
     loops().resample(shape, in.data_ptr<float>(), map.data_ptr<double>(), filter.data_ptr<float>(), first, last,

@@ -1,8 +1,8 @@
 // Compiled once per instruction set, with INSTRUCTION_SET naming the namespace.
 //
-// A plane is continued mirrored once beyond its borders and zero farther out, upsampled by two, read bilinearly along the
-// map at 2 W + 10 by 2 H + 10 places, and filtered down by two. Values of several planes lie side by side as the lanes of a
-// pixel, so that every step is a weighted sum of pixels at places that are the same for all of them.
+// A plane is padded with one reflection beyond its borders and zeros farther out, upsampled by two, read bilinearly along the
+// map at 2 W + 10 by 2 H + 10 positions, and filtered down by two. Values of several planes are adjacent, as the lanes of a
+// pixel, so that every step is a weighted sum of pixels at positions that are the same for all of them.
 #include "affine_resample_loops.h"
 
 #include <algorithm>
@@ -35,7 +35,7 @@ void write(float* target, V value) {
   std::memcpy(target, &value, sizeof value);
 }
 
-// What the pixels -3 to 3 make of the two upsampled places of pixel 0.
+// The two upsampled values of pixel 0, from pixels -3 to 3.
 template <class V>
 struct Upsampled {
   V even = {}, odd = {};
@@ -49,7 +49,7 @@ struct Upsampled {
 
 int64_t mirroredLength(int64_t size) { return 3 * size - 2; }
 
-// The pixel of an axis that its mirrored continuation shows, or -1 beyond that.
+// The pixel of an axis that a position of its mirrored padding maps to, or -1 beyond that.
 int64_t mirrored(int64_t position, int64_t size) {
   if (position < 0 || position >= mirroredLength(size)) return -1;
   const int64_t distance = std::abs(position - (size - 1));
@@ -58,16 +58,16 @@ int64_t mirrored(int64_t position, int64_t size) {
 
 int64_t placesRead(int64_t size) { return 2 * size + 10; }
 
-// One coordinate of a map: places of reading (i, j) to a place on an upsampled axis.
+// One coordinate of a map: from reading (i, j) to a position on an upsampled axis.
 struct Form {
   double ofColumn, ofRow, constant;
   double at(double i, double j) const { return constant + ofRow * j + ofColumn * i; }
 };
 
-// Rounding must not push a read out of what was made for it.
+// Rounding must not move a read outside the memory prepared for it.
 constexpr double kSlack = 0.01;
 
-// Which upsampled places of an axis exist in memory: whole pixels of two places each, one more on each side being zero.
+// Which upsampled positions of an axis exist in memory: whole pixels of two positions each, plus one zero pixel on each side.
 struct Window {
   int64_t first, last;  // pixels of the mirrored axis
 
@@ -77,19 +77,19 @@ struct Window {
     last = pixelOf(*std::max_element(corners, corners + 4) + kSlack + 1, length) + 1;
   }
 
-  static int64_t pixelOf(double place, int64_t length) {
-    return static_cast<int64_t>(std::floor(std::min(std::max(place / 2, -1.0), static_cast<double>(length))));
+  static int64_t pixelOf(double position, int64_t length) {
+    return static_cast<int64_t>(std::floor(std::min(std::max(position / 2, -1.0), static_cast<double>(length))));
   }
-  int64_t places() const { return 2 * (last - first); }
+  int64_t positions() const { return 2 * (last - first); }
 };
 
-// The reads of a rotated map fill a parallelogram; this is the space between two opposite sides of it.
+// The reads of a rotated map fill a parallelogram; this is the strip between two opposite sides of it.
 struct Strip {
   double slope, lower, upper;
 
   // Of lines in direction (x, y) through two points.
   Strip(double x, double y, double x0, double y0, double x1, double y1) {
-    if (std::abs(y) <= 1e-6 * std::abs(x)) {  // along the rows: it bounds none of them
+    if (std::abs(y) <= 1e-6 * std::abs(x)) {  // parallel to the rows, so it bounds none of them
       slope = 0, lower = -INFINITY, upper = INFINITY;
       return;
     }
@@ -101,10 +101,10 @@ struct Strip {
   double right(double top, double bottom) const { return upper + std::max(slope * top, slope * bottom); }
 };
 
-// A map of one shape's places of reading, and the upsampled places that it needs.
+// A map of one shape's readings, and the upsampled positions that it needs.
 struct Reading {
   Form x, y;
-  double columns, rows;  // of the last place
+  double columns, rows;  // of the last reading
   Window across, down;
 
   Reading(const ResampleShape& shape, const double* map)
@@ -116,19 +116,19 @@ struct Reading {
         down(y, mirroredLength(shape.height), columns, rows) {}
 };
 
-// Floats that a block of P planes needs for what it computes in between. Vectors go past the end of most of it.
+// Floats that a block of P planes needs for intermediate results. Vectors extend past the end of most of them.
 template <int64_t P>
 struct Sizes {
-  int64_t stride;  // of a row of upsampled places
-  int64_t zeros;   // before the first one: two pixels and those below them, which is what a read reads
+  int64_t stride;  // of a row of upsampled positions
+  int64_t zeros;   // before the first one: two pixels and those below them, the extent of one read
   int64_t packed, wide, upsampled, halfLine, line, filtered, reads;
 
   Sizes(const ResampleShape& shape, const Window& across, const Window& down)
-      : stride(across.places() * P + kWidth),
+      : stride(across.positions() * P + kWidth),
         zeros(stride + 2 * P),
         packed(shape.height * shape.width * P),
         wide((shape.height + 1) * stride),
-        upsampled(zeros + down.places() * stride + kWidth),
+        upsampled(zeros + down.positions() * stride + kWidth),
         halfLine(placesRead(shape.width) / 2 * P + kWidth),
         line(std::max((across.last - across.first + 6) * P + kWidth, 2 * halfLine)),
         filtered(kFilterTaps * (shape.width * P + kWidth)),
@@ -207,10 +207,10 @@ class Resampler {
     for (int64_t k = 0; k < count; k += kPixels) {
       Vector x[7];
       for (int s = 0; s < 7; ++s) x[s] = read<Vector>(line + (k + s) * P);
-      const Upsampled<Vector> places(x, taps_);
+      const Upsampled<Vector> pair(x, taps_);
       float even[kWidth], odd[kWidth];
-      write(even, places.even);
-      write(odd, places.odd);
+      write(even, pair.even);
+      write(odd, pair.odd);
       for (int64_t p = 0; p < std::min(kPixels, count - k); ++p) {
         write(wide + 2 * (k + p) * P, read<Lanes>(even + p * P));
         write(wide + (2 * (k + p) + 1) * P, read<Lanes>(odd + p * P));
@@ -225,7 +225,7 @@ class Resampler {
                     float* upsampled) const {
     const int64_t length = mirroredLength(shape_.height);
     for (int64_t pixel = down.first; pixel < down.last; ++pixel) {
-      // The two places of this pixel are read from less than a place above the first to less than one below the second.
+      // The two positions of this pixel are read from less than one position above the first to less than one below the second.
       const double top = 2.0 * pixel - 1, bottom = 2.0 * pixel + 2;
       const double left = std::max(strips[0].left(top, bottom), strips[1].left(top, bottom)) - kSlack;
       const double right = std::min(strips[0].right(top, bottom), strips[1].right(top, bottom)) + kSlack + 1;
@@ -246,18 +246,18 @@ class Resampler {
       for (int64_t k = 2 * (begin - across.first) * P; k < 2 * (end - across.first) * P; k += kWidth) {
         Vector x[7];
         for (int s = 0; s < 7; ++s) x[s] = read<Vector>(rows[s] + k);
-        const Upsampled<Vector> places(x, taps_);
-        write(even + k, places.even);
-        write(odd + k, places.odd);
+        const Upsampled<Vector> pair(x, taps_);
+        write(even + k, pair.even);
+        write(odd + k, pair.odd);
       }
     }
   }
 
-  // Where row j of the places of reading reads, counted in values, and the fractions of a place. At 0 there are zeros.
+  // The offsets that row j of the readings reads from, counted in values, and the fractional positions. At 0 there are zeros.
   void locate(const Form& x, const Form& y, int64_t j, const Window& across, const Window& down, int64_t stride, int64_t zeros) {
     const double left = 2.0 * across.first, top = 2.0 * down.first;
-    const double columns = std::min(2.0 * mirroredLength(shape_.width) - left, across.places() - 1.0);
-    const double rows = std::min(2.0 * mirroredLength(shape_.height) - top, down.places() - 1.0);
+    const double columns = std::min(2.0 * mirroredLength(shape_.width) - left, across.positions() - 1.0);
+    const double rows = std::min(2.0 * mirroredLength(shape_.height) - top, down.positions() - 1.0);
     const double firstColumn = std::max(-1 - left, 0.0), firstRow = std::max(-1 - top, 0.0);
     const double startX = x.at(0, j) - left, startY = y.at(0, j) - top;
     for (int64_t i = 0; i < placesRead(shape_.width); ++i) {
@@ -267,17 +267,17 @@ class Resampler {
       const int32_t wholeColumn = static_cast<int32_t>(column), wholeRow = static_cast<int32_t>(row);
       across_[i] = static_cast<float>(column - wholeColumn);
       down_[i] = static_cast<float>(row - wholeRow);
-      const int32_t place = static_cast<int32_t>(zeros) + wholeRow * static_cast<int32_t>(stride) + wholeColumn * static_cast<int32_t>(P);
-      at_[i] = inside ? place : 0;
+      const int32_t position = static_cast<int32_t>(zeros) + wholeRow * static_cast<int32_t>(stride) + wholeColumn * static_cast<int32_t>(P);
+      at_[i] = inside ? position : 0;
     }
   }
 
-  // Every other place apart from the rest, so that a tap of the filter finds what it needs of the whole line side by side.
+  // Even and odd positions separately, so that the values that a filter tap needs for the whole line are contiguous.
   void readLine(const float* upsampled, int64_t stride, float* line, int64_t half) const {
     for (int64_t i = 0; i < placesRead(shape_.width); ++i) {
-      const float* place = upsampled + at_[i];
-      const Lanes a = read<Lanes>(place), b = read<Lanes>(place + P);
-      const Lanes c = read<Lanes>(place + stride), d = read<Lanes>(place + stride + P);
+      const float* corner = upsampled + at_[i];
+      const Lanes a = read<Lanes>(corner), b = read<Lanes>(corner + P);
+      const Lanes c = read<Lanes>(corner + stride), d = read<Lanes>(corner + stride + P);
       const Lanes above = a + across_[i] * (b - a), below = c + across_[i] * (d - c);
       write(line + i % 2 * half + i / 2 * P, above + down_[i] * (below - above));
     }
@@ -291,7 +291,7 @@ class Resampler {
     }
   }
 
-  // Row y of the result, from the last rows read, which take turns in `filtered`.
+  // Row y of the result, from the last rows read, a ring buffer in `filtered`.
   void downsampleDown(const float* filtered, int64_t y, float* packed) const {
     const int64_t count = shape_.width * P;
     const float* rows[kFilterTaps];
@@ -306,7 +306,7 @@ class Resampler {
   const ResampleShape shape_;
   const float* const taps_;
   float* const scratch_;
-  // Of the row of places that is being read: where in the upsampled ones, and the fractions of a place.
+  // For the row of readings being computed: the offsets into the upsampled values, and the fractional positions.
   int32_t* at_ = nullptr;
   float *across_ = nullptr, *down_ = nullptr;
 };

@@ -16,11 +16,11 @@ struct ResampleShape {
   int64_t width;
 };
 
-// Planes are resampled several at a time: blocks of them, the last one of a group perhaps not full, are counted through all
-// groups. A block has one value of each of its planes in a vector.
+// Planes are resampled several at a time, in blocks, which are numbered through all groups; the last block of a group may be
+// partial. A vector holds one value of each plane of a block.
 struct ResampleLoops {
   int64_t (*blockSize)(int64_t planes);
-  // Floats of scratch memory that a block needs whose group has this map, [6].
+  // Floats of scratch memory that a block needs if its group has this map, [6].
   int64_t (*scratch)(const ResampleShape&, const double* map);
   // Blocks `first` to `last - 1`. Input and output [groups, planes, height, width], maps [groups, 6], taps [kFilterTaps].
   void (*resample)(const ResampleShape&, const float* planes, const double* maps, const float* taps, int64_t first, int64_t last,

@@ -1,4 +1,4 @@
-// stf::attention: self-attention of the U-Nets, from joined queries, keys and values, for channels_last images on the CPU.
+// stf::attention: self-attention of the U-Nets, from interleaved queries, keys and values, for channels_last images on the CPU.
 //
 // Why it exists: the three are interleaved channel by channel, so libtorch copies each of them, multiplies small matrices
 // one after the other with both threads in each, and keeps all weights for the backward pass. On a small U-Net that was a
@@ -26,10 +26,10 @@ const AttentionKernels& kernels() {
 // Calls body(task, sample, scratch memory) for every sample and head.
 template <class Body>
 void overHeads(const at::Tensor& qkv, int64_t heads, int64_t (*scratchSize)(const AttentionTask&), Body&& body) {
-  const int64_t places = qkv.size(2) * qkv.size(3), channels = qkv.size(1) / (3 * heads);
-  const ScratchPerThread memory(scratchSize({places, channels, heads, 0}));
+  const int64_t pixels = qkv.size(2) * qkv.size(3), channels = qkv.size(1) / (3 * heads);
+  const ScratchPerThread memory(scratchSize({pixels, channels, heads, 0}));
   parallelFor(qkv.size(0) * heads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) body(AttentionTask{places, channels, heads, i % heads}, i / heads, memory.ofThisThread());
+    for (int64_t i = begin; i < end; ++i) body(AttentionTask{pixels, channels, heads, i % heads}, i / heads, memory.ofThisThread());
   });
 }
 
@@ -71,7 +71,7 @@ c10::optional<c10::OperatorHandle> fusedAttention() {
 
 at::Tensor fused(const c10::OperatorHandle& attend, const at::Tensor& qkv, int64_t heads) {
   const int64_t batch = qkv.size(0), height = qkv.size(2), width = qkv.size(3);
-  // [3, B, heads, places, channels], one copy for all three
+  // [3, B, heads, pixels, channels], one copy for all three
   const auto parts = qkv.permute({0, 2, 3, 1}).reshape({batch, height * width, heads, -1, 3}).permute({4, 0, 2, 1, 3}).contiguous().unbind(0);
   torch::jit::Stack stack{parts[0], parts[1], parts[2]};
   const auto& parameters = attend.schema().arguments();
@@ -79,7 +79,7 @@ at::Tensor fused(const c10::OperatorHandle& attend, const at::Tensor& qkv, int64
     stack.push_back(parameters[i].default_value() ? *parameters[i].default_value() : c10::IValue());
   }
   attend.callBoxed(stack);
-  // The places of an image with all their channels: what channels_last means.
+  // An image as [pixels, channels], which is the channels_last layout.
   return stack[0].toTensor().transpose(1, 2).reshape({batch, height, width, -1}).permute({0, 3, 1, 2});
 }
 
@@ -130,7 +130,7 @@ at::Tensor attention(const at::Tensor& qkv, int64_t heads) {
 
 TORCH_LIBRARY_FRAGMENT(stf, library) { library.def("attention(Tensor qkv, int heads) -> Tensor"); }
 
-// One implementation for every backend: it asks the tensors themselves, and its gradient is part of it.
+// One implementation for all backends: it inspects the tensors, and includes the gradient.
 TORCH_LIBRARY_IMPL(stf, CompositeImplicitAutograd, library) { library.impl("attention", attention); }
 
 }  // namespace addon

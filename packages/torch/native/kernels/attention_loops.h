@@ -10,9 +10,9 @@
 namespace addon {
 
 // One head of one sample. Queries, keys and values of channel c of head h are the columns h * 3 C + 3 c, + 1 and + 2 of `qkv`,
-// [places, 3 * heads * channels]; the mixed values are the columns h * C + c of [places, heads * channels].
+// [pixels, 3 * heads * channels]; the mixed values are the columns h * C + c of [pixels, heads * channels].
 struct AttentionTask {
-  int64_t places;    // a multiple of 32
+  int64_t pixels;    // a multiple of 32
   int64_t channels;  // of a head, C; a multiple of 32
   int64_t heads;
   int64_t head;

@@ -11,30 +11,30 @@ namespace addon {
 namespace INSTRUCTION_SET {
 namespace {
 
-// The products of a tile, so many queries by so many rows, stay in registers, beside a few for their factors.
+// The products of a tile, kTileQueries queries by kTileRows rows, stay in registers, with a few more for their factors.
 constexpr int64_t kTileQueries = kWidth == 16 ? 4 : 3;
 constexpr int64_t kTileRows = kWidth == 16 ? 6 : 4;
-// What becomes floats together: rows of a tile, in so many columns, stay in the first cache, and all of them in the second,
-// together with the same columns of so many tiles of queries. No float32 sum is longer than the columns.
+// Bytes converted to floats together: the rows of a tile, in this many columns, stay in the L1 cache, and all rows in the L2 cache,
+// together with the same columns of several tiles of queries. No float32 sum is longer than these columns.
 constexpr int64_t kRowsAtOnce = 4 * kTileRows;
 constexpr int64_t kColumnsAtOnce = 1024;
 constexpr int64_t kTilesAtOnce = 16;
-// As many products of a byte and a centred byte have a sum of less than 2^31.
+// The sum of this many products of a byte and a centred byte is less than 2^31.
 constexpr int64_t kIntegerColumns = 65536;
-// Rows end with zeros up to a multiple of this, which is one of every vector's length.
+// Rows are padded with zeros to a multiple of this, which is a multiple of every vector's length.
 constexpr int64_t kPadding = 64;
 constexpr int kCentre = 128;
 
 constexpr int64_t padded(int64_t columns) { return (columns + kPadding - 1) / kPadding * kPadding; }
 
 // Panels hold the columns of the queries or rows of a tile: the first vector of each member, the second of each, and so on, so
-// that a product reads memory in one stream.
+// that a product reads memory sequentially.
 template <int64_t kMembers>
 float* vectorOf(float* panel, int64_t member, int64_t column) {
   return panel + column * kMembers + member * kWidth;
 }
 
-// What distances need to know of the queries, in one piece of memory.
+// The query data that distances need, in one buffer.
 struct Queries {
   int64_t count;
   int64_t tiles;
@@ -96,7 +96,7 @@ void addProducts(const float* left, const float* right, int64_t columns, double*
   addLanes<float>(total, sums, stride);
 }
 
-// The same of centred bytes and bytes, in whole numbers. Both have rows of `width`; sums [kQueries, kTileRows].
+// The same for centred bytes and bytes, in integers. Both have rows of `width`; sums [kQueries, kTileRows].
 template <int64_t kQueries>
 void addByteProducts(const CentredByte* left, const Byte* right, int64_t width, double* sums) {
   for (int64_t first = 0; first < width; first += kIntegerColumns) {
@@ -113,8 +113,8 @@ void addByteProducts(const CentredByte* left, const Byte* right, int64_t width, 
   }
 }
 
-// Writes bytes - 128 to a panel, and returns the sum of their squares, a whole number of at most 2^24. Whatever follows the
-// last column meets zeros of the queries.
+// Writes bytes - 128 to a panel, and returns the sum of their squares, an integer of at most 2^24. Values after the
+// last column are multiplied by zeros of the queries.
 template <int64_t kMembers>
 double centre(const uint8_t* bytes, int64_t columns, float* panel, int64_t member) {
   Vector squares = {};
@@ -141,12 +141,12 @@ void withTile(int64_t queries, const Body& body) {
 void prepare(const uint8_t* origin, const float* direction, int64_t i, int64_t count, int64_t columns, void* workspace) {
   const Queries queries(workspace, count, columns);
   const int64_t tile = i / kTileQueries, member = i % kTileQueries;
-  // Zeros beyond the last column, where rows may hold anything.
+  // Zeros beyond the last column, where rows may hold arbitrary values.
   CentredByte* centred = queries.origins + i * queries.width;
   for (int64_t k = 0; k < columns; ++k) centred[k] = static_cast<CentredByte>(origin[k] - kCentre);
   std::fill(centred + columns, centred + queries.width, CentredByte(0));
   queries.sums[i] = static_cast<double>(std::accumulate(centred, centred + columns, int64_t{0}));
-  // With the operations that rows go through, so that a row that equals the origin has distance 0.
+  // With the same operations as for rows, so that a row equal to the origin has distance 0.
   double squaredNorm = 0, along = 0;
   float values[kColumnsAtOnce];
   for (int64_t first = 0; first < columns; first += kColumnsAtOnce) {
@@ -182,7 +182,7 @@ int64_t scratch(int64_t queries, int64_t columns) {
   return kRowsAtOnce * (queries * floatsOfDouble + kColumnsAtOnce + padded(columns) / bytesOfFloat);
 }
 
-// Directions by rows, and the norms of the rows. Tiles are always full of rows: what the buffer holds beyond the last one gives products without meaning.
+// Directions by rows, and the norms of the rows. Tiles always have all rows: buffer contents beyond the last row give products that are not used.
 void multiplyDirections(const Queries& queries, const ByteRows& rows, int64_t first, int64_t count, Buffers& buffers) {
   for (int64_t column = 0; column < rows.columns; column += kColumnsAtOnce) {
     const int64_t part = std::min(kColumnsAtOnce, rows.columns - column);

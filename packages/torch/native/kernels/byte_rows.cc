@@ -1,8 +1,8 @@
-// stf::relative_squared_distances and stf::weighted_row_sum: what lies between two matrix products with rows of bytes, some
-// of a large matrix or all of it, on the CPU.
+// stf::relative_squared_distances and stf::weighted_row_sum: the two matrix products of the stable target, with some or all
+// rows of a large matrix of bytes, on the CPU.
 //
-// Why they exist: stock operators gather the rows, turn them into floats, and need a product of floats, cut into pieces that
-// are short enough to be exact, where one of whole numbers takes a quarter of the time.
+// Why they exist: stock operators gather the rows, convert them to floats, and need a float product, split into parts that
+// are short enough to be exact, where an integer product takes a quarter of the time.
 #include <ATen/ATen.h>
 #include <torch/library.h>
 
@@ -42,12 +42,12 @@ int64_t countOf(const at::Tensor& rows, const Index& index) { return index ? ind
 
 at::Tensor chosen(const at::Tensor& rows, const Index& index) { return index ? rows.index_select(0, *index) : rows; }
 
-// The loops write no graph for automatic differentiation; stock operators do.
+// The loops record no graph for automatic differentiation; stock operators do.
 bool isConstant(const at::Tensor& tensor) { return !at::GradMode::is_enabled() || !tensor.requires_grad(); }
 
 bool areBytesHere(const at::Tensor& rows) { return rows.device().is_cpu() && rows.scalar_type() == at::kByte && rows.is_contiguous(); }
 
-// Where the loops find the rows; holds the index that they read.
+// The rows as the loops read them; owns the index.
 struct ChosenRows {
   at::Tensor index;
   ByteRows rows;
@@ -90,7 +90,7 @@ at::Tensor fastDistances(const at::Tensor& origins, const at::Tensor& directions
   return result;
 }
 
-// Products of centred bytes are at most 2^14, so float32 counts sums of this many without error.
+// Products of centred bytes are at most 2^14, so float32 represents sums of this many exactly.
 constexpr int64_t kExactColumns = 1024;
 
 at::Tensor stockDistances(const at::Tensor& origins, const at::Tensor& directions, const at::Tensor& steps, const at::Tensor& rows) {
@@ -165,7 +165,7 @@ TORCH_LIBRARY_FRAGMENT(stf, library) {
   library.def("weighted_row_sum(Tensor weights, Tensor rows, Tensor? index=None) -> Tensor");
 }
 
-// One implementation for every backend: it asks the tensors themselves.
+// One implementation for all backends: it inspects the tensors.
 TORCH_LIBRARY_IMPL(stf, CompositeImplicitAutograd, library) {
   library.impl("relative_squared_distances", relativeSquaredDistances);
   library.impl("weighted_row_sum", weightedRowSum);

@@ -1,5 +1,5 @@
-// The loops over rows of bytes, one implementation per instruction set. Results do not depend on how the work is shared out:
-// every number comes from the same sequence of operations whichever call computes it.
+// The loops over rows of bytes, one implementation per instruction set. Results do not depend on how the work is divided:
+// every number comes from the same sequence of operations, whichever call computes it.
 #pragma once
 
 #include <cstdint>
@@ -16,16 +16,16 @@ struct ByteRows {
 
   const uint8_t* row(int64_t j) const { return data + (index ? index[j] : j) * columns; }
 
-  // Rows by index lie anywhere in memory: asked for early, they arrive while others are being computed with.
+  // Rows by index are scattered in memory: prefetched, they arrive while others are being processed.
   void prefetch(int64_t j, int64_t begin, int64_t end) const {
     for (int64_t k = begin; k < end; k += 64) __builtin_prefetch(row(j) + k);
   }
 };
 
 struct ByteDistanceLoops {
-  // Rows that are worth a call of their own.
+  // The smallest number of rows worth a separate call.
   int64_t rowsAtOnce;
-  // Bytes that prepared queries take.
+  // Size of the prepared queries in bytes.
   int64_t (*workspace)(int64_t queries, int64_t columns);
   // Writes query i to the workspace.
   void (*prepare)(const uint8_t* origin, const float* direction, int64_t i, int64_t queries, int64_t columns, void* workspace);
@@ -41,7 +41,7 @@ struct ByteSumLoops {
   // Rows whose weights are packed together, and columns of a tile.
   int64_t rowsAtOnce;
   int64_t columnsAtOnce;
-  // Bytes that packed weights [outputs, rows] take.
+  // Size of the packed weights [outputs, rows] in bytes.
   int64_t (*workspace)(int64_t outputs, int64_t rows);
   // Packs the weights of block number `block` of the rows.
   void (*pack)(const float* weights, int64_t outputs, int64_t rows, int64_t block, void* workspace);

@@ -9,13 +9,13 @@ namespace addon {
 namespace INSTRUCTION_SET {
 namespace {
 
-// The sums of a tile, so many outputs by so many vectors of columns, stay in registers, beside a few for their factors.
+// The sums of a tile, kTileOutputs outputs by several vectors of columns, stay in registers, with a few more for their factors.
 constexpr int64_t kTileOutputs = kWidth == 16 ? 8 : 4;
 constexpr int64_t kTileVectors = 3;
 constexpr int64_t kTileColumns = kTileVectors * kWidth;
-// The floats of a tile's columns in so many rows stay in the first cache. No float32 sum in registers is longer.
+// The floats of a tile's columns in this many rows stay in the L1 cache. No float32 sum in registers is longer.
 constexpr int64_t kRowsAtOnce = 128;
-// Tiles whose columns become floats together: bytes come from memory by the cache line.
+// Tiles whose columns are converted to floats together: memory is read by the cache line.
 constexpr int64_t kTilesAtOnce = 4;
 
 // The weights of kTileOutputs outputs in a block of rows, without the rows that none of them uses.
@@ -51,7 +51,7 @@ int64_t workspace(int64_t outputs, int64_t rows) { return (rows + kRowsAtOnce - 
 void pack(const float* weights, int64_t outputs, int64_t rows, int64_t number, void* workspace) {
   const int64_t first = number * kRowsAtOnce, size = std::min(kRowsAtOnce, rows - first);
   const Block block(workspace, outputs, number);
-  // Which rows each tile uses, and in the last element which ones any does.
+  // Which rows each tile uses, and in the last element which rows any tile uses.
   bool isUsed[kRowsAtOnce] = {};
   for (int64_t tile = 0; tile < tilesOf(outputs); ++tile) {
     PackedWeights& packed = block.tiles[tile];
@@ -69,7 +69,7 @@ void pack(const float* weights, int64_t outputs, int64_t rows, int64_t number, v
       isUsed[j] = true;
     }
   }
-  // From positions in the block to positions among the used ones.
+  // From positions in the block to positions among the used rows.
   int32_t order[kRowsAtOnce];
   block.used->count = 0;
   for (int64_t j = 0; j < size; ++j) {
@@ -83,7 +83,7 @@ void pack(const float* weights, int64_t outputs, int64_t rows, int64_t number, v
   }
 }
 
-// Adds the block's share of a tile of outputs and columns, of which `columns` exist.
+// Adds the block's contribution to a tile of outputs and columns, of which `columns` exist.
 template <int64_t kOutputs>
 void addTile(const PackedWeights& packed, const float* values, int64_t columns, float* result, int64_t stride) {
   Vector total[kOutputs][kTileVectors] = {};
@@ -113,7 +113,7 @@ void withTile(int64_t outputs, const Body& body) {
   body(std::integral_constant<int64_t, kOutputs>());
 }
 
-// As floats: the rows that a block uses, in the columns of so many tiles.
+// As floats: the rows that a block uses, in the columns of several tiles.
 constexpr int64_t kScratch = kTilesAtOnce * kRowsAtOnce * kTileColumns;
 
 void sums(const void* workspace, int64_t outputs, const ByteRows& rows, int64_t count, int64_t begin, int64_t end, float* result,

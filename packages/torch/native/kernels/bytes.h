@@ -1,4 +1,4 @@
-// Inner products of bytes in whole numbers, for loops that are compiled once per instruction set.
+// Inner products of bytes in integers, for loops that are compiled once per instruction set.
 #pragma once
 
 #include "vector.h"
@@ -8,7 +8,7 @@ namespace INSTRUCTION_SET {
 namespace {
 
 #if defined(__AVX512VNNI__)
-// One factor is a byte, the other one minus 128: the instruction wants one with and one without a sign.
+// One factor is a byte, the other one minus 128: the instruction requires one signed and one unsigned factor.
 using Byte = uint8_t;
 using CentredByte = int8_t;
 #else
@@ -25,7 +25,7 @@ inline Integers loadBits(const void* source) {
   return result;
 }
 
-// Adds the products of bytes and centred bytes that lie side by side, two or four to each of the sums.
+// Adds the products of adjacent bytes and centred bytes, two or four to each sum.
 inline Integers addProducts(Integers sums, Integers bytes, Integers centred) {
 #if defined(__AVX512VNNI__)
   return (Integers)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)bytes, (__m512i)centred);

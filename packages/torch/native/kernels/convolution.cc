@@ -1,6 +1,6 @@
-// stf::conv2d: a convolution whose float32 weights follow the precision of its input, as one step of the graph.
+// stf::conv2d: a convolution whose float32 weights are cast to the precision of its input, as one node of the graph.
 //
-// Why it exists: on a GPU each cast, and what differentiation makes of it, is a launch, and a training step of a U-Net has a thousand
+// Why it exists: on a GPU each cast and its gradient is a launch, and a training step of a U-Net has a thousand
 // of them. And cuDNN convolves channels_last images slowly in float32 unless it may round to TF32. On a processor without AVX-512,
 // bfloat16 is convolved in float32, without keeping the float32 copy of its input for the backward pass.
 #include "convolution.h"
@@ -21,12 +21,12 @@ at::Tensor stock(const at::Tensor& x, const at::Tensor& weight, const at::Tensor
       .to(x.scalar_type());
 }
 
-// cuDNN asks the strides for the layout, and 1x1 kernels have those of either one: only a copy settles it.
+// cuDNN infers the layout from the strides, and those of 1x1 kernels fit either layout: only a copy makes it unambiguous.
 at::Tensor laidOut(const at::Tensor& tensor, at::MemoryFormat format) {
   return format == at::MemoryFormat::Contiguous && tensor.suggest_memory_format() != format ? tensor.clone(format) : tensor.contiguous(format);
 }
 
-// What a pass of the graph was computed with; another network may have changed the setting since.
+// The setting of the forward pass; another network may have changed it since.
 class Tf32Guard {
  public:
   explicit Tf32Guard(bool allowed) : before(at::globalContext().allowTF32CuDNN()) { at::globalContext().setAllowTF32CuDNN(allowed); }
@@ -52,7 +52,7 @@ class Convolution : public torch::autograd::Function<Convolution> {
     at::AutoDispatchBelowADInplaceOrView guard;
     const auto format = formatFor(x);
     const at::Tensor b = bias.value_or(at::Tensor());
-    // The copies that cuDNN is given are made again in the backward pass: the graph holds what others hold anyway.
+    // The copies for cuDNN are made again in the backward pass: the graph holds only what is held elsewhere anyway.
     context->save_for_backward({x, weight, b});
     context->saved_data["stride"] = shape.stride;
     context->saved_data["padding"] = shape.padding;
@@ -76,12 +76,12 @@ class Convolution : public torch::autograd::Function<Convolution> {
     const auto dtype = productType(x);
     const auto format = formatFor(x);
     const at::Tensor dy = laidOut(gradients[0].to(dtype), format);
-    const std::array<bool, 3> asked{x.requires_grad(), weight.requires_grad(), false};
+    const std::array<bool, 3> needed{x.requires_grad(), weight.requires_grad(), false};
     [[maybe_unused]] const auto [dx, dw, db] = at::convolution_backward(
         dy, laidOut(x.to(dtype), format), laidOut(weight.to(dtype), format), c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding},
-        {1, 1}, false, {0, 0}, shape.groups, asked);
-    if (asked[0]) results[0] = dx.to(x.scalar_type());
-    if (asked[1]) results[1] = dw.to(weight.scalar_type());
+        {1, 1}, false, {0, 0}, shape.groups, needed);
+    if (needed[0]) results[0] = dx.to(x.scalar_type());
+    if (needed[1]) results[1] = dw.to(weight.scalar_type());
     if (bias.defined() && bias.requires_grad()) results[2] = dy.sum({0, 2, 3}, false, bias.scalar_type());
     return results;
   }
@@ -109,7 +109,7 @@ TORCH_LIBRARY_FRAGMENT(stf, library) {
   library.def("conv2d(Tensor x, Tensor weight, Tensor? bias, int stride, int padding, int groups) -> Tensor");
 }
 
-// One implementation for every backend: it asks the tensors themselves, and its gradient is part of it.
+// One implementation for all backends: it inspects the tensors, and includes the gradient.
 TORCH_LIBRARY_IMPL(stf, CompositeImplicitAutograd, library) { library.impl("conv2d", conv2d); }
 
 }  // namespace addon

@@ -1,4 +1,4 @@
-// A convolution with float32 weights in the precision of its input, as every device does it best without a kernel of ours.
+// A convolution with float32 weights in the precision of its input, the best that each device offers without our own kernels.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -1,10 +1,10 @@
-// Which activations dropout keeps. The mask is a function of a key and the place of an element, so nothing of it is stored:
-// the backward pass computes it again, and so does a second forward pass.
+// Which activations dropout keeps. The mask is a function of a key and the position of an element, so it is not stored:
+// the backward pass and a second forward pass recompute it.
 #pragma once
 
 #include <cstdint>
 
-// The same function for processors and GPUs.
+// The same function for CPUs and GPUs.
 #ifdef __CUDACC__
 #define HERE_AND_ON_GPUS __host__ __device__
 #else
@@ -15,7 +15,7 @@ namespace addon {
 
 // Of one sample. The default drops nothing.
 struct Dropout {
-  uint32_t threshold = 0;  // elements whose hash is below are dropped
+  uint32_t threshold = 0;  // elements with a smaller hash are dropped
   float scale = 1;         // of the others
   uint32_t first = 0, second = 0;
 
@@ -33,11 +33,11 @@ struct Dropout {
     second = static_cast<uint32_t>(z >> 32);
   }
 
-  // A hash of an element's place in its sample, [pixels, channels]; for 32-bit numbers and for vectors of them. Two keys,
-  // one added and one mixed in half-way: masks of other samples and layers are no rearrangements of this one.
+  // A hash of an element's position in its sample, [pixels, channels]; for 32-bit numbers and for vectors of them. Two keys,
+  // one added and one mixed in half-way: masks of other samples and layers are not rearrangements of this one.
   template <class Word>
-  HERE_AND_ON_GPUS Word hash(Word place) const {
-    Word h = place + first;
+  HERE_AND_ON_GPUS Word hash(Word position) const {
+    Word h = position + first;
     h = (h ^ (h >> 16)) * 0x7feb352du;
     h = (h ^ (h >> 15) ^ second) * 0x846ca68bu;
     return h ^ (h >> 16);

@@ -1,5 +1,5 @@
-// The namespaces of the loops, one per instruction set. Apart from instruction_set.h: what is compiled for a processor must not
-// hold the function that asks which one this is.
+// The namespaces of the loops, one per instruction set. Separate from instruction_set.h: code compiled for one processor must not
+// contain the function that detects the processor.
 #pragma once
 
 // Declares a function in each of them; without the semicolon at its end.

@@ -1,9 +1,9 @@
-// stf::group_norm: group normalisation with what stands around it in a residual block, for channels_last images on the CPU:
-// a shift per sample and channel before it, a scale and a bias per sample and channel behind it, SiLU, dropout.
+// stf::group_norm: group normalisation fused with its neighbours in a residual block, for channels_last images on the CPU:
+// a shift per sample and channel before it, a scale and a bias per sample and channel after it, SiLU, dropout.
 //
 // Why it exists: libtorch 1.13 normalises channels_last images of less than 1024 pixels with a loop that does not
-// vectorise when a group has few channels (15 times slower than its NCHW loop), computes the rest in passes of its own, and
-// draws dropout masks one number after another on one thread: that alone took an eighth of a training step.
+// vectorise when a group has few channels (15 times slower than its NCHW loop), computes the rest in separate passes, and
+// draws dropout masks number by number on one thread, which alone took an eighth of a training step.
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -58,17 +58,17 @@ struct Inputs {
 
 bool isAsked(const at::Tensor& input) { return input.defined() && input.requires_grad(); }
 
-// Whether kernels for GPUs may read it 16 bytes at a time.
+// Whether GPU kernels may read it 16 bytes at a time.
 bool isAligned(const at::Tensor& tensor) { return reinterpret_cast<uintptr_t>(tensor.data_ptr()) % 16 == 0; }
 
-// A gradient that was computed for every sample, in the shape of the input; undefined where nobody asks for it.
+// A gradient that was computed for every sample, in the shape of the input; undefined if it is not needed.
 at::Tensor ofInput(const at::Tensor& input, const at::Tensor& rows) {
   if (!isAsked(input)) return {};
   return input.dim() == 2 ? rows : rows.sum(0);
 }
 
-// Channels that one task computes: whole groups and, where they are no more than all, whole vectors. What a task reads
-// should stay in the cache until it reads it again.
+// Channels of one task: whole groups and, if there are enough channels, whole vectors. The data of a task
+// should stay in the cache until it reads them again.
 int64_t blockOf(int64_t channels, int64_t groups) {
   constexpr int64_t wanted = 64;
   const int64_t unit = std::lcm(channels / groups, kernels().width);
@@ -114,13 +114,13 @@ std::vector<at::Tensor> forward(const Inputs& in, const Settings& settings) {
   return {y, mean, rstd};
 }
 
-// Gradients of x, weight, bias and shift; of the last three those that are asked for.
+// Gradients of x, weight, bias and shift; of the last three only those that are needed.
 template <class T>
 std::vector<at::Tensor> backward(const at::Tensor& dy, const Inputs& in, const at::Tensor& mean, const at::Tensor& rstd,
                                  const Settings& settings) {
   const int64_t channels = in.x.size(1);
   at::Tensor dx = at::empty_like(in.x, in.x.options(), at::MemoryFormat::ChannelsLast);
-  // One row per sample, summed afterwards: the result does not depend on how samples fall to threads.
+  // One row per sample, summed afterwards: the result does not depend on how samples are assigned to threads.
   at::Tensor dWeight = at::empty({in.x.size(0), channels}, mean.options());
   at::Tensor dBias = at::empty_like(dWeight), dShift;
   if (isAsked(in.shift)) dShift = at::empty_like(dWeight);
@@ -209,7 +209,7 @@ bool isSupported(const Inputs& in, int64_t groups) {
   return isFit && (in.x.device().is_cpu() || (in.x.is_cuda() && isSupportedOnGpu(in, groups)));
 }
 
-// A row per channel, or per sample and channel, in the shape and dtype that go with x.
+// A row per channel, or per sample and channel, in a shape and dtype that match x.
 at::Tensor asChannels(const at::Tensor& row, const at::Tensor& x) {
   std::vector<int64_t> shape(x.dim(), 1);
   if (row.dim() == 2) shape[0] = row.size(0);
@@ -217,19 +217,19 @@ at::Tensor asChannels(const at::Tensor& row, const at::Tensor& x) {
   return row.to(x.scalar_type()).reshape(shape);
 }
 
-// z ^ (z >> bits), for whole numbers from 0 to 2^32 - 1.
+// z ^ (z >> bits), for integers from 0 to 2^32 - 1.
 at::Tensor folded(const at::Tensor& z, int64_t bits) { return at::bitwise_xor(z, at::bitwise_right_shift(z, at::Scalar(bits))); }
 
-// Dropout::hash of every place of one sample, by stock operators: [pixels * channels].
-at::Tensor hashes(const Dropout& dropout, int64_t places, at::Device device) {
+// Dropout::hash of every element of one sample, by stock operators: [pixels * channels].
+at::Tensor hashes(const Dropout& dropout, int64_t elements, at::Device device) {
   constexpr int64_t word = 0xffffffff;
-  at::Tensor h = at::arange(places, at::TensorOptions(at::kLong).device(device)).add_(int64_t{dropout.first}).bitwise_and_(word);
+  at::Tensor h = at::arange(elements, at::TensorOptions(at::kLong).device(device)).add_(int64_t{dropout.first}).bitwise_and_(word);
   h = folded(h, 16).mul_(int64_t{0x7feb352d}).bitwise_and_(word);
   h = folded(h, 15).bitwise_xor_(int64_t{dropout.second}).mul_(int64_t{0x846ca68b}).bitwise_and_(word);
   return folded(h, 16);
 }
 
-// What dropout multiplies by: the masks of the loops and of the kernels for GPUs.
+// The factors of dropout: the same masks as in the loops and the GPU kernels.
 at::Tensor keepFactors(const at::Tensor& x, const Settings& settings) {
   const double keep = 1 - settings.dropout;
   const int64_t samples = x.size(0), channels = x.size(1), pixels = x.numel() / std::max<int64_t>(samples * channels, 1);
@@ -319,7 +319,7 @@ TORCH_LIBRARY_FRAGMENT(stf, library) {
       "float dropout=0., int? key=None, int first=0) -> Tensor");
 }
 
-// One implementation for every backend: it asks the tensors themselves, and its gradient is part of it.
+// One implementation for all backends: it inspects the tensors, and includes the gradient.
 TORCH_LIBRARY_IMPL(stf, CompositeImplicitAutograd, library) { library.impl("group_norm", groupNorm); }
 
 }  // namespace addon

@@ -11,9 +11,9 @@ namespace addon {
 namespace INSTRUCTION_SET {
 namespace {
 
-// Rounding errors grow with the length of a sum; sums of this many rows are added up in a second level.
+// Rounding errors grow with the length of a sum; sums of this many rows are added in a second level.
 constexpr int64_t kRowsPerSum = 64;
-// Vectors side by side in one row: as many as have their constants and sums in registers.
+// Adjacent vectors in one row: as many as fit in registers with their constants and sums.
 #if defined(__AVX512F__)
 constexpr int kVectors = 4;
 #else
@@ -29,14 +29,14 @@ void overChannels(int64_t begin, int64_t end, Body&& body) {
   if (c < end) body(c, std::integral_constant<int, 1>{}, end - c);
 }
 
-// Room for a number per channel, where the last vector may be written in full.
+// Buffer for a number per channel, padded so that the last vector can be written in full.
 int64_t roundedUp(int64_t channels) { return (channels + kWidth) & ~(kWidth - 1); }
 
-// 0 where an element is dropped, the scale of the kept ones elsewhere. `place` is of the first lane.
-inline Vector keepFactors(const Dropout& dropout, int64_t place) {
-  Words places;
-  for (int64_t i = 0; i < kWidth; ++i) places[i] = static_cast<uint32_t>(i);
-  const Words hashed = dropout.hash(places + static_cast<uint32_t>(place));
+// 0 where an element is dropped, the scale of the kept ones elsewhere. `position` is of the first lane.
+inline Vector keepFactors(const Dropout& dropout, int64_t position) {
+  Words positions;
+  for (int64_t i = 0; i < kWidth; ++i) positions[i] = static_cast<uint32_t>(i);
+  const Words hashed = dropout.hash(positions + static_cast<uint32_t>(position));
   return hashed >= Words{} + dropout.threshold ? splat(dropout.scale) : Vector{};
 }
 
@@ -206,7 +206,7 @@ void inputGradient(const GroupNormTask& task, const T* x, const float* kept, int
   });
 }
 
-// dz is kept where dx will be, if that can be done without rounding. Computing it again would cost another exponential.
+// dz is stored in the memory of dx if that needs no rounding. Recomputing it would cost another exponential.
 template <class T>
 constexpr bool holdsGradient = std::is_same<T, float>::value;
 
@@ -252,7 +252,7 @@ void backward(const GroupNormTask& task, const T* dy, const T* x, T* dx, float* 
     const double elements = static_cast<double>(width * task.pixels);
     const double ofValue = -rstd * rstd * product / elements;
     for (int64_t i = first; i < first + width; ++i) {
-      // The memory of two arrays that are needed no more.
+      // The memory of two arrays that are no longer needed.
       sums[i] = static_cast<float>(ofValue);
       products[i] = static_cast<float>(-rstd * sum / elements - ofValue * centre[i]);
     }

@@ -29,7 +29,7 @@ struct GroupNormTask {
 
 template <class T>
 struct GroupNormLoops {
-  // Floats of scratch memory that the two need for a task of so many channels.
+  // Floats of scratch memory that the two need for a task of this many channels.
   int64_t (*forwardScratch)(int64_t pixels, int64_t channels);
   int64_t (*backwardScratch)(int64_t pixels, int64_t channels);
   // y = dropout(silu?((x + shift - mean) * rstd * weight + bias)), and the statistics.

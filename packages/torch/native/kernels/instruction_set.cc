@@ -1,4 +1,4 @@
-// What this processor has, and which of it the loops use.
+// The instruction sets of this processor, and the one that the loops use.
 #include "instruction_set.h"
 
 #if defined(__x86_64__)
@@ -23,7 +23,7 @@ bool hasAvx512() {
 bool hasAvx512() { return false; }
 #endif
 
-// From the plainest to the best.
+// From the simplest to the best.
 std::vector<InstructionSet> supported() {
   std::vector<InstructionSet> sets{InstructionSet::baseline};
 #if defined(__x86_64__)
@@ -37,14 +37,14 @@ std::vector<InstructionSet> supported() {
 
 InstructionSet choose() {
   const std::vector<InstructionSet> sets = supported();
-  const char* asked = std::getenv("TORCH_INSTRUCTION_SET");
-  if (!asked || !*asked) return sets.back();
+  const char* requested = std::getenv("TORCH_INSTRUCTION_SET");
+  if (!requested || !*requested) return sets.back();
   std::string names;
   for (const InstructionSet set : sets) {
-    if (nameOf(set) == std::string(asked)) return set;
+    if (nameOf(set) == std::string(requested)) return set;
     names += std::string(names.empty() ? "" : ", ") + nameOf(set);
   }
-  throw std::invalid_argument("TORCH_INSTRUCTION_SET must name one that this processor has (" + names + "), found \"" + asked +
+  throw std::invalid_argument("TORCH_INSTRUCTION_SET must name one that this processor has (" + names + "), found \"" + requested +
                    "\"; without it the last of these is used");
 }
 

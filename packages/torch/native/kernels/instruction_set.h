@@ -3,28 +3,28 @@
 
 namespace addon {
 
-// The last has products of bytes besides.
+// The last one also has products of bytes.
 enum class InstructionSet { baseline, avx2, avx512, avx512vnni };
 
-// The one whose loops run: the best that this processor has, or the one that TORCH_INSTRUCTION_SET names. The environment is
+// The one in use: the best that this processor supports, or the one that TORCH_INSTRUCTION_SET names. The environment is
 // read once. Throws std::invalid_argument when it names anything else.
 InstructionSet instructionSet();
 
 const char* nameOf(InstructionSet set);
 
-// How libtorch's own library multiplies bfloat16: by instructions of four times the rate of float32 and more, by those of
-// twice the rate, or not by any.
+// How libtorch's own library multiplies bfloat16: with instructions of at least four times the rate of float32, of
+// twice the rate, or without any.
 enum class BFloat16Products { matrix, vector, none };
 
 BFloat16Products bfloat16Products();
 
-// Whether libtorch's products of bfloat16 numbers add up in float32: oneDNN's do, and it asks for AVX-512. What stands in for it
-// elsewhere rounds every partial sum to bfloat16, which puts gradients off by several percent.
+// Whether libtorch's bfloat16 products accumulate in float32: oneDNN's do, but it needs AVX-512. The fallback
+// rounds every partial sum to bfloat16, which changes gradients by several percent.
 bool bfloat16SumsAreExact();
 
 }  // namespace addon
 
-// The result of calling the function of this name in the namespace of the instruction set whose loops run.
+// The result of calling the function of this name in the namespace of the instruction set in use.
 #if defined(__x86_64__)
 #define FOR_THIS_PROCESSOR(function)                                                        \
   (::addon::instructionSet() == ::addon::InstructionSet::avx512vnni ? avx512vnni::function() \

@@ -1,7 +1,7 @@
-// stf::keyed_normal: standard normal numbers that depend on a row's key and their place in the row alone.
+// stf::keyed_normal: standard normal numbers that depend only on a row's key and their position in the row.
 //
-// Why it exists: training noise is tied to the number of a sample. A CPU generator is started anew for every sample; on a GPU
-// that is a launch for each, and hundreds of them take longer than a step of a small network. Here all rows are one launch
+// Why it exists: training noise is tied to the number of a sample. A CPU generator is reseeded for every sample; on a GPU
+// that is a launch per sample, and hundreds of them take longer than a step of a small network. Here all rows are one launch
 // for each of a few operators.
 #include <ATen/ATen.h>
 #include <torch/library.h>
@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kTwoPi = 6.283185307179586;
 
-// z ^ (z >> bits) with zeros shifted in, for which integers of libtorch have no operator. In place.
+// z ^ (z >> bits) with zeros shifted in, which libtorch has no integer operator for. In place.
 void foldDown(at::Tensor z, int64_t bits) {
   const int64_t kept = static_cast<int64_t>((uint64_t{1} << (64 - bits)) - 1);
   z.bitwise_xor_(at::bitwise_right_shift(z, at::Scalar(bits)).bitwise_and_(kept));
@@ -29,7 +29,7 @@ at::Tensor splitMix(const at::Tensor& keys, int64_t count) {
   return z;
 }
 
-// Two of each 64-bit number, by Box and Muller (1958): the upper half decides the radius, the lower half the angle.
+// Two normal numbers per 64-bit number, by Box and Muller (1958): the upper half gives the radius, the lower half the angle.
 at::Tensor keyedNormal(const at::Tensor& keys, int64_t columns) {
   TORCH_CHECK(keys.dim() == 1 && keys.scalar_type() == at::kLong, "keys must be a list of int64, found ", keys.scalar_type(), " ",
               keys.sizes());
@@ -46,7 +46,7 @@ at::Tensor keyedNormal(const at::Tensor& keys, int64_t columns) {
 
 TORCH_LIBRARY_FRAGMENT(stf, library) { library.def("keyed_normal(Tensor keys, int columns) -> Tensor"); }
 
-// One implementation for every backend, of stock operators.
+// One implementation for all backends, with stock operators.
 TORCH_LIBRARY_IMPL(stf, CompositeImplicitAutograd, library) { library.impl("keyed_normal", keyedNormal); }
 
 }  // namespace addon

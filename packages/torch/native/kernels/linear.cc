@@ -1,6 +1,6 @@
 // stf::linear: a linear layer with float32 weights in the precision of its input.
 //
-// Why it exists: on a processor without AVX-512, libtorch adds up bfloat16 products in bfloat16.
+// Why it exists: on a processor without AVX-512, libtorch accumulates bfloat16 products in bfloat16.
 #include <ATen/ATen.h>
 #include <torch/library.h>
 

@@ -6,8 +6,8 @@
 #include <atomic>
 #include <exception>
 
-// What GCC makes of "#pragma omp parallel": calls function(data) on every thread of a team, of the default size when `threads` is
-// 0. LLVM's and Intel's OpenMP have it, too, for programs that GCC compiled. Weak: a libtorch without OpenMP brings none.
+// The function that GCC compiles "#pragma omp parallel" to: calls function(data) on every thread of a team, of the default size if
+// `threads` is 0. LLVM's and Intel's OpenMP also have it, for programs compiled with GCC. Weak: a libtorch without OpenMP has none.
 extern "C" {
 __attribute__((weak)) void GOMP_parallel(void (*function)(void*), void* data, unsigned threads, unsigned flags);
 __attribute__((weak)) int omp_get_thread_num();

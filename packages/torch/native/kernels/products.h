@@ -1,4 +1,4 @@
-// Products of matrices whose columns lie in blocks of 32, [column block, row, 32]: compiled once per instruction set, with
+// Products of matrices whose columns are stored in blocks of 32, [column block, row, 32]: compiled once per instruction set, with
 // INSTRUCTION_SET naming the namespace.
 #pragma once
 
@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kBlock = 32;
 
-// Rows and vectors of a product that are summed up in registers at one time.
+// Rows and vectors of a product that are accumulated in registers at the same time.
 #if defined(__AVX512F__)
 constexpr int kRows = 8, kColumns = 2;
 #else
@@ -47,7 +47,7 @@ inline void multiply(const float* left, int64_t stride, const float* u, int64_t 
   }
 }
 
-// u[32, 32] = sum over rows of left[row, 32]^T d[row, 32], plus what u holds unless it is fresh memory.
+// u[32, 32] = sum over rows of left[row, 32]^T d[row, 32], added to u unless u is uninitialised.
 inline void accumulate(const float* left, const float* d, int64_t rows, bool isFresh, float* u) {
   for (int64_t first = 0; first < kBlock; first += kRows) {
     for (int64_t column = 0; column < kBlock; column += kColumns * kWidth) {
@@ -63,8 +63,8 @@ inline void accumulate(const float* left, const float* d, int64_t rows, bool isF
       }
       for (int i = 0; i < kRows; ++i) {
         for (int j = 0; j < kColumns; ++j) {
-          float* place = target + i * kBlock + j * kWidth;
-          store(place, isFresh ? sums[i][j] : load(place) + sums[i][j]);
+          float* entry = target + i * kBlock + j * kWidth;
+          store(entry, isFresh ? sums[i][j] : load(entry) + sums[i][j]);
         }
       }
     }

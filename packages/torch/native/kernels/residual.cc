@@ -18,7 +18,7 @@ const ResidualKernels& kernels() {
   return chosen;
 }
 
-// A channel's number, as the images' axes see it.
+// One number per channel, shaped to broadcast over images.
 at::Tensor asChannels(const at::Tensor& bias, const at::Tensor& like) { return bias.to(like.scalar_type()).view({1, -1, 1, 1}); }
 
 #ifdef CUDA_KERNELS
@@ -67,7 +67,7 @@ void compute(const at::Tensor& self, const at::Tensor& other, [[maybe_unused]] c
   }
 }
 
-// dy times the scale, and where it is asked for the sum of that over everything but the channels.
+// dy times the scale, and, if needed, its sum over everything but the channels.
 std::pair<at::Tensor, at::Tensor> scaledGradients(const at::Tensor& dy, double scale, bool sums) {
 #ifdef CUDA_KERNELS
   if (!at::GradMode::is_enabled() && cuda::isElement(dy.scalar_type()) && isSupportedOnGpu(dy, dy)) {
@@ -118,7 +118,7 @@ at::Tensor scaledAdd(at::Tensor self, const at::Tensor& other, double scale, con
 
 TORCH_LIBRARY_FRAGMENT(stf, library) { library.def("scaled_add_(Tensor(a!) self, Tensor other, float scale, Tensor? bias=None) -> Tensor(a!)"); }
 
-// One implementation for every backend: it asks the tensors themselves, and its gradient is part of it.
+// One implementation for all backends: it inspects the tensors, and includes the gradient.
 TORCH_LIBRARY_IMPL(stf, CompositeImplicitAutograd, library) { library.impl("scaled_add_", scaledAdd); }
 
 }  // namespace addon

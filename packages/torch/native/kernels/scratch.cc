@@ -16,7 +16,7 @@ thread_local Piece pieces[3];
 
 bool isPoisoned = false;
 
-// Whether memory may be larger than what is asked for. To a sanitizer that would hide accesses beyond it.
+// Whether buffers may be larger than requested. That would hide accesses past the end from a sanitizer.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool isKept = false;
 #else
@@ -28,7 +28,7 @@ constexpr bool isKept = true;
 float* scratch(Scratch purpose, int64_t floats) {
   Piece& piece = pieces[static_cast<int>(purpose)];
   if (piece.floats < floats || !isKept) {
-    piece = {};  // first: what it holds need not be kept
+    piece = {};  // freed first: the contents need not be kept
     piece.memory = c10::GetCPUAllocator()->allocate(floats * sizeof(float));
     piece.floats = floats;
   }

@@ -1,8 +1,8 @@
-// Memory for what kernels compute in between. Loops get it passed in: what is compiled for one processor must not hold
-// functions of the standard library, of which the linker keeps one for all (CMakeLists.txt).
+// Memory for intermediate results of kernels. It is passed in to the loops: code compiled for one processor must not contain
+// functions of the standard library, of which the linker keeps one copy for all (CMakeLists.txt).
 //
-// It stays from call to call: tens of megabytes that come and go between activations would leave holes in the heap that nothing
-// fits into. It belongs to the thread that calls the kernel, and grows to what the largest layer needs.
+// It is kept from call to call: allocating and freeing tens of megabytes between activations would leave holes in the heap that
+// nothing fits into. It belongs to the thread that calls the kernel, and grows to the size that the largest layer needs.
 #pragma once
 
 #include <ATen/Parallel.h>
@@ -11,13 +11,13 @@
 
 namespace addon {
 
-// One kernel may need all of them at a time.
+// One kernel may need all of them at the same time.
 enum class Scratch { threads, weights, sums };
 
-// Memory for so many numbers, whose values are unknown.
+// Memory for `floats` numbers, uninitialised.
 float* scratch(Scratch purpose, int64_t floats);
 
-// A piece for each thread of a parallelFor.
+// A buffer for each thread of a parallelFor.
 class ScratchPerThread {
  public:
   explicit ScratchPerThread(int64_t floats)
@@ -26,16 +26,16 @@ class ScratchPerThread {
   float* ofThisThread() const { return memory_ + at::get_thread_num() * stride_; }
 
  private:
-  static constexpr int64_t kLine = 16;  // floats in a line of the cache, which no two threads are to share
+  static constexpr int64_t kLine = 16;  // floats in a cache line, which no two threads should share
 
   const int64_t stride_;
   float* const memory_;
 };
 
-// Frees what this thread's kernels have kept.
+// Frees the memory kept for this thread's kernels.
 void releaseScratch();
 
-// From now on every piece is handed out full of NaNs, for tests: a kernel that reads what it has not written shows it.
+// From now on every buffer is filled with NaNs, for tests: a kernel that reads uninitialised memory then shows it.
 void poisonScratch();
 
 }  // namespace addon

@@ -8,14 +8,14 @@
 
 namespace addon {
 
-// The gradients of `output`, which stock operators have computed from `inputs`, as tensors that can be differentiated again.
-// Inputs that are undefined or frozen have none, and may not be asked for one.
+// The gradients of `output`, computed from `inputs` with stock operators, as tensors that can be differentiated again.
+// Inputs that are undefined or frozen have none, and must not be passed to autograd.
 inline std::vector<at::Tensor> stockGradients(const at::Tensor& output, const std::vector<at::Tensor>& inputs, const at::Tensor& dOutput) {
-  std::vector<at::Tensor> asked;
+  std::vector<at::Tensor> differentiable;
   for (const at::Tensor& input : inputs) {
-    if (input.defined() && input.requires_grad()) asked.push_back(input);
+    if (input.defined() && input.requires_grad()) differentiable.push_back(input);
   }
-  const auto found = torch::autograd::grad({output}, asked, {dOutput}, true, true, true);
+  const auto found = torch::autograd::grad({output}, differentiable, {dOutput}, true, true, true);
   std::vector<at::Tensor> results(inputs.size());
   for (size_t i = 0, next = 0; i < inputs.size(); ++i) {
     if (inputs[i].defined() && inputs[i].requires_grad()) results[i] = found[next++];

@@ -15,7 +15,7 @@ namespace addon {
 namespace INSTRUCTION_SET {
 namespace {
 
-// As wide as a register: GCC takes wider vectors apart, some operations of them into scalars.
+// As wide as a register: GCC splits wider vectors, for some operations into scalars.
 #if defined(__AVX512F__)
 constexpr int64_t kWidth = 16;
 #elif defined(__AVX2__)
@@ -28,10 +28,10 @@ typedef int32_t Integers __attribute__((vector_size(4 * kWidth)));
 typedef uint16_t Halves __attribute__((vector_size(2 * kWidth)));
 typedef uint32_t Words __attribute__((vector_size(4 * kWidth)));
 
-// Before a loop of few turns whose variables are to be registers.
+// Before a loop of few iterations whose variables should be registers.
 #define UNROLLED _Pragma("GCC unroll 16")
 
-// Minus zero, for compilers must not leave out the addition of zero: it turns -0 into 0.
+// Minus zero, because compilers must not drop the addition of zero, which turns -0 into 0.
 inline Vector splat(float value) { return value - Vector{}; }
 
 inline Vector load(const float* source) {
@@ -51,7 +51,7 @@ inline Vector load(const c10::BFloat16* source) {
   return result;
 }
 
-// With instructions of its own: GCC takes the conversion of the generic vectors apart.
+// With dedicated instructions: GCC splits the conversion of generic vectors.
 inline Vector load(const uint8_t* source) {
 #if defined(__AVX512F__)
   return (Vector)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(source))));
@@ -75,7 +75,7 @@ inline void store(c10::BFloat16* target, Vector value) {
   std::memcpy(target, &halves, sizeof halves);
 }
 
-// The last channels when their number is no multiple of the width: missing ones read as zero and are not written.
+// The last channels when their number is not a multiple of the width: missing ones read as zero and are not written.
 template <class T>
 Vector load(const T* source, int64_t count) {
   if (count >= kWidth) return load(source);
@@ -127,7 +127,7 @@ void addQuarters(Lanes lanes, T* sums) {
   }
 }
 
-// Lane i of the result is lane order(i) of a and b, which are counted through.
+// Lane i of the result is lane order(i) of a followed by b.
 template <class Lanes, class Order>
 Lanes shuffled(Lanes a, Lanes b, Order order) {
 #if defined(__clang__)

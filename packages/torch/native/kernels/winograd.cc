@@ -1,8 +1,8 @@
-// stf::conv3x3: the convolution that U-Nets consist of, 3x3 with a border of zeros, for channels_last images on the CPU.
+// stf::conv3x3: the main convolution of U-Nets, 3x3 with zero padding, for channels_last images on the CPU.
 //
 // Why it exists: three quarters of a float32 training step are spent in these convolutions, which libtorch computes directly,
 // at 80 to 90 percent of the processor's peak. Winograd's method needs a quarter of the multiplications (winograd_loops.h)
-// and is 1.4 to 2.9 times faster, the more channels and pixels the more.
+// and is 1.4 to 2.9 times faster, increasing with channels and pixels.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -26,15 +26,15 @@ const WinogradLoops& loops() {
 }
 
 constexpr int64_t kTileSize = 4;
-// Tiles that one thread takes at a time, at most: their transforms are to stay in the cache. And the step in which they are
-// shared out, which is what the products like.
+// The most tiles that one thread processes at a time: their transforms should stay in the cache. And the granularity of the
+// division, which suits the products.
 constexpr int64_t kTilesPerTask = 32, kTilesStep = 8;
-// Tiles whose transforms are in memory together for the gradient of the weights. Fixed, so that the sums do not depend on
+// Tiles whose transforms are in memory at the same time for the gradient of the weights. Fixed, so that the sums do not depend on
 // the number of threads.
 constexpr int64_t kTilesPerSum = 256;
 
-// With fewer tiles the transform of the weights costs more than it saves. In bfloat16 the sums are float32 all the same, so
-// it depends on how fast libtorch's are.
+// With fewer tiles the transform of the weights costs more than it saves. In bfloat16 the sums are still float32, so
+// it depends on the speed of libtorch's convolutions.
 int64_t fewestTiles(at::ScalarType dtype) {
   constexpr int64_t never = std::numeric_limits<int64_t>::max();
   static const BFloat16Products products = bfloat16Products();
@@ -86,13 +86,13 @@ at::Tensor convolve(const at::Tensor& x, const float* u, int64_t outputs, const 
   const int64_t weightStride = winogradStride(outputs * inputs);
   const int64_t perTask = std::min(divideUp(divideUp(tiles, at::get_num_threads()), kTilesStep) * kTilesStep, kTilesPerTask);
   const int64_t inStride = winogradStride(inputs * perTask), outStride = winogradStride(outputs * perTask);
-  const ScratchPerThread memory(kWinogradPlaces * (inStride + outStride));
+  const ScratchPerThread memory(kWinogradElements * (inStride + outStride));
   parallelFor(divideUp(tiles, perTask), 1, [&](int64_t begin, int64_t end) {
-    float *in = memory.ofThisThread(), *out = in + kWinogradPlaces * inStride;
+    float *in = memory.ofThisThread(), *out = in + kWinogradElements * inStride;
     for (int64_t task = begin; task < end; ++task) {
       const int64_t first = task * perTask, count = std::min(perTask, tiles - first);
       readInput(shape, x, first, count, perTask, in);
-      for (int64_t p = 0; p < kWinogradPlaces; ++p) {
+      for (int64_t p = 0; p < kWinogradElements; ++p) {
         for (int64_t o = 0; o < outputs; o += kWinogradBlock) {
           loops().multiply(in + p * inStride, perTask, u + p * weightStride + o * inputs, inputs, count,
                            out + p * outStride + o * perTask);
@@ -107,12 +107,12 @@ at::Tensor convolve(const at::Tensor& x, const float* u, int64_t outputs, const 
 // In the order in which the loops read and write weights: [O, 3, 3, I].
 at::Tensor inOrder(const at::Tensor& weight) { return weight.contiguous(at::MemoryFormat::ChannelsLast); }
 
-// Weights for convolve(), by a loop that takes blocks of 32 channels of what comes out.
+// Weights for convolve(), from a loop over blocks of 32 output channels.
 const float* transformed(const at::Tensor& weight, int64_t blocks, decltype(WinogradLoops::weights) loop) {
   const int64_t outputs = weight.size(0), inputs = weight.size(1);
   const at::Tensor ordered = inOrder(weight);
   const float* w = ordered.data_ptr<float>();
-  float* u = scratch(Scratch::weights, kWinogradPlaces * winogradStride(outputs * inputs));
+  float* u = scratch(Scratch::weights, kWinogradElements * winogradStride(outputs * inputs));
   parallelFor(blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) loop(w, outputs, inputs, block, u);
   });
@@ -133,22 +133,22 @@ at::Tensor weightGradient(const at::Tensor& dy, const at::Tensor& x, const at::T
   const int64_t outputs = weight.size(0), inputs = weight.size(1), tiles = tilesOf(x);
   const int64_t inBlocks = inputs / kWinogradBlock, outBlocks = outputs / kWinogradBlock;
   const WinogradShape shape = shapeOf(x);
-  const int64_t room = std::min(tiles, kTilesPerSum);
-  const int64_t inStride = winogradStride(inputs * room), outStride = winogradStride(outputs * room);
+  const int64_t capacity = std::min(tiles, kTilesPerSum);
+  const int64_t inStride = winogradStride(inputs * capacity), outStride = winogradStride(outputs * capacity);
   const int64_t weightStride = winogradStride(outputs * inputs);
-  float *in = scratch(Scratch::sums, kWinogradPlaces * (inStride + outStride)), *out = in + kWinogradPlaces * inStride;
-  float* u = scratch(Scratch::weights, kWinogradPlaces * weightStride);
-  for (int64_t start = 0; start < tiles; start += room) {
-    const int64_t length = std::min(room, tiles - start);
+  float *in = scratch(Scratch::sums, kWinogradElements * (inStride + outStride)), *out = in + kWinogradElements * inStride;
+  float* u = scratch(Scratch::weights, kWinogradElements * weightStride);
+  for (int64_t start = 0; start < tiles; start += capacity) {
+    const int64_t length = std::min(capacity, tiles - start);
     parallelFor(divideUp(length, kTilesPerTask), 1, [&](int64_t begin, int64_t end) {
       const int64_t offset = begin * kTilesPerTask, count = std::min(end * kTilesPerTask, length) - offset;
-      readInput(shape, x, start + offset, count, room, in + offset * kWinogradBlock);
-      readGradient(shape, dy, start + offset, count, room, out + offset * kWinogradBlock);
+      readInput(shape, x, start + offset, count, capacity, in + offset * kWinogradBlock);
+      readGradient(shape, dy, start + offset, count, capacity, out + offset * kWinogradBlock);
     });
-    parallelFor(kWinogradPlaces * outBlocks * inBlocks, 1, [&](int64_t begin, int64_t end) {
+    parallelFor(kWinogradElements * outBlocks * inBlocks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
         const int64_t i = task % inBlocks, rest = task / inBlocks, o = rest % outBlocks, p = rest / outBlocks;
-        loops().accumulate(in + p * inStride + i * room * kWinogradBlock, out + p * outStride + o * room * kWinogradBlock, length, start == 0,
+        loops().accumulate(in + p * inStride + i * capacity * kWinogradBlock, out + p * outStride + o * capacity * kWinogradBlock, length, start == 0,
                            u + p * weightStride + (o * inputs + i * kWinogradBlock) * kWinogradBlock);
       }
     });
@@ -207,7 +207,7 @@ at::Tensor conv3x3(const at::Tensor& x, const at::Tensor& weight, const c10::opt
 
 TORCH_LIBRARY_FRAGMENT(stf, library) { library.def("conv3x3(Tensor x, Tensor weight, Tensor? bias=None) -> Tensor"); }
 
-// One implementation for every backend: it asks the tensors themselves, and its gradient is part of it.
+// One implementation for all backends: it inspects the tensors, and includes the gradient.
 TORCH_LIBRARY_IMPL(stf, CompositeImplicitAutograd, library) { library.impl("conv3x3", conv3x3); }
 
 }  // namespace addon

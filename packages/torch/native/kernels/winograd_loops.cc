@@ -10,7 +10,7 @@ namespace addon {
 namespace INSTRUCTION_SET {
 namespace {
 
-constexpr int64_t kPlaces = kWinogradPlaces;
+constexpr int64_t kElements = kWinogradElements;
 static_assert(kWinogradBlock == kBlock, "products know blocks of one width");
 constexpr int64_t kTile = 6, kOutput = 4;
 
@@ -18,7 +18,7 @@ constexpr int64_t kTile = 6, kOutput = 4;
 constexpr float a = 0.75f, b = 1.5f;
 constexpr float a2 = a * a, b2 = b * b, a3 = a * a * a, b3 = b * b * b;
 
-// Rows of B^T: the coefficients of the product of (x - p) over the other finite points p, for infinity over all of them.
+// Rows of B^T: the coefficients of the product of (x - p) over the other finite points p, and for infinity over all finite points.
 template <class V>
 inline void inputTransform(const V (&d)[6], V (&t)[6]) {
   const V evenA = d[4] - b2 * d[2], oddA = a * (d[3] - b2 * d[1]);
@@ -92,12 +92,12 @@ inline void bothWays(const Vector (&from)[N][N], Vector (&to)[M][M], Transform&&
   }
 }
 
-// Where a tile is: its image and the top left pixel of its 4x4 output.
-struct Place {
+// The position of a tile: its image and the top left pixel of its 4x4 output.
+struct TilePosition {
   int64_t image, row, column;
 };
 
-inline Place placeOf(const WinogradShape& shape, int64_t tile) {
+inline TilePosition positionOf(const WinogradShape& shape, int64_t tile) {
   const int64_t perImage = shape.rows * shape.columns, rest = tile % perImage;
   return {tile / perImage, rest / shape.columns * kOutput, rest % shape.columns * kOutput};
 }
@@ -118,16 +118,16 @@ inline void readPixels(const WinogradShape& shape, const T* image, int64_t chann
 template <int N, class T, class Transform>
 void transformTiles(const WinogradShape& shape, const T* x, int64_t channels, int64_t border, int64_t first, int64_t count,
                     int64_t stride, float* to, Transform&& transform) {
-  const int64_t betweenPlaces = winogradStride(channels * stride);
+  const int64_t elementStride = winogradStride(channels * stride);
   for (int64_t i = 0; i < count; ++i) {
-    const Place place = placeOf(shape, first + i);
-    const T* image = x + place.image * shape.height * shape.width * channels;
+    const TilePosition position = positionOf(shape, first + i);
+    const T* image = x + position.image * shape.height * shape.width * channels;
     for (int64_t c = 0; c < channels; c += kWidth) {
       Vector pixels[N][N], transformed[kTile][kTile];
-      readPixels(shape, image + c, channels, place.row - border, place.column - border, pixels);
+      readPixels(shape, image + c, channels, position.row - border, position.column - border, pixels);
       bothWays(pixels, transformed, transform);
       float* target = to + (c / kBlock * stride + i) * kBlock + c % kBlock;
-      for (int64_t p = 0; p < kPlaces; ++p) store(target + p * betweenPlaces, transformed[p / kTile][p % kTile]);
+      for (int64_t p = 0; p < kElements; ++p) store(target + p * elementStride, transformed[p / kTile][p % kTile]);
     }
   }
 }
@@ -145,20 +145,20 @@ void gradient(const WinogradShape& shape, const T* dy, int64_t channels, int64_t
 template <class T>
 void output(const WinogradShape& shape, const float* from, const float* bias, int64_t channels, int64_t first, int64_t count,
             int64_t stride, T* y) {
-  const int64_t betweenPlaces = winogradStride(channels * stride);
+  const int64_t elementStride = winogradStride(channels * stride);
   for (int64_t i = 0; i < count; ++i) {
-    const Place place = placeOf(shape, first + i);
-    T* image = y + place.image * shape.height * shape.width * channels;
-    const int64_t height = std::min(kOutput, shape.height - place.row), width = std::min(kOutput, shape.width - place.column);
+    const TilePosition position = positionOf(shape, first + i);
+    T* image = y + position.image * shape.height * shape.width * channels;
+    const int64_t height = std::min(kOutput, shape.height - position.row), width = std::min(kOutput, shape.width - position.column);
     for (int64_t c = 0; c < channels; c += kWidth) {
       const float* source = from + (c / kBlock * stride + i) * kBlock + c % kBlock;
-      Vector places[6][6], pixels[4][4];
-      for (int64_t p = 0; p < kPlaces; ++p) places[p / kTile][p % kTile] = load(source + p * betweenPlaces);
-      bothWays(places, pixels, [](const auto& t, auto& values) { outputTransform(t, values); });
+      Vector elements[6][6], pixels[4][4];
+      for (int64_t p = 0; p < kElements; ++p) elements[p / kTile][p % kTile] = load(source + p * elementStride);
+      bothWays(elements, pixels, [](const auto& t, auto& values) { outputTransform(t, values); });
       const Vector constant = bias ? load(bias + c) : Vector{};
       for (int64_t row = 0; row < height; ++row) {
         for (int64_t column = 0; column < width; ++column) {
-          store(image + ((place.row + row) * shape.width + place.column + column) * channels + c, pixels[row][column] + constant);
+          store(image + ((position.row + row) * shape.width + position.column + column) * channels + c, pixels[row][column] + constant);
         }
       }
     }
@@ -166,10 +166,10 @@ void output(const WinogradShape& shape, const float* from, const float* bias, in
 }
 
 void weights(const float* w, int64_t outputs, int64_t inputs, int64_t block, float* to) {
-  const int64_t betweenPlaces = winogradStride(outputs * inputs);
+  const int64_t elementStride = winogradStride(outputs * inputs);
   for (int64_t o = block * kBlock; o < (block + 1) * kBlock; o += kWidth) {
     for (int64_t c = 0; c < inputs; c += kWidth) {
-      // Input channels lie side by side in the weights, output channels are to. Exchanged before there are 36 of each.
+      // Input channels are adjacent in the weights; output channels should be. Transposed here, before each weight becomes 36 values.
       float exchanged[9][kWidth][kWidth];
       for (int64_t k = 0; k < kWidth; ++k) {
         for (int64_t t = 0; t < 9; ++t) {
@@ -182,35 +182,35 @@ void weights(const float* w, int64_t outputs, int64_t inputs, int64_t block, flo
         for (int64_t t = 0; t < 9; ++t) taps[t / 3][t % 3] = load(exchanged[t][i]);
         bothWays(taps, transformed, [](const auto& v, auto& result) { weightTransform(v, result); });
         float* target = to + (block * inputs + c + i) * kBlock + o % kBlock;
-        for (int64_t p = 0; p < kPlaces; ++p) store(target + p * betweenPlaces, transformed[p / kTile][p % kTile]);
+        for (int64_t p = 0; p < kElements; ++p) store(target + p * elementStride, transformed[p / kTile][p % kTile]);
       }
     }
   }
 }
 
 void turnedWeights(const float* w, int64_t outputs, int64_t inputs, int64_t block, float* to) {
-  const int64_t betweenPlaces = winogradStride(outputs * inputs);
+  const int64_t elementStride = winogradStride(outputs * inputs);
   for (int64_t o = 0; o < outputs; ++o) {
     for (int64_t c = block * kBlock; c < (block + 1) * kBlock; c += kWidth) {
       Vector taps[3][3], transformed[6][6];
       for (int64_t t = 0; t < 9; ++t) taps[2 - t / 3][2 - t % 3] = load(w + (o * 9 + t) * inputs + c);
       bothWays(taps, transformed, [](const auto& v, auto& result) { weightTransform(v, result); });
       float* target = to + (block * outputs + o) * kBlock + c % kBlock;
-      for (int64_t p = 0; p < kPlaces; ++p) store(target + p * betweenPlaces, transformed[p / kTile][p % kTile]);
+      for (int64_t p = 0; p < kElements; ++p) store(target + p * elementStride, transformed[p / kTile][p % kTile]);
     }
   }
 }
 
 void weightGradient(const float* from, int64_t outputs, int64_t inputs, int64_t block, float* dw) {
-  const int64_t betweenPlaces = winogradStride(outputs * inputs);
+  const int64_t elementStride = winogradStride(outputs * inputs);
   for (int64_t o = block * kBlock; o < (block + 1) * kBlock; o += kWidth) {
     for (int64_t c = 0; c < inputs; c += kWidth) {
       float exchanged[9][kWidth][kWidth];
       for (int64_t i = 0; i < kWidth; ++i) {
         const float* source = from + (block * inputs + c + i) * kBlock + o % kBlock;
-        Vector places[6][6], taps[3][3];
-        for (int64_t p = 0; p < kPlaces; ++p) places[p / kTile][p % kTile] = load(source + p * betweenPlaces);
-        bothWays(places, taps, [](const auto& t, auto& result) { weightGradientTransform(t, result); });
+        Vector elements[6][6], taps[3][3];
+        for (int64_t p = 0; p < kElements; ++p) elements[p / kTile][p % kTile] = load(source + p * elementStride);
+        bothWays(elements, taps, [](const auto& t, auto& result) { weightGradientTransform(t, result); });
         for (int64_t t = 0; t < 9; ++t) store(exchanged[t][i], taps[t / 3][t % 3]);
       }
       for (int64_t k = 0; k < kWidth; ++k) {

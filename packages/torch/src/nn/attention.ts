@@ -1,7 +1,7 @@
 import { call, operator, wrap } from "../dispatch.js";
 import type { Tensor } from "../tensor.js";
 
-/** From native/kernels/attention.cc: a loop where there is one, stock operators elsewhere. */
+/** From native/kernels/attention.cc: a loop where it applies, stock operators elsewhere. */
 const ATTENTION = operator("stf::attention");
 
 /**

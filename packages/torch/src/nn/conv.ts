@@ -5,29 +5,29 @@ import { Module } from "./module.js";
 
 /** From native/kernels/winograd.cc: Winograd's method where it is faster, stock operators elsewhere. */
 const CONV3X3 = operator("stf::conv3x3");
-/** From native/kernels/convolution.cc: stock operators, one step of the graph on GPUs. */
+/** From native/kernels/convolution.cc: stock operators, one node of the graph on GPUs. */
 const CONV2D = operator("stf::conv2d");
 
 /**
- * Convolution with a 3x3 kernel and a border of zeros, which keeps the size: `[B, inChannels, H, W]` to
+ * Convolution with a 3x3 kernel and zero padding, which keeps the size: `[B, inChannels, H, W]` to
  * `[B, outChannels, H, W]`, in the dtype of `x`. Large `channels_last` images on a CPU are convolved by Winograd's method,
  * F(4x4, 3x3) (Lavin and Gray 2016), in float32: several times faster, with a few times the rounding error of direct sums.
  *
  * @param weight - float32 `[outChannels, inChannels, 3, 3]`
  * @param bias - float32 `[outChannels]`, or null
- * @throws TorchError when `x` does not fit.
+ * @throws TorchError when `x` has the wrong shape.
  */
 export function conv3x3(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
   return wrap(call(CONV3X3, x.handle, weight.handle, bias?.handle));
 }
 
-/** What a {@link Conv2d} has besides its sizes. */
+/** Options of a {@link Conv2d}. */
 export interface Conv2dOptions {
   /** Pixels from one position of the kernel to the next. */
   stride?: number;
   /** Zeros on each side of both axes. */
   padding?: number;
-  /** Groups of channels that do not see each other; a divisor of both numbers of channels. */
+  /** Groups of channels that do not interact; a divisor of both numbers of channels. */
   groups?: number;
   /** Whether there is a bias. */
   bias?: boolean;
@@ -73,8 +73,8 @@ export class Conv2d extends Module {
   /**
    * `[B, inChannels, H, W]` to `[B, outChannels, H', W']`.
    *
-   * @param options.bias - null leaves out the bias, for whoever adds it later
-   * @throws TorchError when `x` does not fit.
+   * @param options.bias - null leaves out the bias, for a caller that adds it later
+   * @throws TorchError when `x` has the wrong shape.
    */
   forward(x: Tensor, { bias = this.bias }: { bias?: Tensor | null } = {}): Tensor {
     const { weight, stride, padding, groups } = this;

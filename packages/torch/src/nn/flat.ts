@@ -1,6 +1,6 @@
 /**
  * Flat storage: all parameters of a module as views into one tensor, and all gradients into another. Optimizer steps,
- * averaging, clipping, reductions between processes and checkpoints then are a few calls, whatever the network.
+ * averaging, clipping, reductions between processes and checkpoints then take a few calls, whatever the network.
  */
 
 import { noGrad } from "../autograd.js";
@@ -10,7 +10,7 @@ import { elementCount } from "../shape.js";
 import type { Tensor } from "../tensor.js";
 import type { Module } from "./module.js";
 
-/** Every parameter starts on a 64-byte boundary, as vectorised kernels like it. */
+/** Every parameter starts on a 64-byte boundary, which is best for vectorised kernels. */
 const ALIGNMENT = 16;
 
 interface Entry {
@@ -20,14 +20,14 @@ interface Entry {
   readonly offset: number;
 }
 
-/** Convolution weights lie as `channels_last` activations do, which saves a copy in every convolution. */
+/** Convolution weights are laid out like `channels_last` activations, which saves a copy in every convolution. */
 function stridesFor(shape: readonly number[]): number[] {
   const [, channels = 1, height = 1, width = 1] = shape;
   if (shape.length === 4) return [channels * height * width, 1, width * channels, channels];
   return shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
 }
 
-/** The flat storage of one module's parameters. Creating it moves the parameters into it; their values stay. */
+/** The flat storage of one module's parameters. Creating it moves the parameters into it and keeps their values. */
 export class FlatParameters {
   /** All parameters, float32 `[length]`; gaps between them are zero. */
   readonly values: Tensor;
@@ -35,7 +35,7 @@ export class FlatParameters {
   readonly gradients: Tensor;
   readonly #entries: readonly Entry[];
 
-  /** @param options.trainable - false frees the parameters from autograd, and saves the room for gradients */
+  /** @param options.trainable - false excludes the parameters from autograd and saves the memory for gradients */
   constructor(module: Module, { trainable = true }: { trainable?: boolean } = {}) {
     const { device } = module;
     const entries: Entry[] = [];
@@ -62,12 +62,12 @@ export class FlatParameters {
     );
   }
 
-  /** Another flat tensor of this layout, filled with zeros: room for a moment or an average. The caller owns it. */
+  /** Another flat tensor of this layout, filled with zeros, for a moment or an average. The caller owns it. */
   zerosLike(): Tensor {
     return keep(this.values.zerosLike());
   }
 
-  /** A flat tensor of this layout seen as the parameters it stands for, by name. */
+  /** Views of a flat tensor of this layout as parameters, by name. */
   viewsOf(flat: Tensor): Map<string, Tensor> {
     return new Map(
       this.#entries.map(({ name, shape, strides, offset }) => [name, flat.asStrided(shape, strides, offset)]),
@@ -79,7 +79,7 @@ export class FlatParameters {
     this.gradients.zero_();
   }
 
-  /** Frees the flat tensors. The module's parameters are views, and keep the storage. */
+  /** Frees the flat tensors. The module's parameters are views and keep the storage alive. */
   dispose(): void {
     this.values.dispose();
     this.gradients.dispose();

@@ -4,11 +4,11 @@ import { rand, randn, zeros } from "../operators.generated.js";
 import { scope } from "../scope.js";
 import type { Tensor } from "../tensor.js";
 
-/** How many numbers a weight connects; for a convolution each counts the channels times the area of the kernel. */
+/** Fan-in and fan-out of a weight; for a convolution each is the number of channels times the area of the kernel. */
 export interface Fans {
   /** Number of inputs that one output depends on. */
   readonly fanIn: number;
-  /** Number of outputs that one input reaches. */
+  /** Number of outputs that depend on one input. */
   readonly fanOut: number;
 }
 
@@ -53,5 +53,5 @@ export const kaimingNormal =
 /** Zeros, without drawing random numbers. */
 export const zerosInitializer: Initializer = (shape) => zeros(shape);
 
-/** What PyTorch's Linear and Conv2d start from: U / sqrt(fi), for weights and biases alike. */
+/** The defaults of PyTorch's Linear and Conv2d: U / sqrt(fi), for weights and biases alike. */
 export const torchDefault: Initializer = kaimingUniform(Math.sqrt(1 / 3));

@@ -6,7 +6,7 @@ import { Module } from "./module.js";
 /** From native/kernels/linear.cc: the stock operator, with sums in float32 on every processor. */
 const LINEAR = operator("stf::linear");
 
-/** What a {@link Linear} has besides its sizes. */
+/** Options of a {@link Linear}. */
 export interface LinearOptions {
   /** Whether there is a bias. */
   bias?: boolean;
@@ -42,7 +42,7 @@ export class Linear extends Module {
   /**
    * `[..., inFeatures]` to `[..., outFeatures]`.
    *
-   * @throws TorchError when `x` does not fit.
+   * @throws TorchError when `x` has the wrong shape.
    */
   forward(x: Tensor): Tensor {
     return wrap(call(LINEAR, x.handle, this.weight.handle, this.bias?.handle));

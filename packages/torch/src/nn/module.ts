@@ -1,4 +1,4 @@
-/** What names and owns parameters. A module's state dict has PyTorch's keys, so that weights travel both ways. */
+/** Modules name and own parameters. A module's state dict has PyTorch's keys, so that weights can be exchanged both ways. */
 
 import { noGrad } from "../autograd.js";
 import type { Device } from "../dtype.js";
@@ -11,11 +11,11 @@ import type { Tensor } from "../tensor.js";
 export type StateDict = ReadonlyMap<string, Tensor>;
 
 /**
- * The base of networks and layers. A subclass registers what it holds in its constructor, under the names of the state
- * dict, and defines `forward`. Registered tensors leave the scope they were made in; the module owns them.
+ * The base class of networks and layers. A subclass registers its tensors and parts in its constructor, under the names of the state
+ * dict, and defines `forward`. Registered tensors leave the scope they were created in; the module owns them.
  */
 export abstract class Module {
-  /** Whether layers that behave differently in training, such as dropout, do so. */
+  /** Whether layers that behave differently in training, such as dropout, are in training mode. */
   training = true;
   readonly #parameters = new Map<string, Tensor>();
   readonly #buffers = new Map<string, Tensor>();
@@ -44,7 +44,7 @@ export abstract class Module {
   }
 
   /**
-   * Registers a part and returns it; its keys get `name` and a dot in front.
+   * Registers a part and returns it; its keys are prefixed with `name` and a dot.
    *
    * @throws TypeError when the name is empty or taken.
    */
@@ -71,7 +71,7 @@ export abstract class Module {
     for (const [name, module] of this.#modules) yield* module.namedParameters(`${prefix}${name}.`);
   }
 
-  /** All parameters, those of parts included, in registration order. */
+  /** All parameters, including those of parts, in registration order. */
   parameters(): Tensor[] {
     return Array.from(this.namedParameters(), ([, parameter]) => parameter);
   }
@@ -135,14 +135,14 @@ export abstract class Module {
     });
   }
 
-  /** Switches training behaviour on or off here and in every part. Returns this module. */
+  /** Switches training mode on or off here and in every part. Returns this module. */
   train(mode = true): this {
     this.training = mode;
     for (const module of this.#modules.values()) module.train(mode);
     return this;
   }
 
-  /** Switches to the behaviour of evaluation. Returns this module. */
+  /** Switches to evaluation mode. Returns this module. */
   eval(): this {
     return this.train(false);
   }

@@ -4,10 +4,10 @@ import { scope } from "../scope.js";
 import type { Tensor } from "../tensor.js";
 import { Module } from "./module.js";
 
-/** From native/kernels/group_norm.cc: a fast loop where there is one, stock operators elsewhere. */
+/** From native/kernels/group_norm.cc: a fast loop where it applies, stock operators elsewhere. */
 const GROUP_NORM = operator("stf::group_norm");
 
-/** What a {@link GroupNorm} has besides its sizes. */
+/** Options of a {@link GroupNorm}. */
 export interface GroupNormOptions {
   /** Added to the variance. */
   eps?: number;
@@ -15,9 +15,9 @@ export interface GroupNormOptions {
   silu?: boolean;
 }
 
-/** Which activations are dropped. A sample's mask depends on the key and the sample's number alone, on every device. */
+/** Which activations are dropped. A sample's mask depends only on the key and the sample's number, on every device. */
 export interface DropoutMask {
-  /** Probability of dropping an activation, in [0, 1). The others are divided by 1 minus that. */
+  /** Probability of dropping an activation, in [0, 1). The others are divided by 1 minus this probability. */
   readonly probability: number;
   /** Decides the mask, a whole number of at most 64 bits. Left out, the CPU's default generator draws one. */
   readonly key?: number | bigint;
@@ -45,7 +45,7 @@ export interface GroupNormExtras {
 
 /**
  * Group normalisation (Wu and He 2018): each group of channels of each sample to mean 0 and variance 1, then weight and
- * bias per channel, then SiLU where asked for.
+ * bias per channel, then SiLU if requested.
  *
  * Shapes: input and output `[B, channels, ...]`; parameters `weight` and `bias` `[channels]`, float32.
  */
@@ -73,7 +73,7 @@ export class GroupNorm extends Module {
   /**
    * `[B, channels, ...]`, normalised.
    *
-   * @throws TorchError when `x` or an extra does not fit.
+   * @throws TorchError when `x` or an extra has the wrong shape.
    */
   forward(x: Tensor, { shift, modulation, dropout }: GroupNormExtras = {}): Tensor {
     const { groups, eps, silu } = this;

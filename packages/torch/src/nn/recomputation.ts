@@ -1,13 +1,13 @@
 /**
- * Trading time for memory (Chen et al. 2016, "Training deep nets with sublinear memory cost"): of a network's parts only the
- * outputs are kept, and each part is computed again when the backward pass comes to it.
+ * Trading time for memory (Chen et al. 2016, "Training deep nets with sublinear memory cost"): only the outputs of a network's
+ * parts are kept, and each part is recomputed when the backward pass reaches it.
  */
 
 import { noGrad } from "../autograd.js";
 import { keep, scope } from "../scope.js";
 import type { Tensor } from "../tensor.js";
 
-/** Computes a tensor from tensors; what it draws at random must be the same every time. */
+/** Computes a tensor from tensors; its random numbers must be the same every time. */
 export type Part = (...inputs: Tensor[]) => Tensor;
 
 /** Runs the parts of one forward pass, and their backward pass. */
@@ -16,13 +16,13 @@ export class Recomputation {
   readonly #outputs = new WeakSet<Tensor>();
 
   /**
-   * The output of a part. Of what it computes on the way nothing is kept.
+   * The output of a part. Its intermediate results are not kept.
    *
    * @param inputs - outputs of {@link run} and {@link cut}, or tensors that need no gradient
    */
   run(part: Part, ...inputs: Tensor[]): Tensor {
     const output = keep(noGrad(() => scope(() => part(...inputs)))).requiresGrad_();
-    // Whoever made the other inputs may free them before they are needed again.
+    // The owner of the other inputs may free them before they are needed again.
     const held = inputs.map((input) => (this.#outputs.has(input) ? input : keep(input.detach())));
     const backward = (): void => {
       const gradient = output.grad;
@@ -32,7 +32,7 @@ export class Recomputation {
     return output;
   }
 
-  /** `x`, computed in the ordinary way, as an input of parts. */
+  /** Makes `x`, which was computed with ordinary autograd, an input of parts. */
   cut(x: Tensor): Tensor {
     const leaf = keep(x.detach()).requiresGrad_();
     const backward = (): void => {
@@ -48,7 +48,7 @@ export class Recomputation {
     this.#steps.push({ backward, kept });
   }
 
-  /** Takes the gradients that a backward pass left at the last outputs through all parts, and frees the outputs. */
+  /** Propagates the gradients that a backward pass left at the last outputs through all parts, and frees the outputs. */
   backward(): void {
     for (let step = this.#steps.pop(); step; step = this.#steps.pop()) {
       const { backward, kept } = step;

@@ -1,7 +1,7 @@
 import { call, operator } from "../dispatch.js";
 import type { Tensor } from "../tensor.js";
 
-/** From native/kernels/residual.cc: one pass where there is a loop for it, stock operators elsewhere. */
+/** From native/kernels/residual.cc: one pass where its loop applies, stock operators elsewhere. */
 const SCALED_ADD = operator("stf::scaled_add_");
 
 /**
@@ -9,7 +9,7 @@ const SCALED_ADD = operator("stf::scaled_add_");
  *
  * @param other - of the shape of `self`
  * @param bias - one number for each channel, `[C]`; none when left out
- * @throws TorchError when it does not fit, or when `self` is a leaf that requires a gradient.
+ * @throws TorchError when a shape is wrong, or when `self` is a leaf that requires a gradient.
  */
 export function scaledAdd_(self: Tensor, other: Tensor, scale: number, bias: Tensor | null = null): Tensor {
   call(SCALED_ADD, self.handle, other.handle, scale, bias?.handle);

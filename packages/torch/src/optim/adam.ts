@@ -8,16 +8,16 @@ import type { FlatParameters } from "../nn/flat.js";
 import type { Tensor } from "../tensor.js";
 import type { ExponentialMovingAverage } from "./ema.js";
 
-/** From native/kernels/adam.cc: one pass where there is a loop for it, stock operators elsewhere. */
+/** From native/kernels/adam.cc: one pass where its loop applies, stock operators elsewhere. */
 const ADAM = operator("stf::adam_");
 
-/** What an {@link Adam} has besides its parameters. */
+/** Options of an {@link Adam}. */
 export interface AdamOptions {
   /** Decay rates of the first and second moment. */
   betas?: readonly [number, number];
   /** Added to the root of the second moment. */
   eps?: number;
-  /** AdamW: before each step every parameter shrinks by the factor 1 - lr weightDecay, apart from the gradient. */
+  /** Decoupled weight decay (AdamW): each step first multiplies the parameters by 1 - lr weightDecay. */
   weightDecay?: number;
 }
 
@@ -52,7 +52,7 @@ export class Adam {
   }
 
   /**
-   * One update with learning rate `lr` from the gradients at hand.
+   * One update with learning rate `lr` from the current gradients.
    *
    * @param average - updated with the new parameters in the same pass, as {@link ExponentialMovingAverage.update} would
    * @throws TorchError when the average has another layout.
@@ -66,7 +66,7 @@ export class Adam {
     call(ADAM, ...state, lr, ...betas, eps, weightDecay, this.stepCount, averaged, average?.decay);
   }
 
-  /** Frees the moments; the parameters stay. */
+  /** Frees the moments, not the parameters. */
   dispose(): void {
     this.expAvg.dispose();
     this.expAvgSq.dispose();

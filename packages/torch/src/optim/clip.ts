@@ -8,9 +8,9 @@ export function gradientNorm({ gradients }: FlatParameters): number {
 }
 
 /**
- * Shrinks all gradients by one factor so that their joint Euclidean norm is at most `maxNorm`; smaller ones stay.
+ * Scales all gradients by one factor so that their joint Euclidean norm is at most `maxNorm`; a smaller norm is unchanged.
  *
- * @returns the norm before; the gradients are left alone when it is not finite
+ * @returns the norm before scaling; if it is not finite the gradients are unchanged
  */
 export function clipGradientNorm(parameters: FlatParameters, maxNorm: number): number {
   const norm = gradientNorm(parameters);

@@ -5,7 +5,7 @@ import type { FlatParameters } from "../nn/flat.js";
 export class ExponentialMovingAverage {
   /** What is averaged. */
   readonly source: FlatParameters;
-  /** Where the average is. */
+  /** The parameters that hold the average. */
   readonly average: FlatParameters;
 
   /**

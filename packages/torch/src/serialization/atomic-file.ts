@@ -1,7 +1,7 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
-/** Flushes the names in a folder to the disk: a file that was renamed there keeps its new name through a power cut. */
+/** Flushes the names in a folder to the disk, so that a renamed file keeps its new name after a power failure. */
 export function syncFolder(folder: string): void {
   const descriptor = openSync(folder, "r");
   try {
@@ -24,10 +24,10 @@ function named(error: unknown, path: string): unknown {
 }
 
 /**
- * Writes a file so that its name always stands for a complete one: under a temporary name, flushed to the disk, renamed.
- * When writing fails the temporary file is removed, and whatever had the name before is untouched.
+ * Writes a file so that its name always refers to a complete file: under a temporary name, flushed to the disk, then renamed.
+ * If writing fails the temporary file is removed, and an existing file of that name is unchanged.
  *
- * @param content - bytes, or what writes them to the file that is open under the descriptor
+ * @param content - bytes, or a function that writes them to the open file of the descriptor
  * @throws what `content` throws or the file system reports, such as a full disk.
  */
 export function writeFileAtomically(path: string, content: Uint8Array | ((descriptor: number) => void)): void {

@@ -1,9 +1,9 @@
-/** Reading parts of a file, each checked against the file's end. */
+/** Reading parts of a file, each checked against the file's length. */
 
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { FileFormatError } from "../errors.js";
 
-/** An open file: reads are by position, and a read that would pass the end is refused before memory is taken for it. */
+/** An open file. Reads are by position, and a read past the end is refused before memory is allocated for it. */
 export class FileBytes {
   readonly size: number;
   readonly #descriptor: number;
@@ -31,9 +31,9 @@ export class FileBytes {
 }
 
 /**
- * Opens a file for the time of `use`.
+ * Opens a file while `use` runs.
  *
- * @throws FileFormatError, naming the file, for those of `use`
+ * @throws FileFormatError, naming the file, for those that `use` throws
  */
 export function withFile<T>(path: string, use: (file: FileBytes) => T): T {
   const descriptor = openSync(path, "r");

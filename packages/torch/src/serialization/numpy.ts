@@ -32,7 +32,7 @@ class NumpyType implements PickleObject {
     if (Array.isArray(state)) this.#byteOrder = pickleText(state[1]);
   }
 
-  /** The element type here; undefined where there is none. */
+  /** The element type here; undefined if there is none. */
   get dtype(): DType | undefined {
     return this.#byteOrder === ">" ? undefined : dtypes[this.code];
   }
@@ -42,7 +42,7 @@ function isSize(value: PickleValue): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
-/** The same elements with the last axis fastest, when they came with the first one fastest. */
+/** The elements of an array stored with the first axis fastest, reordered so that the last one is. */
 function inOrderOfC(bytes: Uint8Array, shape: readonly number[], size: number): Uint8Array {
   const ordered = new Uint8Array(bytes.length);
   const strides = shape.map((_, axis) => size * elementCount(shape.slice(0, axis)));
@@ -66,7 +66,7 @@ const MOST_AXES = 64;
 export class NumpyArray implements PickleObject {
   /** Sizes of the axes. */
   shape: readonly number[] = [0];
-  /** Undefined when the elements are no numbers, or have their bytes in the order of other machines; `bytes` is empty then. */
+  /** Undefined when the elements are not numbers, or have another byte order than this machine; `bytes` is then empty. */
   dtype: DType | undefined = "uint8";
   /** The elements in the order of C. */
   bytes: Uint8Array = new Uint8Array();
@@ -80,7 +80,7 @@ export class NumpyArray implements PickleObject {
   setState(state: PickleValue): void {
     const [, shape, type, isFortran, bytes] = Array.isArray(state) ? state : [];
     if (!Array.isArray(shape) || !shape.every(isSize) || shape.length > MOST_AXES || !(type instanceof NumpyType)) {
-      throw new FileFormatError("the pickle has a wrong numpy array");
+      throw new FileFormatError("the pickle has an invalid numpy array");
     }
     this.shape = shape;
     this.dtype = type.dtype;
@@ -94,12 +94,12 @@ export class NumpyArray implements PickleObject {
   }
 }
 
-/** The number in the bytes of one element; a record of the call where that is none. */
+/** The number in the bytes of one element; a record of the call if they are not a number. */
 function scalar(values: readonly PickleValue[]): PickleValue {
   const [type, bytes] = values;
   const dtype = type instanceof NumpyType ? type.dtype : undefined;
   if (!dtype || !(bytes instanceof Uint8Array)) return new InertObject("numpy.core.multiarray.scalar", values);
-  if (bytes.length !== elementSize(dtype)) throw new FileFormatError("the pickle has a wrong numpy scalar");
+  if (bytes.length !== elementSize(dtype)) throw new FileFormatError("the pickle has an invalid numpy scalar");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   switch (dtype) {
     case "bool":
@@ -132,13 +132,13 @@ function fromBuffer([bytes = null, type = null, shape = null, order]: readonly P
 
 const emptyArray: PickleCallable = { call: () => new NumpyArray() };
 
-/** What a pickle names that holds numpy's arrays and scalars. */
+/** The names in a pickle that holds numpy's arrays and scalars. */
 export const numpyNames: ReadonlyMap<string, PickleCallable> = new Map<string, PickleCallable>([
-  // Before protocol 3 the elements are a text that a call turns into bytes.
+  // Before protocol 3 the elements are a string that a call turns into bytes.
   ...bytesNames,
   ["numpy.ndarray", emptyArray],
   ["numpy.dtype", { call: ([code]) => new NumpyType(pickleText(code)) }],
-  // The second is where numpy 2 keeps it.
+  // The second is its name in numpy 2.
   ...["numpy.core", "numpy._core"].flatMap((core): [string, PickleCallable][] => [
     [`${core}.multiarray._reconstruct`, emptyArray],
     [`${core}.multiarray.scalar`, { call: scalar }],

@@ -1,12 +1,12 @@
 /**
- * Reads Python pickles of the protocols 0 to 5 and runs nothing. Opcodes are a closed list. Classes and functions are those
- * that the caller names; every other one is refused, or stands as an inert record that keeps what it was called with.
+ * Reads Python pickles of protocols 0 to 5 and runs nothing. Opcodes are a closed list. Classes and functions are those
+ * that the caller names; every other one is refused, or becomes an inert record that keeps the arguments of its call.
  */
 
 import { FileFormatError } from "../errors.js";
 
 /**
- * A value of a pickle. Lists and tuples become arrays, dictionaries maps; strings of Python 2 are bytes, and come as bytes,
+ * A value of a pickle. Lists and tuples become arrays, dictionaries maps; strings of Python 2 are bytes, and are returned as bytes,
  * except as keys. Integers beyond 53 bits are bigints. The same object may occur in many places, and inside itself.
  */
 export type PickleValue =
@@ -22,19 +22,19 @@ export type PickleValue =
   | PickleObject
   | PickleCallable;
 
-/** An object that a pickle may build: it takes its state. */
+/** An object that a pickle may build, by setting its state. */
 export interface PickleObject {
-  /** Takes over what the pickle would have set as attributes. */
+  /** Receives what the pickle would have set as attributes. */
   setState(state: PickleValue): void;
 }
 
-/** A class or function that a pickle may name, and what calling it gives here. */
+/** A class or function that a pickle may name, and the result of calling it here. */
 export interface PickleCallable {
-  /** What a call in the pickle gives. */
+  /** The result of a call in the pickle. */
   call(values: readonly PickleValue[], keywords?: ReadonlyMap<PickleValue, PickleValue>): PickleValue;
 }
 
-/** A class or function that is not known here. Calling it makes a record of the call. */
+/** A class or function that is not known here. Calling it creates a record of the call. */
 export class InertClass implements PickleCallable {
   /** "module.name" */
   readonly name: string;
@@ -49,11 +49,11 @@ export class InertClass implements PickleCallable {
   }
 }
 
-/** What a call of an unknown class or function would have made: its name, what it was given, and nothing else. */
+/** The record of a call of an unknown class or function: its name, its arguments, and nothing else. */
 export class InertObject implements PickleObject {
   /** "module.name" of what was called. */
   readonly name: string;
-  /** What it was called with. */
+  /** Its arguments. */
   readonly values: readonly PickleValue[];
   /** What the pickle would have set as attributes. */
   state: PickleValue = null;
@@ -77,9 +77,9 @@ export class InertObject implements PickleObject {
 export interface PickleOptions {
   /** The classes and functions that the pickle may name, by "module.name". */
   readonly names: ReadonlyMap<string, PickleCallable | PickleObject>;
-  /** Whether every other name makes an inert record, rather than being refused. */
+  /** Whether every other name becomes an inert record instead of being refused. */
   readonly keepUnknown?: boolean;
-  /** The object that a persistent id stands for; without this function there may be none. */
+  /** The object that a persistent id refers to; without this function, persistent ids are refused. */
   readonly persistent?: (id: PickleValue) => PickleValue;
 }
 
@@ -90,13 +90,13 @@ export function pickleText(value: PickleValue | undefined): string {
   throw new FileFormatError("a string was expected in the pickle");
 }
 
-/** Names that have no place in data. Nothing is ever run; a file that asks for these was made to do harm elsewhere. */
+/** Names that do not belong in data. Nothing is ever run; a file with these names was made to do harm elsewhere. */
 const HARMFUL =
   /^(os|posix|nt|subprocess|sys|shutil|socket|runpy|pty|importlib|ctypes|webbrowser)\.|^(__builtin__|builtins)\.(eval|exec|execfile|compile|open|__import__|breakpoint|input)$/;
 
 const LINE_END = 0x0a;
 const STOP = 0x2e;
-/** Longer integers are no numbers that any program means. */
+/** No program stores longer integers on purpose. */
 const LONGEST_INTEGER = 256;
 
 const isCallable = (value: PickleValue | undefined): value is PickleCallable =>
@@ -123,7 +123,7 @@ function unquoted(line: string): Uint8Array {
   return Buffer.from(text, "latin1");
 }
 
-/** Pickles that follow each other in the same bytes. */
+/** Consecutive pickles in the same bytes. */
 export class PickleStream {
   readonly #bytes: Buffer;
   readonly #options: PickleOptions;
@@ -243,7 +243,7 @@ export class PickleStream {
     }
   }
 
-  /** What was stored before, stands outside the pickle, or comes from calling something. */
+  /** A value that was stored before, is outside the pickle, or results from a call. */
   #made(code: string): PickleValue | undefined {
     switch (code) {
       case "2": // DUP
@@ -282,7 +282,7 @@ export class PickleStream {
     }
   }
 
-  /** Does what an opcode says about values that are there; false when it is none of these. */
+  /** Executes an opcode that acts on existing values; false for other opcodes. */
   #act(code: string): boolean {
     switch (code) {
       case "\x80": // PROTO
@@ -332,7 +332,7 @@ export class PickleStream {
       case "\x90": {
         const elements = this.#popToMark();
         const set = this.#top();
-        if (!(set instanceof Set)) throw new FileFormatError("the pickle adds to what is no set");
+        if (!(set instanceof Set)) throw new FileFormatError("the pickle adds to a value that is not a set");
         for (const element of elements) set.add(keyOf(element));
         return true;
       }
@@ -351,7 +351,7 @@ export class PickleStream {
     return this.#bytes.subarray(start, this.#position);
   }
 
-  /** An unsigned number of so many bytes, the lowest first. */
+  /** An unsigned number of `length` bytes, the lowest first. */
   #number(length: number): number {
     const bytes = this.#take(length);
     let value = 0;
@@ -422,14 +422,14 @@ export class PickleStream {
   #append(values: readonly PickleValue[]): void {
     const top = this.#top();
     const list = top instanceof InertObject ? top.elements : top;
-    if (!Array.isArray(list)) throw new FileFormatError("the pickle appends to what is no list");
+    if (!Array.isArray(list)) throw new FileFormatError("the pickle appends to a value that is not a list");
     for (const value of values) list.push(value);
   }
 
   #setItems(target: PickleValue, keysAndValues: readonly PickleValue[]): void {
     const map = target instanceof InertObject ? target.entries : target;
     if (!(map instanceof Map) || keysAndValues.length % 2 !== 0) {
-      throw new FileFormatError("the pickle has a wrong dictionary");
+      throw new FileFormatError("the pickle has an invalid dictionary");
     }
     for (let i = 0; i < keysAndValues.length; i += 2) {
       map.set(keyOf(keysAndValues[i] as PickleValue), keysAndValues[i + 1] as PickleValue);
@@ -459,16 +459,16 @@ export class PickleStream {
 
   #call(called: PickleValue, values: PickleValue, keywords?: PickleValue): PickleValue {
     if (!isCallable(called) || !Array.isArray(values))
-      throw new FileFormatError("the pickle calls what is no function");
+      throw new FileFormatError("the pickle calls a value that is not a function");
     return called.call(values, keywords instanceof Map ? keywords : undefined);
   }
 
   #build(): void {
     const state = this.#pop();
     const object = this.#top();
-    // Ordered dictionaries carry attributes beside their entries, such as the layout version of a state dict.
+    // Ordered dictionaries have attributes besides their entries, such as the layout version of a state dict.
     if (object instanceof Map) return;
-    if (!isObject(object)) throw new FileFormatError("the pickle gives a state to what takes none");
+    if (!isObject(object)) throw new FileFormatError("the pickle sets the state of a value that has none");
     object.setState(state);
   }
 }

@@ -1,4 +1,4 @@
-/** The calls by which Python 3 writes bytes in the protocols of Python 2, which have no opcode for them. */
+/** The calls that Python 3 uses to write bytes in the protocols of Python 2, which have no opcode for them. */
 
 import type { PickleCallable, PickleValue } from "./pickle.js";
 
@@ -7,7 +7,7 @@ function bytesOf([text, encoding]: readonly PickleValue[]): PickleValue {
   return Buffer.from(text, encoding === "utf-8" || encoding === "utf8" ? "utf8" : "latin1");
 }
 
-/** What a pickle names that holds bytes. */
+/** The names in a pickle that holds bytes. */
 export const bytesNames: ReadonlyMap<string, PickleCallable> = new Map<string, PickleCallable>([
   ["_codecs.encode", { call: bytesOf }],
   ...["builtins", "__builtin__"].flatMap((module): [string, PickleCallable][] => [

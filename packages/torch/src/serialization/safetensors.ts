@@ -1,4 +1,4 @@
-/** The safetensors format: a JSON header that says where each tensor lies, then the bytes. Nothing in it is executed. */
+/** The safetensors format: a JSON header with the position of each tensor, then the bytes. Nothing in it is executed. */
 
 import { writeSync } from "node:fs";
 import { type DType, dtypeCode, elementSize } from "../dtype.js";
@@ -24,13 +24,13 @@ const formatNames = {
 
 const dtypes = new Map(Object.entries(formatNames).map(([dtype, name]) => [name as string, dtype as DType]));
 
-/** The entry of the metadata that holds the checksum. */
+/** The metadata entry of the checksum. */
 const CHECKSUM = "checksum";
 
-/** What it holds, in a file of ours: the checksum's name, and 16 digits. Another program may have an entry of that name. */
+/** Its value in our own files: the checksum's name, and 16 digits. Another program may have an entry of that name. */
 const CHECKSUM_PATTERN = /^xxh64:[0-9a-f]{16}$/;
 
-/** Stands in its place while the checksum of the header is computed. */
+/** The placeholder while the checksum of the header is computed. */
 const NO_CHECKSUM = `xxh64:${"0".repeat(16)}`;
 
 /** The format's own limit; a larger one is a sign of another kind of file. */
@@ -65,7 +65,7 @@ function parseEntry(name: string, value: unknown, dataLength: number): Entry {
   const { dtype: dtypeName, shape, data_offsets: offsets } = value;
   const dtype = typeof dtypeName === "string" ? dtypes.get(dtypeName) : undefined;
   if (!dtype) return fail(`has the element type ${JSON.stringify(dtypeName)}, which is not supported`);
-  if (!Array.isArray(shape) || !shape.every(isSize)) return fail("has a shape that is no list of sizes");
+  if (!Array.isArray(shape) || !shape.every(isSize)) return fail("has a shape that is not a list of sizes");
   // Beside a zero, sizes may be so large that libtorch cannot count with them.
   if (!Number.isSafeInteger(elementCount(shape.filter((size) => size > 0)))) {
     return fail(`has a shape of too many elements, ${formatShape(shape)}`);
@@ -81,7 +81,7 @@ function parseEntry(name: string, value: unknown, dataLength: number): Entry {
 const inOrderOfData = (entries: ReadonlyMap<string, Entry>): [name: string, entry: Entry][] =>
   [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
 
-/** The format wants the tensors to fill the data without gaps and overlaps, so that nothing hides in a file. */
+/** The format requires the tensors to fill the data without gaps and overlaps, so that nothing can be hidden in a file. */
 function checkLayout(entries: ReadonlyMap<string, Entry>, dataLength: number): void {
   let filled = 0;
   for (const [name, { begin, end }] of inOrderOfData(entries)) {
@@ -100,9 +100,9 @@ function parseHeader(
   try {
     header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
-    throw new FileFormatError("its header is not JSON; it is damaged, or no safetensors file", { cause });
+    throw new FileFormatError("its header is not JSON; it is damaged, or not a safetensors file", { cause });
   }
-  if (!isRecord(header)) throw new FileFormatError("its header is no table of tensors");
+  if (!isRecord(header)) throw new FileFormatError("its header is not a table of tensors");
   const { __metadata__: metadata = {}, ...rest } = header;
   if (!isRecord(metadata) || !Object.values(metadata).every((value) => typeof value === "string")) {
     throw new FileFormatError("its metadata are not a table of strings");
@@ -112,33 +112,33 @@ function parseHeader(
   return { entries, metadata: metadata as Record<string, string> };
 }
 
-/** What stands before the data. */
+/** The contents of a file before the data. */
 interface Header {
   /** The tensors, by name. */
   readonly entries: Map<string, Entry>;
-  /** All strings, but for the checksum. */
+  /** All strings except the checksum. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** Where the data begin. */
+  /** The offset of the data. */
   readonly dataStart: number;
-  /** The checksum of header and data, and the header's part of it; undefined where the file has none. */
+  /** The checksum of header and data, and the header's part of it; undefined if the file has none. */
   readonly checksum: { readonly wanted: string; readonly ofHeader: bigint } | undefined;
 }
 
-/** XXH64 of bytes that follow others, whose checksum is where it starts. */
+/** XXH64 of bytes that follow others; the checksum of those is the seed. */
 function checksumOf(bytes: Uint8Array, before = 0n): bigint {
   return native.checksum(bytes, before);
 }
 
 const formatChecksum = (checksum: bigint): string => `xxh64:${checksum.toString(16).padStart(16, "0")}`;
 
-/** Puts a checksum in the place of another of the same length, in a header. */
+/** Replaces a checksum in a header by another of the same length. */
 function replaceChecksum(header: Buffer, from: string, to: string): void {
   const entry = (value: string): string => `"${CHECKSUM}":"${value}"`;
   const place = header.indexOf(entry(from));
   if (place >= 0) header.write(entry(to), place, "latin1");
 }
 
-/** The checksum of a header, as it was before the checksum of the file took its place in it. */
+/** The checksum of a header, as it was before the checksum of the file was written into it. */
 function checksumOfHeader(bytes: Uint8Array, wanted: string): bigint {
   const header = Buffer.from(bytes);
   replaceChecksum(header, wanted, NO_CHECKSUM);
@@ -151,7 +151,7 @@ function openHeader(file: FileBytes): Header {
   const headerLength = Number(new DataView(file.read(0, 8).buffer).getBigUint64(0, true));
   if (headerLength > LARGEST_HEADER || 8 + headerLength > fileLength) {
     throw new FileFormatError(
-      `its header should have ${headerLength} bytes, the file has ${fileLength}; it is truncated, or no safetensors file`,
+      `its header should have ${headerLength} bytes, the file has ${fileLength}; it is truncated, or not a safetensors file`,
     );
   }
   const dataStart = 8 + headerLength;
@@ -190,8 +190,8 @@ function checkContent({ wanted }: { readonly wanted: string }, found: bigint): v
 }
 
 /**
- * Reads tensors (all, or those that `select` accepts) and the metadata of a safetensors file, one tensor at a time. Where the
- * file has a checksum, as those of {@link saveSafetensors} do, and all tensors are read, it is checked.
+ * Reads tensors (all, or those that `select` accepts) and the metadata of a safetensors file, one tensor at a time. If the
+ * file has a checksum, as those of {@link saveSafetensors} do, and all tensors are read, it is verified.
  *
  * @throws FileFormatError when the file is truncated, damaged or of another kind; what the file system reports.
  */
@@ -201,7 +201,7 @@ export function loadSafetensors(path: string, select: (name: string) => boolean 
     let found = checksum?.ofHeader ?? 0n;
     const tensors = new Map<string, Tensor>();
     try {
-      // In the order of the data, which the header need not have, and the checksum has.
+      // In the order of the data, as for the checksum; the header may have another order.
       for (const [name, { dtype, shape, begin, end }] of inOrderOfData(entries)) {
         if (!select(name)) continue;
         const bytes = file.read(dataStart + begin, end - begin);
@@ -219,10 +219,10 @@ export function loadSafetensors(path: string, select: (name: string) => boolean 
 }
 
 /**
- * Writes tensors and metadata as a safetensors file: complete under its name, or not there at all. An entry "checksum" of the
- * metadata, which other readers pass over, holds XXH64 of its header and tensors.
+ * Writes tensors and metadata as a safetensors file, which is either complete or absent. An entry "checksum" of the metadata,
+ * which other readers ignore, holds XXH64 of its header and tensors.
  *
- * @throws TypeError for a dtype that the format lacks, or a name that it keeps for itself; what the file system
+ * @throws TypeError for a dtype that the format lacks, or a name that it reserves; what the file system
  * reports, such as a full disk.
  */
 export function saveSafetensors(
@@ -231,7 +231,7 @@ export function saveSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): void {
   if (tensors.has("__metadata__")) throw new TypeError('no tensor of a safetensors file can be called "__metadata__"');
-  // Large elements first: every tensor then begins at a multiple of its element size, without which PyTorch cannot map it.
+  // Large elements first: every tensor then begins at a multiple of its element size, which PyTorch needs to map it.
   const ordered = [...tensors].sort(([, a], [, b]) => elementSize(b.dtype) - elementSize(a.dtype));
   const header: [name: string, description: unknown][] = [["__metadata__", { ...metadata, [CHECKSUM]: NO_CHECKSUM }]];
   let offset = 0;
@@ -242,7 +242,7 @@ export function saveSafetensors(
     offset = end;
   }
   const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
-  // Spaces bring the data to a multiple of 8 bytes, so that readers can map them.
+  // Spaces align the data to 8 bytes, so that readers can map them.
   const padded = Buffer.alloc(Math.ceil(json.length / 8) * 8, 0x20);
   padded.set(json);
   const length = new Uint8Array(8);

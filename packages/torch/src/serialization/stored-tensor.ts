@@ -15,7 +15,7 @@ export class StoredStorage implements PickleObject {
   readonly dtype: DType;
   /** Number of elements. */
   readonly length: number;
-  /** Older files hold the bytes of all storages behind the pickle, so this is set later. */
+  /** Older files hold the bytes of all storages after the pickle, so this is set later. */
   read: ReadBytes | undefined;
 
   constructor(dtype: DType, length: number, read?: ReadBytes) {
@@ -25,7 +25,7 @@ export class StoredStorage implements PickleObject {
   }
 
   setState(): never {
-    throw new FileFormatError("the pickle gives a state to a storage, which takes none");
+    throw new FileFormatError("the pickle sets the state of a storage, which has none");
   }
 }
 
@@ -42,12 +42,12 @@ function contiguousStrides(shape: readonly number[]): number[] {
   return shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
 }
 
-/** More axes than any network has; libtorch itself refuses some operations beyond. */
+/** More axes than any network has; libtorch itself refuses some operations beyond this. */
 const MOST_AXES = 64;
 
 /** A view of a storage: what a file says about a tensor. `toTensor` reads it. */
 export class StoredTensor implements PickleObject {
-  /** Of its elements. */
+  /** Type of its elements. */
   readonly dtype: DType;
   /** Sizes of the axes. */
   readonly shape: readonly number[];
@@ -65,7 +65,7 @@ export class StoredTensor implements PickleObject {
     dtype?: DType,
   ) {
     if (!(storage instanceof StoredStorage) || !isSize(offset) || !isSizes(shape) || !isSizes(strides)) {
-      throw new FileFormatError("the pickle has a tensor that is no view of a storage");
+      throw new FileFormatError("the pickle has a tensor that is not a view of a storage");
     }
     if (shape.length !== strides.length || shape.length > MOST_AXES) {
       throw new FileFormatError(`the pickle has a tensor of ${shape.length} axes with ${strides.length} strides`);
@@ -86,7 +86,7 @@ export class StoredTensor implements PickleObject {
     }
   }
 
-  /** Elements from the first to the last, those between included; 0 when there are none. */
+  /** Number of elements from the first to the last, including those between; 0 when there are none. */
   get #extent(): number {
     if (this.shape.includes(0)) return 0;
     return 1 + this.shape.reduce((sum, size, axis) => sum + (size - 1) * (this.#strides[axis] as number), 0);

@@ -1,7 +1,7 @@
 /**
- * The directory of a zip archive whose entries are stored as they are, which is how PyTorch writes them: a tensor's bytes
- * can be read from the middle of the file. Archives beyond 4 GiB (zip64) are included. Checksums are not compared: PyTorch
- * can be told not to compute them, and writes others then.
+ * The directory of a zip archive whose entries are stored uncompressed, which is how PyTorch writes them: a tensor's bytes
+ * can be read from the middle of the file. Archives beyond 4 GiB (zip64) are supported. Checksums are not compared: PyTorch
+ * can be configured not to compute them, and then writes other values.
  */
 
 import { FileFormatError } from "../errors.js";
@@ -32,7 +32,7 @@ const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes
 const damaged = (what: string): FileFormatError =>
   new FileFormatError(`${what}; the archive is damaged or truncated, fetch or copy it again`);
 
-/** Where the directory lies and how many entries it has. */
+/** Where the directory is and how many entries it has. */
 function findDirectory(file: FileBytes): { position: number; length: number; count: number } {
   const tailLength = Math.min(file.size, END_LENGTH + LONGEST_COMMENT);
   const tailPosition = file.size - tailLength;

@@ -1,6 +1,6 @@
 /**
  * Files of `torch.save`: the zip container, the older one of several pickles followed by the storages, and plain pickles
- * with tensors inside. Nothing in them is executed; what is not known stands as an inert record.
+ * with tensors inside. Nothing in them is executed; unknown objects become inert records.
  */
 
 import { constants } from "node:buffer";
@@ -36,18 +36,18 @@ type Names = ReadonlyMap<string, PickleCallable | PickleObject>;
 const plainNames: Names = new Map([...torchNames, ...numpyNames]);
 const keepUnknown = true;
 
-/** Two numbers that open PyTorch's older files. */
+/** Two numbers at the start of PyTorch's older files. */
 const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const LEGACY_PROTOCOL = 1001;
 
-/** Stands for the tensors of a storage whose elements are of a kind that is not read. */
+/** Represents the tensors of a storage whose element type is not supported. */
 const unreadable = (): PickleValue => new InertObject("torch.storage", []);
 
 function readZip(file: FileBytes): PickleValue {
   const zip = new StoredZip(file);
   const pickleName = zip.names.find((name) => /^([^/]+\/)?data\.pkl$/.test(name));
   if (pickleName === undefined) {
-    throw new FileFormatError("it is a zip archive without data.pkl, and so no checkpoint of PyTorch");
+    throw new FileFormatError("it is a zip archive without data.pkl, so it is not a checkpoint of PyTorch");
   }
   const root = pickleName.slice(0, -"data.pkl".length);
   if (zip.sizeOf(`${root}constants.pkl`) !== undefined) {
@@ -80,12 +80,12 @@ function readZip(file: FileBytes): PickleValue {
   });
 }
 
-/** The part of a storage that an id of files before PyTorch 0.4 means: key, first element, number of elements. */
+/** The part of a storage that an id in files from before PyTorch 0.4 refers to: key, first element, number of elements. */
 function partOf(whole: StoredStorage, view: PickleValue | undefined): StoredStorage {
   if (!Array.isArray(view)) return whole;
   const [, first, length] = view;
   if (typeof first !== "number" || typeof length !== "number" || !(first >= 0) || first + length > whole.length) {
-    throw new FileFormatError("a storage in it is a part of another that does not reach so far");
+    throw new FileFormatError("a storage in it is part of another one that is too short");
   }
   const offset = first * elementSize(whole.dtype);
   return new StoredStorage(whole.dtype, length, (begin, count) => {
@@ -101,7 +101,7 @@ function readLegacy(bytes: Uint8Array, names: Names): PickleValue {
     names,
     keepUnknown,
     persistent(id) {
-      // The source text of a class goes along with it, and is of no use here.
+      // The source text of a class is saved with it, and is not needed here.
       if (Array.isArray(id) && id[0] !== undefined && pickleText(id[0]) === "module") return id[1] ?? null;
       const { dtype, key, length } = storageId(id);
       let known = storages.get(key);
@@ -131,7 +131,7 @@ function readLegacy(bytes: Uint8Array, names: Names): PickleValue {
   for (const key of keys.map(pickleText)) {
     const known = storages.get(key);
     if (!known?.storage)
-      throw new FileFormatError(`storage ${JSON.stringify(key)} has elements of a kind that is not read`);
+      throw new FileFormatError(`storage ${JSON.stringify(key)} has an element type that is not supported`);
     if (position + 8 > bytes.length) throw new FileFormatError("it ends before its storages; it is truncated");
     const length = Number(view.getBigUint64(position, true));
     const start = position + 8;
@@ -182,7 +182,7 @@ function checkOpening(bytes: Uint8Array): void {
 function readWhole(file: FileBytes): { format: "legacy" | "pickle"; value: PickleValue } {
   if (file.size > constants.MAX_LENGTH) {
     throw new FileFormatError(
-      `it has ${file.size} bytes, and this Node reads at most ${constants.MAX_LENGTH} of a file that is no zip container; save it again with a PyTorch of 1.6 or later`,
+      `it has ${file.size} bytes, and this Node reads at most ${constants.MAX_LENGTH} of a file that is not a zip container; save it again with PyTorch 1.6 or later`,
     );
   }
   const bytes = file.read(0, file.size);
@@ -193,14 +193,14 @@ function readWhole(file: FileBytes): { format: "legacy" | "pickle"; value: Pickl
   } catch (error) {
     const beginsLikeOne = bytes[0] === 0x80;
     if (beginsLikeOne || !(error instanceof FileFormatError)) throw error;
-    throw new FileFormatError(`it is no safetensors file, no zip archive and no pickle (${error.message})`, {
+    throw new FileFormatError(`it is not a safetensors file, a zip archive or a pickle (${error.message})`, {
       cause: error,
     });
   }
 }
 
 /**
- * Opens a file of `torch.save` or `pickle.dump` for the time of `use`.
+ * Opens a file of `torch.save` or `pickle.dump` while `use` runs.
  *
  * @throws FileFormatError, naming the file, when it is truncated, damaged, of another kind, or made to do harm
  */

@@ -1,4 +1,4 @@
-/** The classes and functions that PyTorch's pickles name, and what these names make here. */
+/** The classes and functions that PyTorch's pickles name, and what these names produce here. */
 
 import type { DType } from "../dtype.js";
 import { FileFormatError } from "../errors.js";
@@ -19,11 +19,11 @@ const storageDtypes: Readonly<Record<string, DType>> = {
   Bool: "bool",
   ComplexDouble: "complex128",
   ComplexFloat: "complex64",
-  // Bytes; the tensor says what they mean.
+  // Bytes; the tensor determines their type.
   Untyped: "uint8",
 };
 
-/** The element type of a storage class that a pickle names; undefined for one that is not read, such as quantised ones. */
+/** The element type of a storage class that a pickle names; undefined for unsupported ones, such as quantised ones. */
 export function dtypeOfStorage(storageClass: PickleValue | undefined): DType | undefined {
   const name = storageClass instanceof InertClass ? storageClass.name : "";
   return storageDtypes[/^torch\.(?:cuda\.|storage\.)?_?(\w+)Storage$/.exec(name)?.[1] ?? ""];
@@ -37,20 +37,20 @@ const dtypeNames: Readonly<Record<string, DType>> = {
   long: "int64",
 };
 
-/** A tensor whose storage is of a kind that is not read stays a record. */
+/** A tensor whose storage type is not supported remains a record. */
 function rebuilt(name: string, values: readonly PickleValue[], dtype?: DType): PickleValue {
   const [storage, offset, shape, strides] = values;
   if (storage instanceof InertObject) return new InertObject(name, values);
   return new StoredTensor(storage, offset, shape, strides, dtype);
 }
 
-/** What calling a class or function makes; null for what is neither. */
+/** The result of calling a class or function; null if the value is neither. */
 function instanceOf(called: PickleValue | undefined, values: readonly PickleValue[]): PickleValue {
   const isCallable = typeof called === "object" && called !== null && "call" in called;
   return isCallable ? called.call(values) : null;
 }
 
-/** How protocols 0 and 1 write an object: its class, the built-in class below that, and what that one holds. */
+/** How protocols 0 and 1 write an object: its class, the built-in base class, and the value of the latter. */
 function reconstructed([kind, , content]: readonly PickleValue[]): PickleValue {
   const made = instanceOf(kind, []);
   if (made instanceof InertObject) {
@@ -69,7 +69,7 @@ function orderedDict([pairs]: readonly PickleValue[]): PickleValue {
   return new Map(Array.isArray(pairs) ? pairs.filter(isPair) : []);
 }
 
-/** What PyTorch's pickles name beside storage classes, and what these names make here. */
+/** The names in PyTorch's pickles besides storage classes, and what they produce here. */
 export const torchNames: ReadonlyMap<string, PickleCallable> = new Map<string, PickleCallable>([
   ["torch._utils._rebuild_tensor", { call: (values) => rebuilt("torch._utils._rebuild_tensor", values) }],
   ["torch._utils._rebuild_tensor_v2", { call: (values) => rebuilt("torch._utils._rebuild_tensor_v2", values) }],
@@ -105,11 +105,11 @@ export const torchNames: ReadonlyMap<string, PickleCallable> = new Map<string, P
   ]),
 ]);
 
-/** Fields of the id that a pickle has for a storage: its class, its key, and its number of elements. */
+/** Fields of a storage's id in a pickle: its class, its key, and its number of elements. */
 export function storageId(id: PickleValue): { dtype: DType | undefined; key: string; length: number } {
   const [kind, storageClass, key, , length] = Array.isArray(id) ? id : [];
   if (kind === undefined || pickleText(kind) !== "storage" || !isSize(length)) {
-    throw new FileFormatError("the pickle refers to an object outside itself that is no storage");
+    throw new FileFormatError("the pickle refers to an object outside itself that is not a storage");
   }
   return { dtype: dtypeOfStorage(storageClass), key: pickleText(key), length };
 }

@@ -1,4 +1,4 @@
-// What goes over tensors once, value by value.
+// Elementwise kernels that pass over tensors once.
 #include "vectors.cuh"
 
 namespace addon {
@@ -42,10 +42,10 @@ __global__ void scaledAddKernel(T* self, const T* other, const float* bias, int 
 }
 
 constexpr int kRowsPerBlock = 256;
-// More would need more shared memory than a block has without asking for it.
+// More would need more shared memory than a block has without requesting it.
 constexpr int64_t kMostChannels = 2048;
 
-// A thread takes the same channels of every row that it visits.
+// A thread processes the same channels of every row that it visits.
 template <class T>
 __global__ void scaleAndSumKernel(const T* dy, T* scaled, float scale, float* partial, int64_t rows, int channels) {
   constexpr int size = Vector<T>::size;

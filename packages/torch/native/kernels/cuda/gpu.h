@@ -1,4 +1,4 @@
-// What the C++ side of a kernel for GPUs needs of libtorch: where to launch it, and what to say when that fails.
+// What the C++ side of a GPU kernel needs from libtorch: the stream to launch on, and the error if that fails.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -16,7 +16,7 @@ inline Element elementOf(const at::Tensor& tensor) {
   return tensor.scalar_type() == at::kFloat ? Element::float32 : Element::bfloat16;
 }
 
-// Calls launch(stream) on the device of a tensor, behind everything that was asked of it before.
+// Calls launch(stream) on the device of a tensor, after all work queued before.
 template <class Launch>
 void launchOn(const at::Tensor& tensor, const char* what, Launch&& launch) {
   const c10::DeviceGuard guard(tensor.device());

@@ -1,10 +1,10 @@
-// Group normalisation with a shift before it and SiLU and dropout behind it, on channels_last images.
+// Group normalisation with a shift before it and SiLU and dropout after it, on channels_last images.
 //
-// Why it exists: libtorch copies channels_last images to the other layout and back around its own kernel, and every step beside it
-// goes over memory again. A pass here reads what it must and writes what it must: 3 tensors forward, 5 backward, not 14 and 20.
+// Why it exists: libtorch copies channels_last images to the other layout and back around its own kernel, and every step around it
+// passes over memory again. A pass here reads and writes only what it must: 3 tensors forward, 5 backward, not 14 and 20.
 //
-// A block takes some pixels of one sample with all their channels; a thread takes the same 16 bytes of channels of every pixel that
-// it visits. Sums go through shared memory and scratch memory in a fixed order.
+// A block processes some pixels of one sample with all their channels; a thread processes the same 16 bytes of channels of every
+// pixel that it visits. Sums go through shared memory and scratch memory in a fixed order.
 #include "vectors.cuh"
 
 namespace addon {
@@ -13,14 +13,14 @@ namespace {
 
 constexpr int kPixelsPerBlock = 64;
 constexpr int kThreads = 256;
-// More would need more shared memory than a block has without asking for it.
+// More would need more shared memory than a block has without requesting it.
 constexpr int64_t kMostChannels = 2048;
 
 int64_t divideUp(int64_t dividend, int64_t divisor) { return (dividend + divisor - 1) / divisor; }
 int64_t chunksOf(const GroupNormShape& shape) { return divideUp(shape.pixels, kPixelsPerBlock); }
 int vectorOf(const GroupNormShape& shape) { return shape.element == Element::float32 ? 4 : 8; }
 
-// What the kernels are told.
+// The parameters of the kernels.
 struct Task {
   int pixels, channels, groups, chunks;
   const float* weight;
@@ -35,7 +35,7 @@ struct Task {
   float* rstd;
 };
 
-// The channels that a thread looks after, in one sample.
+// The channels that a thread processes, in one sample.
 template <class T>
 struct Lane {
   static constexpr int size = Vector<T>::size;
@@ -80,8 +80,8 @@ __device__ void sumOverRows(const float (&values)[count][Vector<T>::size], int c
   __syncthreads();
 }
 
-// Of every group, the sum and the sum of squares of its values less a pivot, which any of them may be: without it the squares of a
-// large common offset would swallow the variance. partial[sample][chunk][2][groups]
+// For every group, the sum and the sum of squares of its values minus a pivot, which may be any of them: without it the squares of a
+// large common offset would cancel the variance. partial[sample][chunk][2][groups]
 template <class T>
 __global__ void momentsKernel(Task task, const T* x, float* partial) {
   constexpr int size = Vector<T>::size;
@@ -119,7 +119,7 @@ __global__ void momentsKernel(Task task, const T* x, float* partial) {
   }
 }
 
-// Mean and reciprocal deviation of every group of the block's sample, into shared memory; one block of each sample keeps them.
+// Mean and reciprocal standard deviation of every group of the block's sample, into shared memory; one block of each sample keeps them.
 template <class T>
 __device__ void statistics(const Task& task, const T* image, const float* partial, float* means, float* rstds) {
   const int sample = blockIdx.y, perGroup = task.channels / task.groups;
@@ -160,29 +160,29 @@ __global__ void forwardKernel(Task task, const T* x, const float* partial, T* y)
   const Dropout dropout = dropoutOf(task, sample);
   const int end = min((chunk + 1) * kPixelsPerBlock, task.pixels);
   for (int pixel = chunk * kPixelsPerBlock + threadIdx.y; pixel < end; pixel += blockDim.y) {
-    const int place = pixel * task.channels + lane.channel;
-    Vector<T> values = load(x + offset + place);
+    const int index = pixel * task.channels + lane.channel;
+    Vector<T> values = load(x + offset + index);
 #pragma unroll
     for (int j = 0; j < size; ++j) {
       float z = (values.values[j] + lane.shift[j] - lane.mean[j]) * lane.rstd[j] * lane.weight[j] + lane.bias[j];
       if (task.silu) z *= sigmoid(z);
-      if (dropout.threshold) z = dropout.hash(static_cast<uint32_t>(place + j)) >= dropout.threshold ? z * dropout.scale : 0.f;
+      if (dropout.threshold) z = dropout.hash(static_cast<uint32_t>(index + j)) >= dropout.threshold ? z * dropout.scale : 0.f;
       values.values[j] = z;
     }
-    store(y + offset + place, values);
+    store(y + offset + index, values);
   }
 }
 
 // The gradient before the SiLU, and the normalised value. Both backward kernels compute them: writing them costs more.
 template <class T>
-__device__ inline void before(const Task& task, const Lane<T>& lane, const Dropout& dropout, int place, const T* x, const T* dy,
+__device__ inline void before(const Task& task, const Lane<T>& lane, const Dropout& dropout, int index, const T* x, const T* dy,
                               Vector<T>& dz, Vector<T>& normalized) {
-  const Vector<T> in = load(x + place), given = load(dy + place);
+  const Vector<T> in = load(x + index), given = load(dy + index);
 #pragma unroll
   for (int j = 0; j < Vector<T>::size; ++j) {
     const float value = (in.values[j] + lane.shift[j] - lane.mean[j]) * lane.rstd[j];
     float d = given.values[j];
-    if (dropout.threshold) d = dropout.hash(static_cast<uint32_t>(place + j)) >= dropout.threshold ? d * dropout.scale : 0.f;
+    if (dropout.threshold) d = dropout.hash(static_cast<uint32_t>(index + j)) >= dropout.threshold ? d * dropout.scale : 0.f;
     if (task.silu) {
       const float z = value * lane.weight[j] + lane.bias[j], s = sigmoid(z);
       d *= s * (1.f + z * (1.f - s));
@@ -192,7 +192,7 @@ __device__ inline void before(const Task& task, const Lane<T>& lane, const Dropo
   }
 }
 
-// Of every channel over the block's pixels, the sums of dz xhat, dz and xhat. partial[sample][chunk][3][channels]
+// For every channel, the sums of dz xhat, dz and xhat over the block's pixels. partial[sample][chunk][3][channels]
 template <class T>
 __global__ void gradientSumsKernel(Task task, const T* x, const T* dy, float* partial) {
   constexpr int size = Vector<T>::size;
@@ -268,14 +268,14 @@ __global__ void backwardKernel(Task task, const T* x, const T* dy, const float* 
   }
   const int end = min((chunk + 1) * kPixelsPerBlock, task.pixels);
   for (int pixel = chunk * kPixelsPerBlock + threadIdx.y; pixel < end; pixel += blockDim.y) {
-    const int place = pixel * task.channels + lane.channel;
+    const int index = pixel * task.channels + lane.channel;
     Vector<T> dz, normalized;
-    before(task, lane, dropout, place, x + offset, dy + offset, dz, normalized);
+    before(task, lane, dropout, index, x + offset, dy + offset, dz, normalized);
 #pragma unroll
     for (int j = 0; j < size; ++j) {
       dz.values[j] = lane.rstd[j] * (dz.values[j] * lane.weight[j] - plain[j] - normalized.values[j] * weighted[j]);
     }
-    store(dx + offset + place, dz);
+    store(dx + offset + index, dz);
   }
 }
 

@@ -1,5 +1,5 @@
-// The kernels for GPUs, as the addon calls them: no type of libtorch or CUDA in sight, so that either compiler reads this.
-// They are built where a CUDA compiler is at hand; elsewhere stock operators do their work.
+// The interface of the GPU kernels: without types of libtorch or CUDA, so that both compilers can read it.
+// They are built if there is a CUDA compiler; otherwise stock operators are used.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,10 @@ namespace cuda {
 // A cudaStream_t.
 using Stream = void*;
 
-// What went wrong with a launch, in words; null for nothing.
+// The error of a launch as text; null for none.
 using Problem = const char*;
 
-// float, or bfloat16 by its bits.
+// float, or bfloat16 as bits.
 enum class Element { float32, bfloat16 };
 
 // A channels_last image batch of whole vectors: [samples, pixels, channels].
@@ -41,15 +41,15 @@ struct GroupNormCall {
   float* rstd;
 };
 
-// Whether the kernels can compute it: whole 16-byte vectors of channels, and not more than a block has room for.
+// Whether the kernels can compute it: whole 16-byte vectors of channels, and not more than fit in a block.
 bool groupNormFits(const GroupNormShape& shape);
 
 // Floats of scratch memory that a pass needs.
 int64_t groupNormForwardScratch(const GroupNormShape& shape);
 int64_t groupNormBackwardScratch(const GroupNormShape& shape);
 
-// y = dropout(silu?((x + shift - mean) * rstd * weight + bias)), and the statistics. Sums are taken in an order of their own
-// that does not change: the same input gives the same output to the last bit.
+// y = dropout(silu?((x + shift - mean) * rstd * weight + bias)), and the statistics. Sums are computed in a fixed order:
+// the same input gives the same output to the last bit.
 Problem groupNormForward(const GroupNormCall& call, void* y, float* scratch, Stream stream);
 
 // dx, and the gradients of weight, bias and shift for every sample, [samples, channels] each.
@@ -66,13 +66,13 @@ struct Rows {
   int64_t count, channels;
 };
 
-// Whether the rows are whole vectors of 16 bytes, and not longer than a block has room for.
+// Whether the rows are whole vectors of 16 bytes, and not longer than fits in a block.
 bool rowsFit(const Rows& rows);
 
 // self = (self + other + bias) * scale; the bias, one for each channel, may be null.
 Problem scaledAdd(const Rows& rows, void* self, const void* other, const float* bias, float scale, Stream stream);
 
-// Blocks that the rows are summed in, one after the other, for every channel.
+// Blocks of rows that are summed one after the other, for every channel.
 int64_t blocksOf(const Rows& rows);
 
 // scaled = dy * scale, and its sums over the rows of every block: partial[blocks][channels], which may be null.

@@ -45,7 +45,7 @@ __device__ inline void store(__nv_bfloat16* to, const Vector<__nv_bfloat16>& vec
   *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(pairs);
 }
 
-// Of the launch before, which has not run yet: what a kernel itself does wrong is found out later.
+// Of the last launch, which has not run yet: errors inside the kernel are reported later.
 inline Problem problemOfLaunch() {
   const cudaError_t error = cudaGetLastError();
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
