@@ -314,12 +314,16 @@ describe("files that cannot be used", () => {
 
   test.each(readers)("a foreign file as $what", ({ read }) => {
     const path = fileURLToPath(new URL("./golden/stf-targets.safetensors", import.meta.url));
-    expect(failure(() => read(path), path)).toMatch(/was made elsewhere, it is a file of safetensors; .*stf import/);
+    expect(failure(() => read(path), path)).toMatch(
+      /comes from another program, it is a safetensors file; .*stf import/,
+    );
   });
 
   test("a state as a snapshot, and a snapshot as a state", () => {
     expect(failure(() => loadSnapshot(saved), saved)).toMatch(/is a training state: name one of the network snapshots/);
-    expect(failure(() => loadState(snapshot), snapshot)).toMatch(/is a network snapshot: name one of the training states/);
+    expect(failure(() => loadState(snapshot), snapshot)).toMatch(
+      /is a network snapshot: name one of the training states/,
+    );
   });
 
   test.each([0, 5, 100, 5000, -1, -10_000])("a file cut at byte %i", (at) => {
