@@ -3,8 +3,8 @@ import { type Tensor, tensor } from "@stf/torch";
 /**
  * A number for each item of a batch, to multiply the batch with: `[B, 1, ..., 1]`.
  *
- * @param values - B of them
- * @param like - gives the number of axes, the dtype and the device
+ * @param values - B numbers
+ * @param like - provides the number of axes, the dtype and the device
  */
 export function column(values: ArrayLike<number>, like: Tensor): Tensor {
   const shape = [values.length, ...new Array<number>(like.rank - 1).fill(1)];

@@ -2,7 +2,7 @@
  * Train, sample and explain diffusion models with the Stable Target Field objective. The letters in shapes are those of
  * [docs/notation.md](../../../docs/notation.md).
  *
- * Everything that is exported here is public, in the order in which it is best read; nothing else is.
+ * Everything exported here, and nothing else, is public; the order is that in which it is best read.
  *
  * @module stf
  */
@@ -324,7 +324,7 @@ export { loadSnapshot, type Snapshot, saveNetwork, saveSnapshot } from "./checkp
 export { type RunDescription, runWriter } from "./checkpoints/run-writer.js";
 export { loadState, type SavedState, saveState } from "./checkpoints/state-file.js";
 
-// Pictures, the run folder, random numbers, errors
+// Image files, the run folder, random numbers, errors
 
 export { writeGrid } from "./codecs/grid.js";
 export { imagesOf } from "./codecs/planes.js";

@@ -75,7 +75,7 @@ describe("small data sets", () => {
   test("without time and images: an hour, or 5000 passes", () => {
     const { options, reasons } = chosen({}, facts(40, 64), [90, 40]);
     expect(options).toMatchObject({ timeLimit: 60, duration: 0.2 });
-    expect(reasons[0]).toContain("in 1h 00m 00s (what is taken when no 'timeLimit' is said)");
+    expect(reasons[0]).toContain("in 1h 00m 00s (the default 'timeLimit')");
     expect(chosen({}, facts(1e6, 64), [90, 40]).options).toMatchObject({ timeLimit: 60, duration: 200 });
     const timed = chosen({ timeLimit: 2 }, facts(40, 64), [90, 40]);
     expect(timed.options.duration).toBeUndefined();
@@ -166,7 +166,7 @@ test("little memory means fewer images at once, a small speed a word of warning"
   const atOnce = options.batchGpu ?? options.batch!;
   expect(atOnce * bytes).toBeLessThanOrEqual(2 ** 30);
   expect(2 * atOnce > options.batch! || 2 * atOnce * bytes > 2 ** 30).toBe(true);
-  expect(reasons.at(-1)).toMatch(/that is short: 'timeLimit=110' or smaller images/);
+  expect(reasons.at(-1)).toMatch(/that is short: try 'timeLimit=110' or smaller images/);
 });
 
 /** MiB by which the peak of a process rose with every image in a step of denoising score matching, in float32. */

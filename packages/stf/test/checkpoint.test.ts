@@ -314,7 +314,9 @@ describe("files that cannot be used", () => {
 
   test.each(readers)("a foreign file as $what", ({ read }) => {
     const path = fileURLToPath(new URL("./golden/stf-targets.safetensors", import.meta.url));
-    expect(failure(() => read(path), path)).toMatch(/was made elsewhere, it is a file of safetensors; .*stf import/);
+    expect(failure(() => read(path), path)).toMatch(
+      /comes from another program, it is a safetensors file; .*stf import/,
+    );
   });
 
   test("a state as a snapshot, and a snapshot as a state", () => {

@@ -165,7 +165,7 @@ describe("a set of images", () => {
     expect(pngs("set")).toEqual([...all, seedName(10)]);
     expect(maxDeviation(pixels(join("set", seedName(7))), before)).toBeLessThanOrEqual(1);
     expect(decode(readFileSync(at("set.png"))).width).toBe(32);
-    expect(await draw(...set)).toMatch(/nothing was missing/);
+    expect(await draw(...set)).toMatch(/all were there already/);
   });
 
   test("is not mixed with other images", async () => {
@@ -200,7 +200,7 @@ describe("a set of images", () => {
     child.kill("SIGINT");
     const { code, stdout, stderr } = await ended;
     expect([code, stderr]).toEqual([130, ""]);
-    expect(stdout).toMatch(/stopped; the same command draws what is missing in slow/);
+    expect(stdout).toMatch(/stopped; the same command draws the rest into slow/);
     const drawn = pngs("slow").length;
     expect(drawn).toBeGreaterThanOrEqual(8);
     expect(drawn).toBeLessThan(40);
@@ -272,7 +272,7 @@ describe("a set of images", () => {
     // Other seeds are another set.
     const other = set.map((word) => word.replace("0-39", "1-40"));
     await expectFailure(1, ["generate", ...other], /is there already/);
-    expect(await draw(...set)).toMatch(/nothing was missing/);
+    expect(await draw(...set)).toMatch(/all were there already/);
     expect(existsSync(at(`${name}.parts`))).toBe(false);
     expect(readFileSync(at(name)).equals(archive)).toBe(true);
     await expectFailure(1, ["generate", ...set], /is there already/);
@@ -287,7 +287,7 @@ describe("a set of images", () => {
     const { code, stderr } = await ended;
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /^stf: an image cannot be written to gone: a file is in the way; [^\n]*same command[^\n]*\n$/,
+      /^stf: an image cannot be written to gone: a file of that name exists; [^\n]*same command[^\n]*\n$/,
     );
   });
 
@@ -358,7 +358,7 @@ describe("several processes", () => {
     ];
     const { code, stderr } = await stf(["launch", "--nproc=2", "--", ...options]);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/001000 cannot be made: a file is in the way/);
+    expect(stderr).toMatch(/001000 cannot be made: a file of that name exists/);
   });
 
   test("Ctrl-C for the launcher stops them once, and all is kept", async () => {
@@ -368,7 +368,7 @@ describe("several processes", () => {
     child.kill("SIGINT");
     const { code, stdout, stderr } = await ended;
     expect([code, stderr]).toEqual([130, ""]);
-    expect(stdout).toMatch(/stopped; the same command draws what is missing in halted/);
+    expect(stdout).toMatch(/stopped; the same command draws the rest into halted/);
     expect(pngs("halted").length).toBeGreaterThanOrEqual(4);
   });
 
@@ -383,7 +383,7 @@ describe("several processes", () => {
     const { code, stderr } = await stf(["generate", net, "--outdir=x"], { RANK: "2", WORLD_SIZE: "2" });
     expect([code, stderr]).toEqual([2, expect.stringMatching(/^stf: .*RANK must be below WORLD_SIZE.*\n$/)]);
     const half = await stf(["generate", net, "--outdir=x"], { WORLD_SIZE: "2" });
-    expect([half.code, half.stderr]).toEqual([2, expect.stringMatching(/RANK must be set where WORLD_SIZE/)]);
+    expect([half.code, half.stderr]).toEqual([2, expect.stringMatching(/RANK must be set if WORLD_SIZE/)]);
     const alone = await stf(["generate", net, "--grid=x.png"], { WORLD_SIZE: "2", RANK: "0" });
     expect([alone.code, alone.stderr]).toEqual([2, expect.stringMatching(/--outdir/)]);
     await expectFailure(2, ["launch", "--nproc=1000", "--", "generate"], /--nproc.*at most/);

@@ -148,7 +148,7 @@ describe("several processes", () => {
     const before = readdirSync(folder).sort();
     const { code, stdout, stderr } = await stf(args, { RANK: "1", WORLD_SIZE: "2", LOCAL_RANK: "1" });
     expect([code, stdout]).toEqual([2, ""]);
-    expect(stderr).toMatch(new RegExp(`^stf: ${name} does not share its work[^\\n]*one of 2 processes[^\\n]*\\n$`));
+    expect(stderr).toMatch(new RegExp(`^stf: ${name} cannot divide its work[^\\n]*one of 2 processes[^\\n]*\\n$`));
     expect(readdirSync(folder).sort()).toEqual(before);
   });
 

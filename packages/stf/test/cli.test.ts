@@ -231,7 +231,9 @@ describe("a run of which little is said", () => {
     const dry = ["train", ...tiny, "--duration=0.0001", "--dry-run"];
     const { code, stdout } = await stf(dry);
     expect(code).toBe(0);
-    expect(stdout.slice(0, stdout.indexOf("{"))).toMatch(/batches of 300, all images[\s\S]*plain denoising.*--stf=1/);
+    expect(stdout.slice(0, stdout.indexOf("{"))).toMatch(
+      /batches of 300, the whole data set[\s\S]*plain denoising.*--stf=1/,
+    );
     await expectFailure(2, [...dry, "--rbatch=64", "--label-dropout=0.1"], /--rbatch needs --stf=1.*--label-dropout/);
     await expectFailure(2, [...dry, "--batch=301", "--stf", "--rbatch=302"], /--batch.*301; --rbatch.*302/);
     expect((await stf([...dry, "--attn=16"])).stdout).toMatch(/^note.*no attention at 16.*8, 4; --attn=8/m);
@@ -322,7 +324,7 @@ describe.sequential("a run, from its first image to its pictures", () => {
     const log = readFileSync(join(folder, first, "log.txt"), "utf8");
     expect(log.trimEnd().split("\n").length).toBeGreaterThan(8);
     expect(stdout.startsWith(log)).toBe(true);
-    expect(stdout.slice(log.length)).toMatch(/^what to try next:\n/);
+    expect(stdout.slice(log.length)).toMatch(/^next steps:\n/);
     const picture = decode(readFileSync(join(folder, first, "samples-000001024.png")));
     expect([picture.width, picture.height, picture.channels]).toEqual([64, 64, 1]);
   });

@@ -99,7 +99,7 @@ test("what a run begins with decides its network; what contradicts that is named
 test("an imported network gets a name that stf generate takes", () => {
   expect(importOptions({ file: "a.pt", dest: "b.safetensors" }).dest).toBe("b.safetensors");
   for (const dest of ["x.pt", "x.pkl", "x", "x.safetensors.pt"]) {
-    expect(() => importOptions({ file: "a.pt", dest })).toThrow(/'dest' must name a file \*\.safetensors/);
+    expect(() => importOptions({ file: "a.pt", dest })).toThrow(/'dest' must name a \*\.safetensors file/);
   }
 });
 
@@ -175,8 +175,8 @@ describe("values out of files and programs", () => {
     [{ stfSigma: [2, 1] }, /'stfSigma'.*MIN <= MAX/],
     [{ name: "../x" }, /'name'.*slashes/],
     [{ device: "gpu" }, /'device'.*cuda/],
-    [{ batchSize: 8 }, /options\.json.*no 'batchSize'/],
-    [{ toString: 1 }, /no 'toString'/],
+    [{ batchSize: 8 }, /options\.json.*found 'batchSize'/],
+    [{ toString: 1 }, /found 'toString'/],
     [[1], /object/],
     [null, /object/],
     ["text", /object/],

@@ -154,7 +154,7 @@ describe("CIFAR-10", () => {
 
   test("an archive of another compression is said to be one", async () => {
     const bytes = Buffer.concat([Buffer.of(0xfd), Buffer.from("7zXZ\0data")]);
-    expect(await failure(openDataset(makeFile("c.tar.xz", bytes)))).toMatch(/c\.tar\.xz is packed by xz.*unpack it/);
+    expect(await failure(openDataset(makeFile("c.tar.xz", bytes)))).toMatch(/c\.tar\.xz is packed with xz.*unpack it/);
   });
 
   const withBatch = (batch: Uint8Array): Buffer => tarGz({ ...pythonFiles, [pythonName(2)]: batch });
@@ -191,7 +191,7 @@ describe("CIFAR-10", () => {
   test("records that are cut are refused", async () => {
     const files = { ...binaryFiles, "cifar-10-batches-bin/data_batch_3.bin": Buffer.alloc(3000) };
     expect(await failure(openDataset(makeFile("c.tar.gz", tarGz(files))))).toMatch(
-      /data_batch_3\.bin in .* 3000 bytes are no whole number of records/,
+      /data_batch_3\.bin in .* 3000 bytes are not a whole number of 3073-byte records/,
     );
   });
 
@@ -206,10 +206,12 @@ describe("CIFAR-10", () => {
     const { length } = readFileSync(archive);
     for (const size of [length - 1, length >> 1, 20, 3]) {
       truncateSync(archive, size);
-      expect(await failure(openDataset(archive))).toMatch(/python\.tar\.gz is no gzipped tar archive, or is damaged/);
+      expect(await failure(openDataset(archive))).toMatch(
+        /python\.tar\.gz is not a gzipped tar archive, or is damaged/,
+      );
     }
     const text = makeFile("notes.gz", gzipSync("no archive".repeat(100)));
-    expect(await failure(openDataset(text))).toMatch(/notes\.gz is no gzipped tar archive.* \(a header is wrong\)/);
+    expect(await failure(openDataset(text))).toMatch(/notes\.gz is not a gzipped tar archive.* \(a header is wrong\)/);
   });
 });
 

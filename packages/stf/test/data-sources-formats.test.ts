@@ -245,7 +245,7 @@ describe("sound pixels among odd bytes", () => {
     const bank = await openDataset(folder, { onNote: (line) => notes.push(line) });
     return { pixels: pixelsOf(bank, 0), notes };
   }
-  const ODD = ["1 of 1 images have sound pixels, which were read, and damaged or stray bytes beside them: 1.png"];
+  const ODD = ["1 of 1 images have intact pixels, which were read, but damaged or stray bytes elsewhere: 1.png"];
 
   test.each<[string, (file: Uint8Array) => Uint8Array]>([
     ["bytes after the end", (file) => Buffer.concat([file, Buffer.from("more")])],
@@ -361,7 +361,7 @@ describe("EXIF's orientation", () => {
         expect(bank.shape).toEqual({ channels: 1, height: rows.length, width: rows[0]?.length });
         expect(pixelsOf(bank, 0)).toEqual(bytesOf(rows));
         expect(notes).toEqual(
-          orientation === 1 ? [] : ["1 of 1 images were turned or mirrored as their EXIF data say: 1.png"],
+          orientation === 1 ? [] : ["1 of 1 images were turned or mirrored by their EXIF orientation: 1.png"],
         );
       }
       const large = Buffer.from(

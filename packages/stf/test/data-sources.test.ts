@@ -70,8 +70,8 @@ describe.each(holders)("a %s", (_, hold) => {
   test.each<[string, Files, RegExp]>([
     ["nothing", {}, /photos\S* must hold PNG or JPEG images, found none among 0 files/],
     ["no image", { "a/readme.txt": "text" }, /found none among 1 files/],
-    ["text named .png", { "a/1.png": grey(1), "a/2.png": "hello" }, /a\/2\.png.* is no PNG or JPEG image/],
-    ["an empty file", { "1.png": "" }, /1\.png.* is no PNG or JPEG image/],
+    ["text named .png", { "a/1.png": grey(1), "a/2.png": "hello" }, /a\/2\.png.* is not a PNG or JPEG image/],
+    ["an empty file", { "1.png": "" }, /1\.png.* is not a PNG or JPEG image/],
     ["another kind of image", { "1.png": grey(1), "2.webp": "RIFF" }, /must be PNG or JPEG files, found .*2\.webp/],
     [
       "different sizes",
@@ -115,7 +115,7 @@ describe("classes", () => {
     const bank = await openDataset(makeFolder(files), { onNote: (line) => notes.push(line) });
     expect(bank.classNames).toEqual([".", "a", "b"]);
     expect(notes).toEqual([
-      "1 file that is no image was passed over: readme.txt",
+      "1 file that is not an image was skipped: readme.txt",
       'stray.png lies beside the class folders, and counts as a class named "."; move or remove what is not meant',
     ]);
   });
@@ -140,7 +140,7 @@ describe("classes", () => {
     const files = { "train/b/1.png": grey(1), "train/a/1.png": grey(2) };
     const bank = await openDataset(makeFolder(files), { onNote: (line) => notes.push(line) });
     expect([bank.classNames, bank.labels]).toEqual([["a", "b"], Int32Array.of(0, 1)]);
-    expect(notes).toEqual(["all images lie in train/, which is taken for the top"]);
+    expect(notes).toEqual(["all images are in train/, which is used as the top folder"]);
   });
 
   test("an archive of a folder is that folder", async () => {
@@ -155,12 +155,12 @@ describe("classes", () => {
     expect((await openDataset(twice)).classNames).toEqual(["cat", "dog"]);
     const single = await openDataset(await makeZip({ "photos/1.png": grey(1), "photos/2.png": grey(2) }));
     expect(single.labels).toBeUndefined();
-    expect(single.unlabelled).toMatch(/its images lie in no folders.*there is no .*dataset\.json/);
+    expect(single.unlabelled).toMatch(/its images are not in folders.*there is no .*dataset\.json/);
   });
 
   test("dataset.json below the top is said to lie there", async () => {
     const bank = await openDataset(makeFolder({ "1.png": grey(1), "labels/dataset.json": "{}" }));
-    expect(bank.unlabelled).toMatch(/labels\/dataset\.json does not lie at the top/);
+    expect(bank.unlabelled).toMatch(/labels\/dataset\.json is not at the top level/);
   });
 
   test("names are the same whichever normal form they have", async () => {
@@ -192,7 +192,7 @@ describe("classes", () => {
   });
 
   test.each<[string, string, RegExp]>([
-    ["no JSON", "{", /must read .* it is no JSON/],
+    ["no JSON", "{", /must read .* it is not JSON/],
     ["no labels", '{"classes": []}', /must read .* found no such "labels"/],
     ["no list", "[]", /found no such "labels"/],
     ["no pair", '{"labels": [["a/1.png"]]}', /pairs .* has \["a\/1.png"\]/],
@@ -240,16 +240,16 @@ describe("folders", () => {
     symlinkSync(folder, join(folder, "empty", "circle.png"));
     expect((await openDataset(folder)).count).toBe(2);
     symlinkSync(join(folder, "gone.png"), join(folder, "3.png"));
-    expect(await failure(openDataset(folder))).toMatch(/3\.png is a link to nothing/);
+    expect(await failure(openDataset(folder))).toMatch(/3\.png is a broken link/);
   });
 
   test("what is missing or of no known kind is said", async () => {
     expect(await failure(openDataset(newPath("gone")))).toMatch(/there is no data set at .*gone/);
     expect(await failure(openDataset(makeFile("data.bin", "bytes")))).toMatch(
-      /data\.bin is of no known kind; supported/,
+      /data\.bin is not a known kind of data set; supported/,
     );
-    expect(await failure(openDataset(makeFile("empty", "")))).toMatch(/of no known kind/);
-    expect(await failure(openDataset("/dev/null"))).toMatch(/of no known kind/);
+    expect(await failure(openDataset(makeFile("empty", "")))).toMatch(/not a known kind/);
+    expect(await failure(openDataset("/dev/null"))).toMatch(/not a known kind/);
     expect(await failure(openDataset(join(makeFile("file", "x"), "inside")))).toMatch(/no data set|cannot be read/);
   });
 });
@@ -292,7 +292,7 @@ describe("damaged zip archives", () => {
   test.each([1, 30, 200, 700])("cut after %i bytes", async (size) => {
     const path = await makeZip({ "a/1.png": grey(1), "a/2.png": grey(2), "a/3.png": grey(3) }, { compress: false });
     truncateSync(path, Math.min(size, readFileSync(path).length - 1));
-    expect(await failure(openDataset(path))).toMatch(/photos\.zip is no zip archive, or is damaged or truncated/);
+    expect(await failure(openDataset(path))).toMatch(/photos\.zip is not a zip archive, or is damaged or truncated/);
   });
 
   test.each<[string, (entry: Buffer) => void, RegExp]>([
@@ -304,13 +304,13 @@ describe("damaged zip archives", () => {
     ["no local header", (entry) => entry.writeUInt32LE(7, 42), /invalid local file header/],
     ["encryption", (entry) => entry.writeUInt16LE(1, 8), /it is encrypted/],
     ["another method", (entry) => entry.writeUInt16LE(93, 10), /compression method 93/],
-    ["a path out of the archive", (entry) => entry.write("../x.png", 46), /is no zip archive, or is damaged/],
+    ["a path out of the archive", (entry) => entry.write("../x.png", 46), /is not a zip archive, or is damaged/],
   ])("%s", async (_, change, message) => {
     expect(await failure(openDataset(await patchedZip(change)))).toMatch(message);
   });
 
   test("a file that is no archive", async () => {
-    expect(await failure(openDataset(makeFile("photos.zip", "hello")))).toMatch(/is no zip archive/);
+    expect(await failure(openDataset(makeFile("photos.zip", "hello")))).toMatch(/is not a zip archive/);
   });
 });
 
@@ -326,7 +326,7 @@ describe("decoding", () => {
   test("a file name of several lines does not make the message so", async () => {
     const files = { "a\n\u001b[2Jb.png": "no image" };
     for (const path of [makeFolder(files), await makeZip(files)]) {
-      expect(await failure(openDataset(path))).toMatch(/a\\x0a\\x1b\[2Jb\.png.* is no PNG or JPEG image/);
+      expect(await failure(openDataset(path))).toMatch(/a\\x0a\\x1b\[2Jb\.png.* is not a PNG or JPEG image/);
     }
   });
 

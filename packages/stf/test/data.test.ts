@@ -82,7 +82,7 @@ describe("idx files", () => {
     write(name, images);
     const without = await openDataset(join(own, name));
     expect(without.labels).toBeUndefined();
-    expect(without.unlabelled).toMatch(/beside .* there is no [a-z-]*(labels|digits)/);
+    expect(without.unlabelled).toMatch(/has no [a-z-]*(labels|digits)/);
     write("other-labels-idx1-ubyte", idxBytes([5], [9, 9, 9, 9, 9]));
     write(labels, idxBytes([5], [3, 1, 4, 1, 9]));
     for (const path of [join(own, name), ...(/idx3/.test(name) ? [own] : [])]) {
@@ -101,12 +101,12 @@ describe("idx files", () => {
     writeFileSync(join(own, "train-images-idx3-ubyte.gz"), gzipSync(images));
     writeFileSync(join(own, "train-images-idx3-ubyte"), images);
     expect((await openDataset(own, options)).count).toBe(5);
-    expect(notes[0]).toBe(`the images are those of ${own}/t10k-images-idx3-ubyte`);
+    expect(notes[0]).toBe(`using the images of ${own}/t10k-images-idx3-ubyte`);
     expect(notes[1]).toBe(
-      `the images are those of ${own}/train-images-idx3-ubyte; for others name ${own}/t10k-images-idx3-ubyte`,
+      `using the images of ${own}/train-images-idx3-ubyte; for others give ${own}/t10k-images-idx3-ubyte`,
     );
     writeFileSync(join(own, "extra-images-idx3-ubyte"), images);
-    expect(await failure(() => openDataset(own), own)).toMatch(/several sets of images; name one of them: .*extra/);
+    expect(await failure(() => openDataset(own), own)).toMatch(/several sets of images; give the path of one: .*extra/);
   });
 
   test("another number of labels than images", async () => {

@@ -120,9 +120,9 @@ describe("a program trains, draws and asks", () => {
 
   test("work that is not shared is refused to one of several processes", async () => {
     const context = jobContext({ rank: { rank: 1, size: 2, local: 1 } });
-    await expect(train(small, context)).rejects.toThrow(/train does not share its work.*one of 2 processes/);
+    await expect(train(small, context)).rejects.toThrow(/train cannot divide its work.*one of 2 processes/);
     const asked = likelihood({ network: "x.safetensors", data }, context);
-    await expect(asked).rejects.toThrow(/likelihood does not share its work/);
+    await expect(asked).rejects.toThrow(/likelihood cannot divide its work/);
   });
 
   test("a network too large for the memory names what to lower", async () => {
@@ -211,7 +211,7 @@ describe("classes have names", () => {
     const asked = await Promise.all([second, labelled].map((data) => likelihood({ ...likely, data, num: 1 })));
     expect(asked[0]?.perImage).toEqual(asked[1]?.perImage);
     const strange = makeClasses("strange", ["cow", "10 cats"], 1);
-    await expect(likelihood({ ...likely, data: strange })).rejects.toThrow(/classes that the network knows.*found cow/);
+    await expect(likelihood({ ...likely, data: strange })).rejects.toThrow(/only the network's classes.*found cow/);
   });
 
   test("a name of digits is meant before a number is", async () => {
@@ -239,10 +239,10 @@ describe("classes have names", () => {
       new RegExp(`${started}it has ant besides`),
     );
     await expect(resume(makeClasses("swapped", ["dog", "cat"]))).rejects.toThrow(
-      /differ in some pixel, label or order/,
+      /differ in a pixel, a label or their order/,
     );
     await expect(resume(makeImages("no-classes", 12))).rejects.toThrow(
-      /2 classes.*found 0: its images lie in no folders/,
+      /2 classes.*found 0: its images are not in folders/,
     );
     expect(await resume(makeClasses("same", ["cat", "dog"]))).toMatchObject({ images: 32 });
   });
@@ -293,8 +293,8 @@ test("a single class is said to teach nothing, as other files beside the images 
   writeFileSync(join(path, "notes.txt"), "text");
   const plan = await planTraining({ ...small, data: path, cond: true, rbatch: 4 }, jobContext());
   expect(plan.description.filter((line) => line.startsWith("note"))).toEqual([
-    "note        1 file that is no image was passed over: notes.txt",
-    "note        'cond' teaches nothing: all 8 images have one class, number 0",
+    "note        1 file that is not an image was skipped: notes.txt",
+    "note        'cond' has no effect: all 8 images have the same class, number 0",
   ]);
   disposeState(plan.state);
   plan.bank.dispose();
@@ -471,10 +471,10 @@ describe("a resumed run trusts nothing unread", () => {
     const unknown = changed(path, (options) => ({ ...options, batchSize: 8 }));
     await expect(resume(unknown)).rejects.toThrow(/no 'batchSize'/);
     await expect(resume(path, { cbase: 8 })).rejects.toThrow(
-      /'cbase' belongs to the run and cannot be changed by 'resume'/,
+      /'cbase' is fixed for the run and cannot change with 'resume'/,
     );
     await expect(resume(path, { data: makeImages("pixel", 24, 1) })).rejects.toThrow(
-      /very images.*differ in some pixel/,
+      /exactly the images.*differ in a pixel/,
     );
     await expect(resume(path, { data: makeImages("fewer", 23) })).rejects.toThrow(/24 images.*found 23/);
     await expect(resume(join(folder, "nowhere"))).rejects.toThrow(InputError);

@@ -244,11 +244,11 @@ describe("one of one's own", () => {
       [{ ...edm, name: "mine" }, /edm, vp, .*found "mine".*saveSafetensors/],
       [
         { ...edm, lossWeight: () => 1 },
-        /the preconditioning edm must be what its name .* something else.*saveSafetensors/,
+        /the preconditioning edm must behave as its name .* a difference.*saveSafetensors/,
       ],
-      [{ ...edm, sigmaMin: 0.1 }, /the preconditioning edm must be what its name/],
-      [{ ...edm, noiseLevels: () => 1 }, /the preconditioning edm must be what its name/],
-      [{ ...edm, process: vpProcess() }, /the preconditioning edm must be what its name/],
+      [{ ...edm, sigmaMin: 0.1 }, /the preconditioning edm must behave as its name/],
+      [{ ...edm, noiseLevels: () => 1 }, /the preconditioning edm must behave as its name/],
+      [{ ...edm, process: vpProcess() }, /the preconditioning edm must behave as its name/],
       [preconditioningOf("ve"), /must name the network's preconditioning, ve; found edm/],
     ];
     for (const [preconditioning, says] of cases) {

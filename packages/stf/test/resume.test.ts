@@ -91,7 +91,7 @@ describe("going back behind what was done", () => {
     copyFileSync(statePath(run, 40), join(folder, "end.safetensors"));
     const said = await heard({ resume: statePath(run, 16) });
     const aside = join(run, "abandoned-after-16");
-    expect(said).toContain(`set aside   what the run had written after that: ${aside}`);
+    expect(said).toContain(`set aside   later output of the run, in ${aside}`);
     expect(states(aside)).toEqual([24, 32, 40].map((images) => statePath("", images)));
     expect(existsSync(snapshotPath(aside, 40))).toBe(true);
     expect(kimgs(aside)).toEqual([0.024, 0.032, 0.04]);
@@ -126,7 +126,7 @@ describe("a state that cannot be used", () => {
     await train({ ...request, name: "cut" });
     truncateSync(statePath(run, 40), 1000);
     const said = await heard({ resume: run });
-    expect(said).toMatch(/note {8}.*training-state-000000040\.safetensors.*; an earlier state is used/);
+    expect(said).toMatch(/note {8}.*training-state-000000040\.safetensors.*; using an earlier state/);
     expect(said).toContain(`at 32 images from ${statePath(run, 32)}`);
     expect(sameWeights(statePath(run, 40), join(folder, "end.safetensors"))).toBe(true);
     truncateSync(statePath(run, 40), 1000);
@@ -135,7 +135,7 @@ describe("a state that cannot be used", () => {
     await expect(train({ resume: statePath(run, 32), data: folder })).rejects.toThrow();
     expect(memory().tensors).toBe(tensors);
     await expect(train({ resume: statePath(run, 40) })).rejects.toThrow(
-      /; beside it there are training-state-000000032/,
+      /; the same folder has training-state-000000032/,
     );
     for (const name of states(run)) truncateSync(join(run, name), 1000);
     await expect(train({ resume: run })).rejects.toThrow(/training-state-000000040/);
@@ -147,7 +147,9 @@ describe("a state that cannot be used", () => {
     await train({ ...request, name: "wide", cbase: 16 });
     copyFileSync(statePath(join(folder, "wide"), 40), statePath(run, 48));
     const said = await heard({ resume: run, duration: 4.8e-5 });
-    expect(said).toMatch(/training-state-000000048\.safetensors is of another run: its 'cbase' is 16.*8; an earlier/);
+    expect(said).toMatch(
+      /training-state-000000048\.safetensors belongs to another run: its 'cbase' is 16.*8; using an earlier/,
+    );
     expect(said).toContain("at 40 images");
   });
 });
@@ -237,7 +239,7 @@ describe("divergence", () => {
     const { denoiser, config, about } = loadSnapshot(path);
     saveNetwork(path, denoiser, config, { ...about, loss: 4e7, lowestLoss: 0.2 });
     await draw(path);
-    expect(lines.join("\n")).toMatch(/saved while its training diverged: the loss was 4\.00e\+7, and 0\.200 before/);
+    expect(lines.join("\n")).toMatch(/saved while its training diverged: the loss was 4\.00e\+7, up from 0\.200/);
     denoiser.dispose();
   });
 });

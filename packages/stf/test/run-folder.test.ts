@@ -87,7 +87,7 @@ describe("a run folder", () => {
     expect(warnings.filter((line) => line.includes("log.txt cannot be written"))).toHaveLength(1);
     expect(warnings.filter((line) => /training state after \d+ images cannot be written/.test(line))).toHaveLength(3);
     expect(warnings.join("\n")).toMatch(
-      /training state after 24 images cannot be written to .*run: a file is in the way/,
+      /training state after 24 images cannot be written to .*run: a file of that name exists/,
     );
   });
 
@@ -96,7 +96,7 @@ describe("a run folder", () => {
     const rescued = `${run}-rescued`;
     expect(result.state).toBe(join(rescued, "training-state-000000080.safetensors"));
     expect(result.problem).toContain(
-      `could not be written to ${run}: a file is in the way; it is in ${rescued} instead`,
+      `could not be written to ${run}: a file of that name exists; it is in ${rescued} instead`,
     );
     expect(result.problem).toContain(`'resume=${result.state}'`);
     expect(existsSync(result.snapshot!)).toBe(true);
@@ -176,7 +176,7 @@ test("a result is written where there is a place for it, and nowhere when the fa
     const { path, problem } = await writeOrRescue(blocked, bytes);
     expect(readFileSync(path, "utf8")).toBe("result");
     expect(path).toBe(join(process.cwd(), "stf-rescued-result.json"));
-    expect(problem).toBe(`${blocked} could not be written: a file is in the way; it is ${path} instead`);
+    expect(problem).toBe(`${blocked} could not be written: a file of that name exists; it is ${path} instead`);
   } finally {
     process.chdir(before);
   }

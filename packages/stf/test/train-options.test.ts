@@ -60,8 +60,8 @@ describe("a small data set", () => {
     const { options, notes } = fittedToData({}, optionsOf({}, "cifar10-ddpmpp"), 40);
     expect(options).toMatchObject({ batch: 40, rbatch: 40, stf: true });
     expect(notes).toEqual([
-      "batches of 40, all images that there are, in place of 512",
-      "40 references, all images that there are, in place of 1024",
+      "batches of 40, the whole data set, instead of 512",
+      "40 references, the whole data set, instead of 1024",
     ]);
     const plain = fittedToData({}, optionsOf({}), 40);
     expect(plain.options).toMatchObject({ batch: 40, rbatch: 4096 });

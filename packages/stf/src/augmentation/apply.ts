@@ -1,4 +1,4 @@
-/** Images through their transforms. Each part touches only the images that it changes. */
+/** Applies transforms to images. Each stage processes only the images that it changes. */
 
 import { checkShape, scope, type Tensor, tensor } from "@stf/torch";
 import { changeColours, recolours } from "./colour.js";
@@ -8,7 +8,7 @@ import { type Flips, flipsIn, movePixels, moves, movesBeyondFlips } from "./perm
 import { warp } from "./warp.js";
 
 interface Part {
-  /** Whether this part changes an image at all. */
+  /** Whether this stage changes an image. */
   readonly changes: (transform: Transform) => boolean;
   /** `[n, C, H, W]` to the same; n transforms, or fewer, each for an equal number of images in a row. */
   readonly apply: (images: Tensor, transforms: readonly Transform[], parameters: AugmentationParameters) => Tensor;
@@ -28,7 +28,7 @@ const parts: readonly Part[] = [
   { changes: recolours, apply: changeColours },
 ];
 
-/** Whether a row's transform consists of flips, or of nothing. */
+/** Whether a row's transform consists of flips only, or is the identity. */
 export function isFlipOnly(parameters: AugmentationParameters, row: number): boolean {
   const transform = transformOf(parameters, row);
   return !(movesBeyondFlips(transform) || warps(transform) || recolours(transform));
@@ -39,7 +39,7 @@ export function flipsOf(parameters: AugmentationParameters, row: number): Flips 
   return flipsIn(transformOf(parameters, row));
 }
 
-/** Takes the images of every row, `[B, K * C * H * W]`, through its own transform. A new tensor. */
+/** Applies the transform of each row to its images, `[B, K * C * H * W]`. A new tensor. */
 function applyTo(rows: Tensor, { transforms, settings, shape }: AugmentationParameters): Tensor {
   const { channels, height, width } = shape;
   const [, size] = rows.shape as [number, number];
@@ -70,11 +70,11 @@ function applyTo(rows: Tensor, { transforms, settings, shape }: AugmentationPara
 }
 
 /**
- * Transforms each image in its own way. What one becomes does not depend on the others, but for rounding. Flips, quarter turns
- * and shifts by whole pixels keep every value to the last bit, and images without a transform stay as they are.
+ * Transforms each image with its own transform. The result does not depend on the other images, up to rounding. Flips, quarter turns
+ * and shifts by whole pixels keep every value to the last bit, and images without a transform are unchanged.
  *
  * @param images - `[B, C, H, W]` of the shape that the parameters were drawn for, float32 or float64, values in [-1, 1]
- * @returns a new tensor of the same shape, dtype and memory format; values may leave [-1, 1] a little
+ * @returns a new tensor of the same shape, dtype and memory format; values may slightly exceed [-1, 1]
  */
 export function applyAugmentation(images: Tensor, parameters: AugmentationParameters): Tensor {
   const { transforms, shape } = parameters;
@@ -88,7 +88,7 @@ export function applyAugmentation(images: Tensor, parameters: AugmentationParame
 }
 
 /**
- * Takes any number of images through the transform of one row, as references that share a sample's augmentation need it.
+ * Applies the transform of one row to any number of images, as needed for references that share a sample's augmentation.
  *
  * @param images - `[n, C, H, W]` of the shape that the parameters were drawn for
  * @returns a new tensor of the same shape and dtype
@@ -101,10 +101,10 @@ export function transformWith(images: Tensor, parameters: AugmentationParameters
 }
 
 /**
- * What becomes of differences of images. A transform is affine in the image: T(x) - T(y) is a linear map of x - y, that of a
- * transform without brightness. Taking differences first loses nothing where they are exact, however close the images are.
+ * Transforms differences of images. A transform is affine in the image: T(x) - T(y) is a linear map of x - y, that of a
+ * transform without brightness. Taking differences first is exact if they are, however close the images are.
  *
- * @param differences - `[B, K, C, H, W]`: K of them for every transform, float32 or float64
+ * @param differences - `[B, K, C, H, W]`: K for each transform, float32 or float64
  * @returns a new tensor of the same shape and dtype
  */
 export function transformDifferences(differences: Tensor, parameters: AugmentationParameters): Tensor {

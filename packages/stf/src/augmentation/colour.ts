@@ -13,8 +13,8 @@ export function recolours({ brightness, contrast, lumaflip, hue, saturation }: T
 }
 
 /**
- * The colour map of a transform. Along the grey axis (1, 1, 1) everything is a number: brightness adds, contrast multiplies,
- * and the flip of luminance changes the sign. Across it, contrast and saturation multiply and hue rotates.
+ * The colour map of a transform. Along the grey axis (1, 1, 1) the map is scalar: brightness adds, contrast multiplies,
+ * and the flip of luminance changes the sign. Perpendicular to it, contrast and saturation multiply and hue rotates.
  */
 export function colourMapOf(transform: Transform, { strengths }: AugmentationSettings): ColourMap {
   const { brightness, contrast, lumaflip, hue, saturation } = transform;

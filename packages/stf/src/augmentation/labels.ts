@@ -1,4 +1,4 @@
-/** What the network is told about the transform of its input. */
+/** Augmentation labels, which condition the network on the transform of its input. */
 
 import { type Device, type Tensor, tensor } from "@stf/torch";
 import type { ImageShape } from "../common/image-shape.js";
@@ -7,7 +7,7 @@ import { type Augmentation, type AugmentationSettings, augmentations } from "./s
 
 type Entries = (transform: Transform, settings: AugmentationSettings, shape: ImageShape) => readonly number[];
 
-/** Zero where nothing happens, and smooth in the angles (Karras et al. 2022, table 6). */
+/** Zero for the identity, and smooth in the angles (Karras et al. 2022, table 6). */
 const entries: Readonly<Record<Augmentation, Entries>> = {
   xflip: ({ xflip }) => [xflip],
   yflip: ({ yflip }) => [yflip],
@@ -32,7 +32,7 @@ function labelsOf(transform: Transform, settings: AugmentationSettings, shape: I
   return used.flatMap((name) => entries[name](transform, settings, shape));
 }
 
-/** How many label entries the transforms in use have: 9 in the published training. */
+/** Number of label entries of the transforms in use: 9 in the published training. */
 export function augmentDim(settings: AugmentationSettings): number {
   return labelsOf(noTransform, settings, { channels: 1, height: 1, width: 1 }).length;
 }

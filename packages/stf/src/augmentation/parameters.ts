@@ -1,18 +1,18 @@
-/** The transforms of a batch as plain numbers: drawn from keys, one key per sample. */
+/** The transforms of a batch as plain numbers, drawn from one key per sample. */
 
 import type { ImageShape } from "../common/image-shape.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
 import type { Augmentation, AugmentationSettings } from "./settings.js";
 
-/** The transform of one image in numbers. All zero: the image stays as it is. */
+/** The transform of one image in numbers. All zero: the identity. */
 export interface Transform {
-  /** 1: left and right are exchanged. */
+  /** 1: left and right are swapped. */
   readonly xflip: number;
-  /** 1: top and bottom are exchanged. */
+  /** 1: top and bottom are swapped. */
   readonly yflip: number;
   /** Quarter turns, 0 to 3. */
   readonly rotateInt: number;
-  /** Whole pixels to the right; what leaves the image comes back mirrored. */
+  /** Whole pixels to the right; pixels that leave the image reappear mirrored. */
   readonly translateIntX: number;
   /** Whole pixels upwards. */
   readonly translateIntY: number;
@@ -28,7 +28,7 @@ export interface Transform {
   readonly translateFracX: number;
   /** Vertical shift in standard deviations. */
   readonly translateFracY: number;
-  /** In standard deviations. */
+  /** Added brightness, in standard deviations. */
   readonly brightness: number;
   /** Logarithm of the factor, in standard deviations. */
   readonly contrast: number;
@@ -40,7 +40,7 @@ export interface Transform {
   readonly saturation: number;
 }
 
-/** Changes nothing. */
+/** The identity. */
 export const noTransform: Transform = {
   xflip: 0,
   yflip: 0,
@@ -60,22 +60,22 @@ export const noTransform: Transform = {
   saturation: 0,
 };
 
-/** The transforms of B images, and what they were drawn for. */
+/** The transforms of B images, with the settings and the shape they were drawn for. */
 export interface AugmentationParameters {
-  /** One for each image. */
+  /** One per image. */
   readonly transforms: readonly Transform[];
-  /** What they were drawn from. */
+  /** The settings they were drawn from. */
   readonly settings: AugmentationSettings;
-  /** Of the images. */
+  /** Shape of the images. */
   readonly shape: ImageShape;
 }
 
-/** Where a transform's numbers come from. */
+/** Source of random numbers for a transform. */
 export type RandomSource = Pick<KeyedRandom, "uniform" | "normal" | "integer">;
 
 /**
- * Draws one transform. Every one of the thirteen draws its numbers whether it is in use or not, so that switching one on
- * leaves the others as they are.
+ * Draws one transform. Each of the thirteen draws its numbers whether it is in use or not, so that enabling one
+ * leaves the others unchanged.
  */
 export function drawTransform(random: RandomSource, settings: AugmentationSettings, shape: ImageShape): Transform {
   const { probability, multipliers, strengths } = settings;
@@ -108,10 +108,10 @@ export function drawTransform(random: RandomSource, settings: AugmentationSettin
 }
 
 /**
- * Draws the transforms of training samples. Each depends on the seed and its sample's global number alone.
+ * Draws the transforms of training samples. Each depends only on the seed and its sample's global number.
  *
  * @param samples - global numbers of the samples, `[B]`
- * @param shape - of the images that will be transformed
+ * @param shape - shape of the images that will be transformed
  */
 export function drawAugmentation(
   settings: AugmentationSettings,

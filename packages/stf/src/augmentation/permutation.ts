@@ -6,9 +6,9 @@ import { reflect } from "./reflect.js";
 
 /** Which axes of an image are reversed. */
 export interface Flips {
-  /** Left and right are exchanged. */
+  /** Left and right are swapped. */
   readonly horizontal: boolean;
-  /** Top and bottom are exchanged. */
+  /** Top and bottom are swapped. */
   readonly vertical: boolean;
 }
 
@@ -22,12 +22,12 @@ export function flipsIn({ xflip, yflip, rotateInt }: Transform): Flips {
 
 const isTransposed = ({ rotateInt }: Transform): boolean => rotateInt % 2 === 1;
 
-/** Whether pixels change places in some way that is not a flip. */
+/** Whether pixels move in a way that is not a flip. */
 export function movesBeyondFlips(transform: Transform): boolean {
   return isTransposed(transform) || transform.translateIntX !== 0 || transform.translateIntY !== 0;
 }
 
-/** Whether any pixel changes its place. */
+/** Whether any pixel moves. */
 export function moves(transform: Transform): boolean {
   const { horizontal, vertical } = flipsIn(transform);
   return horizontal || vertical || movesBeyondFlips(transform);
@@ -51,7 +51,7 @@ function sourcesOf(transform: Transform, height: number, width: number): Int32Ar
   return sources;
 }
 
-/** Transforms that move pixels in the same way, by their positions. There are few ways: three, with flips alone. */
+/** Transforms that move pixels in the same way, by their positions. There are few such groups: three with flips only. */
 function positionsByMove(transforms: readonly Transform[]): number[][] {
   const moves = new Map<string, number[]>();
   transforms.forEach((transform, i) => {
@@ -90,7 +90,7 @@ export function movePixels(images: Tensor, transforms: readonly Transform[]): Te
       const index = tensor(Int32Array.from(positions), { device, dtype: "int64" });
       const sources = sourcesOf(transforms[positions[0] as number] as Transform, height, width);
       const moving = rows.indexSelect(0, index);
-      // By `gather`, for `indexSelect` goes through the memory once for every pixel.
+      // With `gather`, because `indexSelect` passes over memory once per pixel.
       const places = tensor(sources, { device, dtype: "int64" }).expand(moving.shape);
       result.indexCopy_(0, index, moving.gather(2, places));
     }

@@ -1,4 +1,4 @@
-/** The place on 0 to size - 1 that `position` has when the axis goes on mirrored, without repeating its ends. */
+/** Maps `position` to 0 to size - 1 by reflection at the ends, which are not repeated. */
 export function reflect(position: number, size: number): number {
   if (size === 1) return 0;
   const period = 2 * size - 2;

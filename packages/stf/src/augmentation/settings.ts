@@ -20,7 +20,7 @@ export const augmentations = [
 /** The name of a transform. */
 export type Augmentation = (typeof augmentations)[number];
 
-/** How far each transform goes. Shifts are in units of the image's size, spreads of scales in powers of two. */
+/** The strength of each transform. Shifts are in units of the image size, standard deviations of scales in powers of two. */
 export interface AugmentationStrengths {
   /** Largest shift by whole pixels. */
   readonly translateIntMax: number;
@@ -34,7 +34,7 @@ export interface AugmentationStrengths {
   readonly anisoRotateProb: number;
   /** Standard deviation of the shift by fractions of a pixel. */
   readonly translateFracStd: number;
-  /** Standard deviation of what is added to all channels. */
+  /** Standard deviation of the constant added to all channels. */
   readonly brightnessStd: number;
   /** Standard deviation of the factor on all channels. */
   readonly contrastStd: number;
@@ -57,27 +57,27 @@ const defaultStrengths: AugmentationStrengths = {
   saturationStd: 1,
 };
 
-/** Everything that decides how transforms are drawn. */
+/** Everything that determines how transforms are drawn. */
 export interface AugmentationSettings {
   /** Probability of a transform whose multiplier is 1. */
   readonly probability: number;
-  /** A transform acts with probability `probability * multiplier`, and always where that exceeds 1; 0 leaves it out. */
+  /** A transform is applied with probability `probability * multiplier`, always if that exceeds 1; 0 disables it. */
   readonly multipliers: Readonly<Record<Augmentation, number>>;
-  /** How far each goes. */
+  /** Strength of each transform. */
   readonly strengths: AugmentationStrengths;
 }
 
-/** What differs from the published setting. */
+/** Differences from the published setting. */
 export interface AugmentationOptions {
   /** Probability of a transform whose multiplier is 1. */
   probability: number;
-  /** Transforms in use; those left out have multiplier 0. Given or not, the whole set: nothing is merged. */
+  /** Transforms in use; those left out have multiplier 0. If given, it replaces the whole set: nothing is merged. */
   multipliers?: Readonly<Partial<Record<Augmentation, number>>>;
-  /** How far each goes, where that is not the published distance. */
+  /** Strengths that differ from the published ones. */
   strengths?: Partial<AugmentationStrengths>;
 }
 
-/** The transforms that the published training uses: half of all images are mirrored, whatever the probability. */
+/** The transforms that the published training uses: half of all images are mirrored, regardless of the probability. */
 export const trainingMultipliers: Readonly<Partial<Record<Augmentation, number>>> = {
   xflip: 1e8,
   yflip: 1,

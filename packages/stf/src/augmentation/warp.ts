@@ -2,39 +2,39 @@
  * Affine resampling with little aliasing, after Karras et al. 2020 ("Training generative adversarial networks with limited
  * data", appendix B): mirror the image at its borders, upsample it by two with a wavelet filter, read it bilinearly at twice
  * the resolution of the result, and filter down. Mirroring and filtering are linear along each axis, so they are products
- * with small matrices; and of the upsampled image only the part that is read is made.
+ * with small matrices; and only the part of the upsampled image that is read is computed.
  */
 
 import { affineResample, cat, gridSampler, LONGEST_RESAMPLED_SIDE, scope, type Tensor, tensor } from "@stf/torch";
 import type { AffineMap } from "./geometry.js";
 import { reflect } from "./reflect.js";
 
-/** Low-pass decomposition filter of the wavelet sym6. Its sum is sqrt(2), so that going up and down leaves a constant. */
+/** Low-pass decomposition filter of the wavelet sym6. Its sum is sqrt(2), so that upsampling and downsampling preserve a constant. */
 const taps = [
   0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633, 0.4910559419267466,
   0.787641141030194, 0.3379294217276218, -0.07263752278646252, -0.021060292512300564, 0.04472490177066578,
   0.0017677118642428036, -0.007800708325034148,
 ] as const;
 
-/** Values of upsampled images that are held at one time. */
+/** Values of upsampled images that are held at a time. */
 const VALUES_AT_ONCE = 2 ** 22;
 
-/** An interval of places along one axis of the upsampled image. */
+/** An interval of positions along one axis of the upsampled image. */
 interface Window {
   readonly first: number;
   readonly length: number;
 }
 
-/** Length of an axis with as much mirrored as one reflection at each end gives. */
+/** Length of an axis extended by one reflection at each end. */
 const mirroredLength = (size: number): number => 3 * size - 2;
 
-/** Places at which the image is read for one axis of the result: two per pixel, and as many more as the filter reaches. */
+/** Number of sampling positions for one axis of the result: two per pixel, plus the reach of the filter. */
 const readLength = (size: number): number => 2 * size + 10;
 
-/** The coordinate of the result, in pixels from its centre, that is computed at the given place of reading. */
+/** The coordinate of the result, in pixels from its centre, at the given sampling position. */
 const readCoordinate = (place: number, size: number): number => (place - size - 4) / 2;
 
-/** The place in the upsampled axis of a coordinate of the image, in pixels from its centre. */
+/** The position on the upsampled axis of a coordinate of the image, in pixels from its centre. */
 const upsampledPlace = (coordinate: number, size: number): number => 2 * coordinate + mirroredLength(size) - 1;
 
 /** Mirrors and upsamples an axis of `size`: `[size, window]`, to multiply rows with. */
@@ -65,7 +65,7 @@ function downsamplingMatrix(size: number): Float64Array {
 /** A linear form a x + b y + c of the result's coordinates: one coordinate of the image. */
 type LinearForm = readonly [number, number, number];
 
-/** What of an upsampled axis of `size` is read along forms in the coordinates of a `width` x `height` result. */
+/** The interval of an upsampled axis of `size` that is read along forms in the coordinates of a `width` x `height` result. */
 function windowOf(forms: readonly LinearForm[], size: number, width: number, height: number): Window {
   let lowest = Number.POSITIVE_INFINITY;
   let highest = Number.NEGATIVE_INFINITY;
@@ -78,14 +78,14 @@ function windowOf(forms: readonly LinearForm[], size: number, width: number, hei
       }
     }
   }
-  // One place more on each side: rounding must not push a read over the edge, beyond which there are zeros.
+  // One more position on each side, because rounding must not push a read over the edge, where there are zeros.
   const inside = (place: number): number => Math.min(Math.max(place, 0), 2 * mirroredLength(size) - 1);
   const first = inside(Math.floor(lowest) - 1);
   return { first, length: inside(Math.ceil(highest) + 1) - first + 1 };
 }
 
 /**
- * Where to read the windows, `[maps, readLength(H), readLength(W), 2]`, -1 and 1 being the outer edges. A place is a sum of a
+ * Where to read the windows, `[maps, readLength(H), readLength(W), 2]`, -1 and 1 being the outer edges. A position is the sum of a
  * function of x and one of y; both are computed in float64.
  */
 function readingGrid(
@@ -134,7 +134,7 @@ function windowsOf(maps: readonly AffineMap[], width: number, height: number): [
   return [windowOf(across, width, width, height), windowOf(down, height, width, height)];
 }
 
-/** Images whose upsampled windows are held at one time. A map for each of them, or one for all. */
+/** Images whose upsampled windows are held at a time. One map per image, or one for all. */
 function warpTogether(images: Tensor, maps: readonly AffineMap[]): Tensor {
   return scope(() => {
     const [count, channels, height, width] = images.shape as [number, number, number, number];
@@ -159,7 +159,7 @@ function warpTogether(images: Tensor, maps: readonly AffineMap[]): Tensor {
   });
 }
 
-/** Images by stock operators, some at a time. A map for each of them, or one for all. */
+/** Warps images with stock operators, some at a time. One map per image, or one for all. */
 function warpByOperators(images: Tensor, maps: readonly AffineMap[]): Tensor {
   const [count, channels, height, width] = images.shape as [number, number, number, number];
   const [across, down] = windowsOf(maps, width, height);
@@ -175,11 +175,11 @@ function warpByOperators(images: Tensor, maps: readonly AffineMap[]): Tensor {
   });
 }
 
-/** `warp` by the loop that libtorch's addon has for it. */
+/** `warp` by the native loop of the addon. */
 function warpByLoop(images: Tensor, maps: readonly AffineMap[]): Tensor {
   const [count, channels, height, width] = images.shape as [number, number, number, number];
   const [x, y] = [readCoordinate(0, width), readCoordinate(0, height)];
-  // In places of reading, half a pixel each, and upsampled places.
+  // In sampling positions, half a pixel each, and upsampled positions.
   const forms = maps.flatMap(([a, b, c, d, e, f]) => [
     ...[a, b, upsampledPlace(a * x + b * y + c, width)],
     ...[d, e, upsampledPlace(d * x + e * y + f, height)],
@@ -194,8 +194,8 @@ function warpByLoop(images: Tensor, maps: readonly AffineMap[]): Tensor {
 }
 
 /**
- * Resamples images along affine maps. An image continues mirrored once beyond each border, and is zero farther out, whatever
- * the other images and their maps are.
+ * Resamples images along affine maps. An image is mirrored once beyond each border, and zero farther out, independent of
+ * the other images and their maps.
  *
  * @param images - `[n, C, H, W]`, float32 or float64
  * @param maps - n of them, or fewer, each for an equal number of images in a row

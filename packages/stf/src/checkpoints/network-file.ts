@@ -1,4 +1,4 @@
-/** Network snapshots: a network with averaged weights and what is needed to build it again, as safetensors with JSON metadata. */
+/** Network snapshots: a network with averaged weights and the configuration to rebuild it, as safetensors with JSON metadata. */
 
 import { type Device, FileFormatError, FlatParameters, saveSafetensors } from "@stf/torch";
 import type { Precision } from "../networks/architectures.js";
@@ -9,12 +9,12 @@ import { storedConfig, storedPreconditioning } from "./stored-config.js";
 import { metadataField, NETWORK_FORMAT, openStored } from "./stored-file.js";
 
 /**
- * Writes a network with what is needed to build it again, as a safetensors file.
+ * Writes a network with the configuration to rebuild it, as a safetensors file.
  *
- * @param about - where it comes from, as JSON can hold it
- * @param options.temporary - whether a later one may replace it, which the file says then
- * @throws UsageError when the configuration names another preconditioning, or other constants, than the network has; what the
- * file system reports, such as a full disk.
+ * @param about - its origin, as JSON-serializable data
+ * @param options.temporary - whether a later one may replace it; recorded in the file
+ * @throws UsageError when the configuration's preconditioning or its constants differ from the network's; errors of the
+ * file system, such as a full disk.
  */
 export function saveNetwork(
   path: string,
@@ -32,12 +32,12 @@ export function saveNetwork(
 }
 
 /**
- * Writes the averaged network, with what is needed to build it again, as a safetensors file.
+ * Writes the averaged network with the configuration to rebuild it, as a safetensors file.
  *
- * @param about - anything else about the training that can be written as JSON
- * @param options.temporary - whether a later one may replace it, which the file says then
- * @throws UsageError when the configuration names another preconditioning, or other constants, than the network has; what the
- * file system reports, such as a full disk.
+ * @param about - further JSON-serializable data about the training
+ * @param options.temporary - whether a later one may replace it; recorded in the file
+ * @throws UsageError when the configuration's preconditioning or its constants differ from the network's; errors of the
+ * file system, such as a full disk.
  */
 export function saveSnapshot(
   path: string,
@@ -49,7 +49,7 @@ export function saveSnapshot(
   saveNetwork(path, state.averaged, config, { images: state.images, ...about }, options);
 }
 
-/** Builds the network that a file describes. A damaged description can fail in any way, far from here. */
+/** Builds the network that a file describes. A damaged description can fail in many ways, deep in the network code. */
 function buildNetwork(path: string, config: NetworkConfig, options: BuildOptions): Denoiser {
   try {
     return buildDenoiser(config, options).eval();
@@ -60,21 +60,21 @@ function buildNetwork(path: string, config: NetworkConfig, options: BuildOptions
   }
 }
 
-/** What {@link loadSnapshot} reads. */
+/** The result of {@link loadSnapshot}. */
 export interface Snapshot {
   /** The network with averaged weights, in evaluation mode. */
   readonly denoiser: Denoiser;
-  /** What it was built from. */
+  /** Its configuration. */
   readonly config: NetworkConfig;
-  /** What {@link saveNetwork} was told about it. */
+  /** The data that {@link saveNetwork} stored about it. */
   readonly about: Readonly<Record<string, unknown>>;
 }
 
 /**
  * Builds the network of a snapshot, in evaluation mode.
  *
- * @throws InputError when there is no such file, or it is another one of this program's; FileFormatError when it is
- * damaged or no safetensors file. Both name it.
+ * @throws InputError when the file does not exist, or is another of this program's kinds; FileFormatError when it is
+ * damaged or not a safetensors file. Both name it.
  */
 export function loadSnapshot(
   path: string,
@@ -91,7 +91,7 @@ export function loadSnapshot(
       denoiser.dispose();
       throw new FileFormatError(`${path} cannot be used: ${(cause as Error).message}`, { cause });
     }
-    // The layout of training, so that sampling is as fast as there and rounds alike. The parameters keep the storage.
+    // The memory layout of training, so that sampling is as fast and rounds alike. The parameters keep the storage.
     new FlatParameters(denoiser.to(device), { trainable: false }).dispose();
     const about = metadata["training"] === undefined ? {} : metadataField(path, metadata, "training");
     return { denoiser, config, about: about as Snapshot["about"] };

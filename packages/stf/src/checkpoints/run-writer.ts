@@ -9,30 +9,30 @@ import { saveSnapshot } from "./network-file.js";
 import { saveState } from "./state-file.js";
 import { storedConfig } from "./stored-config.js";
 
-/** What {@link runWriter} stores with every checkpoint. */
+/** Data that {@link runWriter} stores with every checkpoint. */
 export interface RunDescription {
-  /** What the network was built from. */
+  /** The configuration of the network. */
   readonly network: NetworkConfig;
-  /** The run's options, as JSON can hold them: with the states. */
+  /** The run's options, JSON-serializable: stored with training states. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** What is to be known about a network when it draws: with the snapshots. */
+  /** Data about the network for later drawing: stored with snapshots. */
   readonly about: Readonly<Record<string, unknown>>;
 }
 
-/** How many temporary files of a kind are kept: should the latest be damaged, there is one before it. */
+/** Number of temporary files of a kind that are kept, so that there is an earlier one if the latest is damaged. */
 const KEPT = 2;
 
-/** The files of a kind that may be removed when there are later ones. */
+/** The files of a kind that may be removed once there are later ones. */
 class TemporaryFiles {
   readonly #paths: string[];
 
-  /** Takes over those that the run has from an earlier process. */
+  /** Takes over those left by an earlier process of the run. */
   constructor(folder: string, kind: "training-state" | "network-snapshot") {
     const paths = stampedNames(readdirSync(folder), kind).map((name) => join(folder, name));
     this.#paths = paths.filter(isTemporary);
   }
 
-  /** Counts a file that was written now. */
+  /** Adds a file just written. */
   add(path: string, { temporary }: CheckpointFacts): void {
     const known = this.#paths.indexOf(path);
     if (known >= 0) this.#paths.splice(known, 1);
@@ -41,7 +41,7 @@ class TemporaryFiles {
   }
 }
 
-/** Whether a file says that it is temporary; one that is damaged says nothing. */
+/** Whether a file is marked as temporary; a damaged one counts as not marked. */
 function isTemporary(path: string): boolean {
   try {
     return readSafetensorsMetadata(path)["temporary"] === "true";

@@ -1,4 +1,4 @@
-/** Training states: everything needed to go on, as safetensors with JSON metadata. */
+/** Training states: everything needed to resume, as safetensors with JSON metadata. */
 
 import { FileFormatError, noGrad, saveSafetensors, scope, type Tensor } from "@stf/torch";
 import { UsageError } from "../common/errors.js";
@@ -17,12 +17,12 @@ const flatParts = (state: TrainingState): Record<string, Tensor> => ({
 });
 
 /**
- * Writes everything needed to go on from here, as a safetensors file.
+ * Writes everything needed to resume from here, as a safetensors file.
  *
- * @param options - the options of the run, as JSON can hold them
- * @param temporary - whether a later one may replace it, which the file says then
- * @throws UsageError when the configuration names another preconditioning, or other constants, than the network has; what the
- * file system reports, such as a full disk.
+ * @param options - the options of the run, JSON-serializable
+ * @param temporary - whether a later one may replace it; recorded in the file
+ * @throws UsageError when the configuration's preconditioning or its constants differ from the network's; errors of the
+ * file system, such as a full disk.
  */
 export function saveState(
   path: string,
@@ -48,9 +48,9 @@ export function saveState(
   });
 }
 
-/** What {@link loadState} reads. */
+/** The result of {@link loadState}. */
 export interface SavedState extends Disposable {
-  /** What the network was built from. */
+  /** The configuration of the network. */
   readonly config: NetworkConfig;
   /** The options of the run. */
   readonly options: Record<string, unknown>;
@@ -75,8 +75,8 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 /**
  * Reads a training state into memory, where it stays until `restore` is called.
  *
- * @throws InputError when there is no such file, or it is another one of this program's; FileFormatError when it is
- * damaged or no safetensors file. Both name it.
+ * @throws InputError when the file does not exist, or is another of this program's kinds; FileFormatError when it is
+ * damaged or not a safetensors file. Both name it.
  */
 export function loadState(path: string): SavedState {
   const { tensors, metadata } = openStored(path, STATE_FORMAT, "training state");
@@ -86,7 +86,7 @@ export function loadState(path: string): SavedState {
   };
   const find = (name: string): Tensor => {
     const tensor = tensors.get(name);
-    if (!tensor) throw new FileFormatError(`${path} cannot be used: it lacks "${name}"`);
+    if (!tensor) throw new FileFormatError(`${path} cannot be used: it has no "${name}"`);
     return tensor;
   };
   try {
@@ -123,7 +123,7 @@ export function loadState(path: string): SavedState {
   }
 }
 
-/** Copies every tensor of a saved state, found by its name, to its place. Nothing is copied when one is missing. */
+/** Copies every tensor of a saved state, looked up by name, into the state. Nothing is copied when one is missing. */
 function copyInto(state: TrainingState, find: (name: string) => Tensor): void {
   const copies: [target: Tensor, source: Tensor][] = [];
   for (const [part, flat] of Object.entries(flatParts(state))) {

@@ -1,4 +1,4 @@
-/** What a checkpoint says of a network's preconditioning, which must be what the network has. */
+/** The preconditioning in a checkpoint, which must match that of the network. */
 
 import { FileFormatError } from "@stf/torch";
 import { UsageError } from "../common/errors.js";
@@ -16,9 +16,9 @@ import {
 import { KeyedRandom, randomKey } from "../random/keyed.js";
 
 /**
- * The preconditioning of a checkpoint, from the JSON that describes its network. One without constants has the published ones.
+ * The preconditioning of a checkpoint, from the JSON that describes its network. Without constants it has the published ones.
  *
- * @throws FileFormatError naming the file, when it names none that is known
+ * @throws FileFormatError naming the file, when the preconditioning is unknown
  */
 export function storedPreconditioning(path: string, description: string | undefined): NamedPreconditioning {
   try {
@@ -30,7 +30,7 @@ export function storedPreconditioning(path: string, description: string | undefi
   }
 }
 
-/** What a preconditioning does, as numbers: at a few noise levels inside its range, and for a few random numbers. */
+/** A preconditioning's behaviour in numbers: at a few noise levels inside its range, and for a few random numbers. */
 function numbersOf(preconditioning: Preconditioning): number[] {
   const { sigmaMin, sigmaMax, process } = preconditioning;
   const [low, high] = [Math.max(sigmaMin, 1e-3), Math.min(sigmaMax, 1e3)];
@@ -43,7 +43,7 @@ function numbersOf(preconditioning: Preconditioning): number[] {
   return [sigmaMin, sigmaMax, preconditioning.outputChannels(3), ...ofLevels, ...drawn, ...ofProcess];
 }
 
-/** @throws UsageError for one that a checkpoint would bring back as another one */
+/** @throws UsageError for one that a checkpoint could not restore */
 function checkStorable(preconditioning: Preconditioning): void {
   const { name, constants, levels } = preconditioning;
   const remedy = "keep its weights alone with saveSafetensors(path, network.stateDict())";
@@ -57,7 +57,7 @@ function checkStorable(preconditioning: Preconditioning): void {
   const wanted = numbersOf(again);
   if (numbersOf(preconditioning).some((value, i) => !Object.is(value, wanted[i]))) {
     throw new UsageError(
-      `the preconditioning ${name} must be what its name and constants stand for, found something else; give it a name of its own, and ${remedy}`,
+      `the preconditioning ${name} must behave as its name and constants define, found a difference; give it another name, and ${remedy}`,
     );
   }
 }
@@ -65,7 +65,7 @@ function checkStorable(preconditioning: Preconditioning): void {
 /**
  * The configuration of a network as checkpoints store it, with all constants of its preconditioning.
  *
- * @throws UsageError when the configuration contradicts the network, or its preconditioning is of a kind that checkpoints do not hold
+ * @throws UsageError when the configuration contradicts the network, or its preconditioning is of a kind that checkpoints cannot store
  */
 export function storedConfig({ preconditioning }: Denoiser, config: NetworkConfig): NetworkConfig {
   checkStorable(preconditioning);

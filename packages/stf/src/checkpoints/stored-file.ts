@@ -1,4 +1,4 @@
-/** What the files of this program have in common: safetensors with tensors under published names, and metadata that say what they are. */
+/** The common format of this program's files: safetensors with tensors under published names, and metadata that identify them. */
 
 import { statSync } from "node:fs";
 import { FileFormatError, isSafetensors, loadSafetensors } from "@stf/torch";
@@ -6,10 +6,10 @@ import { InputError } from "../common/errors.js";
 import { isUrl } from "../common/text.js";
 import { kindOfFile } from "./file-kind.js";
 
-/** The format of a network snapshot, as its metadata name it. */
+/** The format of a network snapshot, as named in its metadata. */
 export const NETWORK_FORMAT = "stf-network-1";
 
-/** The format of a training state, as its metadata name it. */
+/** The format of a training state, as named in its metadata. */
 export const STATE_FORMAT = "stf-training-state-1";
 
 /** A metadata entry that holds JSON. @throws FileFormatError naming the file, when it is missing or damaged */
@@ -21,16 +21,16 @@ export function metadataField(path: string, metadata: Readonly<Record<string, st
   }
 }
 
-/** Ours by their formats, for whom they are taken for each other. */
+/** Our own formats, for messages when one is mistaken for the other. */
 const ownFormats: Readonly<Record<string, string>> = {
   [NETWORK_FORMAT]: "a network snapshot: name one of the training states, training-state-*.safetensors",
   [STATE_FORMAT]: "a training state: name one of the network snapshots beside it, network-snapshot-*.safetensors",
 };
 
-/** @throws InputError for files that are not there, or of another kind than ours */
+/** @throws InputError for files that do not exist, or are not ours */
 function checkKind(path: string, what: string): void {
   if (isUrl(path)) {
-    throw new InputError(`${path} must be a file on this machine; download it, and name where it lies`);
+    throw new InputError(`${path} must be a file on this machine; download it, and give its path`);
   }
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat) throw new InputError(`there is no ${what} at ${path}`);
@@ -38,17 +38,17 @@ function checkKind(path: string, what: string): void {
   if (isSafetensors(path)) return;
   const kind = kindOfFile(path);
   if (kind?.isImportable) throw new InputError(madeElsewhere(path, kind.words));
-  if (kind) throw new InputError(`${path} is no ${what}, it is ${kind.words}`);
+  if (kind) throw new InputError(`${path} is not a ${what}, it is ${kind.words}`);
 }
 
 const madeElsewhere = (path: string, words: string): string =>
-  `${path} was made elsewhere, it is ${words}; turn it into a network snapshot: npx stf import ${path} --dest=network.safetensors`;
+  `${path} comes from another program, it is ${words}; convert it to a network snapshot: npx stf import ${path} --dest=network.safetensors`;
 
 /**
  * Reads a file of one of our formats.
  *
- * @param what - what the format is called in messages
- * @throws InputError when there is no such file, or it is another one; FileFormatError when it is damaged or no safetensors file
+ * @param what - name of the format in messages
+ * @throws InputError when the file does not exist, or is of another kind; FileFormatError when it is damaged or not a safetensors file
  */
 export function openStored(path: string, format: string, what: string): ReturnType<typeof loadSafetensors> {
   checkKind(path, what);
@@ -61,7 +61,7 @@ export function openStored(path: string, format: string, what: string): ReturnTy
     }
     if (found?.startsWith("stf-")) {
       throw new InputError(
-        `${path} has the format "${found}" of another version of this program, known is "${format}"`,
+        `${path} has the format "${found}" of another version of this program, expected "${format}"`,
       );
     }
     throw new InputError(madeElsewhere(path, "a file of safetensors"));

@@ -1,4 +1,4 @@
-/** A command as the surroundings of a job: the terminal, Ctrl-C, and the processes that share the work. */
+/** A command as the context of a job: the terminal, Ctrl-C, and the other processes that do part of the work. */
 
 import { constants } from "node:os";
 import { catchInterrupts, interrupt } from "@stf/torch";
@@ -11,23 +11,23 @@ import { StatusLine } from "./progress.js";
 /** The exit code of a command that was interrupted: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP. */
 export const interruptedCode = (): number => 128 + constants.signals[interrupt() ?? "SIGINT"];
 
-/** Whether `stf launch` started this process and has died since: nobody is left to stop it. */
+/** Whether `stf launch` started this process and has since died, so that nothing else would stop it. */
 function isOrphan(): boolean {
   const launcher = process.env[LAUNCHER];
   return launcher !== undefined && process.ppid !== Number(launcher);
 }
 
 /**
- * From now on Ctrl-C, SIGTERM and SIGHUP ask the job to stop, and a second of the first two ends the process. Under nohup SIGHUP
- * does nothing.
+ * From now on Ctrl-C, SIGTERM and SIGHUP ask the job to stop; a second Ctrl-C or SIGTERM ends the process. Under nohup,
+ * SIGHUP is ignored.
  *
- * @param options.plainSeconds - where there is no terminal, one line of progress in so many seconds stays; else none does
- * @throws UsageError when the variables that number the processes make no sense
+ * @param options.plainSeconds - without a terminal, a progress line is kept every so many seconds; none when left out
+ * @throws UsageError when the variables that number the processes are invalid
  */
 export function commandContext({ plainSeconds }: { plainSeconds?: number } = {}): JobContext {
   const rank = rankOf();
   catchInterrupts(true, { hangups: !wasToIgnoreHangups() });
-  // Of several processes the first one speaks.
+  // Of several processes, only the first prints.
   const status = new StatusLine({ isQuiet: rank.rank > 0, ...(plainSeconds !== undefined && { plainSeconds }) });
   return jobContext({
     reporter: {

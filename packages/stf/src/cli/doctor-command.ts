@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 
-/** Gives the command its action. */
+/** Sets the command's action. */
 export function declare(command: Command): void {
   command.action(async () => {
     const { doctor } = await import("./doctor.js");

@@ -1,4 +1,4 @@
-/** `stf doctor`: what this machine has, and for everything that is wrong the remedy. */
+/** `stf doctor`: what this machine has, and a remedy for each problem. */
 
 import { existsSync } from "node:fs";
 import {
@@ -14,12 +14,12 @@ import {
 import { isTooOld, OLDEST_NODE } from "../common/node-version.js";
 import { fashionMnist } from "../config/train-options.js";
 
-/** One line of the report; a problem needs a remedy. */
+/** One line of the report; a problem comes with a remedy. */
 interface Finding {
   readonly label: string;
   readonly value: string;
   readonly remedy?: string | false;
-  /** A problem that does not keep anyone from training. */
+  /** A problem that does not prevent training. */
   readonly minor?: boolean;
 }
 
@@ -33,14 +33,14 @@ function libtorchFinding(built: BuiltAgainst | undefined): Finding {
     return {
       label: "libtorch",
       value: "none found yet",
-      remedy: 'run "npm run setup" in the project\'s folder; it says what to install and where it looks',
+      remedy: 'run "npm run setup" in the project\'s folder; it says what to install and where it searches',
     };
   }
   const missing = !existsSync(built.libraryDir);
   return {
     label: "libtorch",
     value: `${built.version}, ${built.how}, libraries in ${built.libraryDir}`,
-    remedy: missing && 'that folder is gone: install libtorch again or set LIBTORCH, then run "npm run setup"',
+    remedy: missing && 'that folder is missing: install libtorch again or set LIBTORCH, then run "npm run setup"',
   };
 }
 
@@ -73,16 +73,16 @@ function cudaFinding(built: boolean, devices: number): Finding {
   return {
     label: "CUDA",
     value: `${devices} ${devices === 1 ? "device" : "devices"}`,
-    remedy: devices === 0 && "libtorch has CUDA but sees no device: check the driver with nvidia-smi",
+    remedy: devices === 0 && "libtorch has CUDA but finds no device: check the driver with nvidia-smi",
     minor: true,
   };
 }
 
 function bfloat16Finding(): Finding {
   const meanings = {
-    amx: "multiplied by the processor (AMX): --precision=bf16 is the fastest",
-    avx512: "computed by the processor (AVX-512): compare --precision=bf16 with fp32",
-    emulated: "not in this processor: --precision=bf16 works, fp32 is faster",
+    amx: "matrix units in the processor (AMX): --precision=bf16 is the fastest",
+    avx512: "native on the processor (AVX-512): compare --precision=bf16 with fp32",
+    emulated: "emulated on this processor: --precision=bf16 works, fp32 is faster",
   };
   return { label: "bfloat16", value: meanings[bfloat16Support()] };
 }
@@ -96,7 +96,7 @@ function glooFinding(built: BuiltAgainst): Finding {
       !found &&
       (built.origin === "system"
         ? "several processes need it; on Debian: apt-get install libgloo-dev"
-        : "several processes need it, and this libtorch comes without Gloo's headers; Debian's has them"),
+        : "several processes need it, and this libtorch has no Gloo headers; Debian's does"),
     minor: true,
   };
 }
@@ -111,14 +111,14 @@ function ncclFinding(built: BuiltAgainst): Finding {
   };
 }
 
-/** Only where Debian's libtorch takes its matrix products from an OpenBLAS beside it. */
+/** Only for Debian's libtorch, whose matrix products come from a separate OpenBLAS. */
 function openBlasFindings(built: BuiltAgainst): Finding[] {
   const threads = openBlasThreads(built);
   if (built.origin !== "system" || threads === undefined) return [];
   return [
     {
       label: "OpenBLAS",
-      value: threads === "openmp" ? "on OpenMP, as libtorch" : "with threads of its own, which get into libtorch's way",
+      value: threads === "openmp" ? "on OpenMP, like libtorch" : "with its own threads, which compete with libtorch's",
       remedy:
         threads === "own" &&
         'matrix products take up to twice as long: apt-get install libopenblas0-openmp, then run "npm run setup"',
@@ -138,7 +138,7 @@ function dataFinding(): Finding {
   };
 }
 
-/** Runs the command. Returns the exit code: 1 when something is missing that training needs. */
+/** Runs the command. Returns the exit code: 1 when something needed for training is missing. */
 export async function doctor(): Promise<number> {
   const built = builtAgainst();
   const findings = [

@@ -1,4 +1,4 @@
-/** The library names options as a program writes them, in quotes, such as 'batchGpu' or 'rbatch=all'; a command, its own way. */
+/** The library names options as programs write them, in quotes, such as 'batchGpu' or 'rbatch=all'; a command names its flags. */
 
 import { flagOf } from "../config/fields.js";
 import { generateFields } from "../config/generate-options.js";
@@ -12,7 +12,7 @@ const names = new Set(
   .add("preset")
   .add("resume");
 
-/** A message of the library with options as they are on the command line. */
+/** A library message with its options as command-line flags. */
 export const withFlags = (message: string): string =>
   message.replace(/'([a-zA-Z]\w*)(=[^']*)?'/g, (quoted, name: string, value = "") =>
     names.has(name) ? `${flagOf(name)}${value}` : quoted,

@@ -1,4 +1,4 @@
-/** `stf generate` on the command line. Mistakes in options are answered without libtorch. */
+/** `stf generate` on the command line. Errors in options are reported without loading libtorch. */
 
 import type { Command } from "commander";
 import { rankOf } from "../common/ranks.js";
@@ -12,14 +12,14 @@ import { beginWork } from "./output.js";
 
 /** "35 network evaluations each, 12.3 images/s" */
 function summary({ drawn, evaluations, seconds }: GenerateResult): string {
-  if (evaluations === undefined) return "nothing was missing";
+  if (evaluations === undefined) return "all were there already";
   const each = Number.isInteger(evaluations) ? evaluations : evaluations.toFixed(1);
   return `${each} network evaluations each, ${(drawn / seconds).toFixed(2)} images/s, ${formatDuration(seconds)}`;
 }
 
 /** Runs the command. Returns the exit code. */
 async function run(request: GenerateRequest): Promise<number> {
-  // One after the other: Node opens the files of all modules that it loads at the same time.
+  // One after the other, because Node opens the files of all modules that it loads in parallel.
   const { commandContext, interruptedCode } = await import("./context.js");
   const { generate } = await import("../jobs/generate.js");
   beginWork();
@@ -28,19 +28,19 @@ async function run(request: GenerateRequest): Promise<number> {
   const result = await generate(request, context);
   const { outdir = null, grid = null, trajectory = null } = request;
   if (result.reason === "stopped") {
-    reporter.print(outdir === null ? "stopped" : `stopped; the same command draws what is missing in ${outdir}`);
+    reporter.print(outdir === null ? "stopped" : `stopped; the same command draws the rest into ${outdir}`);
     return interruptedCode();
   }
   if (result.problem !== undefined) {
     reporter.warn(result.problem);
     return 1;
   }
-  const places = [outdir, grid, trajectory].filter((place) => place !== null).join(" and ");
-  if (rank.rank === 0) reporter.print(`images in ${places}; ${summary(result)}`);
+  const outputs = [outdir, grid, trajectory].filter((path) => path !== null).join(" and ");
+  if (rank.rank === 0) reporter.print(`images in ${outputs}; ${summary(result)}`);
   return 0;
 }
 
-/** Gives the command its options and its action. */
+/** Sets the command's options and action. */
 export function declare(command: Command): void {
   addFields(command, generateFields).action(async (texts) => {
     const request = parse(generateFields, texts);

@@ -1,11 +1,11 @@
-/** SIGHUP, which ends what runs in a terminal that closes, and `nohup`, which is to keep it from doing so. */
+/** SIGHUP, which ends the processes of a closed terminal, and `nohup`, which prevents that. */
 
 import { readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 
 const HANGUP_BIT = 1n;
 
-/** What /proc says of a process, where there is such a folder. */
+/** An entry of a process in /proc, on systems that have it. */
 function read(path: string): string {
   try {
     return readFileSync(path, "utf8");
@@ -22,10 +22,10 @@ function programOf(process: string | number): string | undefined {
   }
 }
 
-/** Whether the process that started this one ignores SIGHUP, so that this one was to ignore it, too. */
+/** Whether the parent process ignores SIGHUP, so that this one was meant to ignore it, too. */
 function isIgnoredByParent(): boolean {
   let status = read(`/proc/${process.ppid}/status`);
-  // npx is a program of Node and has forgotten what it was to ignore.
+  // npx runs on Node and has lost the setting.
   for (let parent: number = process.ppid; parent > 1 && programOf(parent) === programOf("self"); ) {
     parent = Number(/^PPid:\s*(\d+)/m.exec(status)?.[1] ?? 0);
     status = read(`/proc/${parent}/status`);
@@ -33,7 +33,7 @@ function isIgnoredByParent(): boolean {
   return (BigInt(`0x${/^SigIgn:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`) & HANGUP_BIT) !== 0n;
 }
 
-/** In a terminal, GNU's nohup opens /dev/null as an input that cannot be read. */
+/** In a terminal, GNU nohup opens /dev/null as an unreadable input. */
 function isInputOfNohup(): boolean {
   try {
     const flags = Number.parseInt(/^flags:\s*(\d+)/m.exec(read("/proc/self/fdinfo/0"))?.[1] ?? "0", 8);
@@ -44,8 +44,8 @@ function isInputOfNohup(): boolean {
 }
 
 /**
- * Whether this process was started to ignore SIGHUP, as by nohup. Node takes that back before any JavaScript runs, so other
- * traces have to tell: what the shell says that it started, the process above, and the input.
+ * Whether this process was started to ignore SIGHUP, as by nohup. Node resets that before any JavaScript runs, so other
+ * traces must be used: the command that the shell recorded, the parent process, and the input.
  */
 export function wasToIgnoreHangups(): boolean {
   return basename(process.env["_"] ?? "") === "nohup" || isIgnoredByParent() || isInputOfNohup();

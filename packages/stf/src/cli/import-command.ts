@@ -1,4 +1,4 @@
-/** `stf import` on the command line. Mistakes in options are answered without libtorch. */
+/** `stf import` on the command line. Errors in options are reported without loading libtorch. */
 
 import type { Command } from "commander";
 import { formatImageShape } from "../common/image-shape.js";
@@ -11,7 +11,7 @@ import type { ImportResult } from "../jobs/import.js";
 import { addFields } from "./options.js";
 import { beginWork } from "./output.js";
 
-/** The result, in lines. */
+/** The result, line by line. */
 function described(
   file: string,
   { dest, config, parameterCount, format, part, isAveraged, skipped }: ImportResult,
@@ -20,7 +20,7 @@ function described(
   return [
     `read        ${file}: ${format}${part === undefined ? "" : `, its "${part}"`}`,
     `network     ${config.arch}, preconditioning ${config.precond}, ${(parameterCount / 1e6).toFixed(2)} million parameters, images of ${formatImageShape(config.shape)}${classes}`,
-    `weights     ${isAveraged ? "averaged" : "not marked as averaged in the file; pictures are best with averaged ones"}`,
+    `weights     ${isAveraged ? "averaged" : "not marked as averaged in the file; averaged weights draw better images"}`,
     ...(skipped.length > 0 ? [`skipped     ${abbreviated(skipped)}`] : []),
     `wrote       ${dest}`,
     "licence     that of the file: EDM's and STF's published weights are for non-commercial use (CC BY-NC-SA 4.0)",
@@ -28,9 +28,9 @@ function described(
   ];
 }
 
-/** Gives the command its argument, its options and its action. */
+/** Sets the command's argument, options and action. */
 export function declare(command: Command): void {
-  command.argument("<FILE>", "a .pkl snapshot of EDM or STF, a file of PyTorch (.pt, .pth, .ckpt), or safetensors");
+  command.argument("<FILE>", "a .pkl snapshot of EDM or STF, a PyTorch file (.pt, .pth, .ckpt), or safetensors");
   addFields(command, importFields).action(async (file: string, texts) => {
     const request: ImportRequest = { ...parse(importFields, texts), file };
     checkAlone("import");

@@ -4,10 +4,10 @@ import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { UsageError } from "../common/errors.js";
 
-/** Commands that share their work when they find themselves among several processes. */
+/** Commands that divide their work among several processes. */
 const shared = ["generate"];
 
-/** Gives the command its options and its action. */
+/** Sets the command's options and action. */
 export function declare(command: Command): void {
   command
     .option("--nproc <N>", "number of processes (default 1)")
@@ -24,7 +24,9 @@ export function declare(command: Command): void {
         );
       }
       if (!shared.includes(words[0] ?? "")) {
-        throw new UsageError(`launch runs ${shared.join(", ")}, found "${words[0]}"; no other command shares its work`);
+        throw new UsageError(
+          `launch runs ${shared.join(", ")}, found "${words[0]}"; no other command divides its work among processes`,
+        );
       }
       const { launch } = await import("./launch.js");
       process.exitCode = await launch(count, words);

@@ -5,14 +5,14 @@ import { LAUNCHER } from "../common/ranks.js";
 import { wasToIgnoreHangups } from "./hangups.js";
 import { beginWork } from "./output.js";
 
-/** How long a process may take to end when another has failed. */
+/** Time for a process to end after another has failed. */
 const GRACE_MILLISECONDS = 10_000;
 
 const main = fileURLToPath(new URL("./main.js", import.meta.url));
 
-/** What each process is told, under torchrun's names. */
+/** The environment of each process, under torchrun's names. */
 function environmentOf(rank: number, count: number): NodeJS.ProcessEnv {
-  // Together they use the processors once.
+  // Together they use each processor core once.
   const threads = Math.max(1, Math.floor(availableParallelism() / count));
   return {
     MASTER_ADDR: "127.0.0.1",
@@ -27,7 +27,7 @@ function environmentOf(rank: number, count: number): NodeJS.ProcessEnv {
 }
 
 /**
- * Runs a command of this program in several processes at once, of which the first has the terminal. When one fails, the others
+ * Runs a command of this program in several processes at once; the first has the terminal. When one fails, the others
  * are ended.
  *
  * @returns the exit code of the first that failed, else 0
@@ -38,7 +38,7 @@ export async function launch(count: number, words: readonly string[]): Promise<n
   const endAll = (signal: NodeJS.Signals): void => {
     for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill(signal);
   };
-  // Groups of their own keep Ctrl-C from reaching the processes twice: a second one would end them at once.
+  // Separate process groups keep Ctrl-C from arriving twice, because a second one would end the processes at once.
   let isStopping = false;
   const forward = (signal: NodeJS.Signals): void => {
     isStopping = true;

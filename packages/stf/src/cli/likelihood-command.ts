@@ -1,4 +1,4 @@
-/** `stf likelihood` on the command line. Mistakes in options are answered without libtorch. */
+/** `stf likelihood` on the command line. Errors in options are reported without loading libtorch. */
 
 import type { Command } from "commander";
 import { checkAlone } from "../common/ranks.js";
@@ -10,14 +10,14 @@ import type { LikelihoodResult } from "../jobs/likelihood.js";
 import { addFields } from "./options.js";
 import { beginWork } from "./output.js";
 
-/** The result, in lines. */
+/** The result, line by line. */
 function described({ bitsPerDimension, errors, perImage, seconds, protocol }: LikelihoodResult): string[] {
   const shown = Object.entries(errors).map(([over, error]) => `+- ${(error as number).toFixed(4)} over ${over}`);
   const { probes, process: path, sigmaMin, sigmaMax, rtol, atol, seed, evaluations } = protocol;
   const levels = `${formatLevel(sigmaMin as number)} to ${formatLevel(sigmaMax as number)}`;
   return [
     [`${bitsPerDimension.toFixed(4)} bits/dim`, shown.join(", ")].join(" ").trim(),
-    `of ${perImage.length} images with ${probes} probe${probes === 1 ? "" : "s"} each; ${path}, noise levels ${levels}, ` +
+    `for ${perImage.length} images with ${probes} probe${probes === 1 ? "" : "s"} each; ${path}, noise levels ${levels}, ` +
       `rtol ${rtol}, atol ${atol}, seed ${seed}; ${Math.round(evaluations as number)} network evaluations, ${formatDuration(seconds)}`,
   ];
 }
@@ -42,7 +42,7 @@ async function run(request: LikelihoodRequest): Promise<number> {
   return isStopped ? interruptedCode() : 0;
 }
 
-/** Gives the command its options and its action. */
+/** Sets the command's options and action. */
 export function declare(command: Command): void {
   addFields(command, likelihoodFields).action(async (texts) => {
     const request = parse(likelihoodFields, texts);

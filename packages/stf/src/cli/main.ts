@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The `stf` command. Every module that is loaded delays the answer, so a command's options are loaded when the command is
- * named, and what computes, libtorch with it, when there is something to compute.
+ * The `stf` command. Every module loaded delays the start, so a command's options are loaded when the command is
+ * named, and the computing parts, including libtorch, when there is something to compute.
  */
 
 import { Command, CommanderError } from "commander";
@@ -25,7 +25,7 @@ const program = new Command("stf")
     if (command.name() !== "doctor") checkNode();
   });
 
-/** Commander puts its suggestion on a line of its own. */
+/** Commander puts its suggestion on a separate line. */
 function oneLine(text: string): string {
   return text
     .replace(/^error: /, "")
@@ -46,36 +46,36 @@ const commands = [
   },
   {
     name: "likelihood",
-    description: "how many bits per dimension a network needs for images",
+    description: "compute the bits per dimension of images under a network",
     load: () => import("./likelihood-command.js"),
   },
   {
     name: "launch",
-    description: "run a command in several processes that share its work",
+    description: "run a command in several processes that divide its work",
     load: () => import("./launch-command.js"),
   },
   {
     name: "import",
-    description: "turn a checkpoint made elsewhere into a network snapshot; nothing in it is executed",
+    description: "convert a checkpoint of another program to a network snapshot; nothing in it is executed",
     load: () => import("./import-command.js"),
   },
   {
     name: "doctor",
-    description: "report what this machine has, and what is missing",
+    description: "check this machine's setup and report what is missing",
     load: () => import("./doctor-command.js"),
   },
 ];
 
-/** One clear line; the exit code says whose fault it was. */
+/** Prints one clear line; the exit code tells a usage error from a failure. */
 async function report(error: unknown): Promise<number> {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
-  // Before anything else is loaded, for which there may be no file descriptor.
+  // Before anything else is loaded, because there may be no file descriptor left for it.
   if ((error as NodeJS.ErrnoException).code === "EMFILE") {
     console.error(`stf: ${TOO_MANY_FILES}`);
     return FAILURE;
   }
   const [{ UsageError }, { withFlags }] = await Promise.all([import("../common/errors.js"), import("./flags.js")]);
-  // Names out of a damaged or hostile file may hold anything; the terminal gets one line without control characters.
+  // Names from a damaged or hostile file may hold anything; the terminal gets one line without control characters.
   const message = withFlags(error instanceof Error ? error.message : String(error)).replace(/\p{Cc}+/gu, " ");
   console.error(program.opts<{ debug?: boolean }>().debug ? error : `stf: ${message}`);
   return error instanceof UsageError ? USAGE : FAILURE;

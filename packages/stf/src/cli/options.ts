@@ -3,12 +3,12 @@
 import { type Command, Option } from "commander";
 import { type Field, type Fields, flagOf } from "../config/fields.js";
 
-/** Longer lists of words leave no room for the help on a terminal of 80 columns. */
+/** Longer lists of words leave no space for the help on a terminal of 80 columns. */
 const LONGEST_PLACEHOLDER = 20;
 
 const isLong = ({ placeholder }: Field<unknown>): boolean => placeholder.length > LONGEST_PLACEHOLDER;
 
-/** The words that an option takes, where its placeholder does not tell. */
+/** The words that an option accepts, if its placeholder does not show them. */
 const words = (field: Field<unknown>): string =>
   isLong(field) ? `; one of ${field.placeholder.split("|").join(", ")}` : "";
 
@@ -20,7 +20,7 @@ function shown(field: Field<unknown>): string {
   return ` (default ${Array.isArray(value) ? value.join(",") : String(value)})`;
 }
 
-/** Headings of the help, and the fields under each. Those under none come with the command's own options. */
+/** Headings of the help, and the fields under each. Fields without a heading appear with the command's own options. */
 export type Groups<F extends Fields> = Readonly<Record<string, readonly (keyof F)[]>>;
 
 /** Declares an option for every field; values arrive as text under the fields' keys. */

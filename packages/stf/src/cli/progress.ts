@@ -13,8 +13,8 @@ export class StatusLine implements Reporter {
   #lastPrint = performance.now();
 
   /**
-   * @param options.isQuiet - write nothing to the terminal: of several processes, one speaks
-   * @param options.plainSeconds - where there is no terminal, one temporary line in so many seconds stays; else none does
+   * @param options.isQuiet - write nothing to the terminal: of several processes, only one prints
+   * @param options.plainSeconds - without a terminal, a temporary line is kept every so many seconds; none when left out
    */
   constructor({
     isQuiet = false,
@@ -28,32 +28,32 @@ export class StatusLine implements Reporter {
     this.#isQuiet = isQuiet;
   }
 
-  /** A line that stays. */
+  /** Prints a permanent line. */
   print(line: string): void {
     this.clear();
     this.#lastPrint = performance.now();
     if (!this.#isQuiet) process.stdout.write(`${line}\n`);
   }
 
-  /** A line about trouble, on the other stream: it is read where the results are not. */
+  /** Prints a warning to stderr, which stays visible when stdout is redirected. */
   warn(line: string): void {
     this.clear();
     process.stderr.write(`stf: ${line}\n`);
   }
 
-  /** A line that stays where there is no terminal, on which {@link update} tells more. */
+  /** Prints a permanent line if there is no terminal; on one, {@link update} shows more. */
   printPlain(line: string): void {
     if (!this.#terminal) this.print(line);
   }
 
-  /** A line that the next one replaces, on a terminal. */
+  /** On a terminal, shows a line that the next one replaces. */
   update(line: string): void {
     const now = performance.now();
     if (!this.#terminal && now - this.#lastPrint > this.#plainMilliseconds) this.print(line);
     if (!this.#terminal || now - this.#lastDraw < REDRAW_MILLISECONDS) return;
     this.#lastDraw = now;
     this.#drawn = true;
-    // A terminal that does not know its width says 0, or nothing.
+    // A terminal of unknown width reports 0 or undefined.
     const width = process.stdout.columns || 80;
     process.stdout.write(`\r\x1b[K${line.slice(0, width - 1)}`);
   }

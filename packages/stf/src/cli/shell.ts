@@ -1,14 +1,14 @@
-/** Commands that a person can paste into a shell. */
+/** Commands that users can paste into a shell. */
 
 import { existsSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
-/** A word as a POSIX shell reads it back. */
+/** A word quoted for a POSIX shell. */
 export function shellQuote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** The nearest path of this name in a folder and those above it. */
+/** The nearest path of this name in a folder or its parents. */
 function findAbove(folder: string, name: string): string | undefined {
   const path = join(folder, name);
   if (existsSync(path)) return path;
@@ -19,10 +19,10 @@ function findAbove(folder: string, name: string): string | undefined {
 const packageOf = (file: string): string | undefined => findAbove(dirname(realpathSync(file)), "package.json");
 
 /**
- * What starts this program again from the same folder: `npx stf` where npx finds it, which elsewhere asks the registry; else
- * `stf` or the script.
+ * The command that starts this program again from the same folder: `npx stf` if npx finds it locally (elsewhere npx would ask
+ * the registry), else `stf` or the script.
  *
- * @param script - the path that Node was given
+ * @param script - the path passed to Node
  * @param folder - the working folder
  */
 export function ownCommand(script = process.argv[1] ?? "stf", folder = process.cwd()): string {

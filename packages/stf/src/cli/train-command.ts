@@ -1,4 +1,4 @@
-/** `stf train` on the command line. Mistakes in options are answered without libtorch. */
+/** `stf train` on the command line. Errors in options are reported without loading libtorch. */
 
 import { join } from "node:path";
 import { type Command, Option } from "commander";
@@ -17,16 +17,16 @@ import { beginWork } from "./output.js";
 import { pasteable } from "./shell.js";
 
 const groups: Groups<typeof trainFields> = {
-  "Images and run folder:": ["data", "outdir", "name", "desc"],
-  "How long:": ["timeLimit", "duration"],
-  "What is learned:": [
+  "Data and run folder:": ["data", "outdir", "name", "desc"],
+  "Duration:": ["timeLimit", "duration"],
+  "Objective:": [
     ...(["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
     ...(["cond", "labelDropout", "augment", "xflip", "precond", "ls"] as const),
   ],
-  "The network:": ["arch", "cbase", "cres", "numBlocks", "attn", "dropout", "transfer"],
-  "Steps:": ["batch", "lr", "lrRampup", "ema", "seed"],
-  "Machine and memory:": ["device", "precision", "batchGpu", "recompute"],
-  "What is written:": ["tick", "snap", "dump", "saveEvery"],
+  "Network:": ["arch", "cbase", "cres", "numBlocks", "attn", "dropout", "transfer"],
+  "Optimization:": ["batch", "lr", "lrRampup", "ema", "seed"],
+  "Device and memory:": ["device", "precision", "batchGpu", "recompute"],
+  "Output:": ["tick", "snap", "dump", "saveEvery"],
 };
 
 function presetHelp(): string {
@@ -34,10 +34,10 @@ function presetHelp(): string {
   return `\nPresets (the defaults above are those of "published"):\n${lines.join("\n")}`;
 }
 
-/** What a run that has come to its end suggests. */
+/** Suggestions at the end of a run. */
 function nextSteps({ reason, folder, snapshot, images }: TrainResult, { options, network }: TrainingPlan): string[] {
   const { timeLimit } = options;
-  // A run that has seen all its images needs a longer duration, not more time.
+  // A run that has processed all its images needs a longer duration, not more time.
   const more =
     reason === "time limit" && timeLimit !== null ? `--time-limit=${timeLimit}` : `--duration=${(2 * images) / 1e6}`;
   const draw = (...words: string[]): string => pasteable("generate", `--network=${snapshot}`, ...words);
@@ -46,11 +46,11 @@ function nextSteps({ reason, folder, snapshot, images }: TrainResult, { options,
       ? [`  one class          ${draw("--class=0", "--seeds=0-15", "--grid=class-0.png")}`]
       : [];
   return [
-    "what to try next:",
+    "next steps:",
     `  more images        ${draw("--seeds=64-127", "--grid=more.png")}`,
     ...ofClass,
-    `  train on           ${pasteable("train", `--resume=${folder}`, more)}`,
-    `  the statistics     ${join(folder, STATS_FILE)}`,
+    `  train further      ${pasteable("train", `--resume=${folder}`, more)}`,
+    `  statistics          ${join(folder, STATS_FILE)}`,
   ];
 }
 
@@ -71,7 +71,7 @@ function dryRun(plan: TrainingPlan, { imagesPerSecond, images, seconds, memory }
 
 /** Runs the command. Returns the exit code. */
 async function run(request: TrainRequest, isDry: boolean): Promise<number> {
-  // One after the other: Node opens the files of all modules that it loads at the same time.
+  // One after the other, because Node opens the files of all modules that it loads in parallel.
   const { commandContext, interruptedCode } = await import("./context.js");
   const { planTraining } = await import("../jobs/training-plan.js");
   const { runTraining } = await import("../jobs/train.js");
@@ -94,7 +94,9 @@ async function run(request: TrainRequest, isDry: boolean): Promise<number> {
   const result = await runTraining(plan, context);
   const { reporter } = context;
   if (result.reason === "complete") {
-    reporter.print(`nothing left to do: ${result.folder} has seen ${result.images} images; give a longer --duration`);
+    reporter.print(
+      `nothing left to do: ${result.folder} has been trained on ${result.images} images; give a longer --duration`,
+    );
     return 0;
   }
   if (result.problem !== undefined) {
@@ -102,23 +104,21 @@ async function run(request: TrainRequest, isDry: boolean): Promise<number> {
     return 1;
   }
   if (result.samples === undefined) {
-    reporter.print(`go on with: ${pasteable("train", `--resume=${result.folder}`)}`);
+    reporter.print(`resume with: ${pasteable("train", `--resume=${result.folder}`)}`);
     return interruptedCode();
   }
   for (const line of nextSteps(result, plan)) reporter.print(line);
   return 0;
 }
 
-/** Gives the command its options and its action. */
+/** Sets the command's options and action. */
 export function declare(command: Command): void {
   command
     .addOption(
-      new Option("--preset <NAME>", "settings that belong together; other options change them").choices(
-        Object.keys(presets),
-      ),
+      new Option("--preset <NAME>", "a set of defaults, which other options override").choices(Object.keys(presets)),
     )
-    .option("--resume <PATH>", "go on from a training state, or from the latest one in a run folder")
-    .option("-n, --dry-run", "say what would be done, and stop");
+    .option("--resume <PATH>", "resume from a training state, or from the latest one in a run folder")
+    .option("-n, --dry-run", "show what would be done, and stop");
   addFields(command, trainFields, groups)
     .addHelpText("after", presetHelp())
     .action(async ({ preset, resume, dryRun: isDry = false, ...texts }) => {

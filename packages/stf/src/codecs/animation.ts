@@ -7,7 +7,7 @@ const MILLISECONDS_PER_FRAME = 80;
 const MILLISECONDS_AT_END = 2000;
 
 /**
- * Writes an animation that starts over for ever, after a rest on its last frame. The name says its format, *.gif or *.webp.
+ * Writes an animation that loops forever, with a pause on its last frame. The name sets the format, *.gif or *.webp.
  *
  * @param frames - bytes in the order C, H, W
  */

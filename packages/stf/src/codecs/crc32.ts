@@ -5,7 +5,7 @@ import zlib from "node:zlib";
 const own: typeof zlib.crc32 | undefined = zlib.crc32;
 
 function portable(): (bytes: Uint8Array) => number {
-  // Its types are those of a CommonJS module, which an import does not fit.
+  // Its types are those of a CommonJS module, which do not match an import.
   const { unsigned } = createRequire(import.meta.url)("buffer-crc32") as {
     unsigned(bytes: Buffer): number;
   };

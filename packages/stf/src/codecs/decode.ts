@@ -7,25 +7,25 @@ import { exifOfPng, hasOddEnd, mendImage } from "./mend.js";
 import { isOnItsSide, oriented } from "./orientation.js";
 import { loadSharp } from "./sharp.js";
 
-/** A file that was read, and what its header says. */
+/** A file that was read, with its header. */
 export interface ImageFile {
   readonly name: string;
   readonly bytes: Uint8Array;
   readonly header: ImageHeader;
-  /** EXIF's number for how the picture is to be turned; 1 where it is not. */
+  /** EXIF orientation; 1 for an image that is not turned. */
   readonly orientation: number;
-  /** In pixels, of the picture as it is to be seen. */
+  /** In pixels, after applying the orientation. */
   readonly width: number;
-  /** In pixels, of the picture as it is to be seen. */
+  /** In pixels, after applying the orientation. */
   readonly height: number;
 }
 
-/** An image in the order H, W, channels, turned as its EXIF data say. */
+/** An image in the order H, W, channels, with its EXIF orientation applied. */
 export interface DecodedImage {
   readonly bytes: Uint8Array;
-  /** Grey values come in the first channel or in three equal ones, colours in the first three; alpha may follow. */
+  /** Grey values are in the first channel or in three equal ones, colours in the first three; alpha may follow. */
   readonly channels: number;
-  /** Whether the pixels are sound, and other bytes of the file are not, or belong to nothing. */
+  /** Whether the pixels are intact while other bytes of the file are damaged or stray. */
   readonly isOdd: boolean;
 }
 
@@ -34,7 +34,7 @@ type Pixels = Omit<DecodedImage, "isOdd">;
 /** The largest image that is decoded, in pixels. */
 const MAX_PIXELS = 2 ** 27;
 
-/** 1 where there is none, or none that makes sense. */
+/** 1 if there is none, or an invalid one. */
 async function orientationOf(bytes: Uint8Array, { exif, format }: ImageHeader): Promise<number> {
   if (!exif) return 1;
   const sharp = await loadSharp();
@@ -45,14 +45,14 @@ async function orientationOf(bytes: Uint8Array, { exif, format }: ImageHeader): 
 }
 
 /**
- * Looks at the header of a file.
+ * Reads the header of a file.
  *
- * @throws InputError when it is no PNG or JPEG image, or is larger than any training image
+ * @throws InputError when it is not a PNG or JPEG image, or exceeds the size limit
  */
 export async function imageFile(name: string, bytes: Uint8Array): Promise<ImageFile> {
   const header = readImageHeader(bytes);
   if (!header || header.width * header.height === 0) {
-    throw new InputError(`${name} is no PNG or JPEG image, or is damaged; remove it or put the right file there`);
+    throw new InputError(`${name} is not a PNG or JPEG image, or is damaged; remove or replace it`);
   }
   const { width, height } = header;
   if (width * height > MAX_PIXELS) {
@@ -63,7 +63,7 @@ export async function imageFile(name: string, bytes: Uint8Array): Promise<ImageF
   return { name, bytes, header, orientation, ...size };
 }
 
-/** Colours of four inks as light: that which neither black nor the ink of the colour takes away, to the nearest byte. */
+/** CMYK to RGB: the light that neither black nor the colour's ink absorbs, to the nearest byte. */
 function withoutInk(inks: Uint8Array): Uint8Array {
   return Uint8Array.from({ length: (inks.length / 4) * 3 }, (_, i) => {
     const pixel = 4 * Math.floor(i / 3);
@@ -78,7 +78,7 @@ async function decodeBySharp(
   failOn: "warning" | "error" = "warning",
 ): Promise<Pixels> {
   const sharp = await loadSharp();
-  // The values of the file are wanted, not those of a calibrated screen: colour profiles are ignored, as in PIL.
+  // The stored values are wanted, not those of a calibrated screen: colour profiles are ignored, as in PIL.
   const picture = sharp(bytes, { ignoreIcc: true, failOn });
   const isInk = header.format === "jpeg" && header.channels === 4;
   if (isInk) picture.pipelineColourspace("cmyk").toColourspace("cmyk");
@@ -89,7 +89,7 @@ async function decodeBySharp(
   return isInk ? { bytes: withoutInk(data), channels: 3 } : { bytes: data, channels: info.channels };
 }
 
-/** Pixels with alpha, where one value stands for those that are transparent. */
+/** Pixels with alpha, from a file that marks one value as transparent. */
 function withAlpha(bytes: Uint8Array, channels: number, transparent: Uint16Array): Pixels {
   const pixels = new Uint8Array((bytes.length / channels) * (channels + 1)).fill(255);
   for (let from = 0, to = 0; from < bytes.length; from += channels, to += channels + 1) {
@@ -110,13 +110,13 @@ function decodePlainPng(bytes: Uint8Array, header: ImageHeader): Pixels {
   return transparency?.length ? withAlpha(pixels, channels, transparency) : { bytes: pixels, channels };
 }
 
-/** @throws Error where anything is not as it should be */
+/** @throws Error for any damage */
 async function decodeStrictly(bytes: Uint8Array, header: ImageHeader): Promise<Pixels> {
   const { format, plain, depth } = header;
   return format === "png" && plain && depth === 8 ? decodePlainPng(bytes, header) : await decodeBySharp(bytes, header);
 }
 
-/** What libjpeg says about bytes that no pixel comes from. */
+/** Messages of libjpeg about bytes that no pixel depends on. */
 const HARMLESS = /extraneous bytes before marker|Invalid SOS parameters|Inconsistent progression sequence/;
 
 /** @throws Error when the pixels themselves are damaged */
@@ -153,7 +153,7 @@ export async function decodeImage(file: ImageFile): Promise<DecodedImage> {
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
     throw new InputError(
-      `${name} cannot be decoded, it is damaged or truncated (${firstLine(cause as Error)}); mend or remove it`,
+      `${name} cannot be decoded, it is damaged or truncated (${firstLine(cause as Error)}); repair or remove it`,
       { cause },
     );
   }

@@ -1,9 +1,9 @@
-/** Many images as one picture. */
+/** A grid of images in one file. */
 
 import type { ImageShape } from "../common/image-shape.js";
 import { writePng } from "./png.js";
 
-/** Tiles images, each in the order C, H, W, into one picture with `columns` columns. */
+/** Tiles images, each in the order C, H, W, into a grid with `columns` columns. */
 export function tile(
   images: readonly Uint8Array[],
   shape: ImageShape,
@@ -26,7 +26,7 @@ export function tile(
   return { planes, shape: whole };
 }
 
-/** Writes images as one picture, by default as square as their number allows. */
+/** Writes images as a grid, by default as close to square as their number allows. */
 export function writeGrid(
   path: string,
   images: readonly Uint8Array[],

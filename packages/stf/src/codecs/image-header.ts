@@ -1,4 +1,4 @@
-/** What the first bytes of a PNG or JPEG file say, without decoding it. */
+/** The header of a PNG or JPEG file, read without decoding it. */
 
 import { jpegSegments } from "./jpeg-segments.js";
 import { pngChunks } from "./png-chunks.js";
@@ -7,13 +7,13 @@ export interface ImageHeader {
   readonly format: "png" | "jpeg";
   readonly width: number;
   readonly height: number;
-  /** Channels that the file stores, alpha included; a palette counts as colour. */
+  /** Stored channels, including alpha; a palette counts as colour. */
   readonly channels: number;
   /** Bits of one stored value, or of an index into the palette. */
   readonly depth: number;
-  /** Whether the file is stored from top to bottom in one go, without palette: neither interlaced nor progressive. */
+  /** Whether the rows are stored once from top to bottom, without a palette: neither interlaced nor progressive. */
   readonly plain: boolean;
-  /** Whether there is EXIF data, which may say that the picture is to be turned. */
+  /** Whether there is EXIF data, which may give an orientation. */
   readonly exif: boolean;
 }
 
@@ -42,7 +42,7 @@ function readPngHeader(bytes: Uint8Array, view: DataView): ImageHeader | undefin
 
 const BASELINE = 0xc0;
 const EXIF = 0xe1;
-/** Markers in the range of frame headers that are none: Huffman tables, reserved, arithmetic coding. */
+/** Markers in the range of frame headers that are not frame headers: Huffman tables, reserved, arithmetic coding. */
 const notFrames = new Set([0xc4, 0xc8, 0xcc]);
 
 function readJpegHeader(bytes: Uint8Array, view: DataView): ImageHeader | undefined {
@@ -63,7 +63,7 @@ function readJpegHeader(bytes: Uint8Array, view: DataView): ImageHeader | undefi
   return undefined;
 }
 
-/** The header of a PNG or JPEG file, told by content; undefined when the bytes are neither, or end before the size. */
+/** The header of a PNG or JPEG file, recognised by content; undefined if it is neither, or ends before the size. */
 export function readImageHeader(bytes: Uint8Array): ImageHeader | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (PNG_SIGNATURE.every((byte, i) => bytes[i] === byte)) return readPngHeader(bytes, view);

@@ -1,24 +1,24 @@
-/** The parts that a JPEG file is made of, up to the first scan. */
+/** The segments of a JPEG file, up to the first scan. */
 
-/** One segment of a JPEG file: what it is, and where its content lies. */
+/** One segment of a JPEG file: its marker and the position of its content. */
 export interface JpegSegment {
   readonly marker: number;
-  /** Of the content, behind its length. */
+  /** Start of the content, after its length. */
   readonly start: number;
   readonly end: number;
 }
 
-/** The marker of a scan's header: after it come compressed data. */
+/** The marker of a scan header, which compressed data follow. */
 export const SCAN = 0xda;
 
 /**
- * The segments up to and with the header of the first scan. Bytes before a marker that belong to none are passed over, as by
- * all decoders.
+ * The segments up to and including the header of the first scan. Stray bytes before a marker are skipped, as all decoders
+ * do.
  */
 export function* jpegSegments(bytes: Uint8Array): Generator<JpegSegment> {
   for (let position = 2; position + 4 <= bytes.length; ) {
     const marker = bytes[position + 1] as number;
-    // No marker, or one that stands alone.
+    // Not a marker, or one without content.
     const isAlone = marker === 0 || marker === 0x01 || (marker >= 0xd0 && marker <= 0xd9);
     if (bytes[position] !== 0xff || marker === 0xff || isAlone) {
       position += bytes[position] === 0xff && isAlone ? 2 : 1;

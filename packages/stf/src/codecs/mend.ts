@@ -1,4 +1,4 @@
-/** Files whose pixels are sound, among bytes that are not: those bytes are left out, so that a strict decoder reads the rest. */
+/** Files with intact pixels among damaged bytes: those bytes are left out, so that a strict decoder reads the rest. */
 
 import { constants, deflateSync, inflateSync } from "node:zlib";
 import type { ImageHeader } from "./image-header.js";
@@ -8,13 +8,13 @@ import { encodeChunk, type PngChunk, pngChunks, SIGNATURE_BYTES } from "./png-ch
 const JPEG_END = Buffer.of(0xff, 0xd9);
 const PNG_END = encodeChunk("IEND");
 
-/** Whether something follows on the image, or its end is missing. */
+/** Whether bytes follow the image, or its end is missing. */
 export function hasOddEnd(bytes: Uint8Array, { format }: ImageHeader): boolean {
   const end = format === "png" ? PNG_END : JPEG_END;
   return !end.equals(bytes.subarray(-end.length));
 }
 
-/** Its chunk again. @throws Error when its checksum is wrong: it decides what all pixels mean */
+/** The chunk, encoded again. @throws Error when its checksum is wrong, because all pixels depend on it */
 function verified(chunk: PngChunk): Buffer {
   const encoded = encodeChunk(chunk.type, chunk.data);
   if (encoded.readUInt32BE(encoded.length - 4) !== chunk.stated) throw new Error(`${chunk.type} has a wrong checksum`);
@@ -22,8 +22,8 @@ function verified(chunk: PngChunk): Buffer {
 }
 
 /**
- * A PNG with the chunks that the pixels come from. The checksum of the chunks with compressed data may be wrong: these have one
- * of their own, which must be right if it is there.
+ * A PNG with only the chunks that define pixels. The checksum of chunks with compressed data may be wrong: the compressed data
+ * have their own, which must be right if present.
  */
 function mendPng(bytes: Uint8Array, { height, width, channels, depth, plain }: ImageHeader): Uint8Array {
   const chunks = Array.from(pngChunks(bytes));
@@ -39,7 +39,7 @@ function mendPng(bytes: Uint8Array, { height, width, channels, depth, plain }: I
   ]);
 }
 
-/** The header of a PNG and its EXIF data, which may stand anywhere in it, as a PNG without pixels. */
+/** The header of a PNG and its EXIF data, which may be anywhere in it, as a PNG without pixels. */
 export function exifOfPng(bytes: Uint8Array): Uint8Array {
   const chunks = Array.from(pngChunks(bytes)).filter(({ type }) => type === "IHDR" || type === "eXIf");
   const encoded = chunks.map(({ type, data }) => encodeChunk(type, data));
@@ -49,7 +49,7 @@ export function exifOfPng(bytes: Uint8Array): Uint8Array {
 const ADOBE = 0xee;
 const isApplication = (marker: number): boolean => (marker >= 0xe0 && marker <= 0xef) || marker === 0xfe;
 
-/** Adobe's note on how colours are stored, with a number that means what decoders make of an unknown one; else undefined. */
+/** Adobe's segment on colour storage, with an unknown value replaced by the one decoders assume; undefined for other segments. */
 function adobeSegment(bytes: Uint8Array, { start, end }: JpegSegment, channels: number): Uint8Array | undefined {
   const content = Buffer.from(bytes.subarray(start, end));
   if (content.length < 12 || content.toString("latin1", 0, 5) !== "Adobe") return undefined;
@@ -57,7 +57,7 @@ function adobeSegment(bytes: Uint8Array, { start, end }: JpegSegment, channels: 
   return content;
 }
 
-/** A JPEG with the segments that the pixels come from. */
+/** A JPEG with only the segments that define pixels. */
 function mendJpeg(bytes: Uint8Array, { channels }: ImageHeader): Uint8Array {
   const parts: Uint8Array[] = [bytes.subarray(0, 2)];
   for (const segment of jpegSegments(bytes)) {
@@ -73,7 +73,7 @@ function mendJpeg(bytes: Uint8Array, { channels }: ImageHeader): Uint8Array {
 }
 
 /**
- * The same image without what its pixels do not depend on: other chunks and segments, and bytes that belong to none.
+ * The same image without anything that its pixels do not depend on: other chunks and segments, and stray bytes.
  *
  * @throws Error when the pixels themselves are damaged
  */

@@ -1,13 +1,13 @@
-/** The turns and reflections that EXIF's orientation asks of a viewer. */
+/** The rotations and reflections of EXIF orientations. */
 
 /** Whether an orientation exchanges width and height. */
 export const isOnItsSide = (orientation: number): boolean => orientation >= 5;
 
 /**
- * An image as viewers show it.
+ * An image with its orientation applied.
  *
  * @param pixels - in the order H, W, channels
- * @param orientation - EXIF's number, 1 to 8: 1 as it is, 3 upside down, 6 and 8 turned by a quarter, the others reflected
+ * @param orientation - EXIF's number, 1 to 8: 1 unchanged, 3 upside down, 6 and 8 a quarter turn, the others reflected
  */
 export function oriented(
   pixels: Uint8Array,

@@ -1,4 +1,4 @@
-/** Images as planes, in the order C, H, W, and as files have them, in the order H, W, C. */
+/** Images as planes, in the order C, H, W, and interleaved as in files, in the order H, W, C. */
 
 import type { Tensor } from "@stf/torch";
 import type { ImageShape } from "../common/image-shape.js";

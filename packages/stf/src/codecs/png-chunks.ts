@@ -1,4 +1,4 @@
-/** The parts that a PNG file is made of. */
+/** The chunks of a PNG file. */
 
 import { crc32 } from "node:zlib";
 
@@ -7,14 +7,14 @@ export const SIGNATURE_BYTES = 8;
 
 /** One chunk of a PNG file. */
 export interface PngChunk {
-  /** Four letters; the first is a capital where the pixels depend on the chunk. */
+  /** Four letters; the first is a capital if the pixels depend on the chunk. */
   readonly type: string;
   readonly data: Uint8Array;
-  /** The checksum of type and data that the file states. */
+  /** The checksum of type and data stated in the file. */
   readonly stated: number | undefined;
 }
 
-/** A chunk with its right checksum, as a file has it. */
+/** An encoded chunk with a correct checksum. */
 export function encodeChunk(type: string, data: Uint8Array = new Uint8Array()): Buffer {
   const content = Buffer.concat([Buffer.from(type, "latin1"), data]);
   const numbers = Buffer.alloc(8);
@@ -23,7 +23,7 @@ export function encodeChunk(type: string, data: Uint8Array = new Uint8Array()): 
   return Buffer.concat([numbers.subarray(0, 4), content, numbers.subarray(4)]);
 }
 
-/** The chunks up to the last one, `IEND`, or up to the end of a file that is cut off; checksums are not compared. */
+/** The chunks up to the last one, `IEND`, or to the end of a truncated file; checksums are not verified. */
 export function* pngChunks(bytes: Uint8Array): Generator<PngChunk> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let position = SIGNATURE_BYTES; position + 8 <= bytes.length; ) {

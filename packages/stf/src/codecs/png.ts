@@ -16,7 +16,7 @@ export function writePng(path: string, planes: Uint8Array, shape: ImageShape): v
 /** The last chunk of a PNG: no bytes, "IEND", and their checksum. */
 const LAST_CHUNK = Buffer.from("0000000049454e44ae426082", "hex");
 
-/** Whether a file begins as an image of the shape that {@link writePng} wrote, and ends as one. */
+/** Whether a file begins and ends like an image of the shape written by {@link writePng}. */
 export function isWholePng(path: string, { channels, height, width }: ImageShape): boolean {
   let descriptor: number;
   try {
@@ -39,9 +39,9 @@ export function isWholePng(path: string, { channels, height, width }: ImageShape
 }
 
 /**
- * Reads an image that {@link writePng} wrote, as bytes in the order C, H, W.
+ * Reads an image written by {@link writePng}, as bytes in the order C, H, W.
  *
- * @throws InputError when it is damaged, or of another shape
+ * @throws InputError when it is damaged or has another shape
  */
 export function readPng(path: string, shape: ImageShape): Uint8Array {
   const { channels, height, width } = shape;

@@ -5,7 +5,7 @@ type Sharp = typeof import("sharp")["default"];
 let loaded: Promise<Sharp> | undefined;
 
 /**
- * The library for images of all kinds, when it is first needed.
+ * The image library, loaded when first needed.
  *
  * @throws InputError when it is not installed
  */
@@ -21,7 +21,7 @@ async function importSharp(): Promise<Sharp> {
       { cause },
     );
   });
-  // Every image is decoded once, and several at one time: neither a cache nor threads inside one image help.
+  // Every image is decoded once, and several at a time: neither a cache nor threads within one image help.
   sharp.cache(false);
   sharp.concurrency(1);
   return sharp;

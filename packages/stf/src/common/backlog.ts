@@ -1,8 +1,8 @@
-/** Lines for files that cannot be written for a while, on a disk that is full. */
+/** Lines for files that temporarily cannot be written, for example on a full disk. */
 
 import { closeSync, fstatSync, ftruncateSync, openSync, writeFileSync } from "node:fs";
 
-/** Appends a line to a file: all of it or nothing. */
+/** Appends a line to a file, completely or not at all. */
 export function appendLine(path: string, line: string): void {
   const descriptor = openSync(path, "a");
   try {
@@ -18,7 +18,7 @@ export function appendLine(path: string, line: string): void {
   }
 }
 
-/** Writes items in order. Those that cannot be written wait, and are tried again with the next one. */
+/** Writes items in order. Failed ones wait, and are tried again with the next one. */
 export class Backlog<T> {
   readonly #write: (item: T) => void;
   readonly #onTrouble: (error: unknown) => void;
@@ -26,13 +26,13 @@ export class Backlog<T> {
   #trouble: unknown;
   #isWriting = false;
 
-  /** @param onTrouble - hears why, once until everything is written again */
+  /** @param onTrouble - receives the reason, once until everything is written again */
   constructor(write: (item: T) => void, onTrouble: (error: unknown) => void) {
     this.#write = write;
     this.#onTrouble = onTrouble;
   }
 
-  /** What could not be written so far. */
+  /** Items not written yet. */
   get waiting(): readonly T[] {
     return this.#waiting;
   }
@@ -42,9 +42,9 @@ export class Backlog<T> {
     this.flush();
   }
 
-  /** Tries what waits. Returns why something still does; undefined when nothing does. */
+  /** Tries the waiting items. Returns why some still wait; undefined if none do. */
   flush(): unknown {
-    // What writes an item may have something to add.
+    // Writing an item may add further items.
     if (this.#isWriting) return this.#trouble;
     const before = this.#trouble;
     this.#isWriting = true;

@@ -1,13 +1,13 @@
-/** What a user can mend. The command line shows the message alone, in one line. */
+/** Errors that a user can fix. The command line shows only the message, in one line. */
 
-/** Options that are wrong, or do not fit together. Exit code 2. */
+/** Options that are invalid or contradict each other. Exit code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
 /**
  * Input that cannot be used: a missing or damaged file, a folder that cannot be written. Exit code 1. The message is one
- * line: file names, which may hold line breaks and codes that move the cursor, are part of many.
+ * line, because many include file names, which may hold line breaks and cursor codes.
  */
 export class InputError extends Error {
   override readonly name = "InputError";
@@ -20,7 +20,7 @@ export class InputError extends Error {
   }
 }
 
-/** The first line of a message, such as a library's that goes on for pages. */
+/** The first line of a message, for libraries whose messages fill pages. */
 export function firstLine({ message }: Error): string {
   return message.split("\n", 1)[0] ?? "";
 }

@@ -1,4 +1,4 @@
-/** Folders that can be written to. */
+/** Writable folders. */
 
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -15,15 +15,15 @@ export function problemOf(error: unknown): string {
   const { code } = Object(error) as NodeJS.ErrnoException;
   if (code === "EACCES" || code === "EPERM") return "no permission to write there";
   if (code === "EROFS") return "the file system is read-only";
-  if (code === "ENOENT") return "nothing can be made there";
+  if (code === "ENOENT") return "nothing can be created there";
   if (code === "ENOSPC" || code === "EDQUOT") return "the disk is full";
   if (code === "EFBIG") return "the file would be larger than ulimit -f allows";
   if (code === "EMFILE" || code === "ENFILE") return "too many files are open; allow more with ulimit -n";
-  if (code === "ENOTDIR" || code === "EEXIST") return "a file is in the way";
+  if (code === "ENOTDIR" || code === "EEXIST") return "a file of that name exists";
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Makes a folder and those above it. Node's own recursive form never returns where a folder refuses to hold new ones. */
+/** Makes a folder and its parents. Node's recursive form never returns if a folder refuses new entries. */
 export function makeFolders(path: string): void {
   if (existsSync(path)) {
     if (!statSync(path).isDirectory()) throw Object.assign(new Error("not a folder"), { code: "ENOTDIR" });
@@ -33,18 +33,18 @@ export function makeFolders(path: string): void {
   try {
     mkdirSync(path);
   } catch (error) {
-    // Another process may have been faster.
+    // Another process may have made it first.
     if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
   }
 }
 
-/** Removes a folder that holds nothing. */
+/** Removes an empty folder. */
 export function removeEmptyFolder(path: string): void {
   if (existsSync(path) && statSync(path).isDirectory() && readdirSync(path).length === 0) rmdirSync(path);
 }
 
 /**
- * @param option - what named it
+ * @param option - the option that named it
  * @throws InputError when the folder cannot be made.
  */
 export function makeFolder(path: string, option = "outdir"): string {
@@ -52,16 +52,16 @@ export function makeFolder(path: string, option = "outdir"): string {
     makeFolders(path);
     return path;
   } catch (cause) {
-    throw new InputError(`the folder ${path} cannot be made: ${problemOf(cause)}; choose another by '${option}'`, {
+    throw new InputError(`the folder ${path} cannot be made: ${problemOf(cause)}; choose another with '${option}'`, {
       cause,
     });
   }
 }
 
 /**
- * Makes the folder of a file that will be written after much work, and tries whether it can be.
+ * Makes the folder of a file that will be written after much work, and checks that the file can be written.
  *
- * @param option - what named the file
+ * @param option - the option that named the file
  * @throws InputError when it cannot.
  */
 export function makeFolderFor(path: string, option: string): void {
@@ -72,12 +72,12 @@ export function makeFolderFor(path: string, option: string): void {
     }
     accessSync(folder, constants.W_OK);
   } catch (cause) {
-    throw new InputError(`${path} cannot be written: ${problemOf(cause)}; choose another by '${option}'`, { cause });
+    throw new InputError(`${path} cannot be written: ${problemOf(cause)}; choose another with '${option}'`, { cause });
   }
 }
 
 /**
- * Removes what a process that was killed in the middle of a write has left in a folder, as large as a checkpoint.
+ * Removes partial files, as large as a checkpoint, that a process killed during a write left in a folder.
  *
  * @param of - the file that was written; any when left out
  */

@@ -1,6 +1,6 @@
 import { InputError } from "./errors.js";
 
-/** The oldest Node that package.json asks for: the oldest with which sharp promises to work. */
+/** The oldest Node that package.json allows: the oldest that sharp supports. */
 export const OLDEST_NODE = "20.9.0";
 
 /** Whether a version, such as `process.versions.node`, is older than that. */
@@ -10,7 +10,7 @@ export function isTooOld(version: string): boolean {
   return major < wantedMajor || (major === wantedMajor && minor < wantedMinor);
 }
 
-/** @throws InputError where this process runs on a Node that is too old: what fails then says less. */
+/** @throws InputError on a Node that is too old, where later failures would say less. */
 export function checkNode(version = process.versions.node): void {
   if (!isTooOld(version)) return;
   throw new InputError(

@@ -1,32 +1,32 @@
-/** Which of several processes this one is, as torchrun, SLURM's wrappers and `stf launch` tell it. */
+/** Which of several processes this one is, as set by torchrun, SLURM's wrappers and `stf launch`. */
 
 import { UsageError } from "./errors.js";
 
 /** The variable that holds the number of the process that started this one with `stf launch`. */
 export const LAUNCHER = "STF_LAUNCHER";
 
-/** One process among some that share work. */
+/** One process among several that divide their work. */
 export interface Rank {
   /** From 0 to size - 1. */
   readonly rank: number;
-  /** How many processes there are. */
+  /** Number of processes. */
   readonly size: number;
-  /** Number of the process on its machine, which is that of its GPU. */
+  /** Number of the process on its machine, and of its GPU. */
   readonly local: number;
 }
 
 /**
- * @param what - what is to be done
- * @throws UsageError when this is one of several processes, each of which would do all of it
+ * @param what - name of the job
+ * @throws UsageError when this is one of several processes, each of which would do all the work
  */
 export function checkAlone(what: string, { size }: Rank = rankOf()): void {
   if (size === 1) return;
   throw new UsageError(
-    `${what} does not share its work, and the variable WORLD_SIZE says that this is one of ${size} processes, which would all do the same; start it once, without RANK and WORLD_SIZE`,
+    `${what} cannot divide its work, and the variable WORLD_SIZE makes this one of ${size} processes, which would all do the same; start it once, without RANK and WORLD_SIZE`,
   );
 }
 
-/** @throws UsageError when the variables make no sense. */
+/** @throws UsageError when the variables are invalid. */
 export function rankOf(environment: Readonly<Record<string, string | undefined>> = process.env): Rank {
   const read = (name: string, fallback: number, least: number): number => {
     const text = environment[name];
@@ -35,9 +35,7 @@ export function rankOf(environment: Readonly<Record<string, string | undefined>>
     throw new UsageError(`the variable ${name} must be a whole number of at least ${least}, found "${text}"`);
   };
   if ((environment["RANK"] ?? "") === "" && Number(environment["WORLD_SIZE"] ?? 1) > 1) {
-    throw new UsageError(
-      "the variable RANK must be set where WORLD_SIZE is above 1; unset both for a process of its own",
-    );
+    throw new UsageError("the variable RANK must be set if WORLD_SIZE is above 1; unset both for a single process");
   }
   const size = read("WORLD_SIZE", 1, 1);
   const rank = read("RANK", 0, 0);

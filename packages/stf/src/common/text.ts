@@ -1,4 +1,4 @@
-/** Numbers and lists as messages show them. */
+/** Numbers and lists as shown in messages. */
 
 /** A noise level, to four digits. */
 export function formatLevel(level: number): string {
@@ -21,13 +21,13 @@ export function formatDuration(seconds: number): string {
   return `${d}d ${two(h)}h ${two(m)}m`;
 }
 
-/** The first of many names, and how many more there are. */
+/** The first of many names, and the number of the others. */
 export function abbreviated(names: readonly string[]): string {
   const shown = names.slice(0, 4).join(", ");
   return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
 }
 
-/** "0-9,12": whole numbers in their order, with ranges for those that follow each other. */
+/** "0-9,12": whole numbers in order, with ranges for consecutive ones. */
 export function formatIntegers(numbers: readonly number[]): string {
   const ranges: [first: number, last: number][] = [];
   for (const number of numbers) {
@@ -38,5 +38,5 @@ export function formatIntegers(numbers: readonly number[]): string {
   return ranges.map(([first, last]) => (first === last ? String(first) : `${first}-${last}`)).join(",");
 }
 
-/** Whether a path is an address on another machine, such as the published tools take. */
+/** Whether a path is a URL, as the published tools accept. */
 export const isUrl = (path: string): boolean => /^[a-z][a-z0-9+.-]+:\/\//i.test(path);

@@ -1,17 +1,17 @@
-/** What a data set makes of options that were not given, and what there is to say about those that miss their aim. */
+/** Defaults adapted to a data set, and notes on options that cannot have their full effect on it. */
 
 import type { NetworkConfig } from "../networks/build.js";
 import type { ResolvedOptions } from "./resolved-options.js";
 import type { TrainOptions } from "./train-options.js";
 
-/** Options, and a line for every one that is not what the preset or the default says. */
+/** Options, and a line for each that differs from the preset or the default. */
 export interface Adjusted {
   readonly options: ResolvedOptions;
   readonly notes: readonly string[];
 }
 
 /**
- * A batch and a number of references that a small data set can fill. Those that were given stay, for `checkAgainstData` to refuse.
+ * A batch and a number of references that a small data set can fill. Given values stay, for `checkAgainstData` to refuse.
  *
  * @param count - images in the data set
  */
@@ -26,13 +26,13 @@ export function fittedToData(given: Partial<TrainOptions>, options: ResolvedOpti
       ...(areReferencesOpen && { rbatch: count }),
     },
     notes: [
-      ...(isBatchOpen ? [`batches of ${count}, all images that there are, in place of ${batch}`] : []),
-      ...(areReferencesOpen ? [`${count} references, all images that there are, in place of ${rbatch}`] : []),
+      ...(isBatchOpen ? [`batches of ${count}, the whole data set, instead of ${batch}`] : []),
+      ...(areReferencesOpen ? [`${count} references, the whole data set, instead of ${rbatch}`] : []),
     ],
   };
 }
 
-/** A line where attention was wanted at resolutions that the network does not have. */
+/** A line when attention was requested at resolutions that the network does not have. */
 export function withoutAttention(
   given: Partial<TrainOptions>,
   { arch, shape, channelMult, attnResolutions }: NetworkConfig,
@@ -41,7 +41,7 @@ export function withoutAttention(
   const resolutions = channelMult.map((_, level) => shape.height >> level);
   const wanted = attnResolutions.filter((resolution) => resolution > 0);
   const missing = wanted.filter((resolution) => !resolutions.includes(resolution));
-  // A default that hits one resolution has done what it is for.
+  // A default that matches one resolution has served its purpose.
   const isSaid = given.attn ? missing.length > 0 : missing.length === wanted.length;
   const [first] = missing;
   if (first === undefined || !isSaid) return [];

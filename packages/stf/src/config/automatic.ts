@@ -1,6 +1,6 @@
 /**
- * Options that suit the data, the time and the machine, for a run of which no more is said: what `preset=auto` chooses, and why.
- * A pure function of facts; `jobs/automatic.ts` finds out the facts.
+ * Options that suit the data, the time and the machine: what `preset=auto` chooses where the request is silent, and why.
+ * A pure function of facts, which `jobs/automatic.ts` gathers.
  */
 
 import { formatImageShape, type ImageShape } from "../common/image-shape.js";
@@ -10,11 +10,11 @@ import { type Architecture, defaultSizes, type NetworkSize } from "../networks/a
 import { resolve } from "./fields.js";
 import { presets, type TrainOptions, trainFields } from "./train-options.js";
 
-/** What the choice depends on, the request aside. */
+/** What the choice depends on, apart from the request. */
 export interface AutomaticFacts {
-  /** Images in the data set, mirror images included. */
+  /** Images in the data set, including mirror images. */
   readonly images: number;
-  /** Of the images. */
+  /** Shape of the images. */
   readonly shape: ImageShape;
   /** Bytes that the activations of a step may take. */
   readonly memory: number;
@@ -23,26 +23,26 @@ export interface AutomaticFacts {
 /** The options that make a network larger or smaller. */
 export type SizeOptions = Pick<TrainOptions, "cbase" | "cres" | "numBlocks" | "attn">;
 
-/** A network that may be chosen. */
+/** A candidate network. */
 export interface NetworkCandidate {
-  /** What makes it. */
+  /** Its options. */
   readonly size: SizeOptions;
   /** Images of training below which a smaller network does better. */
   readonly leastTraining: number;
-  /** Images in the data set below which a larger network only learns them by heart. */
+  /** Images in the data set below which a larger network only memorises them. */
   readonly leastImages: number;
 }
 
-/** Images per second of every candidate that was measured, the smallest first. */
+/** Images per second of each candidate measured, smallest network first. */
 export type Speeds = readonly number[];
 
-/** What was chosen. */
+/** The choice. */
 export interface AutomaticChoice {
-  /** Options; those of the request are left out. */
+  /** The options chosen; those of the request are left out. */
   readonly options: Partial<TrainOptions>;
-  /** Images that the training is expected to see. */
+  /** Images that the training is expected to process. */
   readonly expected: number;
-  /** What was chosen and why, line by line. */
+  /** The choice and the reasons, line by line. */
   readonly reasons: readonly string[];
 }
 
@@ -55,8 +55,8 @@ interface Rung {
 }
 
 /**
- * Networks from small to large. A network is worth its time from about a tenth of an image per parameter on: between the preset
- * `fashion-mnist` (0.9 million parameters, 70,000 images) and the published runs, which see far more than they need.
+ * Networks from small to large. A network pays off from about a tenth of an image per parameter: between the preset
+ * `fashion-mnist` (0.9 million parameters, 70,000 images) and the published runs, which process far more than that.
  */
 const unets: readonly Rung[] = [
   { cbase: 16, numBlocks: 1, width: "narrow", leastTraining: 0, leastImages: 0 },
@@ -66,7 +66,7 @@ const unets: readonly Rung[] = [
   { cbase: 96, numBlocks: 3, width: "wide", leastTraining: 2_500_000, leastImages: 20_000 },
   { cbase: 128, numBlocks: 4, width: "published", leastTraining: 6_000_000, leastImages: 40_000 },
 ];
-/** Attention in adm has a head for every 64 channels. */
+/** Attention in adm has one head per 64 channels. */
 const adms: readonly Rung[] = [
   { cbase: 64, numBlocks: 1, width: "narrow", leastTraining: 0, leastImages: 0 },
   { cbase: 64, numBlocks: 2, width: "wide", leastTraining: 700_000, leastImages: 5_000 },
@@ -85,10 +85,10 @@ const ladders: Readonly<Record<Architecture, readonly Rung[]>> = {
   mlp: mlps,
 };
 
-/** Widths of up to seven resolutions, the full one first: what is large costs most, what is small needs most channels. */
+/** Channel multipliers for up to seven resolutions, full resolution first: large maps cost most, small ones need most channels. */
 const widths = { narrow: [1, 1, 2, 2, 4, 4, 4], wide: [1, 2, 2, 2, 4, 4, 4] } as const;
 
-/** Resolutions, from the full one down to about 8 pixels. */
+/** Number of resolutions, from full size down to about 8 pixels. */
 function resolutionsOf({ height, width }: ImageShape): number[] {
   const resolutions = [height];
   for (let size = height; size > 8 && size % 2 === 0 && width % 2 ** resolutions.length === 0; size /= 2) {
@@ -104,7 +104,7 @@ function multiplesOf({ width }: Rung, arch: Architecture, levels: number): reado
   return widths[width === "narrow" ? "narrow" : "wide"].slice(0, levels);
 }
 
-/** The networks that a request leaves open, the smallest first; one where it leaves nothing open. */
+/** The networks that a request allows, smallest first; exactly one if it leaves nothing open. */
 export function networkCandidates(given: Partial<TrainOptions>, shape: ImageShape): NetworkCandidate[] {
   const { arch = trainFields.arch.default } = given;
   const resolutions = resolutionsOf(shape);
@@ -112,7 +112,7 @@ export function networkCandidates(given: Partial<TrainOptions>, shape: ImageShap
     const { cbase, numBlocks, width, leastTraining, leastImages } = rung;
     const cres = given.cres ?? multiplesOf(rung, arch, resolutions.length);
     const reached = resolutions.slice(0, cres.length);
-    // Attention pays where there are few pixels. The small networks afford it where there are fewest; the middle always attends.
+    // Attention pays off at few pixels. Small networks can afford it at the lowest resolution; the middle block always has it.
     const few = reached.filter((size) => size <= 16);
     const attended = (width === "narrow" ? few.at(-1) : few[0]) ?? 0;
     const unet = { cres, attn: given.attn ?? [attended] };
@@ -126,7 +126,7 @@ export function networkCandidates(given: Partial<TrainOptions>, shape: ImageShap
       leastImages,
     };
   });
-  // Weights that are transferred bring their network with them.
+  // Transferred weights determine the network.
   if (given.transfer) {
     const { cbase = null, cres = null, numBlocks = null, attn = null } = given;
     return [{ size: { cbase, cres, numBlocks, attn }, leastTraining: 0, leastImages: 0 }];
@@ -138,17 +138,17 @@ export function networkCandidates(given: Partial<TrainOptions>, shape: ImageShap
   });
 }
 
-/** The time of a run of which neither time nor images are said, in minutes. */
+/** Time limit of a run without a time limit or a duration, in minutes. */
 const DEFAULT_MINUTES = 60;
-/** Passes over a small data set after which there is nothing left to learn from it. */
+/** Passes over a small data set after which nothing more can be learned from it. */
 const MOST_PASSES = 5000;
 
 interface Budget {
-  /** Of training; infinite where the images alone decide, so that nothing needs to be measured. */
+  /** Training time; infinite when the images alone decide, so that nothing needs to be measured. */
   readonly seconds: number;
-  /** Of training, at most. */
+  /** Images of training, at most. */
   readonly images: number;
-  /** The options that were left open. */
+  /** The options left open. */
   readonly options: Partial<TrainOptions>;
 }
 
@@ -169,9 +169,9 @@ function budgetOf({ timeLimit, duration }: Partial<TrainOptions>, { images }: Au
 const imagesWithin = ({ seconds, images }: Budget, speed: number): number => Math.min(images, seconds * speed);
 
 /**
- * The number of the candidate whose speed is worth knowing next; undefined when enough is known.
+ * Index of the next candidate to measure; undefined when enough is known.
  *
- * @param speeds - of the candidates before it
+ * @param speeds - images per second of the candidates before it
  */
 export function nextToMeasure(given: Partial<TrainOptions>, facts: AutomaticFacts, speeds: Speeds): number | undefined {
   const budget = budgetOf(given, facts);
@@ -180,54 +180,54 @@ export function nextToMeasure(given: Partial<TrainOptions>, facts: AutomaticFact
   if (!next) return undefined;
   const last = speeds.at(-1);
   if (last === undefined) return 0;
-  // A larger network is slower, so it would see fewer images still.
+  // A larger network is slower, so it would process even fewer images.
   const isOpen = imagesWithin(budget, last) >= next.leastTraining && facts.images >= next.leastImages;
   return isOpen ? speeds.length : undefined;
 }
 
-/** One digit: nobody should take the rest for knowledge. */
+/** One digit: more would suggest a precision that is not there. */
 const rounded = (value: number): number => Number(value.toPrecision(1));
 
 const powerOfTwo = (value: number): number => 2 ** Math.round(Math.log2(value));
 
-/** 32 images for runs such as the preset `fashion-mnist`, about 512 for the published ones; never more than there are. */
+/** 32 images for runs such as the preset `fashion-mnist`, about 512 for the published ones; never more than the data set. */
 function batchOf(expected: number, images: number): number {
   const wanted = Math.min(Math.max(powerOfTwo(32 * Math.cbrt(expected / 60_000)), 8), 512);
   return wanted <= images ? wanted : 2 ** Math.floor(Math.log2(Math.max(images, 1)));
 }
 
-/** Falls with the width and rises with the root of the batch, through the preset `fashion-mnist` and the published networks. */
+/** Falls with the width and rises with the square root of the batch; fits the preset `fashion-mnist` and the published networks. */
 function learningRateOf(widest: number, batch: number): number {
   return Math.min(1e-3, rounded(1e-3 * Math.sqrt(batch / 32) * (64 / widest)));
 }
 
-/** As many images as fit into the memory at once; null for all of a batch. */
+/** As many images as fit into memory at once; null for the whole batch. */
 function microBatchOf(batch: number, bytesPerImage: number, memory: number): number | null {
   if (batch * bytesPerImage <= memory) return null;
   return Math.max(1, 2 ** Math.floor(Math.log2(memory / bytesPerImage)));
 }
 
-/** Passes over the data set from which on images are transformed, and from which on activations are dropped. */
+/** Passes over the data set from which augmentation, and from which dropout, is used. */
 const [AUGMENTED_PASSES, DROPPED_PASSES] = [20, 100];
 
 const thousands = (value: number): string => Math.round(value).toLocaleString("en-US");
 const counted = (value: number, what: string): string => `${thousands(value)} ${what}${value === 1 ? "" : "s"}`;
 const twoDigits = (value: number): number => Number(value.toPrecision(2));
 
-/** Images of training below which nothing is recognisable. */
+/** Images of training below which no image is recognisable. */
 const FEWEST = 5000;
 
-/** What decides the rest. */
+/** What determines the other options. */
 interface Outlook {
   readonly budget: Budget;
   readonly size: SizeOptions;
-  /** Images that the training is expected to see. */
+  /** Images that the training is expected to process. */
   readonly expected: number;
-  /** Images per second, where that was measured. */
+  /** Images per second, if measured. */
   readonly speed: number | undefined;
 }
 
-/** The largest network that the budget and the data are worth. */
+/** The largest network that the budget and the data justify. */
 function outlookOf(given: Partial<TrainOptions>, facts: AutomaticFacts, speeds: Speeds): Outlook {
   const budget = budgetOf(given, facts);
   const isTimed = budget.seconds < Number.POSITIVE_INFINITY;
@@ -241,7 +241,7 @@ function outlookOf(given: Partial<TrainOptions>, facts: AutomaticFacts, speeds: 
   return best ?? (smallest as Outlook);
 }
 
-/** The network's size with nothing left open. */
+/** The network's size, fully resolved. */
 function networkSize(arch: Architecture, { cbase, cres, numBlocks, attn }: SizeOptions): NetworkSize {
   const size = defaultSizes[arch];
   return {
@@ -255,8 +255,8 @@ function networkSize(arch: Architecture, { cbase, cres, numBlocks, attn }: SizeO
 /**
  * Chooses what the request leaves open.
  *
- * @param given - the options of the request: each is taken as it is
- * @param speeds - of the candidates, as far as {@link nextToMeasure} asked for them
+ * @param given - the options of the request, which are kept unchanged
+ * @param speeds - images per second of the candidates that {@link nextToMeasure} requested
  */
 export function automaticOptions(given: Partial<TrainOptions>, facts: AutomaticFacts, speeds: Speeds): AutomaticChoice {
   const { images, shape, memory } = facts;
@@ -300,22 +300,21 @@ function reasonsOf(options: TrainOptions, { images, shape }: AutomaticFacts, out
   const { budget, expected, speed } = outlook;
   const { stf, rbatch, batch, batchGpu, lr, lrRampup, ema, augment, dropout } = options;
   const isTimed = budget.seconds < Number.POSITIVE_INFINITY;
-  const unsaid = "timeLimit" in budget.options ? " (what is taken when no 'timeLimit' is said)" : "";
+  const unsaid = "timeLimit" in budget.options ? " (the default 'timeLimit')" : "";
   const time = isTimed ? ` in ${formatDuration(budget.seconds)}${unsaid}` : "";
   const pace = speed === undefined ? "" : `, ${twoDigits(speed)} images/s here`;
-  const parts = batchGpu !== null && batchGpu < batch ? ` (${batchGpu} at once, for the memory)` : "";
+  const parts = batchGpu !== null && batchGpu < batch ? ` (${batchGpu} at a time, to fit in memory)` : "";
   const means = [augment > 0 && `augmentation ${augment}`, dropout > 0 && `dropout ${dropout}`].filter(Boolean);
   const references = rbatch === "all" ? "all references" : counted(rbatch, "reference");
-  const target = stf ? `stable targets, ${references} ('stf=0': without)` : "no stable targets";
+  const target = stf ? `stable targets, ${references} ('stf=0' turns them off)` : "no stable targets";
   const rise = lrRampup > 0 ? ` after ${counted(1e6 * lrRampup, "image")}` : "";
   const isShort = speed !== undefined && isTimed && budget.seconds * speed < FEWEST;
-  const advice =
-    isShort && `that is short: 'timeLimit=${twoDigits((4 * FEWEST) / speed / 60)}' or smaller images would show more`;
+  const advice = isShort && `that is short: try 'timeLimit=${twoDigits((4 * FEWEST) / speed / 60)}' or smaller images`;
   return [
-    `for ${counted(images, "image")} of ${formatImageShape(shape)}${time}; 'preset=published' takes the published settings`,
+    `for ${counted(images, "image")} of ${formatImageShape(shape)}${time}; 'preset=published' selects the published settings`,
     `network: ${networkReason(options)}${pace}`,
-    `about ${thousands(twoDigits(expected))} images of training, each ${twoDigits(expected / images)} times: ${means.join(", ") || "no augmentation or dropout"}`,
-    `batch ${batch}${parts}, learning rate ${lr}${rise}, average over ${thousands(1e6 * ema)}`,
+    `about ${thousands(twoDigits(expected))} images of training, ${twoDigits(expected / images)} passes over the data: ${means.join(", ") || "no augmentation or dropout"}`,
+    `batch ${batch}${parts}, learning rate ${lr}${rise}, averaging half-life ${thousands(1e6 * ema)}`,
     target,
     ...(advice ? [advice] : []),
   ];

@@ -1,15 +1,15 @@
-/** Options that only matter together with another one. */
+/** Options that have an effect only together with another one. */
 
 import { UsageError } from "../common/errors.js";
 import type { TrainOptions } from "./train-options.js";
 
 interface Dependence {
-  /** What has no effect by itself. */
+  /** Options without an effect of their own. */
   readonly options: readonly (keyof TrainOptions)[];
-  /** With what it has one. */
+  /** What gives them one. */
   readonly needs: string;
   readonly isMet: (options: TrainOptions) => boolean;
-  /** Given without the option that they need, they ask for another training than the one that would be done. */
+  /** Given without the option they need, they request a different training from the one that would run. */
   readonly decidedBy?: "stf" | "cond";
 }
 
@@ -49,10 +49,10 @@ function withoutEffectAmong(
 }
 
 /**
- * Who gives references, and not the switch that makes targets of them, would wait for another network than the one that is
- * trained. Who turns the switch off knows.
+ * A caller who sets the references but not the switch that uses them would wait for a different network from the one
+ * trained. A caller who turns the switch off knows.
  *
- * @throws UsageError that names all such options
+ * @throws UsageError that lists all such options
  */
 export function checkContradictions(given: Partial<TrainOptions>, options: TrainOptions): void {
   const found = withoutEffectAmong(
@@ -65,7 +65,7 @@ export function checkContradictions(given: Partial<TrainOptions>, options: Train
   throw new UsageError(`${parts.join(", and ")}; add that, or leave ${found.length > 1 ? "them" : "it"} out`);
 }
 
-/** A line for every option that was given and has no effect. */
+/** A line for each given option that has no effect. */
 export function withoutEffect(given: Partial<TrainOptions>, options: TrainOptions): string[] {
   return withoutEffectAmong(given, options, () => true).flatMap(({ names, needs }) =>
     names.map((name) => `'${name}' has no effect without ${needs}`),

@@ -1,6 +1,6 @@
 /**
- * Options as data: one schema for the command line, for files that hold options, and for programs. Each field knows which values
- * are its own, how a text reads as one, its default, and its line of help.
+ * Options as data: one schema for the command line, for files that hold options, and for programs. Each field knows its
+ * valid values, how to parse text, its default, and its line of help.
  */
 
 import type { Device } from "@stf/torch";
@@ -8,19 +8,19 @@ import { UsageError } from "../common/errors.js";
 
 /** One option. */
 export interface Field<T> {
-  /** What a value must be, in words that follow "must be". */
+  /** What a value must be, as a phrase that follows "must be". */
   readonly wanted: string;
-  /** Whether a value, wherever it comes from, is one of this field. */
+  /** Whether a value, from any source, is valid for this field. */
   accepts(value: unknown): value is T;
-  /** What a text stands for; something that {@link accepts} refuses when it stands for nothing. */
+  /** The value of a text; something that {@link accepts} rejects if the text has none. */
   read(text: string): unknown;
-  /** The value when nothing is said. */
+  /** The value when the option is not given. */
   readonly default: T;
-  /** One line: what it does, with unit and range. */
+  /** One line: its effect, with unit and range. */
   readonly help: string;
-  /** What stands for the value in the help, such as "N". */
+  /** Placeholder for the value in the help, such as "N". */
   readonly placeholder: string;
-  /** Whether the option may be given without a value, which means yes. */
+  /** Whether the option may be given without a value, meaning yes. */
   readonly isSwitch?: boolean;
 }
 
@@ -36,7 +36,7 @@ interface Description<T> {
   readonly help: string;
 }
 
-/** A field that takes null, for nothing said, where that is its default. */
+/** A field that accepts null, for "not given", if that is its default. */
 function field<T>(
   description: Description<T> & { readonly placeholder: string; readonly isSwitch?: boolean },
   wanted: string,
@@ -47,7 +47,7 @@ function field<T>(
   return { ...description, wanted, accepts: isOwn, read };
 }
 
-/** Number("") is 0 and Number(" 1 ") is 1; neither is meant. Infinity is written as in the published tools. */
+/** Number("") is 0 and Number(" 1 ") is 1; both are rejected. Infinity is written as in the published tools. */
 function toNumber(text: string): number {
   const infinite = /^([-+]?)inf(inity)?$/i.exec(text);
   if (infinite) return infinite[1] === "-" ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
@@ -57,7 +57,7 @@ function toNumber(text: string): number {
 const isWhole = (value: unknown, min: number, max = Number.MAX_SAFE_INTEGER): value is number =>
   Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max;
 
-/** A number in a range; the ends belong to it unless excluded. */
+/** A number in a range; `min` and `max` are inclusive, `above` and `below` exclusive. */
 export function number<T extends number | null = number>({
   above,
   below,
@@ -83,7 +83,7 @@ export function number<T extends number | null = number>({
     value > (above ?? Number.NEGATIVE_INFINITY) &&
     value >= (min ?? value) &&
     value <= (max ?? value) &&
-    // The default of a limit may be none.
+    // A limit may be infinite by default.
     (value < (below ?? Number.POSITIVE_INFINITY) || value === description.default);
   return field({ placeholder: "X", ...description }, wanted.filter(Boolean).join(" "), isInside, toNumber);
 }
@@ -141,7 +141,7 @@ export function choice<W extends string, D extends W | null = W>(
   );
 }
 
-/** Any text but the empty one. */
+/** Any text that is not empty. */
 export function text<T extends string | null = string>(
   description: Description<T> & { placeholder?: string },
 ): Field<T | string> {
@@ -149,7 +149,7 @@ export function text<T extends string | null = string>(
   return field<T | string>({ placeholder: "TEXT", ...description }, "given a value", isText, (value) => value);
 }
 
-/** A class: its number, or its name. A text of digits is what the network makes of it. */
+/** A class: its number, or its name. A text of digits is resolved by the network's class names. */
 export function classLabel(description: Description<null>): Field<number | string | null> {
   return field<number | string | null>(
     { placeholder: "NAME|N", ...description },
@@ -184,10 +184,10 @@ export function rangeOr<W extends string>(
   );
 }
 
-/** File systems allow 255 bytes; what a run's name has besides needs some. */
+/** File systems allow 255 bytes; the other parts of a run's name need some of them. */
 const LONGEST_NAME = 120;
 
-/** A name for a folder, or a part of one: no path. */
+/** A folder name or part of one, not a path. */
 export function folderName(description: Description<string | null> & { placeholder?: string }): Field<string | null> {
   const isName = (value: unknown): boolean =>
     typeof value === "string" &&
@@ -198,10 +198,10 @@ export function folderName(description: Description<string | null> & { placehold
   return field({ placeholder: "NAME", ...description }, wanted, isName, (value) => value);
 }
 
-/** The longest list that is made of a range. */
+/** The longest list that a range may expand to. */
 const MOST_INTEGERS = 10_000_000;
 
-/** The numbers of "1,2,5-10"; undefined where that is no such list, or too long a one. */
+/** The numbers of "1,2,5-10"; undefined if it is not such a list, or too long. */
 function readIntegers(text: string): number[] | undefined {
   const list: number[] = [];
   for (const part of text.split(",")) {
@@ -229,15 +229,15 @@ export function integers<T extends readonly number[] | null = readonly number[]>
   );
 }
 
-/** The option's name on the command line: batchGpu is --batch-gpu; names with an underscore or capitals first stay. */
+/** The option's name on the command line: batchGpu is --batch-gpu; names with an underscore stay unchanged. */
 export function flagOf(key: string): string {
   return key.includes("_") ? `--${key}` : `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 /**
- * The values of the options that were given on a command line: as text, or as true, for a switch without a value.
+ * The values of options given on a command line: text, or true for a switch without a value.
  *
- * @throws UsageError for the first that makes no sense.
+ * @throws UsageError for the first invalid one.
  */
 export function parse<F extends Fields>(
   fields: F,
@@ -257,10 +257,10 @@ export function parse<F extends Fields>(
 }
 
 /**
- * The same for values out of a program or a file, of which nothing is known.
+ * The same for values of unknown type, from a program or a file.
  *
- * @param where - what holds them, for the message
- * @throws UsageError for a name that is no option, and for the first value that is none of its option's.
+ * @param where - where they come from, for the message
+ * @throws UsageError for a name that is not an option, and for the first invalid value.
  */
 export function checkValues<F extends Fields>(fields: F, given: unknown, where: string): Partial<Values<F>> {
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
@@ -269,7 +269,7 @@ export function checkValues<F extends Fields>(fields: F, given: unknown, where: 
   const entries = Object.entries(given).filter(([, value]) => value !== undefined);
   for (const [key, value] of entries) {
     const own = Object.hasOwn(fields, key) ? fields[key] : undefined;
-    if (!own) throw new UsageError(`${where} must hold options that exist; there is no '${key}'`);
+    if (!own) throw new UsageError(`${where} must hold known options only, found '${key}'`);
     if (!own.accepts(value)) {
       throw new UsageError(`'${key}' in ${where} must be ${own.wanted}, found ${JSON.stringify(value)}`);
     }
@@ -277,7 +277,7 @@ export function checkValues<F extends Fields>(fields: F, given: unknown, where: 
   return Object.fromEntries(entries) as Partial<Values<F>>;
 }
 
-/** All values: defaults, overruled by each of `layers` in turn. */
+/** All values: defaults, overridden by each of `layers` in turn. */
 export function resolve<F extends Fields>(fields: F, ...layers: Partial<Values<F>>[]): Values<F> {
   const defaults = Object.fromEntries(Object.entries(fields).map(([key, field]) => [key, field.default]));
   return Object.freeze(Object.assign(defaults, ...layers)) as Values<F>;

@@ -20,14 +20,14 @@ export const generateFields = {
   network: text<string | null>({ default: null, help: "network snapshot to draw from", placeholder: "FILE" }),
   outdir: text<string | null>({
     default: null,
-    help: "where the images go, one PNG per seed: a folder, or one file named *.zip or *.npz",
+    help: "output, one PNG per seed: a folder, or a file named *.zip or *.npz",
     placeholder: "DIR",
   }),
-  subdirs: flag({ default: false, help: "a folder per 1000 seeds" }),
+  subdirs: flag({ default: false, help: "one subfolder per 1000 seeds" }),
   grid: text<string | null>({ default: null, help: "one PNG with all images side by side", placeholder: "FILE" }),
   trajectory: text<string | null>({
     default: null,
-    help: "animation of all images on their way from noise, named *.gif or *.webp",
+    help: "animation of all images emerging from noise, named *.gif or *.webp",
     placeholder: "FILE",
   }),
   seeds: integers({
@@ -43,7 +43,7 @@ export const generateFields = {
   batch: integer({ default: 64, min: 1, help: "images drawn at once" }),
   sampler: choice(samplerNames, {
     default: "heun",
-    help: "how noise becomes images: EDM's sampler, or a solver of the same flow (euler, dpm++2m, rk45) or diffusion (dpm++2m-sde, pc)",
+    help: "EDM's sampler (heun), another ODE solver (euler, dpm++2m, rk45) or an SDE solver (dpm++2m-sde, pc)",
   }),
   steps: integer<number | null>({
     default: null,
@@ -62,27 +62,27 @@ export const generateFields = {
     help: `highest noise level (default ${edmSchedule.sigmaMax}, or that of --disc)`,
   }),
   rho: number({ default: edmSchedule.rho, above: 0, help: "exponent of EDM's schedule" }),
-  S_churn: number({ default: 0, min: 0, help: "amount of noise that is added on the way; 0 is deterministic" }),
+  S_churn: number({ default: 0, min: 0, help: "amount of noise added between steps; 0: deterministic" }),
   S_min: number({ default: 0, min: 0, help: "lowest noise level at which noise is added" }),
   S_max: number({ default: Number.POSITIVE_INFINITY, min: 0, help: "highest noise level at which noise is added" }),
   S_noise: number({ default: 1, min: 0, help: "standard deviation of the added noise" }),
   solver: choice<"euler" | "heun", "euler" | "heun" | null>(["euler", "heun"], {
     default: null,
-    help: "the published name of --sampler",
+    help: "the published name for --sampler",
   }),
-  disc: choice(discretizationNames, { default: "edm", help: "where the noise levels of the steps lie" }),
+  disc: choice(discretizationNames, { default: "edm", help: "spacing of the steps' noise levels" }),
   schedule: choice(schedules, { default: "linear", help: "noise level as a function of time" }),
   scaling: choice(scalings, { default: "none", help: "signal scale as a function of time" }),
-  rtol: number({ default: 1e-5, above: 0, help: "largest error of an rk45 step relative to the image" }),
-  atol: number({ default: 1e-5, above: 0, help: "largest error of an rk45 step whatever the image" }),
+  rtol: number({ default: 1e-5, above: 0, help: "relative error tolerance of an rk45 step" }),
+  atol: number({ default: 1e-5, above: 0, help: "absolute error tolerance of an rk45 step" }),
   errorControl: choice(["image", "batch"], {
     default: "image",
-    help: "whether each image has rk45 steps of its own, or all in a batch the same, as published",
+    help: "rk45 step size: chosen for each image, or for the whole batch, as published",
   }),
-  eta: number({ default: 1, min: 0, help: "how fast dpm++2m-sde replaces noise; 0 follows the flow, as dpm++2m does" }),
+  eta: number({ default: 1, min: 0, help: "amount of noise that dpm++2m-sde replaces; 0: none, as dpm++2m" }),
   solverType: choice(["midpoint", "heun"], {
     default: "midpoint",
-    help: "how dpm++2m-sde takes a step: with the image that it expects at the middle, or along the line through the last two",
+    help: "second-order rule of dpm++2m-sde",
   }),
   process: choice<DiscreteProcessName, DiscreteProcessName | null>(discreteProcessNames, {
     default: null,
@@ -90,19 +90,22 @@ export const generateFields = {
   }),
   predictor: choice(["reverse-diffusion", "euler-maruyama", "ancestral", "none"], {
     default: "reverse-diffusion",
-    help: "how pc takes a step",
+    help: "predictor step of pc",
   }),
-  corrector: choice(["langevin", "ald", "none"], { default: "langevin", help: "what pc does before each step" }),
-  correctorSteps: integer({ default: 1, min: 1, help: "how often pc corrects before each step" }),
+  corrector: choice(["langevin", "ald", "none"], {
+    default: "langevin",
+    help: "corrector that pc runs before each step",
+  }),
+  correctorSteps: integer({ default: 1, min: 1, help: "corrector iterations before each step" }),
   snr: number({ default: 0.16, above: 0, help: "signal-to-noise ratio of the corrector" }),
   guidance: number({
     default: 1,
     min: 0,
-    help: "guidance weight: away from --gnet, or from the network without a class; 1 is none",
+    help: "guidance weight, away from --gnet or from the network without a class; 1: no guidance",
   }),
   gnet: text<string | null>({
     default: null,
-    help: "snapshot of a worse network to be guided away from",
+    help: "snapshot of a weaker network to guide away from",
     placeholder: "FILE",
   }),
   image: text<string | null>({
@@ -112,17 +115,17 @@ export const generateFields = {
   }),
   mask: text<string | null>({
     default: null,
-    help: "inpainting: an image that is white where --image is kept, and black or transparent where it is drawn anew",
+    help: "inpainting: an image that is white where --image is kept, and black or transparent where it is redrawn",
     placeholder: "FILE",
   }),
   colorize: flag({ default: false, help: "colouring: keep the grey values of --image" }),
   fromSigma: number<number | null>({
     default: null,
     above: 0,
-    help: "image to image: begin at --image with noise of this level",
+    help: "image to image: start from --image with noise of this level",
   }),
   precision: choice(precisions, { default: "fp32", help: "precision of the activations" }),
-  device: device({ default: "cpu", help: "where to compute" }),
+  device: device({ default: "cpu", help: "device to compute on" }),
 } as const;
 
 /** The options of `stf generate`, with their values. */
@@ -132,7 +135,7 @@ type Key = keyof GenerateCommandOptions;
 
 const churn = ["S_churn", "S_min", "S_max", "S_noise"] as const;
 
-/** The options that only some samplers have. */
+/** The options that apply to some samplers only. */
 const optionsOf: Readonly<Record<SamplerName, readonly Key[]>> = {
   heun: ["steps", "rho", "disc", "schedule", "scaling", ...churn],
   euler: ["steps", "rho", "disc", "schedule", "scaling", ...churn],
@@ -142,21 +145,21 @@ const optionsOf: Readonly<Record<SamplerName, readonly Key[]>> = {
   pc: ["steps", "process", "predictor", "corrector", "correctorSteps", "snr"],
 };
 
-/** The sampler that is asked for, under either of its names. */
+/** The requested sampler, under either option name. */
 export function samplerOf({ sampler, solver }: GenerateCommandOptions): SamplerName {
   return solver ?? sampler;
 }
 
-/** Number of steps: of a chain that reverses a diffusion many, of a solver few. */
+/** Number of steps: many for a chain that reverses a diffusion, few for a solver. */
 export function stepCountOf(options: GenerateCommandOptions): number {
   return options.steps ?? (samplerOf(options) === "pc" ? DEFAULT_CHAIN : edmSchedule.steps);
 }
 
-/** @throws UsageError when two options exclude each other, or one has no effect beside the others. */
+/** @throws UsageError when two options exclude each other, or one has no effect in combination with the others. */
 export function checkTogether(given: Partial<GenerateCommandOptions>, options: GenerateCommandOptions): void {
   if (given.solver !== undefined && given.sampler !== undefined && given.solver !== given.sampler) {
     throw new UsageError(
-      `'solver' is another name of 'sampler'; found 'solver=${given.solver}' and 'sampler=${given.sampler}'`,
+      `'solver' is another name for 'sampler'; found 'solver=${given.solver}' and 'sampler=${given.sampler}'`,
     );
   }
   const sampler = samplerOf(options);
@@ -204,17 +207,17 @@ function checkImageOptions({ image, mask, colorize, fromSigma, sigma_max: sigmaM
   }
 }
 
-/** The options that let images grow beyond all numbers, of those that go further than the defaults. */
+/** The options above their defaults that can make images overflow. */
 export function extremeOptions(options: GenerateCommandOptions): string[] {
   const grow = ["sigma_max", "fromSigma", "S_churn", "S_noise", "eta", "snr", "correctorSteps", "guidance"] as const;
   const usual = { ...generateFields, sigma_max: { default: edmSchedule.sigmaMax } };
   return grow.filter((key) => (options[key] ?? 0) > (usual[key].default ?? 0)).map((key) => `'${key}=${options[key]}'`);
 }
 
-/** What can be said of options that change nothing beside the others. */
+/** Notes on options that have no effect in combination with the others. */
 export function withoutEffectIn(given: Partial<GenerateCommandOptions>, options: GenerateCommandOptions): string[] {
   const idle = churn.filter((key) => key !== "S_churn" && given[key] !== undefined);
   return options.S_churn === 0 && idle.length > 0
-    ? [`${idle.map((key) => `'${key}'`).join(", ")} without effect: no noise is added unless 'S_churn' is above 0`]
+    ? [`${idle.map((key) => `'${key}'`).join(", ")} without effect, as noise is added only when 'S_churn' is above 0`]
     : [];
 }

@@ -11,14 +11,14 @@ import {
   withoutEffectIn,
 } from "./generate-options.js";
 
-/** What to draw: the options of `stf generate`, by their names in programs. What is left out is as the default says. */
+/** What to draw: the options of `stf generate`, by their names in programs. Anything left out takes its default. */
 export type GenerateRequest = Partial<GenerateCommandOptions>;
 
-/** A request with nothing left open. */
+/** A request with all options resolved. */
 export interface ResolvedGenerate extends GenerateCommandOptions {
   readonly network: string;
   readonly steps: number;
-  /** What there is to say about options that change nothing. */
+  /** Notes on options that have no effect. */
   readonly notes: readonly string[];
 }
 
@@ -31,10 +31,10 @@ function checkFile(name: string, path: string | null, pattern: RegExp, kind: str
 }
 
 /**
- * The options of a request, checked. Needs nothing but the request, so that a mistake is answered at once.
+ * The options of a request, checked. Needs only the request, so that a mistake is reported at once.
  *
- * @param processes - how many share the work
- * @throws UsageError when something is missing, out of its range, or does not fit together
+ * @param processes - number of processes that divide the work
+ * @throws UsageError when an option is missing, out of range, or contradicts another
  */
 export function generateOptions(request: GenerateRequest, processes = 1): ResolvedGenerate {
   const given = checkValues(generateFields, request, "the request");
@@ -42,7 +42,7 @@ export function generateOptions(request: GenerateRequest, processes = 1): Resolv
   const { network, outdir, grid, trajectory, seeds, batch } = options;
   if (network === null) throw new UsageError("'network' must name a network snapshot (network-snapshot-*.safetensors)");
   if (outdir === null && grid === null && trajectory === null) {
-    throw new UsageError("'outdir', 'grid' or 'trajectory' must say where the images go");
+    throw new UsageError("'outdir', 'grid' or 'trajectory' must be given, found none of them");
   }
   if (new Set(seeds).size < seeds.length) {
     const twice = seeds.find((seed, i) => seeds.indexOf(seed) < i);
@@ -53,14 +53,12 @@ export function generateOptions(request: GenerateRequest, processes = 1): Resolv
   checkFile("trajectory", trajectory, /\.(gif|webp)$/i, "*.gif or *.webp");
   if (trajectory !== null && seeds.length > batch) {
     throw new UsageError(
-      `'trajectory' shows images that are drawn at once: at most ${batch} 'seeds' ('batch'), found ${seeds.length}`,
+      `'trajectory' shows a single batch: at most ${batch} 'seeds' ('batch'), found ${seeds.length}`,
     );
   }
   if (options.subdirs && outdir === null) throw new UsageError("'subdirs' needs an 'outdir'");
   if (processes > 1 && (outdir === null || trajectory !== null)) {
-    throw new UsageError(
-      "several processes need an 'outdir', where they find each other's images, and no 'trajectory'",
-    );
+    throw new UsageError("several processes need an 'outdir', through which they share images, and no 'trajectory'");
   }
   return { ...options, steps: stepCountOf(options), network, notes: withoutEffectIn(given, options) };
 }

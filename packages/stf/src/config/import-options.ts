@@ -15,10 +15,10 @@ export const importFields = {
     default: "auto",
     help: "which of the file's networks: the averaged one, or the one being trained; auto: the averaged one if there is one",
   }),
-  arch: choice(["auto", ...architectures], { default: "auto", help: "network family; auto: what the file says" }),
+  arch: choice(["auto", ...architectures], { default: "auto", help: "network family; auto: as the file says" }),
   precond: choice(["auto", ...preconditioningNames], {
     default: "auto",
-    help: "preconditioning; auto: what the file says, which plain dictionaries of tensors do not",
+    help: "preconditioning; auto: as the file says, which a plain dictionary of tensors does not",
   }),
 } as const;
 

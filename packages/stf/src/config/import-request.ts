@@ -12,24 +12,23 @@ export interface ImportRequest extends Partial<ImportOptions> {
   readonly file: string;
 }
 
-/** A request with nothing left open. */
+/** A request with all options resolved. */
 export interface ResolvedImport extends ImportOptions {
   readonly file: string;
   readonly dest: string;
 }
 
-/** @throws UsageError when something is out of its range, or there is no place to write to */
+/** @throws UsageError when an option is out of range, or the file cannot be written to `dest` */
 export function importOptions({ file, ...request }: ImportRequest): ResolvedImport {
   const options = resolve(importFields, checkValues(importFields, request, "the request"));
   const { dest } = options;
   if (dest === null)
     throw new UsageError("'dest' must name the network snapshot to write, such as network.safetensors");
-  if (resolvePath(dest) === resolvePath(file))
-    throw new UsageError("'dest' must be another file than the one to import");
+  if (resolvePath(dest) === resolvePath(file)) throw new UsageError("'dest' must differ from the file to import");
   if (existsSync(dest) && !statSync(dest).isFile())
     throw new UsageError(`'dest' must name a file; ${dest} is a folder`);
   if (!/\.safetensors$/i.test(dest)) {
-    throw new UsageError(`'dest' must name a file *.safetensors, which is what is written, found ${dest}`);
+    throw new UsageError(`'dest' must name a *.safetensors file, the format that is written, found ${dest}`);
   }
   return { ...options, file, dest };
 }

@@ -5,19 +5,19 @@ import { processes } from "../processes/by-name.js";
 import { checkValues, resolve } from "./fields.js";
 import { type LikelihoodCommandOptions, likelihoodFields } from "./likelihood-options.js";
 
-/** What to compute: the options of `stf likelihood`, by their names in programs. What is left out is as the default says. */
+/** What to compute: the options of `stf likelihood`, by their names in programs. Anything left out takes its default. */
 export type LikelihoodRequest = Partial<LikelihoodCommandOptions>;
 
-/** A request with nothing left open. */
+/** A request with all options resolved. */
 export interface ResolvedLikelihood extends LikelihoodCommandOptions {
   readonly network: string;
   readonly data: string;
 }
 
 /**
- * The options of a request, checked. Needs nothing but the request, so that a mistake is answered at once.
+ * The options of a request, checked. Needs only the request, so that a mistake is reported at once.
  *
- * @throws UsageError when something is missing, out of its range, or does not fit together
+ * @throws UsageError when an option is missing, out of range, or contradicts another
  */
 export function likelihoodOptions(request: LikelihoodRequest): ResolvedLikelihood {
   const given = checkValues(likelihoodFields, request, "the request");
@@ -30,7 +30,7 @@ export function likelihoodOptions(request: LikelihoodRequest): ResolvedLikelihoo
   }
   if (!processes[process].takesRange && (given.sigma_min !== undefined || given.sigma_max !== undefined)) {
     throw new UsageError(
-      `'process=${process}' has noise levels of its own; leave out 'sigma_min' and 'sigma_max', or take another 'process'`,
+      `'process=${process}' has noise levels of its own; leave out 'sigma_min' and 'sigma_max', or choose another 'process'`,
     );
   }
   return { ...options, network, data };

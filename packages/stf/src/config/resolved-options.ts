@@ -1,4 +1,4 @@
-/** The options of a run with nothing left open: of a new one, and of one that goes on. */
+/** The resolved options of a new run, and of one that is resumed. */
 
 import { randomInt } from "node:crypto";
 import { UsageError } from "../common/errors.js";
@@ -6,18 +6,18 @@ import { checkContradictions } from "./contradictions.js";
 import { resolve } from "./fields.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
 
-/** Options with nothing left open. */
+/** Options with all values resolved. */
 export interface ResolvedOptions extends TrainOptions {
-  /** Of everything random. */
+  /** Seed of all random numbers. */
   readonly seed: number;
   /** Where the training images are. */
   readonly data: string;
 }
 
 /**
- * Options that a resumed run may change, because its weights and moments stay what they are: where data and processor are, when
- * it ends, what it writes, how it learns and from which targets. Those that would make another network, other images or another
- * order of them may not.
+ * Options that a resumed run may change, because its weights and moments stay valid: where the data is and which device computes,
+ * when it ends, what it writes, how it learns and from which targets. Options that would change the network, the images or
+ * their order are fixed.
  */
 const changeable: ReadonlySet<string> = new Set<keyof TrainOptions>([
   ...(["data", "device", "precision", "duration", "timeLimit", "tick", "snap", "dump", "saveEvery"] as const),
@@ -26,7 +26,7 @@ const changeable: ReadonlySet<string> = new Set<keyof TrainOptions>([
 ]);
 
 /**
- * @param chosen - what `automaticOptions` chose, where the preset is "auto"
+ * @param chosen - the choice of `automaticOptions`, if the preset is "auto"
  * @throws UsageError without data, and for options that contradict each other
  */
 export function newRunOptions(
@@ -39,7 +39,7 @@ export function newRunOptions(
   return options;
 }
 
-/** @throws UsageError when an option was given that a resumed run may not change, or that it does not use */
+/** @throws UsageError when a given option cannot change in a resumed run, or has no effect in it */
 export function resumedOptions(
   given: Partial<TrainOptions>,
   saved: Readonly<Record<string, unknown>>,
@@ -47,7 +47,7 @@ export function resumedOptions(
   const fixed = Object.keys(given).find((key) => !changeable.has(key));
   if (fixed) {
     throw new UsageError(
-      `'${fixed}' belongs to the run and cannot be changed by 'resume'; what can: ${[...changeable].map((key) => `'${key}'`).join(", ")}`,
+      `'${fixed}' is fixed for the run and cannot change with 'resume'; these can: ${[...changeable].map((key) => `'${key}'`).join(", ")}`,
     );
   }
   const options = complete(resolve(trainFields, saved as Partial<TrainOptions>, given));
@@ -55,7 +55,7 @@ export function resumedOptions(
   return options;
 }
 
-/** What a resumed run does otherwise than before, an option a line: "lr 0.001 -> 0.0005". */
+/** The options that a resumed run changes, one per line: "lr 0.001 -> 0.0005". */
 export function changedOptions(before: Readonly<Record<string, unknown>>, now: ResolvedOptions): string[] {
   return Object.entries(now)
     .filter(([name, value]) => JSON.stringify(before[name]) !== JSON.stringify(value))
@@ -68,7 +68,7 @@ const formatValue = (value: unknown): string =>
 function complete(options: TrainOptions): ResolvedOptions {
   if (options.data === null) {
     throw new UsageError(
-      "'data' must name the training images: a folder, a zip, CIFAR-10 or an idx file; 'preset=fashion-mnist' has some",
+      "'data' must name the training images: a folder, a zip, CIFAR-10 or an idx file; 'preset=fashion-mnist' brings its own",
     );
   }
   return { ...options, data: options.data, seed: options.seed ?? randomInt(2 ** 31) };

@@ -1,4 +1,4 @@
-/** Options of `stf generate` as a method. */
+/** From the options of `stf generate` to a sampling method. */
 
 import { UsageError } from "../common/errors.js";
 import { formatLevel } from "../common/text.js";
@@ -14,7 +14,7 @@ import { rk45 } from "../sampling/rk45.js";
 import { discretizations, evenSteps, timeSteps } from "../sampling/steps.js";
 import { type GenerateCommandOptions, samplerOf, stepCountOf } from "./generate-options.js";
 
-/** The range of noise levels that is asked for, as far as the network knows it. */
+/** The requested range of noise levels, limited to those of the network. */
 function rangeOf(options: GenerateCommandOptions, network: Preconditioning): NoiseRange {
   const { range } = discretizations[options.disc];
   const wanted = {
@@ -29,8 +29,8 @@ function rangeOf(options: GenerateCommandOptions, network: Preconditioning): Noi
     );
   }
   throw new UsageError(
-    `the noise must fall between levels that the network knows, ${formatLevel(network.sigmaMax)} to ${formatLevel(network.sigmaMin)}; ` +
-      `asked for was ${formatLevel(wanted.sigmaMax)} down to ${formatLevel(wanted.sigmaMin)}: change 'sigma_min', 'sigma_max' or 'fromSigma'`,
+    `the noise levels must lie within the network's range, ${formatLevel(network.sigmaMax)} to ${formatLevel(network.sigmaMin)}; ` +
+      `found ${formatLevel(wanted.sigmaMax)} to ${formatLevel(wanted.sigmaMin)}; change 'sigma_min', 'sigma_max' or 'fromSigma'`,
   );
 }
 
@@ -40,7 +40,7 @@ function reverseDiffusion(options: GenerateCommandOptions, network: Precondition
   const hasOwnLevels = !discreteProcesses[name].takesRange;
   if (hasOwnLevels && (options.sigma_min !== null || options.sigma_max !== null || options.fromSigma !== null)) {
     throw new UsageError(
-      `the process ${name} has noise levels of its own; leave out 'sigma_min', 'sigma_max' and 'fromSigma', or take 'process=ve'`,
+      `the process ${name} has noise levels of its own; leave out 'sigma_min', 'sigma_max' and 'fromSigma', or use 'process=ve'`,
     );
   }
   const steps = stepCountOf(options);
@@ -50,7 +50,7 @@ function reverseDiffusion(options: GenerateCommandOptions, network: Precondition
   }
   checkKnown(process, { first: process.end, last: process.earliestTime }, network);
   if (options.predictor === "ancestral" && process.chainStep(0, steps).posteriorDeviation === undefined) {
-    throw new UsageError(`'predictor=ancestral' is not defined for the process ${name}; take euler-maruyama`);
+    throw new UsageError(`'predictor=ancestral' is not defined for the process ${name}; use euler-maruyama`);
   }
   const { predictor, corrector, correctorSteps, snr } = options;
   return methodOf(predictorCorrector, evenSteps(steps, process, process.earliestTime), {
@@ -62,9 +62,9 @@ function reverseDiffusion(options: GenerateCommandOptions, network: Precondition
 }
 
 /**
- * The sampler that the options ask for, with its steps, inside what the network knows.
+ * The sampler that the options request, with its steps, limited to the network's noise levels.
  *
- * @throws UsageError when there is no such way.
+ * @throws UsageError when the combination is not possible.
  */
 export function samplingMethod(options: GenerateCommandOptions, network: Preconditioning): Method {
   const range = rangeOf(options, network);

@@ -1,6 +1,6 @@
 /**
- * The options of `stf train`. Where the published tools have an option, ours has the same name and default. A run of which no
- * preset is named takes other values, which `automatic.ts` chooses.
+ * The options of `stf train`. An option that the published tools have, too, keeps its name and default.
+ * A run without a preset gets other values, chosen by `automatic.ts`.
  */
 
 import { architectures, precisions } from "../networks/architectures.js";
@@ -22,35 +22,35 @@ import {
 
 /** The options of `stf train`, by name. */
 export const trainFields = {
-  outdir: text({ default: "runs", help: "folder that gets a numbered folder for this run", placeholder: "DIR" }),
+  outdir: text({ default: "runs", help: "parent folder, in which the run gets a numbered folder", placeholder: "DIR" }),
   data: text<string | null>({
     default: null,
     help: "training images: a folder or zip of PNG and JPEG, CIFAR-10 or CIFAR-100, or MNIST-style idx files",
     placeholder: "PATH",
   }),
-  desc: folderName({ default: null, help: "text to add to the name of the run folder", placeholder: "TEXT" }),
+  desc: folderName({ default: null, help: "text appended to the name of the run folder", placeholder: "TEXT" }),
   name: folderName({ default: null, help: "name of the run folder, instead of a numbered one" }),
   stf: flag({
     default: false,
-    help: "train on stable targets; without it, on the clean images (denoising score matching)",
+    help: "train on stable targets; without it, on single clean images (denoising score matching)",
   }),
   rbatch: integerOr("all", {
     default: 4096,
     min: 1,
-    help: "references of a stable target, its own source included; all: the whole data set",
+    help: "reference images per stable target, including the sample's own; all: the whole data set",
   }),
   stfSigma: rangeOr("auto", {
     default: "auto",
-    help: "noise levels with stable targets; auto: all at which they may differ from the image by 1e-4",
+    help: "range of noise levels with stable targets; auto: wherever they can differ from the clean image by 1e-4",
   }),
   stfAugment: choice(["consistent", "independent"], {
     default: "consistent",
-    help: "references are transformed as their sample; independent: the published behavior, which is biased",
+    help: "consistent: references get the transform of their sample; independent: the published behavior, which is biased",
   }),
   rbatchAugment: integer({
     default: WARPED_REFERENCES,
     min: 1,
-    help: "references of a sample that is warped, its own source included",
+    help: "reference images for a warped sample, including its own",
   }),
   cond: flag({ default: false, help: "condition the network on class labels, which the data must have" }),
   stfRef: choice(["class", "any"], {
@@ -61,16 +61,16 @@ export const trainFields = {
     default: 0,
     min: 0,
     max: 1,
-    help: "with --cond, probability that a sample's label is withheld, as guidance needs it",
+    help: "with --cond, probability of dropping a sample's label, which guidance requires",
   }),
   arch: choice(architectures, { default: "ddpmpp", help: "network family" }),
   precond: choice(preconditioningNames, {
     default: "edm",
-    help: "process, preconditioning and loss that belong together",
+    help: "preconditioning, with the process and the loss that go with it",
   }),
   transfer: text<string | null>({
     default: null,
-    help: "start from the weights in this file, with its network: a network snapshot, or anything that stf import reads",
+    help: "start from the network and weights in this file: a network snapshot, or any file that stf import reads",
     placeholder: "FILE",
   }),
   duration: number({ default: 200, above: 0, help: "length of the training, in millions of images" }),
@@ -79,58 +79,62 @@ export const trainFields = {
   batchGpu: integer<number | null>({
     default: null,
     min: 1,
-    help: "images that go through the network at once; the gradient stays that of the whole batch",
+    help: "images per forward pass; the gradient is still that of the whole batch",
   }),
   recompute: flag({
     default: false,
-    help: "keep fewer activations and compute them again for the gradient: less memory, about a third more time",
+    help: "recompute activations in the backward pass: less memory, about a third more time",
   }),
   cbase: integer<number | null>({
     default: null,
     min: 4,
-    help: "channels at full resolution; 128 for ddpmpp, ncsnpp and mlp, 192 for adm when left out",
+    help: "channels at full resolution (default 128; adm 192)",
   }),
   cres: integers<readonly number[] | null>({
     default: null,
     min: 1,
-    help: "multiples of the channels at each resolution; 2,2,2, for adm 1,2,3,4 when left out",
+    help: "channel multiplier at each resolution (default 2,2,2; adm 1,2,3,4)",
   }),
   numBlocks: integer<number | null>({
     default: null,
     min: 1,
-    help: "residual blocks at each resolution, hidden layers of an mlp; 4, for adm and mlp 3 when left out",
+    help: "residual blocks at each resolution, or hidden layers of an mlp (default 4; adm and mlp 3)",
   }),
   attn: integers<readonly number[] | null>({
     default: null,
     min: 0,
-    help: "resolutions with self-attention; 0 for none; 16, for adm 32,16,8 when left out",
+    help: "resolutions with self-attention; 0: none (default 16; adm 32,16,8)",
   }),
   lr: number({ default: 1e-3, above: 0, help: "peak learning rate of Adam" }),
   lrRampup: number({ default: 10, min: 0, help: "length of the learning rate's linear rise, in millions of images" }),
-  ema: number({ default: 0.5, min: 0, help: "halflife of the averaged weights, in millions of images" }),
-  xflip: flag({ default: false, help: "double the data set with mirror images" }),
-  dropout: number({ default: 0.13, min: 0, below: 1, help: "probability of dropping an activation; not in an mlp" }),
+  ema: number({ default: 0.5, min: 0, help: "half-life of the weight average, in millions of images" }),
+  xflip: flag({ default: false, help: "add mirror images, which doubles the data set" }),
+  dropout: number({ default: 0.13, min: 0, below: 1, help: "dropout probability; an mlp has no dropout" }),
   augment: number({
     default: 0.12,
     min: 0,
     max: 1,
-    help: "probability of each transform of the training images; 0 for none",
+    help: "probability of each augmentation of the training images; 0: none",
   }),
   precision: choice(precisions, {
     default: "fp32",
-    help: "precision of the activations; weights and targets are fp32; tf32 is for GPUs",
+    help: "precision of the activations; weights and targets stay fp32; tf32 is for GPUs",
   }),
-  device: device({ default: "cpu", help: "where to compute" }),
+  device: device({ default: "cpu", help: "device to compute on" }),
   ls: number({ default: 1, above: 0, help: "constant factor on the loss" }),
-  tick: number({ default: 50, above: 0, help: "thousands of images between two lines of statistics" }),
+  tick: number({ default: 50, above: 0, help: "thousands of images between lines of statistics" }),
   snap: integer({ default: 50, min: 1, help: "ticks between network snapshots" }),
   dump: integer({ default: 500, min: 1, help: "ticks between training states" }),
   saveEvery: number({
     default: 15,
     min: 0,
-    help: "minutes after which state and snapshot are saved in any case, the first ones after one; 0: by ticks alone",
+    help: "longest time between saves of state and snapshot, in minutes; the first save comes after one; 0: ticks only",
   }),
-  seed: integer<number | null>({ default: null, min: 0, help: "seed of everything random; drawn when left out" }),
+  seed: integer<number | null>({
+    default: null,
+    min: 0,
+    help: "seed of all random numbers; drawn at random when left out",
+  }),
 } as const;
 
 /** The options of `stf train`, with their values. */
@@ -138,18 +142,18 @@ export type TrainOptions = Values<typeof trainFields>;
 
 /** Settings that belong together. */
 export interface Preset {
-  /** One line: what it is for. */
+  /** One line: its purpose. */
   readonly help: string;
-  /** What it sets. */
+  /** The options it sets. */
   readonly options: Partial<TrainOptions>;
 }
 
 /** Karras et al. (2022) and Xu et al. (2023) on CIFAR-10, unconditional, for eight GPUs; give the images with --data. */
 const cifar10 = { stf: true, rbatch: 1024, batch: 512, duration: 200, lr: 1e-3, lrRampup: 10, ema: 0.5, dropout: 0.13 };
-/** What the published code does where ours does otherwise. */
+/** The published behavior where our defaults differ. */
 const published = { stfAugment: "independent", stfRef: "any", stfSigma: [0, Number.MAX_VALUE] } as const;
 
-/** Where Debian puts it. */
+/** Where Debian installs it. */
 export const fashionMnist = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz";
 
 /** The name of a preset. */
@@ -162,10 +166,10 @@ export type PresetName =
   | "cifar10-ddpmpp-published"
   | "cifar10-ncsnpp-published";
 
-/** Settings that belong together. The published schedules are made for days on eight GPUs; short runs need their own. */
+/** Settings that belong together. The published schedules are meant for days on eight GPUs; short runs need their own. */
 export const presets: Readonly<Record<PresetName, Preset>> = {
   auto: {
-    help: "taken when none is named: stable targets, the rest to suit the data, the time and this machine's speed",
+    help: "the default: stable targets; the rest is chosen to suit the data, the time and this machine's speed",
     options: { stf: true },
   },
   published: {
@@ -195,7 +199,7 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
     },
   },
   "cifar10-ddpmpp": {
-    help: "CIFAR-10 as published, DDPM++, with targets that agree with labels and augmentation",
+    help: "CIFAR-10 as published, DDPM++, with targets consistent with labels and augmentation",
     options: { ...cifar10, arch: "ddpmpp" },
   },
   "cifar10-ncsnpp": {

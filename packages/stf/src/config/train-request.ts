@@ -1,19 +1,19 @@
-/** A request to train: the options of `stf train`, and where to begin. */
+/** A request to train: the options of `stf train`, and where to start. */
 
 import { UsageError } from "../common/errors.js";
 import { checkValues } from "./fields.js";
 import { newRunOptions, type ResolvedOptions, resumedOptions } from "./resolved-options.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
 
-/** What to train: the options of `stf train`, by their names in programs. What is left out is as the preset says. */
+/** What to train: the options of `stf train`, by their names in programs. Anything left out takes the preset's value. */
 export interface TrainRequest extends Partial<TrainOptions> {
   /** Settings that belong together; the other options change them. "auto" when left out. */
   readonly preset?: PresetName | undefined;
-  /** A training state, or a run folder for the latest in it, to go on from. */
+  /** A training state to resume from, or a run folder for its latest one. */
   readonly resume?: string | undefined;
 }
 
-/** Checks what needs nothing but the request, so that a mistake is answered at once. @throws UsageError as {@link trainingOptions} */
+/** Checks what needs only the request, so that a mistake is reported at once. @throws UsageError as {@link trainingOptions} */
 export function checkTrainRequest({ preset, resume, ...rest }: TrainRequest): Partial<TrainOptions> {
   const given = checkValues(trainFields, rest, "the request");
   if (resume === undefined) return given;
@@ -26,17 +26,17 @@ export function checkTrainRequest({ preset, resume, ...rest }: TrainRequest): Pa
   return given;
 }
 
-/** What a request says, by itself or by its preset. */
+/** The options that a request sets, directly or through its preset. */
 export function statedOptions({ preset, resume, ...given }: TrainRequest): Partial<TrainOptions> {
   return { ...(preset && presets[preset].options), ...given };
 }
 
 /**
- * The options of a request with nothing left open.
+ * The options of a request, all resolved.
  *
- * @param saved - those of the run that goes on; undefined for a new one
- * @param chosen - what was chosen for a new run with the preset "auto"
- * @throws UsageError for options that do not exist, are out of their range, exclude each other, or that a resumed run keeps.
+ * @param saved - those of the run that is resumed; undefined for a new one
+ * @param chosen - the choice for a new run with the preset "auto"
+ * @throws UsageError for options that do not exist, are out of range, exclude each other, or cannot change in a resumed run.
  */
 export function trainingOptions(
   request: TrainRequest,

@@ -24,7 +24,7 @@ import type { TrainOptions } from "./train-options.js";
 const augmentationOf = ({ augment }: TrainOptions): AugmentationSettings | undefined =>
   augment > 0 ? augmentationSettings({ probability: augment }) : undefined;
 
-/** @param constants - of the preconditioning; its published ones when left out */
+/** @param constants - those of the preconditioning; the published ones when left out */
 export function networkConfig(options: TrainOptions, bank: ImageBank, constants?: Constants): NetworkConfig {
   const size = defaultSizes[options.arch];
   const augmentation = augmentationOf(options);
@@ -43,14 +43,14 @@ export function networkConfig(options: TrainOptions, bank: ImageBank, constants?
   };
 }
 
-/** @throws UsageError when the images are not square, when the options ask for more images than there are, or for classes where there are none. */
+/** @throws UsageError when the images are not square, too few for the options, or lack the classes that the options require. */
 export function checkAgainstData(options: TrainOptions, bank: ImageBank): void {
   const { arch, batch, stf, rbatch, cond, augment, stfAugment, stfRef } = options;
   const { count } = bank;
   const { height, width } = bank.shape;
   if (arch !== "mlp" && height !== width) {
     throw new UsageError(
-      `'data' must hold square images, which the networks take, found ${width}x${height}; crop them to squares of one size first`,
+      `'data' must hold square images, as the networks require, found ${width}x${height}; crop them to squares of one size first`,
     );
   }
   const classes = classCount(bank);
@@ -66,13 +66,13 @@ export function checkAgainstData(options: TrainOptions, bank: ImageBank): void {
   }
   if (stf && augment > 0 && stfAugment === "independent") {
     if (cond && stfRef === "class") {
-      throw new UsageError("'stfAugment=independent', the published behavior, knows no classes; give 'stfRef=any' too");
+      throw new UsageError("'stfAugment=independent', the published behavior, ignores classes; add 'stfRef=any'");
     }
     if (rbatch === "all") {
-      throw new UsageError("'stfAugment=independent' needs a number of references; give 'rbatch=1024', say");
+      throw new UsageError("'stfAugment=independent' needs a number of references, such as 'rbatch=1024'");
     }
   }
-  // All at once: who mends one should not meet the next.
+  // All at once, so that fixing one does not reveal the next.
   const limits = [
     batch > count && `'batch' must be at most the ${count} images of the data set, found ${batch}`,
     stf &&
@@ -83,37 +83,37 @@ export function checkAgainstData(options: TrainOptions, bank: ImageBank): void {
   if (limits.length > 0) throw new UsageError(limits.join("; "));
 }
 
-/** A line for everything about the images that makes an option pointless. */
+/** A line for each property of the images that makes an option pointless. */
 export function notesOnData(options: TrainOptions, bank: ImageBank): string[] {
   return options.cond && new Set(bank.labels).size === 1
-    ? [`'cond' teaches nothing: all ${bank.count} images have one class, number ${bank.labels?.[0]}`]
+    ? [`'cond' has no effect: all ${bank.count} images have the same class, number ${bank.labels?.[0]}`]
     : [];
 }
 
-/** What a training state says of the images that the run was started with; nothing where an earlier version wrote it. */
+/** What a training state records about the run's original images; empty if an earlier version wrote it. */
 export interface SavedData {
-  /** How many. */
+  /** Their number. */
   readonly images: unknown;
-  /** {@link digestOfImages} of them. */
+  /** Their {@link digestOfImages}. */
   readonly imagesDigest: unknown;
-  /** Names of the classes, by their numbers; null where they have none. */
+  /** Names of the classes, by number; null if they have none. */
   readonly classNames: unknown;
 }
 
-/** Names out of a file; undefined where there are none. */
+/** Names from a file; undefined if it has none. */
 export function storedNames(value: unknown): readonly string[] | undefined {
   return Array.isArray(value) && value.every((name) => typeof name === "string") ? value : undefined;
 }
 
 /**
- * How a run's classes are numbered: as they were when it was started. Runs that did not keep the names numbered them as text.
+ * How a run's classes are numbered: as when it was started. Runs that did not store the names sorted them as text.
  */
 export function numberingOf(saved: SavedData | undefined): Numbering {
   if (!saved) return "natural";
   return storedNames(saved.classNames) ?? (saved.classNames === undefined ? "text" : "natural");
 }
 
-/** @throws UsageError when classes have other names than those that a run was started with */
+/** @throws UsageError when the class names differ from those that the run was started with */
 function checkSameNames(saved: SavedData, { classNames: found }: ImageBank): void {
   const names = storedNames(saved.classNames);
   if (!names || !found || (names.length === found.length && names.every((name, i) => name === found[i]))) return;
@@ -122,14 +122,14 @@ function checkSameNames(saved: SavedData, { classNames: found }: ImageBank): voi
     found.filter((name) => !names.includes(name)),
   ];
   const lacks = lacking.length > 0 ? [`it lacks ${abbreviated(lacking)}`] : [];
-  const has = added.length > 0 ? [`it has ${abbreviated(added)} besides`] : [];
+  const has = added.length > 0 ? [`it also has ${abbreviated(added)}`] : [];
   const differences = [...lacks, ...has].join(" and ");
   throw new UsageError(
-    `'data' must have the ${names.length} classes that the run was started with (${abbreviated(names)}); ${differences || "they come in another order"}`,
+    `'data' must have the ${names.length} classes that the run was started with (${abbreviated(names)}); ${differences || "their order differs"}`,
   );
 }
 
-/** @throws UsageError when a run is to go on with other images. */
+/** @throws UsageError when a resumed run is given different images. */
 export function checkSameData(
   saved: SavedData,
   { shape, labelDim = 0 }: NetworkConfig,
@@ -151,17 +151,17 @@ export function checkSameData(
   }
   if (typeof imagesDigest === "string" && imagesDigest !== digest) {
     throw new UsageError(
-      `'data' must have the very images and labels ${started}; those of ${bank.name} differ in some pixel, label or order`,
+      `'data' must have exactly the images and labels ${started}; those of ${bank.name} differ in a pixel, a label or their order`,
     );
   }
 }
 
 const millions = (value: number): number => Math.round(value * 1e6);
 
-/** Comparing all pairs of more images takes longer than it saves. */
+/** With more images, comparing all pairs takes longer than it saves. */
 const MOST_COMPARED = 250_000;
 
-/** Whether the distances between images decide where targets are computed, so that they are worth finding out. */
+/** Whether the distances between images decide where targets are computed, so that they are worth computing. */
 export function usesDistances(options: TrainOptions, count: number): boolean {
   const { stf, stfSigma, stfAugment, rbatch, augment, cond } = options;
   const isConsistent = stfAugment === "consistent" || augment === 0;
@@ -169,14 +169,14 @@ export function usesDistances(options: TrainOptions, count: number): boolean {
   return stf && stfSigma === "auto" && isConsistent && isCostly && count <= MOST_COMPARED;
 }
 
-/** @param distances - those of `nearestDistances`, where `usesDistances` asks for them */
+/** @param distances - those of `nearestDistances`, if `usesDistances` is true */
 export function trainingSettings(options: ResolvedOptions, distances?: Float64Array): TrainingSettings {
   return {
     seed: options.seed,
     batch: options.batch,
     microBatch: Math.min(options.batchGpu ?? options.batch, options.batch),
     learningRate: { peak: options.lr, rampup: millions(options.lrRampup) },
-    // Transferred weights are worth remembering from the start.
+    // Transferred weights are worth averaging from the start.
     ema: { halflife: millions(options.ema), rampupRatio: options.transfer === null ? 0.05 : null },
     lossScaling: options.ls,
     recompute: options.recompute,

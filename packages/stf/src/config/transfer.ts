@@ -1,4 +1,4 @@
-/** A run that starts from the weights in a file has the file's network. */
+/** A run that starts from the weights in a file uses the file's network. */
 
 import { InputError, UsageError } from "../common/errors.js";
 import { formatImageShape } from "../common/image-shape.js";
@@ -9,13 +9,13 @@ import type { TrainOptions } from "./train-options.js";
 
 type Sizes = Pick<TrainOptions, "arch" | "precond" | "cbase" | "cres" | "numBlocks" | "attn">;
 
-/** The resolutions with attention, of those that the network has; 0 stands for none. */
+/** The network's resolutions with attention; 0 means none. */
 function attentionIn({ shape, channelMult }: NetworkConfig, resolutions: readonly number[]): readonly number[] {
   const found = channelMult.map((_, level) => shape.height >> level).filter((size) => resolutions.includes(size));
   return found.length > 0 ? found : [0];
 }
 
-/** What decides the shapes of a network, as options. */
+/** The options that determine a network's shapes. */
 export function sizesOf(network: NetworkConfig): Partial<Sizes> {
   const { arch, precond, modelChannels, channelMult, numBlocks, attnResolutions } = network;
   const sizes = { arch, precond, cbase: modelChannels, numBlocks };
@@ -23,10 +23,10 @@ export function sizesOf(network: NetworkConfig): Partial<Sizes> {
 }
 
 /**
- * The options of a run, with those of the network as the file has it.
+ * The options of a run, with the network options taken from the file.
  *
- * @param stated - those that were given, by themselves or by a preset
- * @throws UsageError when one of these contradicts the file.
+ * @param stated - those given directly or by a preset
+ * @throws UsageError when one of them contradicts the file.
  */
 export function optionsForTransfer(
   options: ResolvedOptions,
@@ -47,7 +47,7 @@ export function optionsForTransfer(
   return { ...options, ...sizes };
 }
 
-/** @throws InputError when a network draws other images than those to train on. */
+/** @throws InputError when the network's images differ in shape from those to train on. */
 export function checkTransferShape({ shape }: NetworkConfig, images: ImageBank): void {
   const [found, wanted] = [formatImageShape(shape), formatImageShape(images.shape)];
   if (found === wanted) return;

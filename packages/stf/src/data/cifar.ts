@@ -1,4 +1,4 @@
-/** CIFAR-10 and CIFAR-100 as their authors publish them, the python and the binary version, packed again or unpacked. */
+/** CIFAR-10 and CIFAR-100 as their authors publish them, the python and the binary version, repacked or unpacked. */
 
 import { NumpyArray, numpyNames, type PickleValue, pickleText, readPickle } from "@stf/torch";
 import { InputError } from "../common/errors.js";
@@ -9,18 +9,18 @@ import { ImageBank } from "./image-bank.js";
 const shape: ImageShape = { channels: 3, height: 32, width: 32 };
 const IMAGE_BYTES = 3 * 32 * 32;
 
-/** How one of the data sets lies in files. */
+/** The file layout of one of the data sets. */
 interface Layout {
   readonly name: string;
   readonly title: string;
   readonly classes: number;
-  /** Names of the files with the training images, in their order; the binary ones end in .bin. */
+  /** Names of the files with the training images, in order; the binary ones end in .bin. */
   readonly batches: readonly string[];
   /** The key of the labels in pickles. */
   readonly labels: string;
   /** Bytes of a binary record before the pixels; the last is the label. */
   readonly labelBytes: number;
-  /** Files with the names of the classes: a pickle and its key, and lines of text. */
+  /** Files with the class names: a pickle and its key, and a text file with one name per line. */
   readonly names: { readonly pickle: string; readonly key: string; readonly text: string };
 }
 
@@ -68,7 +68,7 @@ function found(paths: readonly string[]): { layout: Layout; folder: string } | u
   return train === undefined ? undefined : { layout: cifar100, folder: folderIn(train) };
 }
 
-/** Whether files are those of one of the data sets. */
+/** Whether files belong to one of the data sets. */
 export const holdsCifar = (paths: readonly string[]): boolean => found(paths) !== undefined;
 
 interface Batch {
@@ -77,11 +77,12 @@ interface Batch {
   readonly labels: ArrayLike<number>;
 }
 
-/** Records of the labels, a byte each, and the bytes of an image. */
+/** Records of label bytes followed by the bytes of an image. */
 function parseBinary(bytes: Uint8Array, { labelBytes }: Layout): Batch {
   const record = labelBytes + IMAGE_BYTES;
   const count = bytes.length / record;
-  if (!Number.isInteger(count)) throw new Error(`${bytes.length} bytes are no whole number of records of ${record}`);
+  if (!Number.isInteger(count))
+    throw new Error(`${bytes.length} bytes are not a whole number of ${record}-byte records`);
   const pixels = new Uint8Array(count * IMAGE_BYTES);
   const labels = new Uint8Array(count);
   for (let i = 0; i < count; i++) {
@@ -136,13 +137,13 @@ async function readBatch(source: FileSource, path: string, layout: Layout): Prom
     return batch;
   } catch (cause) {
     throw new InputError(
-      `${source.nameOf(path)} is no batch of ${layout.title}: ${(cause as Error).message}; fetch it again`,
+      `${source.nameOf(path)} is not a batch of ${layout.title}: ${(cause as Error).message}; download it again`,
       { cause },
     );
   }
 }
 
-/** The names of the classes, from files beside the batches. They are not worth a failure. */
+/** The class names, from files next to the batches. Failures are ignored, because the names are optional. */
 async function namesOf(source: FileSource, folder: string, { names }: Layout): Promise<readonly string[] | undefined> {
   const [pickle, text] = [folder + names.pickle, folder + names.text];
   try {
@@ -163,7 +164,7 @@ async function namesOf(source: FileSource, folder: string, { names }: Layout): P
  * The training images of CIFAR-10, `[50000, 3, 32, 32]`, in the order of the batches, with labels 0 to 9; or those of CIFAR-100,
  * with the fine labels 0 to 99.
  *
- * @param source - the files, of either version, in whatever folder
+ * @param source - the files, of either version, in any folder
  * @param options.labels - whether the bank gets the labels
  * @throws InputError when it is damaged or truncated, or lacks a batch
  */

@@ -1,13 +1,13 @@
 /** A set of files that images are read from: a folder or an archive. */
 
 export interface FileSource {
-  /** The folder or the archive: what messages about the whole begin with. */
+  /** The folder or the archive, as named in messages. */
   readonly location: string;
-  /** Path of every file, relative, with forward slashes, sorted; hidden files are left out. */
+  /** Relative paths of all files, with forward slashes, sorted; hidden files are left out. */
   readonly paths: readonly string[];
-  /** The folder inside that the paths begin in, with a slash at its end, where it is not the whole. */
+  /** The subfolder that paths are relative to, with a trailing slash; undefined for the root. */
   readonly top?: string;
-  /** How a message names one of the files. */
+  /** The name of a file in messages. */
   nameOf(path: string): string;
   /** @throws InputError naming the file when it cannot be read */
   read(path: string): Promise<Uint8Array>;
@@ -26,15 +26,15 @@ export function filesBelow(source: FileSource, folder: string): FileSource {
   };
 }
 
-/** Whether a file or folder name is one that systems leave behind unasked, such as `.DS_Store` and `__MACOSX`. */
+/** Whether a file or folder was created by the operating system, such as `.DS_Store` and `__MACOSX`. */
 export function isHidden(name: string): boolean {
   return name.startsWith(".") || name === "__MACOSX";
 }
 
-/** The first folder of a path; empty for a file that is in none. */
+/** The first folder of a path; empty for a file outside all folders. */
 export function topFolderOf(path: string): string {
   return path.slice(0, Math.max(0, path.indexOf("/")));
 }
 
-/** The largest single file that is read. */
+/** Size limit for a single file. */
 export const MAX_FILE_BYTES = 2 ** 29;

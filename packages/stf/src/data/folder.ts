@@ -5,16 +5,16 @@ import { join } from "node:path";
 import { InputError } from "../common/errors.js";
 import { type FileSource, isHidden } from "./file-source.js";
 
-/** Paths as messages and labels have them, and as the file system has them where these are not the same. */
+/** Paths as text, for messages and labels, and as the file system stores them if that differs. */
 type Paths = Map<string, Buffer | undefined>;
 
-/** Names in UTF-8 as they are; others, of older systems, as the letters of Latin-1. */
+/** Names in UTF-8 unchanged; others, from older systems, decoded as Latin-1. */
 const textOf = (name: Buffer): string => name.toString(isUtf8(name) ? "utf8" : "latin1");
 
-/** What a link leads to. */
+/** The target of a link. */
 function linked(path: Buffer, shown: string): Stats {
   const target = statSync(path, { throwIfNoEntry: false });
-  if (!target) throw new InputError(`${shown} is a link to nothing; remove it or mend it`);
+  if (!target) throw new InputError(`${shown} is a broken link; remove or repair it`);
   return target;
 }
 
@@ -27,10 +27,10 @@ class Collector {
   }
 
   /**
-   * Adds the files below a folder. Links are followed, but for those that lead back to a folder that they are in.
+   * Adds the files below a folder. Links are followed, except those that lead back to a folder that contains them.
    *
-   * @param place - the folder as the file system has it
-   * @param above - the real paths of the folder and of those that it is in
+   * @param place - the folder as the file system stores it
+   * @param above - the real paths of the folder and its parents
    */
   collect(prefix: string, place: Buffer, above: readonly string[]): void {
     for (const entry of readdirSync(place, { withFileTypes: true, encoding: "buffer" })) {
@@ -50,7 +50,7 @@ class Collector {
   }
 }
 
-/** The files of a folder and of all folders inside it, those that links lead to included. */
+/** The files of a folder and of all folders inside it, including those behind links. */
 export function openFolder(root: string): FileSource {
   const collector = new Collector(root);
   collector.collect("", Buffer.from(root), [realpathSync.native(root, "buffer").toString("latin1")]);

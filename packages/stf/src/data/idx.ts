@@ -1,4 +1,4 @@
-/** The idx format of MNIST and its relatives, plain or gzipped, under the names that its files have here and there. */
+/** The idx format of MNIST and its relatives, plain or gzipped, under the various names of its files. */
 
 import { basename } from "node:path";
 import { constants, gunzipSync } from "node:zlib";
@@ -15,7 +15,7 @@ interface IdxArray {
   readonly bytes: Uint8Array;
 }
 
-/** Whether a file's first bytes say that it holds an idx array, gzipped or not. */
+/** Whether a file's first bytes are those of an idx array, gzipped or not. */
 export function isIdx(start: Uint8Array): boolean {
   const raw = Buffer.from(start);
   const bytes = (() => {
@@ -29,10 +29,10 @@ export function isIdx(start: Uint8Array): boolean {
   return bytes.length >= 4 && bytes.readUInt16BE() === 0 && bytes[2] === UNSIGNED_BYTES && (bytes[3] as number) <= 4;
 }
 
-/** A file name without the differences that mean nothing: train-images.idx3-ubyte.gz is train-images-idx3-ubyte. */
+/** A file name without irrelevant differences: train-images.idx3-ubyte.gz is train-images-idx3-ubyte. */
 const plainName = (path: string): string => basename(path).toLowerCase().replace(/\.gz$/, "").replace(/[._]/g, "-");
 
-/** Whether a file's name says that it holds idx images. */
+/** Whether a file is named like idx images. */
 export const isIdxPath = (path: string): boolean => /idx\d?(-ubyte)?$/.test(plainName(path));
 
 const isImages = (path: string): boolean => /idx3(-ubyte)?$/.test(plainName(path));
@@ -44,7 +44,7 @@ function unpacked(raw: Uint8Array, name: string): Uint8Array {
   try {
     return gunzipSync(raw);
   } catch (cause) {
-    throw new InputError(`${name} is damaged or truncated: it cannot be unzipped. Fetch it again.`, { cause });
+    throw new InputError(`${name} is damaged or truncated: it cannot be unzipped. Download it again.`, { cause });
   }
 }
 
@@ -58,9 +58,9 @@ async function readIdx(source: FileSource, path: string, axes: number): Promise<
     view.getUint8(2) !== UNSIGNED_BYTES ||
     view.getUint8(3) !== axes
   ) {
-    const advice = /labels/.test(plainName(path)) ? "; name the file with the images" : "";
+    const advice = /labels/.test(plainName(path)) ? "; give the file with the images" : "";
     throw new InputError(
-      `${name} is no idx file of unsigned bytes with ${axes} ${axes === 1 ? "axis" : "axes"}${axes === 1 ? "" : advice}`,
+      `${name} is not an idx file of unsigned bytes with ${axes} ${axes === 1 ? "axis" : "axes"}${axes === 1 ? "" : advice}`,
     );
   }
   const sizes = Array.from({ length: axes }, (_, axis) => view.getUint32(4 + 4 * axis));
@@ -74,7 +74,7 @@ async function readIdx(source: FileSource, path: string, axes: number): Promise<
   return { sizes, bytes: data };
 }
 
-/** The file with the labels that belong to images by name: rather beside them, and rather unpacked. */
+/** The label file that belongs to images by name, preferably in the same folder, and preferably unpacked. */
 function labelFile({ paths }: FileSource, images: string): string | undefined {
   const name = labelName(images);
   const folderOf = (path: string): string => path.slice(0, path.lastIndexOf("/") + 1);
@@ -86,9 +86,9 @@ function labelFile({ paths }: FileSource, images: string): string | undefined {
 /**
  * Greyscale images `[N, 1, H, W]` and, from the companion file among the others, their labels.
  *
- * @param path - of the images in the source
+ * @param path - path of the images in the source
  * @param options.labels - whether the companion file is read
- * @throws InputError naming the file when it is truncated, damaged or of another kind.
+ * @throws InputError naming the file when it is truncated, damaged or not an idx file.
  */
 export async function readIdxImages(
   source: FileSource,
@@ -110,14 +110,14 @@ export async function readIdxImages(
       .replace(/\.gz$/i, "")
       .replace(/[-._]?idx3([-._]?ubyte)?$/i, "") || "idx";
   if (labels) return ImageBank.fromBytes(name, { channels: 1, height, width }, images.bytes, { labels });
-  const unlabelled = `beside ${source.nameOf(path)} there is no ${labelName(path)}, with or without .gz, and with dots or hyphens`;
+  const unlabelled = `${source.nameOf(path)} has no ${labelName(path)} next to it, with or without .gz, with dots or hyphens`;
   return ImageBank.fromBytes(name, { channels: 1, height, width }, images.bytes, { unlabelled });
 }
 
 const isTest = (path: string): boolean => /(^|-)(t10k|test|val|validation)(-|$)/.test(plainName(path));
 
 /**
- * The images to train on among the files of a data set: the only set there is, or the one that is not for tests.
+ * The images to train on among the files of a data set: the only set, or the one that is not for tests.
  *
  * @returns undefined when there are none
  * @throws InputError when there are several
@@ -127,7 +127,7 @@ export function trainingImages(
   onNote?: (line: string) => void,
 ): string | undefined {
   const sets = new Map<string, string>();
-  // A set may be there packed and unpacked; the unpacked one counts.
+  // A set may exist both packed and unpacked; the unpacked one counts.
   for (const path of paths.filter(isImages)) {
     const known = sets.get(plainName(path));
     if (known === undefined || /\.gz$/i.test(known)) sets.set(plainName(path), path);
@@ -138,11 +138,11 @@ export function trainingImages(
   const [chosen, ...others] = training.length > 0 ? training : all;
   if (others.length > 0) {
     throw new InputError(
-      `${location} holds several sets of images; name one of them: ${[chosen as string, ...others].map(nameOf).join(", ")}`,
+      `${location} holds several sets of images; give the path of one: ${[chosen as string, ...others].map(nameOf).join(", ")}`,
     );
   }
   const left = all.filter((path) => path !== chosen);
-  const rest = left.length > 0 ? `; for others name ${left.map(nameOf).join(" or ")}` : "";
-  onNote?.(`the images are those of ${nameOf(chosen as string)}${rest}`);
+  const rest = left.length > 0 ? `; for others give ${left.map(nameOf).join(" or ")}` : "";
+  onNote?.(`using the images of ${nameOf(chosen as string)}${rest}`);
   return chosen;
 }

@@ -1,27 +1,27 @@
-/** Images, resident as bytes. */
+/** Images in memory, as bytes. */
 
 import { checkShape, type Device, elementCount, keep, scope, type Tensor, tensor } from "@stf/torch";
 import type { ImageShape } from "../common/image-shape.js";
 import type { Bank } from "./bank.js";
 
-/** Bytes in a distance of 1: networks see byte / 127.5 - 1. */
+/** Grey levels per unit of network input, which is byte / 127.5 - 1. */
 const UNIT = 127.5;
 
-/** What is known of the classes of images. */
+/** Class information of images. */
 export interface Classes {
   /** Class of each image, from 0 on, `[count]`. */
   readonly labels?: Int32Array | undefined;
-  /** What the classes are called, by their numbers. */
+  /** Names of the classes, by number. */
   readonly classNames?: readonly string[] | undefined;
-  /** Where labels were looked for, as the rest of a sentence, where there are none. */
+  /** If there are no labels, where they were searched, as part of a sentence. */
   readonly unlabelled?: string | undefined;
 }
 
 /** Images of one shape, one byte per value, with optional class labels. */
 export class ImageBank implements Bank {
-  /** What the data set is called. */
+  /** Name of the data set. */
   readonly name: string;
-  /** Of one image. */
+  /** Shape of one image. */
   readonly shape: ImageShape;
   /** Number of images. */
   readonly count: number;
@@ -29,15 +29,15 @@ export class ImageBank implements Bank {
   readonly pixels: Tensor;
   /** Class of each image, or undefined. */
   readonly labels: Int32Array | undefined;
-  /** Names of the classes by their numbers, or undefined. */
+  /** Names of the classes by number, or undefined. */
   readonly classNames: readonly string[] | undefined;
-  /** Where labels were looked for, as the rest of a sentence, where there are none. */
+  /** If there are no labels, where they were searched, as part of a sentence. */
   readonly unlabelled: string | undefined;
 
   /**
-   * @param pixels - uint8 `[count, D]`; the bank owns it from now on
-   * @param classes - labels alone, or with the names of the classes
-   * @throws ShapeError when the pixels do not have the width of such images.
+   * @param pixels - uint8 `[count, D]`; the bank takes ownership
+   * @param classes - labels, with or without class names
+   * @throws ShapeError when the pixels do not match the shape.
    */
   constructor(name: string, shape: ImageShape, pixels: Tensor, classes: Int32Array | Classes = {}) {
     const [count = 0] = pixels.shape;
@@ -55,7 +55,7 @@ export class ImageBank implements Bank {
   /**
    * A bank with a copy of bytes in memory, image after image, each in the order C, H, W.
    *
-   * @throws TorchError when they are no whole number of images.
+   * @throws TorchError when they are not a whole number of images.
    */
   static fromBytes(
     name: string,
@@ -75,12 +75,12 @@ export class ImageBank implements Bank {
     return elementCount([this.shape.channels, this.shape.height, this.shape.width]);
   }
 
-  /** Where the pixels lie. */
+  /** Device of the pixels. */
   get device(): Device {
     return this.pixels.device;
   }
 
-  /** The same images on another device. The new bank holds a copy; this one may be disposed. */
+  /** The same images on another device. The new bank holds a copy; this one may be disposed of. */
   to(device: Device): ImageBank {
     return new ImageBank(this.name, this.shape, this.pixels.to({ device, copy: true }), this);
   }
@@ -109,7 +109,7 @@ export class ImageBank implements Bank {
   }
 }
 
-/** Bytes to the range that networks see, [-1, 1]: byte / 127.5 - 1, float32, of the same shape. */
+/** Bytes to network input values in [-1, 1]: byte / 127.5 - 1, float32, of the same shape. */
 export function normalize(pixels: Tensor): Tensor {
   return scope(() => pixels.to({ dtype: "float32" }).div(UNIT).sub_(1));
 }

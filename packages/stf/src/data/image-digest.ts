@@ -2,12 +2,12 @@ import { createHash } from "node:crypto";
 import { scope } from "@stf/torch";
 import type { ImageBank } from "./image-bank.js";
 
-/** Images whose bytes are copied at one time. */
+/** Images whose bytes are copied at a time. */
 const IMAGES_AT_ONCE = 16_384;
 
 /**
- * Identifies the images of a bank with their shape, order and labels: SHA-256 in hexadecimal. One pixel more or less, and it is
- * another one.
+ * Identifies the images of a bank with their shape, order and labels: SHA-256 in hexadecimal. A single changed pixel gives
+ * another digest.
  */
 export function digestOfImages({ shape, count, labels, pixels }: ImageBank): string {
   const hash = createHash("sha256");

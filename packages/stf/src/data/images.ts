@@ -11,13 +11,13 @@ import { type Classes, ImageBank } from "./image-bank.js";
 import { inParallel } from "./parallel.js";
 import { PixelTable } from "./pixel-table.js";
 
-/** Called now and then with the number of images that are ready, and of all; at last with both the same. */
+/** Called occasionally with the number of images ready and the total; finally with both equal. */
 export type OnProgress = (done: number, total: number) => void;
 
 const IMAGE = /\.(png|jpe?g)$/i;
 const OTHER_IMAGE = /\.(apng|avif|bmp|gif|hei[cf]|jfif|jp2|jpe|jxl|p[bgnp]m|tga|tiff?|webp)$/i;
 
-/** Whether a file is an image, by its name. */
+/** Whether a file is named like an image. */
 export const isImagePath = (path: string): boolean => IMAGE.test(path);
 
 /** Images between two calls of `onProgress`. */
@@ -26,7 +26,7 @@ const REPORT_EVERY = 256;
 /**
  * Paths of the images among the files, sorted.
  *
- * @throws InputError when there are none, or when there are images of kinds that are not read
+ * @throws InputError when there are none, or images of unsupported formats
  */
 export function imagePaths({ location, paths, nameOf }: FileSource): readonly string[] {
   const other = paths.find((path) => OTHER_IMAGE.test(path));
@@ -51,7 +51,7 @@ function checkMemory(count: number, { width, height }: ImageFile, location: stri
   );
 }
 
-/** What there is to say about images, by their numbers. */
+/** Collects notes on images, by number. */
 class Findings {
   readonly #location: string;
   readonly #paths: readonly string[];
@@ -78,7 +78,7 @@ class Findings {
     if (isOdd) this.#odd.push(index);
   }
 
-  /** In the order of the images, whichever was ready first. */
+  /** In the order of the images, not of completion. */
   #names(indices: Iterable<number>): string {
     return abbreviated([...indices].sort((a, b) => a - b).map((index) => this.#paths[index] as string));
   }
@@ -87,7 +87,7 @@ class Findings {
     return `${count} of ${this.#paths.length} images`;
   }
 
-  /** @throws InputError that names all images that cannot be used */
+  /** @throws InputError that lists all unusable images */
   check(first: ImageFile | undefined): void {
     const complaints: string[] = [];
     const [failed, sizes] = [this.#unusable, this.#otherSize];
@@ -108,39 +108,39 @@ class Findings {
     if (complaints.length > 0) throw new InputError(complaints.join(". Besides, "), { cause: lowest });
   }
 
-  /** What a user may want to know although everything was read. */
+  /** Notes for the user on images that were read successfully. */
   get notes(): string[] {
     const notes: string[] = [];
     if (this.#turned.length > 0) {
       notes.push(
-        `${this.#some(this.#turned.length)} were turned or mirrored as their EXIF data say: ${this.#names(this.#turned)}`,
+        `${this.#some(this.#turned.length)} were turned or mirrored by their EXIF orientation: ${this.#names(this.#turned)}`,
       );
     }
     if (this.#odd.length > 0) {
       notes.push(
-        `${this.#some(this.#odd.length)} have sound pixels, which were read, and damaged or stray bytes beside them: ${this.#names(this.#odd)}`,
+        `${this.#some(this.#odd.length)} have intact pixels, which were read, but damaged or stray bytes elsewhere: ${this.#names(this.#odd)}`,
       );
     }
     return notes;
   }
 }
 
-/** How {@link readImages} reads. */
+/** Options of {@link readImages}. */
 export interface ReadOptions {
-  /** What is known of the images' classes. */
+  /** Class information of the images. */
   readonly classes?: Classes | undefined;
   readonly onProgress?: OnProgress | undefined;
-  /** Called with what there is to say about the images, a line each time. */
+  /** Called with notes on the images, one line each. */
   readonly onNote?: ((line: string) => void) | undefined;
 }
 
 /**
- * Reads and decodes images of one size. The bank is grey if all images are, else RGB, grey values repeated. Alpha is dropped
- * and the colour under it kept; of 16 bits the upper 8 stay; colour profiles are ignored; images are turned as their EXIF data
- * say, and as viewers show them. Damage that no pixel depends on is passed over.
+ * Reads and decodes images of one size. The bank is grey if all images are, else RGB, with grey values repeated. Alpha is dropped
+ * and the colour under it kept; of 16 bits the upper 8 are kept; colour profiles are ignored; the EXIF orientation is applied,
+ * as viewers do. Damage that no pixel depends on is ignored.
  *
- * @param paths - which files, in the order of the bank
- * @throws InputError naming the files that are damaged, are no images, or are of another size than the first
+ * @param paths - the files, in the order of the bank
+ * @throws InputError naming the files that are damaged, are not images, or differ in size from the first
  */
 export async function readImages(
   source: FileSource,
@@ -148,7 +148,7 @@ export async function readImages(
   { classes, onProgress, onNote }: ReadOptions = {},
 ): Promise<ImageBank> {
   const findings = new Findings(source.location, paths);
-  /** Undefined when it cannot be used. */
+  /** Undefined if it is unusable. */
   const usable = async <T>(index: number, work: () => Promise<T>): Promise<T | undefined> => {
     try {
       return await work();
@@ -184,7 +184,7 @@ export async function readImages(
     done++;
     if (done % REPORT_EVERY === 0 || done === paths.length) {
       onProgress?.(done, paths.length);
-      // Small files are read and decoded without ever waiting: timers and signals get their turn here.
+      // Small files are read and decoded without waiting, so timers and signals get their turn here.
       await setImmediate();
     }
   };

@@ -29,7 +29,7 @@ function parseEntries(text: string, name: string): readonly unknown[] | undefine
   try {
     content = JSON.parse(text);
   } catch (cause) {
-    throw new InputError(`${expected}; it is no JSON (${(cause as Error).message.split("\n", 1)[0]})`, { cause });
+    throw new InputError(`${expected}; it is not JSON (${(cause as Error).message.split("\n", 1)[0]})`, { cause });
   }
   const labels = typeof content === "object" && content !== null && "labels" in content ? content.labels : undefined;
   if (labels === null) return undefined;
@@ -44,7 +44,7 @@ function isPair(entry: unknown): entry is [string, unknown] {
 function checkClass(label: unknown, path: string, name: string): number {
   if (Array.isArray(label)) {
     throw new InputError(
-      `labels must be whole numbers, ${name} has a vector for "${path}"; such labels are not supported, train without labels`,
+      `labels must be whole numbers, ${name} has a vector for "${path}"; such labels are not supported; train without labels`,
     );
   }
   if (typeof label === "number" && Number.isInteger(label) && label >= 0 && label <= LARGEST_CLASS) return label;
@@ -53,13 +53,13 @@ function checkClass(label: unknown, path: string, name: string): number {
   );
 }
 
-/** Names come in different normal forms: an accent as part of its letter, or after it. */
+/** Names come in different normal forms: an accented letter as one character or two. */
 const normal = (name: string): string => name.normalize("NFC");
 
 async function labelsFromFile(source: FileSource, images: readonly string[]): Promise<Classes> {
   const name = source.nameOf(LABEL_FILE);
   const entries = parseEntries(new TextDecoder().decode(await source.read(LABEL_FILE)), name);
-  if (!entries) return { unlabelled: `${name} says that there are none` };
+  if (!entries) return { unlabelled: `${name} states that there are none` };
   const classes = new Map<string, number>();
   for (const entry of entries) {
     if (!isPair(entry)) {
@@ -78,12 +78,12 @@ async function labelsFromFile(source: FileSource, images: readonly string[]): Pr
   return { labels };
 }
 
-/** Whole numbers inside of names by their value, everything else as text: "b" after "a", "10" after "9". */
+/** Compares whole numbers in names by value, everything else as text: "b" after "a", "10" after "9". */
 function compareNaturally(a: string, b: string): number {
   const [left, right] = [a.split(/(\d+)/), b.split(/(\d+)/)];
   for (let i = 0; i < Math.min(left.length, right.length); i++) {
     const [one = "", other = ""] = [left[i], right[i]];
-    // Every second part is a number.
+    // Every other part is a number.
     const order = i % 2 === 1 ? Number(BigInt(one) - BigInt(other)) : one < other ? -1 : Number(one > other);
     if (order !== 0) return order;
   }
@@ -91,8 +91,8 @@ function compareNaturally(a: string, b: string): number {
 }
 
 /**
- * How classes that are folders are numbered: "natural", with numbers in names by their value; "text", as runs that did not keep
- * the names; or as in a list of names, if all folders are in it.
+ * How class folders are numbered: "natural", with numbers in names ordered by value; "text", as in runs that did not store
+ * the names; or as in a list of names, if it has all folders.
  */
 export type Numbering = "natural" | "text" | readonly string[];
 
@@ -102,40 +102,40 @@ function numbered(names: readonly string[], numbering: Numbering): readonly stri
   return [...names].sort(compareNaturally);
 }
 
-/** The class of the images that are in no folder. */
+/** The class of images outside all folders. */
 const NO_FOLDER = ".";
 
-/** Folders that divide a data set, and are no classes of it. */
+/** Folders that are parts of a data set, not classes. */
 const PARTS = /^(train(ing)?|test(ing)?|val(id(ation)?)?|dev|eval(uation)?)([-_]?(set|data|images))?$/i;
 
-/** The top-level folders of images, if all of them divide a data set rather than being its classes. */
+/** The top-level folders of images, if all of them are parts of a data set and not classes. */
 export function partsAmong(images: readonly string[]): readonly string[] {
   const folders = [...new Set(images.map(topFolderOf))].filter((name) => name !== "").sort();
   return folders.length > 1 && folders.every((name) => PARTS.test(name)) ? folders : [];
 }
 
-/** None when there is only one name: that is a folder, no class. Images outside folders count as one more class. */
+/** No classes when there is only one folder. Images outside folders count as one more class. */
 function labelsFromFolders(source: FileSource, images: readonly string[], options: LabelOptions): Classes {
   const parts = partsAmong(images);
   if (parts.length > 0) {
     const part = parts.find((name) => /^train/i.test(name)) ?? parts[0];
     throw new InputError(
-      `classes must be folders of their own, and ${source.location} has ${parts.join(" and ")}, which are parts of a data set; name one of them, such as ${source.nameOf(part as string)}`,
+      `classes must be separate folders, and ${source.location} has ${parts.join(" and ")}, which are parts of a data set; give the path of one, such as ${source.nameOf(part as string)}`,
     );
   }
   const classOf = (path: string): string => normal(topFolderOf(path)) || NO_FOLDER;
   const names = [...new Set(images.map(classOf))];
   if (names.length < 2) {
     const folder =
-      names[0] === NO_FOLDER ? "its images lie in no folders" : `all images lie in one folder, ${names[0]}`;
+      names[0] === NO_FOLDER ? "its images are not in folders" : `all images are in one folder, ${names[0]}`;
     const elsewhere = source.paths.find((path) => path.endsWith(`/${LABEL_FILE}`));
-    const found = elsewhere === undefined ? "" : `; ${source.nameOf(elsewhere)} does not lie at the top`;
+    const found = elsewhere === undefined ? "" : `; ${source.nameOf(elsewhere)} is not at the top level`;
     return { unlabelled: `${folder}, and there is no ${source.nameOf(LABEL_FILE)}${found}` };
   }
   const outside = images.filter((path) => topFolderOf(path) === "");
   if (outside.length > 0) {
     options.onNote?.(
-      `${abbreviated(outside)} ${outside.length === 1 ? "lies" : "lie"} beside the class folders, and counts as a class named "${NO_FOLDER}"; move or remove what is not meant`,
+      `${abbreviated(outside)} ${outside.length === 1 ? "is" : "are"} outside the class folders: counted as a class named "${NO_FOLDER}"; move or remove what is not meant`,
     );
   }
   const classNames = numbered(names, options.numbering ?? "natural");
@@ -143,19 +143,19 @@ function labelsFromFolders(source: FileSource, images: readonly string[], option
   return { labels: Int32Array.from(images, (path) => classes.get(classOf(path)) as number), classNames };
 }
 
-/** How {@link readLabels} reads. */
+/** Options of {@link readLabels}. */
 export interface LabelOptions {
-  /** Of classes that are folders. Default: "natural". */
+  /** Numbering of class folders. Default: "natural". */
   readonly numbering?: Numbering | undefined;
-  /** Called with what there is to say, a line each time. */
+  /** Called with notes, one line each. */
   readonly onNote?: ((line: string) => void) | undefined;
 }
 
 /**
- * The class of each image. `dataset.json` decides where there is one, `{"labels": null}` included; else the top-level
- * folders do, if there is more than one.
+ * The class of each image: from `dataset.json` if there is one, even if it is `{"labels": null}`; else from the top-level
+ * folders, if there is more than one.
  *
- * @throws InputError when `dataset.json` is damaged, misses an image, or has labels that are no class numbers; when the folders
+ * @throws InputError when `dataset.json` is damaged, lacks an image, or has labels that are not class numbers; when the folders
  * are parts of a data set, such as `train` and `test`
  */
 export async function readLabels(

@@ -1,13 +1,13 @@
 import { empty, scope } from "@stf/torch";
 import { ImageBank } from "./image-bank.js";
 
-/** Images that are mirrored at one time. */
+/** Images mirrored at a time. */
 const ROWS_AT_ONCE = 4096;
 
 /**
- * The images followed by their mirror images: item `i + N` is item `i` with left and right exchanged, with its label. This is
+ * The images followed by their mirror images: item `i + N` is item `i` with left and right swapped, and the same label. This is
  * `xflip` of the published code. The new bank holds its own copy of everything, so it takes twice the memory of the old one,
- * which may be disposed afterwards.
+ * which may be disposed of afterwards.
  */
 export function withMirrorImages(bank: ImageBank): ImageBank {
   const { count, dimension, device, labels } = bank;

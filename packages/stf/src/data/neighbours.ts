@@ -1,16 +1,16 @@
-/** How far every item of a bank is from the nearest other one, at least. */
+/** Lower bounds of the distance from each item of a bank to its nearest neighbour. */
 
 import { scope, type Tensor, zeros } from "@stf/torch";
 import type { Bank } from "./bank.js";
 
-/** Items compared at one time: a block of that many squared distances is held as float32. */
+/** Items compared at a time: a block of that many squared distances is held as float32. */
 const ITEMS_AT_ONCE = 2048;
-/** Values that an item is reduced to before it is compared, as far as squares in it allow. */
+/** Number of values that an item is reduced to for comparison, as far as its size allows. */
 const MOST_VALUES = 256;
 /** The rounding of one float32 operation; a sum of d products is off by at most d times that, relative to the norms. */
 const ROUNDING = 2 ** -24;
 
-/** The side of the squares whose means stand for an item: as small as the number of values allows. */
+/** The side of the squares whose means represent an item: as small as the number of values allows. */
 function squareSide({ channels, height, width }: Bank["shape"]): number {
   const values = (side: number): number => channels * Math.ceil(height / side) * Math.ceil(width / side);
   let side = 1;
@@ -18,7 +18,7 @@ function squareSide({ channels, height, width }: Bank["shape"]): number {
   return side;
 }
 
-/** sum / side of every square of every item, `[N, d]`: an orthonormal projection, which makes no distance larger. */
+/** sum / side of each square of each item, `[N, d]`: an orthonormal projection, which never increases a distance. */
 function projected(bank: Bank, side: number): Tensor {
   const { channels, height, width } = bank.shape;
   return scope(() => {
@@ -38,9 +38,9 @@ function projected(bank: Bank, side: number): Tensor {
 }
 
 /**
- * For every item a lower bound of the distance to the nearest other one, in the values that networks see, float64 `[N]`.
+ * For each item a lower bound of the distance to its nearest neighbour, in network input values, float64 `[N]`.
  * Items are compared by the means of small squares, so the bound is that of their coarse structure; for vectors and very
- * small images it is the distance itself, but for rounding. It takes N² d products.
+ * small images it is the distance itself, up to rounding. The cost is N² d products.
  *
  * @param onProgress - called with the items done so far
  */

@@ -14,22 +14,22 @@ import { LABEL_FILE, type Numbering, partsAmong, readLabels } from "./labels.js"
 import { isTar, readTar } from "./tar.js";
 import { openZip } from "./zip.js";
 
-/** How {@link openDataset} reads. */
+/** Options of {@link openDataset}. */
 export interface DatasetOptions {
-  /** Whether class labels are read, where there are any. Default: true. Without them a damaged label file does not matter. */
+  /** Whether to read class labels, if there are any. Default: true. If false, a damaged label file does not matter. */
   labels?: boolean;
   /**
-   * How classes that are folders are numbered: "natural", with numbers in names by their value; "text", as text; or as in a list
+   * How class folders are numbered: "natural", with numbers in names ordered by value; "text", as text; or as in a list
    * of names, if all folders are in it. Default: "natural".
    */
   numbering?: Numbering;
   /** Called while images are decoded. */
   onProgress?: OnProgress;
-  /** Called with what there is to say about the data set, a line each time. */
+  /** Called with notes on the data set, one line each. */
   onNote?: (line: string) => void;
 }
 
-/** Bytes at the start of a file that tell its kind. */
+/** Number of bytes at the start of a file that identify its kind. */
 const HEAD_BYTES = 4096;
 
 function headOf(path: string): Buffer {
@@ -51,8 +51,8 @@ const kinds = {
 } as const;
 
 /**
- * Where all images lie in one folder and below it, that folder, as archives are packed. A folder with images of its own is left as
- * a class where it lies in a folder that the user named.
+ * The common top folder, if all images are in one, as in many archives. A folder that directly holds images stays
+ * a class if the user named its parent.
  */
 function topOf(source: FileSource, isArchive: boolean): FileSource {
   const images = source.paths.filter(isImagePath);
@@ -65,14 +65,14 @@ function topOf(source: FileSource, isArchive: boolean): FileSource {
   return isArchive || hasFolders || below.paths.includes(LABEL_FILE) ? topOf(below, isArchive) : source;
 }
 
-/** What is worth a line about files beside the images. */
+/** A note on files other than images. */
 function noteOthers({ paths }: FileSource, onNote: (line: string) => void): void {
   const expected = [LABEL_FILE, GENERATE_OPTIONS_FILE];
   const others = paths.filter((path) => !isImagePath(path) && !expected.includes(path));
   if (others.length > 0) {
     const files =
-      others.length === 1 ? "1 file that is no image was" : `${others.length} files that are no images were`;
-    onNote(`${files} passed over: ${abbreviated(others)}`);
+      others.length === 1 ? "1 file that is not an image was" : `${others.length} files that are not images were`;
+    onNote(`${files} skipped: ${abbreviated(others)}`);
   }
 }
 
@@ -81,17 +81,17 @@ async function readImageFiles(whole: FileSource, isArchive: boolean, options: Da
   const source = topOf(whole, isArchive);
   const paths = imagePaths(source);
   if (onNote) noteOthers(source, onNote);
-  if (labels && source.top !== undefined) onNote?.(`all images lie in ${source.top}, which is taken for the top`);
-  // Before the images: a wrong label shall not cost a minute of decoding.
+  if (labels && source.top !== undefined) onNote?.(`all images are in ${source.top}, which is used as the top folder`);
+  // Before the images, so that a wrong label does not cost a minute of decoding.
   const classes = labels ? await readLabels(source, paths, { numbering, onNote }) : undefined;
   const parts = labels ? [] : partsAmong(paths);
   if (parts.length > 0) {
-    onNote?.(`the images of ${parts.join(" and ")} are all taken; for one part name its folder`);
+    onNote?.(`using the images of ${parts.join(" and ")} together; for one part give its folder`);
   }
   return await readImages(source, paths, { classes, onProgress, onNote });
 }
 
-/** Reads a folder or an archive by what is in it. */
+/** Reads a folder or an archive according to its content. */
 async function readSource(source: FileSource, isArchive: boolean, options: DatasetOptions): Promise<ImageBank> {
   try {
     if (!source.paths.some(isImagePath)) {
@@ -105,7 +105,7 @@ async function readSource(source: FileSource, isArchive: boolean, options: Datas
   }
 }
 
-/** A file with those beside it. */
+/** A file with the others in its folder. */
 function openNeighbours(path: string): FileSource {
   const folder = dirname(path);
   return {
@@ -142,25 +142,25 @@ async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
     const packed = (["bzip2", "xz", "zstd"] as const).find(is);
     if (packed) {
       throw new InputError(
-        `${path} is packed by ${packed}, which is not read; unpack it, and name the folder that it gives`,
+        `${path} is packed with ${packed}, which is not supported; unpack it, and give the resulting folder`,
       );
     }
   }
   throw new InputError(
-    `${path} is of no known kind; supported: a folder or zip of PNG and JPEG images, CIFAR-10 and CIFAR-100 as tar, tar.gz, zip or folder, MNIST-style idx files and folders with them`,
+    `${path} is not a known kind of data set; supported: a folder or zip of PNG and JPEG images, CIFAR-10 and CIFAR-100 as tar, tar.gz, zip or folder, MNIST-style idx files and folders with them`,
   );
 }
 
 /**
- * Reads a data set into memory. Its kind is told from content and name:
+ * Reads a data set into memory. Its kind is recognised by content and name:
  *
  * - a folder or zip archive of PNG and JPEG images, in sub-folders or not, the archives of the EDM code among them; the
- *   order is that of the paths; classes come from `dataset.json`, else from the top-level folders, whose names they get; where
- *   everything lies in one folder of an archive, that is the top;
+ *   order is that of the paths; classes come from `dataset.json`, else from the top-level folders, whose names they get; if
+ *   an archive has a single top folder, paths start inside it;
  * - CIFAR-10 and CIFAR-100, the python or the binary version: the published archive, another tar or zip archive, or a folder;
  * - MNIST-style idx files, with the labels in the companion file; of a folder with several, the training images.
  *
- * @throws InputError when it is missing, damaged, or of no known kind
+ * @throws InputError when it is missing, damaged, or of an unknown kind
  */
 export async function openDataset(path: string, options: DatasetOptions = {}): Promise<ImageBank> {
   try {

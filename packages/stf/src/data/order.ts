@@ -1,10 +1,10 @@
-/** Which image each training sample is made from, and which references it gets. */
+/** The source image and the references of each training sample. */
 
 import { KeyedRandom, randomKey } from "../random/keyed.js";
 
 /**
  * The order of the data: epoch after epoch, each a fresh permutation. Sample number s of a run (counted from 0 over all
- * steps) is image `at(s)`, whatever the batch size or the number of processes.
+ * steps) is image `at(s)`, independent of the batch size and the number of processes.
  */
 export class DataOrder {
   readonly #count: number;
@@ -14,7 +14,7 @@ export class DataOrder {
 
   /**
    * @param count - number of images, at least 1
-   * @param seed - of the run
+   * @param seed - the seed of the run
    */
   constructor(count: number, seed: number) {
     this.#count = count;
@@ -38,12 +38,12 @@ export class DataOrder {
 }
 
 /**
- * A pool of at least `size` different images that holds every source: the sources first, in their order, then others drawn
+ * A pool of at least `size` different images that contains every source: the sources first, in order, then others drawn
  * without replacement. Given any one source, the rest of the pool is a uniform draw without replacement, so the pool is
  * exchangeable, which is what makes the stable target unbiased.
  *
  * @param sources - indices of the images of a step; one that occurs twice counts once
- * @param items - what there is to draw from, the sources included: a list of indices, or a number for all below it
+ * @param items - the candidates, including the sources: a list of indices, or a number for all below it
  * @returns `size` items, or all when there are fewer; more when there are more sources
  */
 export function drawPool(
@@ -57,7 +57,7 @@ export function drawPool(
   const pool = new Set(sources);
   const wanted = Math.min(Math.max(size, pool.size), count);
   if (wanted > count / 2) {
-    // Rejection would slow down towards the end; a shuffled list of everything does not.
+    // Rejection sampling would slow down towards the end; a shuffled list of all items does not.
     for (const position of random.permutation(count)) {
       if (pool.size >= wanted) break;
       pool.add(itemAt(position));

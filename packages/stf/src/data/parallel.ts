@@ -1,6 +1,6 @@
 /**
- * Calls `work(0)` to `work(count - 1)`, begun in this order, at most `lanes` at one time. After a failure no more are begun,
- * those under way are waited for, and of all failures that of the lowest number is thrown: always the same one.
+ * Calls `work(0)` to `work(count - 1)`, started in this order, at most `lanes` at a time. After a failure no more are started,
+ * running ones are awaited, and the failure with the lowest number is thrown, so that it is always the same one.
  */
 export async function inParallel(count: number, lanes: number, work: (index: number) => Promise<void>): Promise<void> {
   const failures = new Map<number, unknown>();

@@ -3,7 +3,7 @@ import type { DecodedImage } from "../codecs/decode.js";
 import type { ImageShape } from "../common/image-shape.js";
 
 /**
- * The pixels of a data set in the making. It begins with one channel, and has three from the first coloured image on.
+ * The pixels of a data set being read. It starts with one channel, and has three from the first coloured image on.
  * The rows live in one tensor from the start, so that a set needs its memory once, and may be larger than a JavaScript array.
  */
 export class PixelTable {

@@ -1,4 +1,4 @@
-/** Tar archives, gzipped or not, read as a stream: only the files that are asked for are held. */
+/** Tar archives, gzipped or not, read as a stream: only the requested files are held in memory. */
 
 import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
@@ -7,7 +7,7 @@ import { InputError } from "../common/errors.js";
 import { MAX_FILE_BYTES } from "./file-source.js";
 
 const BLOCK = 512;
-/** Larger pieces than node:zlib's own make fewer turns of the event loop. */
+/** Larger pieces than node:zlib's default take fewer turns of the event loop. */
 const CHUNK_BYTES = 2 ** 18;
 
 interface TarHeader {
@@ -16,7 +16,7 @@ interface TarHeader {
   readonly isFile: boolean;
 }
 
-/** Gives out the bytes of a stream in pieces of the size asked for. */
+/** Returns the bytes of a stream in pieces of the requested size. */
 class ByteReader {
   readonly #chunks: AsyncIterator<Uint8Array>;
   #current: Uint8Array = new Uint8Array();
@@ -49,7 +49,7 @@ class ByteReader {
     return found === size ? bytes : undefined;
   }
 
-  /** Passes over `size` bytes. Returns whether there were as many. */
+  /** Skips `size` bytes. Returns whether there were that many. */
   async skip(size: number): Promise<boolean> {
     return (await this.#consume(size, () => {})) === size;
   }
@@ -66,7 +66,7 @@ function octal(block: Uint8Array, start: number, length: number): number {
   return /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number.NaN;
 }
 
-/** @throws Error when the block is no header: its checksum, taken with the checksum's own field blank, must be right */
+/** @throws Error when the block is not a header: its checksum, computed with a blank checksum field, must match */
 function readHeader(block: Uint8Array): TarHeader {
   const [checksumStart, checksumEnd, blank] = [148, 156, 0x20];
   const sum = block.reduce((total, byte, i) => total + (i >= checksumStart && i < checksumEnd ? blank : byte), 0);
@@ -77,7 +77,7 @@ function readHeader(block: Uint8Array): TarHeader {
   return { path: (folder === "" ? "" : `${folder}/`) + text(block, 0, 100), size, isFile: type === "" || type === "0" };
 }
 
-/** Whether a file's first bytes are those of a tar archive that is not compressed. */
+/** Whether a file's first bytes are those of an uncompressed tar archive. */
 export function isTar(start: Uint8Array): boolean {
   if (start.length < BLOCK) return false;
   try {
@@ -114,7 +114,7 @@ async function readFiles(
 /**
  * The wanted files of a tar archive, gzipped or not, by path.
  *
- * @throws InputError when it is no such archive, or is damaged or truncated
+ * @throws InputError when it is not such an archive, or is damaged or truncated
  */
 export async function readTar(
   archive: string,
@@ -131,7 +131,7 @@ export async function readTar(
     else await pipeline(stream, read);
   } catch (cause) {
     throw new InputError(
-      `${archive} is no${gzipped ? " gzipped" : ""} tar archive, or is damaged or truncated (${(cause as Error).message}); fetch it again`,
+      `${archive} is not a${gzipped ? " gzipped" : ""} tar archive, or is damaged or truncated (${(cause as Error).message}); download it again`,
       { cause },
     );
   }

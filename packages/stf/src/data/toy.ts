@@ -7,14 +7,14 @@ import { VectorBank } from "./vector-bank.js";
 
 /** A distribution of vectors. */
 export interface ToyDistribution {
-  /** What it is called. */
+  /** Its name. */
   readonly name: string;
   /** D */
   readonly dimension: number;
   /** Draws one vector, D numbers. */
   draw(random: KeyedRandom): number[];
   /**
-   * D*(x; sigma), the posterior mean of the vector behind x = y + sigma eps, where a closed form is known.
+   * D*(x; sigma), the posterior mean of y given x = y + sigma eps, if a closed form is known.
    *
    * @param x - `[B, D]`, float64
    * @param sigma - `[B]`, positive
@@ -33,7 +33,7 @@ export interface GaussianComponent {
   readonly deviation: number;
 }
 
-/** Index of a component, each as likely as its weight. */
+/** Index of a component, drawn with probability proportional to its weight. */
 function choose(weights: readonly number[], random: KeyedRandom): number {
   let left = random.uniform() * weights.reduce((sum, weight) => sum + weight, 0);
   const found = weights.findIndex((weight) => {
@@ -47,8 +47,8 @@ function choose(weights: readonly number[], random: KeyedRandom): number {
  * A mixture of isotropic Gaussians. With gamma_m the posterior probability of a component, D* = sum_m gamma_m (mu_m +
  * v_m / (v_m + sigma²) (x - mu_m)), v_m its variance.
  *
- * @throws RangeError unless there is a component, and all have means of one dimension, positive weights and no negative
- * deviation.
+ * @throws RangeError unless there is a component, and all have means of one dimension, positive weights and non-negative standard
+ * deviations.
  */
 export function gaussianMixture(name: string, components: readonly GaussianComponent[]): ToyDistribution {
   const dimension = components[0]?.mean.length ?? 0;
@@ -56,7 +56,7 @@ export function gaussianMixture(name: string, components: readonly GaussianCompo
   for (const { weight, mean, deviation } of components) {
     if (!(weight > 0 && deviation >= 0 && mean.length === dimension)) {
       throw new RangeError(
-        `components of "${name}" need a positive weight, a deviation of at least 0 and ${dimension} means`,
+        `components of "${name}" need a positive weight, a standard deviation of at least 0 and ${dimension} means`,
       );
     }
   }
@@ -118,7 +118,7 @@ export function ringOfGaussians({ count = 8, radius = 1, deviation = 0.1, dimens
 
 const ROOT_HALF = Math.SQRT1_2;
 
-/** The dark squares of a board of `squares` x `squares` squares on [-1, 1]², each point of them equally likely. */
+/** The dark squares of a board of `squares` x `squares` squares on [-1, 1]², with uniform density. */
 export function checkerboard({ squares = 4 } = {}): ToyDistribution {
   const side = 2 / squares;
   const corners = Array.from({ length: squares * squares }, (_, i) => [i % squares, Math.floor(i / squares)] as const)
@@ -131,14 +131,14 @@ export function checkerboard({ squares = 4 } = {}): ToyDistribution {
       const [left, bottom] = corners[random.integer(corners.length)] as readonly [number, number];
       return [left + side * random.uniform(), bottom + side * random.uniform()];
     },
-    // Uniform on a box: per coordinate a normal distribution truncated at both sides. A square weighs as much as it holds of it.
+    // Uniform on a box: per coordinate a normal distribution truncated at both sides. A square is weighted by its probability.
     denoise: (x, sigma) =>
       scope(() => {
         const lower = tensor(Float64Array.from(corners.flat()), { shape: [1, corners.length, 2], device: x.device });
         const levels = column(sigma, x).unsqueeze(2);
         const at = x.unsqueeze(1);
         const [from, to] = [lower.sub(at).div(levels), lower.add(side).sub(at).div(levels)] as const;
-        // Both ends on the side where the complementary error function does not cancel.
+        // Both ends on the side where the complementary error function does not suffer from cancellation.
         const mirrored = from.gt(0);
         const low = where(mirrored, to.neg(), from);
         const high = where(mirrored, from.neg(), to);

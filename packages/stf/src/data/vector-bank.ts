@@ -4,9 +4,9 @@ import type { Bank } from "./bank.js";
 
 /** Vectors of real numbers, for toy distributions: float64 throughout, so meant for few dimensions. */
 export class VectorBank implements Bank {
-  /** What the distribution is called. */
+  /** Name of the distribution. */
   readonly name: string;
-  /** What a vector stands for. */
+  /** The image shape of a vector. */
   readonly shape: ImageShape;
   readonly count: number;
   readonly dimension: number;
@@ -16,10 +16,10 @@ export class VectorBank implements Bank {
   readonly values: Tensor;
 
   /**
-   * @param values - float64 `[count, D]`; the bank owns it from now on
+   * @param values - float64 `[count, D]`; the bank takes ownership
    * @param options.labels - class of each vector, from 0 on, `[count]`
-   * @param options.shape - of the images that the vectors are; pixels with D channels when left out
-   * @throws ShapeError when the values have not two axes.
+   * @param options.shape - shape of the images that the vectors represent; one pixel with D channels when left out
+   * @throws ShapeError when the values do not have two axes.
    */
   constructor(name: string, values: Tensor, { labels, shape }: { labels?: Int32Array; shape?: ImageShape } = {}) {
     checkShape("the values of a vector bank", values.shape, [null, null]);
@@ -31,12 +31,12 @@ export class VectorBank implements Bank {
     this.values = keep(values);
   }
 
-  /** Where the values lie. */
+  /** Device of the values. */
   get device(): Device {
     return this.values.device;
   }
 
-  /** The values: a bank of vectors has no units of its own. */
+  /** The values: a vector bank has no separate units. */
   get rows(): Tensor {
     return this.values;
   }

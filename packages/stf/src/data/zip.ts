@@ -71,7 +71,7 @@ const UTF8_FLAG = 0x800;
 const UNICODE_PATH = 0x7075;
 
 /**
- * The name of an entry. Without a word on its encoding it is that of MS-DOS; but some programs write UTF-8 without saying so, and
+ * The name of an entry. Without an encoding flag it is that of MS-DOS; but some programs write UTF-8 without the flag, and
  * some Latin-1, whose letters, from 0xc0 on, are frames and symbols in MS-DOS.
  */
 function nameOfEntry({ fileName, fileNameRaw, generalPurposeBitFlag, extraFields }: Entry): string {
@@ -96,7 +96,7 @@ async function readDirectory(zip: ZipFile): Promise<Map<string, Entry>> {
 /**
  * The files of a zip archive, stored or deflated. Every file that is read is checked against its checksum and declared size.
  *
- * @throws InputError when it is no zip archive, is truncated, or its directory is damaged
+ * @throws InputError when it is not a zip archive, is truncated, or its directory is damaged
  */
 export async function openZip(location: string): Promise<FileSource> {
   const descriptor = openSync(location, "r");
@@ -121,7 +121,7 @@ export async function openZip(location: string): Promise<FileSource> {
   } catch (cause) {
     closeSync(descriptor);
     throw new InputError(
-      `${location} is no zip archive, or is damaged or truncated (${(cause as Error).message}); fetch or pack it again`,
+      `${location} is not a zip archive, or is damaged or truncated (${(cause as Error).message}); download or pack it again`,
       { cause },
     );
   }

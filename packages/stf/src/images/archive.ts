@@ -12,19 +12,19 @@ import type { ImageShape } from "../common/image-shape.js";
 import { formatLabels, LABEL_FILE } from "../data/labels.js";
 import type { ImageSet } from "./image-set.js";
 
-/** What goes into an archive. */
+/** The contents of an archive. */
 export interface ArchiveContent {
   readonly images: ImageSet;
   readonly shape: ImageShape;
   readonly seeds: readonly number[];
-  /** The class of each image, where they have one. */
+  /** The class of each image, if they have classes. */
   readonly classes: readonly number[] | undefined;
 }
 
-/** Files are dated like this, so that equal images make equal archives. */
+/** The fixed date of all files, so that equal images make equal archives. */
 const EPOCH = new Date("1980-01-01T00:00:00");
 
-/** PNGs are compressed already, and arrays of generated images hardly can be. */
+/** PNGs are compressed already, and arrays of generated images hardly compress. */
 const STORED = { compress: false, mtime: EPOCH, mode: 0o100644, forceDosTimestamp: true } as const;
 
 /** The header of an .npy file (NumPy enhancement proposal 1), for numbers in C order. */
@@ -63,9 +63,9 @@ function addPngs(zip: ZipFile, { images, seeds, classes }: ArchiveContent): void
 }
 
 /**
- * Writes the images as one file, *.zip or *.npz, whose name always stands for a complete one.
+ * Writes the images as one file, *.zip or *.npz, which appears under its name only when complete.
  *
- * @throws what the file system reports, such as a full disk.
+ * @throws errors of the file system, such as a full disk.
  */
 export async function writeArchive(path: string, content: ArchiveContent): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);

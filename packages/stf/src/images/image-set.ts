@@ -1,4 +1,4 @@
-/** Images that are drawn one per seed into a folder, and what has become of them. */
+/** Images drawn one per seed into a folder, and which of them exist. */
 
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { basename, dirname, join, normalize } from "node:path";
@@ -37,7 +37,7 @@ export class ImageSet {
     return readdirSync(this.folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".png"));
   }
 
-  /** Whether any image lies in the folder. */
+  /** Whether the folder has any image. */
   get hasImages(): boolean {
     return this.#names().length > 0;
   }
@@ -47,7 +47,7 @@ export class ImageSet {
     return existsSync(join(this.folder, LABEL_FILE));
   }
 
-  /** The seeds that have a file in the folder, whole or not. */
+  /** The seeds with a file in the folder, complete or not. */
   present(): number[] {
     return this.#names().flatMap((path) => {
       const seed = Number.parseInt(basename(path), 10);
@@ -60,18 +60,18 @@ export class ImageSet {
     return seeds.map((seed, i) => [this.nameOf(seed), classes[i] as number]);
   }
 
-  /** Writes the label file of the folder, in place of an earlier one. */
+  /** Writes the label file of the folder, replacing an earlier one. */
   writeLabels(seeds: readonly number[], classes: readonly number[]): void {
     const text = formatLabels(this.labels(seeds, classes));
     writeFileAtomically(join(this.folder, LABEL_FILE), new TextEncoder().encode(text));
   }
 
-  /** The seeds whose images are not there yet, or were damaged: files appear complete, but a disk may lose what it promised. */
+  /** The seeds whose images are missing or damaged: files appear complete, but a disk may lose data after a crash. */
   missing(seeds: readonly number[]): number[] {
     return seeds.filter((seed) => !isWholePng(this.#pathOf(seed), this.#shape));
   }
 
-  /** Removes the images of seeds, and the folder, unless it holds others. */
+  /** Removes the images of seeds, and the folder if it is then empty. */
   remove(seeds: readonly number[]): void {
     for (const seed of seeds) rmSync(this.#pathOf(seed), { force: true });
     if (!this.hasImages) rmSync(this.folder, { recursive: true, force: true });

@@ -1,4 +1,4 @@
-/** The preset "auto": measures what the choice depends on, and has it made. */
+/** The preset "auto": measures what the choice depends on, then makes it. */
 
 import { totalmem } from "node:os";
 import { constrainedMemory } from "node:process";
@@ -12,26 +12,26 @@ import { disposeState, initialState } from "../training/state.js";
 import type { JobContext } from "./context.js";
 import { measureSpeed } from "./measure.js";
 
-/** What was chosen for a run. */
+/** The choice for a run. */
 export interface AutomaticRun {
   /** All options. */
   readonly options: ResolvedOptions;
-  /** What was chosen and why, line by line. */
+  /** The choice and the reasons, line by line. */
   readonly reasons: readonly string[];
 }
 
-/** Bytes for activations: a quarter of the machine's or the container's memory. Of a GPU, what small ones have. */
+/** Bytes for activations: a quarter of the memory of the machine or container; on a GPU, as much as small ones have. */
 function memoryFor({ device }: ResolvedOptions): number {
   if (device !== "cpu") return 8 * 2 ** 30;
   const limit = constrainedMemory() ?? 0;
   return Math.min(totalmem(), limit > 0 ? limit : Number.POSITIVE_INFINITY) / 4;
 }
 
-/** What is built for options and images. */
+/** The objects built from options and images. */
 export type NetworkOf = (options: ResolvedOptions, images: ImageBank) => NetworkConfig;
 
 /**
- * Chooses the options that a request leaves open, and measures networks where time decides.
+ * Chooses the options that a request leaves open, and measures networks if time is the limit.
  *
  * @param base - the request's options before anything is chosen
  * @throws UsageError for a network that does not fit the images; Stopped when the job is to stop

@@ -1,40 +1,40 @@
 /**
- * What lies outside of a job: whom it tells, the clock, who may stop it, and which of several processes it is. A job is handed
- * all of it, so that a command, a program and a test run the same job.
+ * The context of a job: where it reports, its clock, who may stop it, and which of several processes it is. All of it is passed
+ * in, so that a command, a program and a test run the same job.
  */
 
 import type { Rank } from "../common/ranks.js";
 
-/** Hears what a job has to say. */
+/** Receives the messages of a job. */
 export interface Reporter {
-  /** A line that stays. */
+  /** A permanent line. */
   print(line: string): void;
-  /** A line about something that went wrong, while the job goes on. */
+  /** A warning: something went wrong, and the job continues. */
   warn(line: string): void;
-  /** A line that stays where {@link update} shows nothing. */
+  /** A permanent line, if {@link update} shows nothing. */
   printPlain(line: string): void;
-  /** How far the job is; the next line replaces it. */
+  /** Progress of the job; the next line replaces it. */
   update(line: string): void;
-  /** Removes what the last {@link update} has shown. */
+  /** Removes the last line of {@link update}. */
   clear(): void;
 }
 
-/** Everything that a job is handed beside its request. */
+/** Everything that a job receives besides its request. */
 export interface JobContext {
-  /** Who is told. */
+  /** Receives the messages. */
   readonly reporter: Reporter;
-  /** Asked between steps; true ends the job where nothing is lost. */
+  /** Called between steps; true ends the job at a point where nothing is lost. */
   shouldStop(): boolean;
   /** Seconds, on a clock that only goes forward. */
   now(): number;
-  /** The part of the work that is this process's. */
+  /** This process among those that divide the work. */
   readonly rank: Rank;
 }
 
-/** Says nothing. */
+/** Discards all messages. */
 export const silentReporter: Reporter = { print() {}, warn() {}, printPlain() {}, update() {}, clear() {} };
 
-/** A job by itself: it says nothing, is not stopped, and shares its work with nobody. */
+/** A standalone job: silent, never stopped, in a single process. */
 export function jobContext(given: Partial<JobContext> = {}): JobContext {
   return {
     reporter: silentReporter,
@@ -45,7 +45,7 @@ export function jobContext(given: Partial<JobContext> = {}): JobContext {
   };
 }
 
-/** Thrown out of the middle of a step when the job is to stop, so that nobody waits for the end of a batch. */
+/** Thrown in the middle of a step when the job is to stop, so that the user need not wait for the end of a batch. */
 export class Stopped extends Error {
   override readonly name = "Stopped";
 }

@@ -1,7 +1,7 @@
 import { type Device, engineReport } from "@stf/torch";
 import { UsageError } from "../common/errors.js";
 
-/** @throws UsageError when libtorch sees no such device. */
+/** @throws UsageError when libtorch does not find the device. */
 export function checkDevice(device: Device): void {
   if (device === "cpu") return;
   const { cudaBuilt, cudaDevices, version } = engineReport();
@@ -13,7 +13,7 @@ export function checkDevice(device: Device): void {
   }
   if (wanted >= cudaDevices) {
     throw new UsageError(
-      `'device=${device}' must be a GPU that libtorch sees; it sees ${cudaDevices}: check with nvidia-smi, or compute with 'device=cpu'`,
+      `'device=${device}' must be a GPU that libtorch finds, and it finds ${cudaDevices}: check with nvidia-smi, or compute with 'device=cpu'`,
     );
   }
 }

@@ -1,4 +1,4 @@
-/** What a planned training takes, without training: time from a few steps, memory by counting. */
+/** Time and memory of a planned training, without training: time from a few steps, memory by counting. */
 
 import { loopOptions, trainingData, trainingSettings } from "../config/training.js";
 import { activationsPerImage } from "../networks/activations.js";
@@ -6,13 +6,13 @@ import type { JobContext } from "./context.js";
 import { measureSpeed } from "./measure.js";
 import type { TrainingPlan } from "./training-plan.js";
 
-/** What a training is expected to take. */
+/** Expected time and memory of a training. */
 export interface TrainingEstimate {
   /** Images per second, as measured. */
   readonly imagesPerSecond: number;
-  /** Images that are trained on until the duration or the time limit is over. */
+  /** Images trained on until the duration or the time limit is reached. */
   readonly images: number;
-  /** Seconds for these. */
+  /** Seconds for those images. */
   readonly seconds: number;
   /** Bytes. */
   readonly memory: {
@@ -20,15 +20,15 @@ export interface TrainingEstimate {
     readonly state: number;
     /** The images. */
     readonly images: number;
-    /** What a step keeps for the gradient, an estimate: it depends on the images that are in the network at once. */
+    /** Activations that a step keeps for the gradient, an estimate: it depends on the images per forward pass. */
     readonly activations: number;
-    /** The whole process at its peak; of a GPU, the three above. */
+    /** The whole process at its peak; on a GPU, the three above. */
     readonly peak: number;
   };
 }
 
 /**
- * What a plan takes. It measures with the plan's own network, which is not worth training afterwards.
+ * Time and memory of a plan. It measures with the plan's own network, which must not be trained afterwards.
  *
  * @throws Stopped when the job is to stop
  */
@@ -43,7 +43,7 @@ export function estimateTraining(plan: TrainingPlan, context: JobContext): Train
   );
   const activations = perImage * settings.microBatch * (options.precision === "bf16" ? 2 : 4);
   const images = bank.count * bank.dimension;
-  // Images and weights are there already, and so is the program. Gradients and averages are touched by the first step.
+  // Images, weights and the program are in memory already. Gradients and averages are first touched by a step.
   const peak = options.device === "cpu" ? process.memoryUsage().rss + activations : stateBytes + images + activations;
   const open = Math.max(totalImages - state.images, 0);
   const imagesPerSecond = measureSpeed(state, trainingData(bank, options), settings, context);

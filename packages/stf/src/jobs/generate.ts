@@ -26,13 +26,13 @@ import { withinMemory } from "./memory.js";
 import { writeOrRescue } from "./rescue.js";
 import { TrajectoryFrames } from "./trajectory.js";
 
-/** Names of a network's classes by their numbers; undefined where it was stored without. */
+/** Names of a network's classes by number; undefined if it was stored without names. */
 const namesIn = ({ about }: Snapshot): readonly string[] | undefined => storedNames(about["classNames"]);
 
 /**
- * The number of the class that is asked for, by name or number. A text is a name where there is one that reads so.
+ * The number of the requested class, given by name or number. A text that matches a name is taken as that name.
  *
- * @throws UsageError when the network knows no such class.
+ * @throws UsageError when the network has no such class.
  */
 function classNumber(label: number | string | null, snapshot: Snapshot): number | null {
   if (label === null) return null;
@@ -46,22 +46,22 @@ function classNumber(label: number | string | null, snapshot: Snapshot): number 
   if (isNumber && Number(label) < labelDim) return Number(label);
   const range = `from 0 to ${labelDim - 1}`;
   const wanted = names ? `one of ${abbreviated(names)}, or ${range}` : range;
-  const advice = names || isNumber ? "" : "; this network was stored without names of its classes";
+  const advice = names || isNumber ? "" : "; this network was stored without class names";
   throw new UsageError(`'class' must be ${wanted}, found ${label}${advice}`);
 }
 
-/** "cat (number 0)", or "3" where classes have no names. */
+/** "cat (number 0)", or "3" if classes have no names. */
 function classTitle(label: number, names: readonly string[] | undefined): string {
   const name = names?.[label];
   return name === undefined ? String(label) : `${name} (number ${label})`;
 }
 
-/** @throws UsageError when there are no colours to be found. */
+/** @throws UsageError for a network that draws grey images. */
 function checkColorize({ colorize }: ResolvedGenerate, { shape }: Snapshot["config"]): void {
   if (colorize && shape.channels === 1) throw new UsageError("'colorize' needs a network that draws in colour");
 }
 
-/** @throws UsageError when there is nothing to be guided away from. */
+/** @throws UsageError when there is no network to guide away from. */
 function checkGuidance(
   { guidance, gnet }: ResolvedGenerate,
   { denoiser, about }: Snapshot,
@@ -70,31 +70,31 @@ function checkGuidance(
   if (guidance === 1) return;
   if (gnet === null && denoiser.labelDim === 0) {
     throw new UsageError(
-      "'guidance' needs a class-conditional network, trained with 'cond' and 'labelDropout', or a second one by 'gnet'",
+      "'guidance' needs a class-conditional network, trained with 'cond' and 'labelDropout', or a second network in 'gnet'",
     );
   }
   if (gnet === null && about["labelDropout"] === 0) {
     throw new UsageError(
-      "'guidance' needs a network that draws without a class, too; this one was trained with 'labelDropout=0': train one with 0.1, or name a second network by 'gnet'",
+      "'guidance' needs a network that can also draw without a class; this one was trained with 'labelDropout=0': train one with 0.1, or name a second network in 'gnet'",
     );
   }
   if (weak && weak.denoiser.labelDim !== 0 && weak.denoiser.labelDim !== denoiser.labelDim) {
     throw new UsageError(
-      `'gnet' must know the same classes as 'network' or none, found ${weak.denoiser.labelDim} and ${denoiser.labelDim}`,
+      `'gnet' must have as many classes as 'network' or none, found ${weak.denoiser.labelDim} and ${denoiser.labelDim}`,
     );
   }
 }
 
-/** What there is to say about a network that was saved while its training diverged. */
+/** A note on a network that was saved while its training diverged. */
 function lossNotes({ about }: Snapshot): string[] {
   const { loss, lowestLoss } = about;
   if (typeof loss !== "number" || typeof lowestLoss !== "number" || !isDiverged(loss, lowestLoss)) return [];
   return [
-    `the network was saved while its training diverged: the loss was ${loss.toPrecision(3)}, and ${lowestLoss.toPrecision(3)} before; an earlier snapshot draws better`,
+    `the network was saved while its training diverged: the loss was ${loss.toPrecision(3)}, up from ${lowestLoss.toPrecision(3)}; use an earlier snapshot`,
   ];
 }
 
-/** Loads the second network. @throws UsageError when it draws other images. */
+/** Loads the second network. @throws UsageError when its images have another shape. */
 function loadWeak({ gnet, precision }: ResolvedGenerate, { denoiser, config }: Snapshot): Snapshot | undefined {
   if (gnet === null) return undefined;
   const weak = loadSnapshot(gnet, { precision, device: denoiser.device });
@@ -105,24 +105,24 @@ function loadWeak({ gnet, precision }: ResolvedGenerate, { denoiser, config }: S
   return weak;
 }
 
-/** The batches that fall to a process: of evenly split ones, every size-th. */
+/** The batches of a process: every size-th of an even split. */
 function batchesOf(
   seeds: readonly number[],
   batch: number,
   { rank, size }: { readonly rank: number; readonly size: number },
 ): number[][] {
   const count = Math.ceil(seeds.length / (batch * size)) * size;
-  // The first ones are longer by one where the seeds do not divide.
+  // The first ones are longer by one if the seeds do not divide evenly.
   const start = (k: number): number => k * Math.floor(seeds.length / count) + Math.min(k, seeds.length % count);
   return Array.from({ length: count }, (_, k) => seeds.slice(start(k), start(k + 1))).filter(
     (own, k) => k % size === rank && own.length > 0,
   );
 }
 
-/** A request whose class is known by its number. */
+/** A request with its class as a number. */
 type NumberedGenerate = ResolvedGenerate & { readonly class: number | null };
 
-/** The class of each seed's image, drawn or asked for; undefined when the network has no classes. */
+/** The class of each seed's image, drawn or requested; undefined when the network has no classes. */
 function classesOf(
   { class: label }: NumberedGenerate,
   { denoiser: { shape, labelDim, device } }: Snapshot,
@@ -131,7 +131,7 @@ function classesOf(
   if (labelDim === 0) return undefined;
   if (label !== null) return (seeds) => seeds.map(() => label);
   return (seeds) =>
-    // The noise of every image comes before its class, so that many large ones take minutes.
+    // The noise of every image is drawn before its class, which takes minutes for many large images.
     seeds.flatMap((seed, i) => {
       checkStop(context);
       if (i % 1000 === 0) context.reporter.update(`finding the classes of ${seeds.length} images: ${i} done`);
@@ -144,14 +144,14 @@ interface Job {
   readonly request: NumberedGenerate;
   readonly snapshot: Snapshot;
   readonly conditions: GenerateOptions & { readonly method: Method };
-  /** Where images are kept; undefined when only a grid or an animation is wanted. */
+  /** Where images are kept; undefined when only a grid or an animation is requested. */
   readonly output: ImageOutput | undefined;
   readonly frames: TrajectoryFrames | undefined;
-  /** What there is to say before the first image. */
+  /** Notes to print before the first image. */
   readonly notes: readonly string[];
 }
 
-/** Draws batch after batch, and counts. */
+/** Draws batch by batch, and counts. */
 class DrawingSession {
   readonly #context: JobContext;
   readonly #start: number;
@@ -192,23 +192,23 @@ class DrawingSession {
     this.#context.reporter.update(`${Math.floor(done)} of ${all} images  ${rate.toFixed(1)} images/s  ${left} left`);
   }
 
-  /** How many images were drawn. */
+  /** Number of images drawn. */
   get done(): number {
     return this.#done;
   }
 
-  /** Since it began. */
+  /** Seconds since the start. */
   get seconds(): number {
     return this.#context.now() - this.#start;
   }
 
-  /** Evaluations of networks for an image; undefined where none was drawn. */
+  /** Network evaluations per image; undefined if none was drawn. */
   get evaluations(): number | undefined {
     return this.#batches === 0 ? undefined : this.#evaluations / this.#batches;
   }
 }
 
-/** Loads what the request names, and checks that it fits together. Undefined when everything is there already. */
+/** Loads what the request names, and checks that it fits together. Undefined when all images exist already. */
 async function prepare(given: ResolvedGenerate, context: JobContext): Promise<Job | undefined> {
   const { outdir, grid, trajectory } = given;
   const { rank } = context;
@@ -224,7 +224,7 @@ async function prepare(given: ResolvedGenerate, context: JobContext): Promise<Jo
   const range = weak ? rangeWithin(preconditioning, weak.denoiser.preconditioning) : preconditioning;
   const method = samplingMethod(request, { ...preconditioning, ...range });
   const { notes, ...fromImage } = await givenImage(request, config.shape, denoiser.device);
-  // Before hours of drawing, not after them.
+  // Before hours of drawing, not after.
   if (trajectory !== null) await loadSharp();
   if (grid !== null) makeFolderFor(grid, "grid");
   if (trajectory !== null) makeFolderFor(trajectory, "trajectory");
@@ -244,7 +244,7 @@ async function prepare(given: ResolvedGenerate, context: JobContext): Promise<Jo
   return { request, snapshot, conditions, output, frames, notes: [...request.notes, ...notes] };
 }
 
-/** What was asked for, in a line. */
+/** The request, in one line. */
 function description({ request, snapshot, conditions: { method } }: Job): string {
   const { config, denoiser } = snapshot;
   const { steps, sigma } = method;
@@ -259,9 +259,9 @@ function description({ request, snapshot, conditions: { method } }: Job): string
 }
 
 /**
- * Draws the part of this process, as far as it is not there yet, and waits for the others.
+ * Draws the missing images of this process, and waits for the other processes.
  *
- * @returns images that are kept nowhere else, by their seeds
+ * @returns images that are not kept anywhere else, by seed
  * @throws Stopped when the job is to stop.
  */
 async function drawMissing(job: Job, session: DrawingSession, context: JobContext): Promise<Map<number, Uint8Array>> {
@@ -269,7 +269,7 @@ async function drawMissing(job: Job, session: DrawingSession, context: JobContex
   const { seeds, batch: largest } = request;
   const { rank, reporter } = context;
   const wanted = (batch: readonly number[]): readonly number[] => {
-    // An animation needs every image from its first step on.
+    // An animation needs every image from the first step.
     if (!output || frames) return batch;
     const missing = output.images.missing(batch);
     return missing.length > 0 && isCoupled(request) ? batch : missing;
@@ -279,7 +279,7 @@ async function drawMissing(job: Job, session: DrawingSession, context: JobContex
     .filter(({ length }) => length > 0);
   const count = batches.reduce((sum, { length }) => sum + length, 0);
   const present = rank.size === 1 ? seeds.length - count : 0;
-  if (present > 0) reporter.print(`${present} of them ${present === 1 ? "is" : "are"} there already`);
+  if (present > 0) reporter.print(`${present} of them ${present === 1 ? "exists" : "exist"} already`);
   const kept = new Map<number, Uint8Array>();
   for (const batch of batches) {
     for (const [i, image] of session.draw(job, batch, count).entries()) {
@@ -304,7 +304,7 @@ async function drawMissing(job: Job, session: DrawingSession, context: JobContex
 /** Rows of a grid whose classes are listed. */
 const MOST_ROWS = 16;
 
-/** What a grid of several classes shows, row by row. */
+/** The classes of a grid, row by row. */
 function legend(classes: readonly number[], columns: number, names: readonly string[] | undefined): string {
   const titles = classes.map((label) => names?.[label] ?? String(label));
   const rows = Array.from({ length: Math.ceil(titles.length / columns) }, (_, row) =>
@@ -314,7 +314,7 @@ function legend(classes: readonly number[], columns: number, names: readonly str
   return `classes in the grid, row by row: ${rows.slice(0, MOST_ROWS).join(", ")}${rest}`;
 }
 
-/** Writes what is made of all images together. Returns what is not where it was to be; undefined when everything is. */
+/** Writes the outputs made from all images together. Returns those that are not at the requested path; undefined if all are. */
 async function deliver(
   { request, snapshot, output, frames }: Job,
   kept: Map<number, Uint8Array>,
@@ -338,37 +338,37 @@ async function deliver(
   return problems.find((problem) => problem !== undefined);
 }
 
-/** That images are not finite, and what may be the reason. */
+/** The error for images that are not finite, with the likely cause. */
 function notFinite(request: ResolvedGenerate, cause: SamplingError): InputError {
   const extreme = extremeOptions(request);
   const advice =
     extreme.length > 0
       ? `lower ${extreme.join(", ")}`
-      : `${request.network} may come from a training that diverged: take an earlier network snapshot`;
+      : `${request.network} may come from a training that diverged: use an earlier network snapshot`;
   return new InputError(`the images are not finite: they hold NaN or infinity; ${advice}`, { cause });
 }
 
-/** What was drawn. */
+/** The result of drawing. */
 export interface GenerateResult {
-  /** "stopped" is `context.shouldStop`'s doing; the same request draws what is missing. */
+  /** "stopped" when `context.shouldStop` ended it; the same request draws the remaining images. */
   readonly reason: "finished" | "stopped";
-  /** How many images this process has drawn. */
+  /** Number of images that this process has drawn. */
   readonly drawn: number;
-  /** Evaluations of networks for an image; undefined where none was drawn. */
+  /** Network evaluations per image; undefined if none was drawn. */
   readonly evaluations: number | undefined;
   /** Seconds of drawing. */
   readonly seconds: number;
-  /** What could not be written where it was to be, in one line. */
+  /** What could not be written to its path, in one line. */
   readonly problem?: string;
 }
 
 /**
  * Draws images, one per seed, into `outdir` (a folder, a zip or an npz file), a `grid` or a `trajectory`. An interrupted set is
- * completed by the same request; several processes share one.
+ * completed by the same request; several processes can draw one set together.
  *
  *     await generate({ network: "network-snapshot-000200.safetensors", seeds: [0, 1, 2], grid: "grid.png" });
  *
- * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used or written.
+ * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used or written.
  */
 export async function generate(request: GenerateRequest, context: JobContext = jobContext()): Promise<GenerateResult> {
   const { rank, reporter } = context;
@@ -381,7 +381,7 @@ export async function generate(request: GenerateRequest, context: JobContext = j
   let job: Job | undefined;
   try {
     job = await withinMemory(
-      () => "take a smaller network",
+      () => "use a smaller network",
       () => prepare(options, context),
     );
     if (!job) return result("finished");
@@ -403,7 +403,7 @@ export async function generate(request: GenerateRequest, context: JobContext = j
     if (error instanceof SamplingError) throw notFinite(options, error);
     if (!job || !isFileProblem(error) || options.outdir === null) throw error;
     throw new InputError(
-      `an image cannot be written to ${options.outdir}: ${problemOf(error)}; mend that, and the same command draws what is missing there`,
+      `an image cannot be written to ${options.outdir}: ${problemOf(error)}; fix that, and the same command draws the rest`,
       { cause: error },
     );
   } finally {

@@ -1,4 +1,4 @@
-/** What images shall agree with, out of an image file. */
+/** Constraints on the drawn images, from an image file. */
 
 import { readFileSync } from "node:fs";
 import { type Device, type Tensor, tensor } from "@stf/torch";
@@ -10,7 +10,7 @@ import { readImages } from "../data/images.js";
 import type { GenerateOptions } from "../sampling/generate.js";
 import { knownGrey, knownPixels } from "../sampling/known-part.js";
 
-/** @throws InputError when there is no such file */
+/** @throws InputError when the file does not exist */
 function readBytes(path: string): Uint8Array {
   try {
     return readFileSync(path);
@@ -24,7 +24,7 @@ function readBytes(path: string): Uint8Array {
 
 type Size = Pick<ImageShape, "height" | "width">;
 
-/** @throws InputError when an image has not the size of those that are drawn */
+/** @throws InputError when an image differs in size from those drawn */
 function checkSize(path: string, found: Size, { height, width }: Size): void {
   if (found.height === height && found.width === width) return;
   throw new InputError(
@@ -32,7 +32,7 @@ function checkSize(path: string, found: Size, { height, width }: Size): void {
   );
 }
 
-/** One image, float64 `[1, C, H, W]` on [-1, 1]. @throws InputError when it is damaged, or of another size. */
+/** One image, float64 `[1, C, H, W]` on [-1, 1]. @throws InputError when it is damaged or has another size. */
 async function readImage(path: string, { height, width }: Size, device: Device): Promise<Tensor> {
   const source = { location: path, paths: [path], nameOf: () => path, read: async () => readBytes(path), close() {} };
   const bank = await readImages(source, [path]);
@@ -52,18 +52,18 @@ async function readImage(path: string, { height, width }: Size, device: Device):
   return image;
 }
 
-/** An image with the network's channels. @throws InputError when it has colours, and the network none. */
+/** An image with the network's channels. @throws InputError when it is in colour and the network draws grey images. */
 function withChannels(path: string, image: Tensor, { channels }: ImageShape): Tensor {
   if (image.size(1) === channels) return image;
   if (channels === 1) {
     const grey = image.narrow(1, 0, 1);
     if (image.eq(grey).all().item()) return grey.contiguous();
-    throw new InputError(`${path} must be grey as the network's images, and is in colour; convert it`);
+    throw new InputError(`${path} must be grey like the network's images, found colours; convert it`);
   }
   return image.expand([1, channels, image.size(2), image.size(3)]).contiguous();
 }
 
-/** Where a mask is white, or at least light on a black ground: transparent pixels are as dark as black ones. */
+/** Where a mask is light on a black background; transparent pixels count as black. */
 async function readMask(path: string, size: Size): Promise<boolean[]> {
   const file = await imageFile(path, readBytes(path));
   checkSize(path, file, size);
@@ -76,21 +76,21 @@ async function readMask(path: string, size: Size): Promise<boolean[]> {
   });
 }
 
-/** What there is to say about a mask of which one colour, or its transparency, was forgotten. */
+/** A note on a mask that lacks one of its colours or its transparency. */
 function notesOn(mask: readonly boolean[]): string[] {
-  const wanted = "a mask is white where 'image' is kept, and black or transparent where it is drawn anew";
+  const wanted = "a mask is white where 'image' is kept, and black or transparent where it is redrawn";
   if (mask.every((isKept) => isKept))
-    return [`'mask' keeps every pixel, so that 'image' comes back as it is; ${wanted}`];
+    return [`'mask' keeps every pixel, so that 'image' is returned unchanged; ${wanted}`];
   if (!mask.some((isKept) => isKept)) return [`'mask' keeps no pixel, so that 'image' has no effect; ${wanted}`];
   return [];
 }
 
-/** What images must agree with, and what there is to say about it. */
+/** Constraints on the drawn images, with notes. */
 export interface GivenImage extends Pick<GenerateOptions, "known" | "from"> {
   readonly notes: readonly string[];
 }
 
-/** How the images must agree with those that the options name. */
+/** The constraints that the options impose on the drawn images. */
 export async function givenImage(
   { image: path, mask: maskPath, colorize, fromSigma }: GenerateCommandOptions,
   shape: ImageShape,

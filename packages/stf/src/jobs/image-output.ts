@@ -1,4 +1,4 @@
-/** Where a set of drawn images goes, so that an interrupted set can be completed and never mixed with another one. */
+/** The output of a set of drawn images, kept so that an interrupted set can be completed and is never mixed with another. */
 
 import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -22,7 +22,7 @@ const POLL_MILLISECONDS = 200;
 /** Whether a destination is one file, not a folder. */
 const isArchive = (path: string): boolean => /\.(zip|npz)$/i.test(path);
 
-/** The options that decide what an image looks like, and where it is. */
+/** The options that determine an image and its path. */
 async function protocolOf(request: ResolvedGenerate, processes: number): Promise<Record<string, unknown>> {
   const { outdir, grid, trajectory, seeds, batch, device, notes, solver, ...options } = request;
   const files = { network: request.network, gnet: request.gnet, image: request.image, mask: request.mask };
@@ -33,19 +33,19 @@ async function protocolOf(request: ResolvedGenerate, processes: number): Promise
   return {
     ...options,
     sampler: samplerOf(request),
-    // Other generators, and so another picture for a seed.
+    // Different generators, and so a different image for a seed.
     device: device.startsWith("cuda") ? "cuda" : device,
     ...(isCoupled(request) ? { batch, processes } : {}),
     ...digests,
   };
 }
 
-/** Whether an image depends on those that are drawn with it. */
+/** Whether an image depends on the others in its batch. */
 export function isCoupled(request: ResolvedGenerate): boolean {
   return samplerOf(request) === "rk45" && request.errorControl === "batch";
 }
 
-/** @throws InputError when the images of the folder were drawn in another way. */
+/** @throws InputError when the images in the folder were drawn with other options. */
 function checkProtocol(images: ImageSet, protocol: Record<string, unknown>, outdir: string): void {
   const path = join(images.folder, GENERATE_OPTIONS_FILE);
   const advice = `choose another 'outdir', or remove ${images.folder}`;
@@ -53,7 +53,7 @@ function checkProtocol(images: ImageSet, protocol: Record<string, unknown>, outd
     const held = images.hasImages ? "images" : images.hasLabels ? `a ${LABEL_FILE}` : undefined;
     if (held === undefined) return;
     throw new InputError(
-      `${outdir} holds ${held}, and no ${GENERATE_OPTIONS_FILE} that says how its images were drawn; ${advice}`,
+      `${outdir} holds ${held} but no ${GENERATE_OPTIONS_FILE}, which records how images were drawn; ${advice}`,
     );
   }
   const found = (() => {
@@ -64,11 +64,11 @@ function checkProtocol(images: ImageSet, protocol: Record<string, unknown>, outd
     }
   })();
   const names = [...new Set([...Object.keys(found), ...Object.keys(protocol)])];
-  // What an earlier version did not have was as its default is.
+  // An option that an earlier version lacked had the effect of its default.
   const defaults = Object.fromEntries(Object.entries(generateFields).map(([key, field]) => [key, field.default]));
   const differs = (name: string): boolean =>
     JSON.stringify(name in found ? found[name] : defaults[name]) !== JSON.stringify(protocol[name]);
-  // A file may have moved: what is in it counts. Of other seeds there may be images beside.
+  // A file may have moved: its content counts. Images of other seeds may be in the same folder.
   const other = names.find((name) => name !== "seeds" && !(`${name}_sha256` in protocol) && differs(name));
   if (other === undefined) return;
   throw new InputError(
@@ -76,14 +76,14 @@ function checkProtocol(images: ImageSet, protocol: Record<string, unknown>, outd
   );
 }
 
-/** What the images are. */
+/** The shape of the images. */
 export interface ImageContents {
   readonly shape: ImageShape;
-  /** The class of each seed's image, where images have one. @throws Stopped when the job is to stop. */
+  /** The class of each seed's image, if images have classes. @throws Stopped when the job is to stop. */
   readonly classesOf: ((seeds: readonly number[]) => number[]) | undefined;
 }
 
-/** The images of a request, on the disk. */
+/** The images of a request, on disk. */
 export class ImageOutput {
   readonly images: ImageSet;
   readonly #outdir: string;
@@ -98,11 +98,11 @@ export class ImageOutput {
   }
 
   /**
-   * Makes the folder, or finds the one of an interrupted set, and writes its labels: those of all images that are asked for or
-   * there, so that they are complete whenever the set is interrupted. Of several processes the first does, and the others wait.
+   * Makes the folder, or finds the one of an interrupted set, and writes its labels: those of all images requested or
+   * present, so that they are complete whenever the set is interrupted. Of several processes the first does this; the others wait.
    *
-   * @returns undefined when everything is finished already, by other processes or by one that was killed as it cleaned up
-   * @throws InputError when it cannot be made, or holds other images; Stopped when the job is to stop.
+   * @returns undefined when the set is complete already, through other processes or one that was killed while cleaning up
+   * @throws InputError when the folder cannot be made, or holds other images; Stopped when the job is to stop.
    */
   static async open(
     request: ResolvedGenerate,
@@ -116,16 +116,16 @@ export class ImageOutput {
     const images = new ImageSet(folder, contents.shape, request.subdirs);
     const protocol = await protocolOf(request, size);
     const path = join(folder, GENERATE_OPTIONS_FILE);
-    // Which images a file holds is to be known when its parts are not all there any more.
+    // The images of an archive must be known even when some of its parts have been removed.
     const kept = { ...protocol, ...(isArchive(outdir) && { seeds: formatIntegers(request.seeds) }) };
     const text = `${JSON.stringify(kept, undefined, 2)}\n`;
     if (rank === 0 && isFinished()) {
-      // Killed between the archive's last name and the removal of its parts.
+      // Killed between renaming the archive and removing its parts.
       if (existsSync(path) && readFileSync(path, "utf8") === text) {
         images.remove(request.seeds);
         return undefined;
       }
-      throw new InputError(`${outdir} is there already; choose another 'outdir', or remove it`);
+      throw new InputError(`${outdir} exists already; choose another 'outdir', or remove it`);
     }
     if (rank === 0) {
       makeFolder(folder);
@@ -160,7 +160,7 @@ export class ImageOutput {
   }
 
   /**
-   * Packs the images where one file is wanted. All must have been drawn.
+   * Packs the images if a single file was requested. All must have been drawn.
    *
    * @throws Stopped when the job is to stop.
    */

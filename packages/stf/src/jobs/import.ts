@@ -1,4 +1,4 @@
-/** Importing a checkpoint as a job: from a file made elsewhere to a network snapshot. */
+/** Importing a checkpoint as a job: from another program's file to a network snapshot. */
 
 import { basename, dirname } from "node:path";
 import { importNetwork } from "../checkpoints/foreign/import.js";
@@ -7,32 +7,32 @@ import { makeFolder } from "../common/folders.js";
 import { type ImportRequest, importOptions } from "../config/import-request.js";
 import type { NetworkConfig } from "../networks/build.js";
 
-/** What was imported. */
+/** The result of an import. */
 export interface ImportResult {
   /** Path of the network snapshot. */
   readonly dest: string;
-  /** What the network is built from. */
+  /** The configuration of the network. */
   readonly config: NetworkConfig;
-  /** Numbers in the network. */
+  /** Number of parameters in the network. */
   readonly parameterCount: number;
-  /** What kind of file it was, in words. */
+  /** Kind of the file, in words. */
   readonly format: string;
-  /** Which part of the file holds the network; undefined where it holds nothing else. */
+  /** The part of the file that holds the network; undefined if the file holds nothing else. */
   readonly part: string | undefined;
   /** Whether the file calls these weights an average. */
   readonly isAveraged: boolean;
-  /** What in the file was passed over. */
+  /** Parts of the file that were skipped. */
   readonly skipped: readonly string[];
 }
 
-/** Undefined where the file is to say it. */
+/** Undefined if the file decides. */
 const chosen = <T extends string>(value: T): Exclude<T, "auto"> | undefined =>
   value === "auto" ? undefined : (value as Exclude<T, "auto">);
 
 /**
- * Turns a checkpoint made elsewhere into a network snapshot. Nothing in it is executed.
+ * Converts a checkpoint of another program to a network snapshot. Nothing in it is executed.
  *
- * @throws UsageError for a request that cannot be; InputError and FileFormatError for a file that cannot be used.
+ * @throws UsageError for a request that is not possible; InputError and FileFormatError for a file that cannot be used.
  */
 export function importCheckpoint(request: ImportRequest): ImportResult {
   const { file, dest, which, arch, precond } = importOptions(request);

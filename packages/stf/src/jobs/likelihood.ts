@@ -24,25 +24,25 @@ import { checkDevice } from "./device.js";
 import { withinMemory } from "./memory.js";
 import { writeOrRescue } from "./rescue.js";
 
-/** The flow, and where on it images and noise are. */
+/** The flow, and the times of images and noise on it. */
 interface Path {
   readonly process: Process;
   readonly first: number;
   readonly last: number;
 }
 
-/** The time at which images are, of processes that are at their noise level only later. */
+/** The time of the images, for processes that reach their noise level only later. */
 const FIRST_TIME = 1e-5;
 
 function pathOf(request: ResolvedLikelihood, { preconditioning }: Denoiser): Path {
   const range = rangeWithin({ sigmaMin: request.sigma_min, sigmaMax: request.sigma_max }, preconditioning);
   if (range.sigmaMin >= range.sigmaMax) {
     throw new UsageError(
-      `the network knows noise levels from ${preconditioning.sigmaMin} to ${preconditioning.sigmaMax}; change 'sigma_min' or 'sigma_max'`,
+      `the network covers noise levels from ${preconditioning.sigmaMin} to ${preconditioning.sigmaMax}; change 'sigma_min' or 'sigma_max'`,
     );
   }
   const process = processFor(request.process, preconditioning.process, range);
-  // A process without an end has a time for every noise level.
+  // A process without an end time has a time for every noise level.
   const path = Number.isFinite(process.end)
     ? { process, first: FIRST_TIME, last: process.end }
     : { process, first: process.sigmaInverse(range.sigmaMin), last: process.sigmaInverse(range.sigmaMax) };
@@ -50,7 +50,7 @@ function pathOf(request: ResolvedLikelihood, { preconditioning }: Denoiser): Pat
   return path;
 }
 
-/** @throws InputError when the network cannot be asked about such images. */
+/** @throws InputError when the network cannot evaluate such images. */
 function checkImages(
   bank: ImageBank,
   { labelDim }: Denoiser,
@@ -59,13 +59,13 @@ function checkImages(
 ): void {
   const [found, wanted] = [formatImageShape(bank.shape), formatImageShape(shape)];
   if (found !== wanted) {
-    throw new InputError(`${request.data} must hold images of ${wanted} as the network's, found ${found}`);
+    throw new InputError(`${request.data} must hold images of ${wanted} like the network's, found ${found}`);
   }
   if (labelDim > 0 && request.class === "data") {
     const wrong = bank.labels ? bank.labels.find((label) => label >= labelDim) : -1;
     if (wrong !== undefined) {
       throw new InputError(
-        `${request.data} must have class labels from 0 to ${labelDim - 1}, found ${wrong < 0 ? "none" : wrong}; or ask without a class, 'class=none'`,
+        `${request.data} must have class labels from 0 to ${labelDim - 1}, found ${wrong < 0 ? "none" : wrong}; or evaluate without a class, 'class=none'`,
       );
     }
   }
@@ -76,11 +76,11 @@ interface Measured {
   /** `[images][repeats][probes]` */
   readonly bits: readonly number[][][];
   readonly evaluations: number;
-  /** Whether the job was stopped before all images were done. */
+  /** Whether the job was stopped before all images were evaluated. */
   readonly isPartial?: boolean;
 }
 
-/** Random numbers of an image that depend on the seed and its own number alone, whatever the batch. */
+/** Random numbers of an image: they depend only on the seed and the image's number, not on the batch. */
 function ofImages(
   first: number,
   count: number,
@@ -96,7 +96,7 @@ function ofImages(
   });
 }
 
-/** What {@link measure} needs. */
+/** Input of {@link measure}. */
 interface Measurement {
   readonly denoiser: Denoiser;
   readonly bank: ImageBank;
@@ -150,7 +150,7 @@ function measureBatch(
   return { bits, evaluations: evaluations / repeats };
 }
 
-/** What `body` returns, or undefined when the job was to stop. */
+/** The result of `body`, or undefined if the job was stopped. */
 function untilStopped<T>(body: () => T): T | undefined {
   try {
     return body();
@@ -198,16 +198,16 @@ function standardError(values: readonly number[]): number {
   return Math.sqrt(squares / (values.length - 1) / values.length);
 }
 
-/** Of an image, over repeats and probes. */
+/** Mean of an image, over repeats and probes. */
 const meanOf = (repeats: readonly number[][]): number => average(repeats.map(average));
 
-/** Standard errors of the mean, as far as there is something to tell them from. */
+/** Standard errors of the mean, as far as they can be estimated. */
 export interface LikelihoodErrors {
   /** From the scatter of the images. */
   readonly images?: number;
-  /** From the scatter of repeats: of the noise in the grey levels and the probes together. */
+  /** From the scatter of the repeats: dequantization noise and probes together. */
   readonly repeats?: number;
-  /** From the scatter of the probes, where there are no repeats. */
+  /** From the scatter of the probes, if there are no repeats. */
   readonly probes?: number;
 }
 
@@ -216,12 +216,12 @@ function errorsOf({ bits }: Measured): LikelihoodErrors {
     Math.sqrt(bits.reduce((sum, repeats) => sum + standardError(estimates(repeats)) ** 2, 0)) / bits.length;
   const [first = []] = bits;
   const images = bits.length > 1 ? { images: standardError(bits.map(meanOf)) } : {};
-  // The probes of a repeat share its noise in the grey levels: repeats vary by both, probes by themselves.
+  // The probes of a repeat share its dequantization noise, so repeats vary by both and probes only by themselves.
   if (first.length > 1) return { ...images, repeats: ofEstimates((repeats) => repeats.map(average)) };
   return (first[0]?.length ?? 0) > 1 ? { ...images, probes: ofEstimates(([only = []]) => only) } : images;
 }
 
-/** How a number came about. */
+/** How a value was computed. */
 export type LikelihoodProtocol = Readonly<Record<string, unknown>>;
 
 async function protocolOf(found: Measured, { request, path }: Measurement): Promise<LikelihoodProtocol> {
@@ -244,30 +244,30 @@ async function protocolOf(found: Measured, { request, path }: Measurement): Prom
   };
 }
 
-/** What was computed, of all images or of those before the job was stopped. */
+/** The result, over all images or those evaluated before the job was stopped. */
 export interface LikelihoodResult {
-  /** "stopped" is `context.shouldStop`'s doing. */
+  /** "stopped" when `context.shouldStop` ended it. */
   readonly reason: "finished" | "stopped";
-  /** How many images were asked for. */
+  /** Number of images requested. */
   readonly asked: number;
-  /** Mean over the images; NaN where there is none. */
+  /** Mean over the images; NaN without images. */
   readonly bitsPerDimension: number;
-  /** Of that mean. */
+  /** Standard errors of that mean. */
   readonly errors: LikelihoodErrors;
   /** Bits per dimension of each image. */
   readonly perImage: readonly number[];
-  /** Seconds of computing. */
+  /** Seconds of computation. */
   readonly seconds: number;
-  /** How the numbers came about. */
+  /** How the values were computed. */
   readonly protocol: LikelihoodProtocol;
-  /** What could not be written where it was to be, in one line. */
+  /** What could not be written to its path, in one line. */
   readonly problem?: string;
 }
 
 /**
- * Bits per dimension that a network needs for images, along the probability flow, and where `dest` is given a JSON file with them.
+ * Bits per dimension of images under a network, along the probability flow; with `dest`, also written to a JSON file.
  *
- * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used.
+ * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used.
  */
 export async function likelihood(
   request: LikelihoodRequest,
@@ -284,7 +284,7 @@ export async function likelihood(
   const notes: string[] = [];
   const images = await openDataset(options.data, {
     labels: isConditional,
-    // Classes have the numbers that they were trained with. Networks without names come from classes that were sorted as text.
+    // Classes keep their numbers from training. Networks without class names come from classes sorted as text.
     numbering: names ?? "text",
     onNote: (line) => void notes.push(line),
     onProgress: (done, total) => reporter.update(`reading ${options.data}: ${done} of ${total} images`),
@@ -293,7 +293,7 @@ export async function likelihood(
   const stranger = names && images.classNames?.find((name) => !names.includes(name));
   if (stranger !== undefined) {
     throw new InputError(
-      `${options.data} must have classes that the network knows (${abbreviated(names ?? [])}), found ${stranger}; rename or remove it, or ask without a class, 'class=none'`,
+      `${options.data} must have only the network's classes (${abbreviated(names ?? [])}), found ${stranger}; rename or remove it, or evaluate without a class, 'class=none'`,
     );
   }
   checkImages(images, denoiser, options, config.shape);

@@ -1,19 +1,19 @@
-/** How fast this machine trains a network: a few steps, of which nothing is kept. */
+/** The training speed of this machine: a few steps whose results are discarded. */
 
 import { synchronize } from "@stf/torch";
 import type { TrainingState } from "../training/state.js";
 import { type TrainingData, type TrainingSettings, trainingStep } from "../training/step.js";
 import { checkStop, type JobContext } from "./context.js";
 
-/** Pixels in a step: small images need many for a step to be like those of a training, large ones take long by themselves. */
+/** Pixels in a step: small images need many to resemble a real training step, large ones are slow anyway. */
 const PIXELS = 32 * 32 * 32;
-/** A GPU is not busy with so few. */
+/** A GPU needs more to be busy. */
 const GPU_FACTOR = 16;
-/** Seconds after which another step tells little. */
+/** Seconds after which another step adds little. */
 const ENOUGH = 1;
 const MOST_STEPS = 20;
 
-/** Images in a step that is measured. */
+/** Images in a measured step. */
 function measuredBatch({ batch, microBatch }: TrainingSettings, { bank }: TrainingData): number {
   const { height, width } = bank.shape;
   const most = (bank.device === "cpu" ? 1 : GPU_FACTOR) * Math.ceil(PIXELS / (height * width));
@@ -21,7 +21,7 @@ function measuredBatch({ batch, microBatch }: TrainingSettings, { bank }: Traini
 }
 
 /**
- * Images per second of training steps with these settings. It changes the state, which is not worth keeping afterwards.
+ * Images per second of training steps with these settings. It changes the state, which should be discarded afterwards.
  *
  * @throws Stopped when the job is to stop
  */
@@ -32,7 +32,7 @@ export function measureSpeed(
   context: JobContext,
 ): number {
   const batch = measuredBatch(settings, data);
-  // Whatever the rate is, a measurement does not diverge.
+  // A measurement must not diverge, whatever the learning rate.
   const learningRate = { peak: 1e-9, rampup: 0 };
   const step = (): number => {
     checkStop(context);
@@ -42,11 +42,11 @@ export function measureSpeed(
     return context.now() - start;
   };
   const first = step();
-  // The first step gets its memory from the system. Where that matters little, it is a measurement, too.
+  // The first step allocates memory. If that matters little, it counts as a measurement, too.
   if (first > 2 * ENOUGH) return batch / first;
   const times: number[] = [];
   for (let spent = 0; spent < ENOUGH && times.length < MOST_STEPS; spent += times.at(-1) as number) times.push(step());
-  // The median: another program that wakes up for one step does not count.
+  // The median, so that another program that runs during one step does not count.
   const median = times.sort((a, b) => a - b)[times.length >> 1] as number;
   return batch / Math.max(median, 1e-9);
 }

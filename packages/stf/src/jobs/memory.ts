@@ -10,10 +10,10 @@ function formatSize(text: string, unit: string): string {
 }
 
 /**
- * What `body` returns, where there is memory for it.
+ * The result of `body`, if there is enough memory.
  *
- * @param advice - what to lower, in words that follow "there is not enough memory: "
- * @throws InputError when there is none
+ * @param advice - what to lower, as a phrase that follows "there is not enough memory: "
+ * @throws InputError when there is not
  */
 export async function withinMemory<T>(advice: () => string, body: () => Promise<T> | T): Promise<T> {
   try {

@@ -1,4 +1,4 @@
-/** Places for what took long to make, when it cannot be written where it was to be. */
+/** Alternative paths for costly results that cannot be written to their own path. */
 
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,7 +6,7 @@ import { basename, dirname, join, parse, resolve } from "node:path";
 import { InputError } from "../common/errors.js";
 import { isFileProblem, makeFolders, problemOf } from "../common/folders.js";
 
-/** The path, or the first like it under which nothing lies: "grid-2.png". */
+/** The path, or the first free one like it: "grid-2.png". */
 function unused(path: string): string {
   const { dir, name, ext } = parse(path);
   let free = path;
@@ -14,24 +14,24 @@ function unused(path: string): string {
   return free;
 }
 
-/** Places for something, nearest first: the folder it is named in, the current one, and that of temporary files, which may be another disk. */
+/** Alternative paths, nearest first: in the same folder, the current folder, and the temporary folder, which may be on another disk. */
 export function otherPlaces(path: string): string[] {
   const paths = [path, basename(path), join(tmpdir(), basename(path))];
   return [...new Set(paths.map((place) => unused(resolve(place))))];
 }
 
-/** Where a file is. */
+/** Where a file was written. */
 export interface Written {
   readonly path: string;
-  /** Why it is not where it was to be, in one line; undefined when it is. */
+  /** Why it is not at the requested path, in one line; undefined if it is. */
   readonly problem: string | undefined;
 }
 
 /**
- * Writes a file that is the result of much work: where it was to be, or where there is a place for it.
+ * Writes a file that was costly to make: to its path, or to an alternative one.
  *
- * @param write - writes it under a path
- * @throws InputError when there is none
+ * @param write - writes it to a path
+ * @throws InputError when none can be written
  */
 export async function writeOrRescue(path: string, write: (path: string) => void | Promise<void>): Promise<Written> {
   let first: unknown;
@@ -46,5 +46,5 @@ export async function writeOrRescue(path: string, write: (path: string) => void 
       first ??= error;
     }
   }
-  throw new InputError(`${path} could not be written there or elsewhere: ${problemOf(first)}`, { cause: first });
+  throw new InputError(`${path} could not be written, nor any alternative path: ${problemOf(first)}`, { cause: first });
 }

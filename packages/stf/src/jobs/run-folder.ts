@@ -1,6 +1,6 @@
 /**
- * The run folder while a training goes on. Disks fill up, and folders are renamed, deleted or made read-only: lines wait,
- * checkpoints are tried again, and the last ones are written wherever there is a place for them.
+ * The run folder during training. Disks fill up, and folders are renamed, deleted or made read-only: lines wait,
+ * checkpoints are tried again, and the last ones are written wherever that is possible.
  */
 
 import { existsSync } from "node:fs";
@@ -16,39 +16,39 @@ import type { TrainingState } from "../training/state.js";
 import type { Reporter } from "./context.js";
 import { otherPlaces } from "./rescue.js";
 
-/** Makes what writes into a folder. */
+/** Makes the writer for a folder. */
 type WriterFor = (folder: string) => TrainingWriter;
 
-/** Where the last checkpoints are. */
+/** Paths of the last checkpoints. */
 export interface Kept {
   readonly snapshot: string;
   readonly state: string;
-  /** What is not where it should be, in one line; undefined when everything is. */
+  /** What is not at its path, in one line; undefined when everything is. */
   readonly problem: string | undefined;
 }
 
 const names = { snapshot: "network snapshot", state: "training state" } as const;
 
-/** A run folder that is written to as long as the training goes on. */
+/** A run folder that is written to during training. */
 export class RunFolder {
-  /** Says what it is told, and keeps it in the log. */
+  /** Passes messages on and keeps them in the log. */
   readonly reporter: Reporter;
   readonly #path: string;
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #log: Backlog<string>;
-  /** The latest training state that is whole. */
+  /** The latest complete training state. */
   #state: string | undefined;
-  /** Why the last checkpoint that could not be written could not. */
+  /** Why the last failed checkpoint could not be written. */
   #trouble: unknown;
-  /** What was told of that checkpoint. */
+  /** What was reported about that checkpoint. */
   #facts: CheckpointFacts | undefined;
   #statistics: Backlog<StatsLine> | undefined;
 
   /**
    * Writes the options.
    *
-   * @param path - where the folder is, which must exist
-   * @param state - the training state from which the run goes on
+   * @param path - path of the folder, which must exist
+   * @param state - the training state that the run resumes from
    */
   constructor(path: string, options: Readonly<Record<string, unknown>>, reporter: Reporter, state: string | undefined) {
     this.#path = path;
@@ -74,17 +74,17 @@ export class RunFolder {
     writeFileAtomically(join(this.#path, OPTIONS_FILE), new TextEncoder().encode(text));
   }
 
-  /** Makes the folder again when it is gone. */
+  /** Makes the folder again if it is missing. */
   #restore(): void {
     if (existsSync(this.#path)) return;
     makeFolders(this.#path);
     this.#writeOptions();
     this.reporter.warn(
-      `the run folder ${this.#path} was renamed or deleted; what is written from now on is in a new one of that name`,
+      `the run folder ${this.#path} was renamed or deleted; from now on output goes to a new folder of that name`,
     );
   }
 
-  /** Keeps a line in the log without saying it. */
+  /** Writes a line to the log only. */
   keepLine(line: string): void {
     this.#log.add(line);
   }
@@ -97,12 +97,12 @@ export class RunFolder {
       },
       (error) =>
         this.reporter.warn(
-          `${join(this.#path, file)} cannot be written: ${problemOf(error)}; training goes on, and its lines wait`,
+          `${join(this.#path, file)} cannot be written: ${problemOf(error)}; training continues, and the lines are written later`,
         ),
     );
   }
 
-  /** What writes into the folder, and stops no training when it cannot. */
+  /** The writer for the folder; its failures do not stop the training. */
   writer(writerFor: WriterFor): TrainingWriter {
     const writer = writerFor(this.#path);
     const lines = this.#linesOf<StatsLine>(STATS_FILE, (line) => writer.statistics(line));
@@ -135,7 +135,7 @@ export class RunFolder {
     };
   }
 
-  /** What is missing in the files that are written line by line; undefined when nothing is. */
+  /** What is missing from the files that are written line by line; undefined if nothing is. */
   unwritten(): string | undefined {
     const error = this.#statistics?.flush() ?? this.#log.flush();
     return error === undefined
@@ -143,15 +143,15 @@ export class RunFolder {
       : `the last lines of ${LOG_FILE} and ${STATS_FILE} could not be written to ${this.#path}: ${problemOf(error)}`;
   }
 
-  /** The latest training state that is whole; undefined where there is none. */
+  /** The latest complete training state; undefined if there is none. */
   get latestState(): string | undefined {
     return this.#state !== undefined && existsSync(this.#state) ? this.#state : undefined;
   }
 
   /**
-   * Writes the last checkpoints elsewhere where they could not be written here.
+   * Writes the last checkpoints elsewhere if they could not be written here.
    *
-   * @throws InputError when there is no place for them
+   * @throws InputError when they cannot be written anywhere
    */
   keep({ snapshot, state }: Pick<LoopResult, "snapshot" | "state">, last: TrainingState, writerFor: WriterFor): Kept {
     if (snapshot !== undefined && state !== undefined) return { snapshot, state, problem: undefined };
@@ -166,7 +166,7 @@ export class RunFolder {
         if (kept.state === undefined || kept.snapshot === undefined) continue;
         for (const line of this.#log.waiting) appendLine(join(folder, LOG_FILE), line);
         for (const line of this.#statistics?.waiting ?? []) writer.statistics(line);
-        const advice = state === undefined ? `: go on by 'resume=${kept.state}'` : "";
+        const advice = state === undefined ? `: resume with 'resume=${kept.state}'` : "";
         const problem = `${failed}: ${reason}; it is in ${folder} instead${advice}`;
         return { state: kept.state, snapshot: kept.snapshot, problem };
       } catch (error) {
@@ -178,7 +178,7 @@ export class RunFolder {
     const left =
       latest === undefined
         ? "there is no training state"
-        : `the latest training state is ${latest}: make room, and go on by 'resume=${latest}'`;
-    throw new InputError(`${failed} or elsewhere: ${reason}; ${left}`);
+        : `the latest training state is ${latest}: free some space, and resume with 'resume=${latest}'`;
+    throw new InputError(`${failed} or anywhere else: ${reason}; ${left}`);
   }
 }

@@ -22,23 +22,23 @@ import { RunFolder } from "./run-folder.js";
 import { memoryAdvice, planTraining, type TrainingPlan } from "./training-plan.js";
 import { TrainingSamples } from "./training-samples.js";
 
-/** How a training ended, and where everything is. */
+/** How a training ended, and the paths of its output. */
 export interface TrainResult {
-  /** "complete": the run had seen all its images before. */
+  /** "complete": the run had already processed all its images. */
   readonly reason: LoopResult["reason"] | "complete";
   /** The run folder. */
   readonly folder: string;
-  /** Images trained on, those of earlier parts of the run included. */
+  /** Images trained on, including earlier parts of the run. */
   readonly images: number;
-  /** As of the last step; undefined where there was none. */
+  /** Progress at the last step; undefined without a step. */
   readonly progress?: Progress;
   /** Path of the last network snapshot. */
   readonly snapshot?: string;
   /** Path of the last training state. */
   readonly state?: string;
-  /** Path of a grid of images that the averaged network has drawn; undefined when the training was stopped. */
+  /** Path of a grid of images drawn by the averaged network; undefined when the training was stopped. */
   readonly samples?: string;
-  /** What could not be written, or not where it was to be, in one line. */
+  /** What could not be written, or not to its path, in one line. */
   readonly problem?: string;
 }
 
@@ -72,7 +72,7 @@ function folderOf(plan: TrainingPlan): string {
   return makeNewFolder(join(options.outdir, options.name));
 }
 
-/** How far apart the images are, where that saves work in every step. */
+/** Distances between the images, if they save work in every step. */
 function distancesOf(bank: ImageBank, options: TrainOptions, reporter: Reporter): Float64Array | undefined {
   if (!usesDistances(options, bank.count)) return undefined;
   const distances = nearestDistances(bank, (done, total) => reporter.update(`comparing images: ${done} of ${total}`));
@@ -82,21 +82,21 @@ function distancesOf(bank: ImageBank, options: TrainOptions, reporter: Reporter)
 
 const endings = { finished: "finished", "time limit": "the time limit was reached", stopped: "stopped" } as const;
 
-/** What a diverged run can go on from. */
+/** What a diverged run can resume from. */
 function afterDivergence(error: DivergenceError, folder: string, { lr }: TrainOptions): DivergenceError {
   const state = existsSync(folder) ? soundState(folder) : undefined;
   const advice =
     state === undefined
-      ? `no earlier state was saved; begin again with 'lr=${lr / 2}', say, or a longer 'lrRampup'`
-      : `go on from before with 'resume=${state}' and 'lr=${lr / 2}', say; later states are set aside then`;
+      ? `no earlier state was saved; start again with 'lr=${lr / 2}', say, or a longer 'lrRampup'`
+      : `resume from an earlier state with 'resume=${state}' and a lower rate such as 'lr=${lr / 2}'; later states are then set aside`;
   return new DivergenceError(`${error.message}; ${advice}`, { cause: error });
 }
 
-/** What the classes are called, where the network knows classes. */
+/** Names of the classes, if the network has classes. */
 const classesOf = ({ options, bank }: TrainingPlan): { readonly classNames?: readonly string[] | null } =>
   options.cond ? { classNames: bank.classNames ?? null } : {};
 
-/** The options as the run keeps them: with the place of the images that is the same from every folder. */
+/** The options as the run stores them: with the absolute path of the images. */
 const storedOptions = (plan: TrainingPlan): Readonly<Record<string, unknown>> => ({
   ...plan.options,
   data: resolve(plan.options.data),
@@ -138,7 +138,7 @@ async function trainInFolder(
   if (resumed !== undefined) {
     reporter.print(`resumed     at ${state.images} images from ${resumed}`);
     const aside = setAsideAfter(folder, state.images);
-    if (aside !== undefined) reporter.print(`set aside   what the run had written after that: ${aside}`);
+    if (aside !== undefined) reporter.print(`set aside   later output of the run, in ${aside}`);
   }
   const settings = trainingSettings(options, distancesOf(bank, options, reporter));
   const writerFor = (place: string): TrainingWriter =>
@@ -163,7 +163,7 @@ async function trainInFolder(
       reporter.print(formatProgress(progress));
       if (isDiverged(progress.loss, lowestLoss)) {
         reporter.print(
-          `note        the loss was ${lowestLoss.toPrecision(3)} and is ${progress.loss.toPrecision(3)}: training diverges; stop it, and go on from an earlier state with a lower 'lr'`,
+          `note        the loss has risen from ${lowestLoss.toPrecision(3)} to ${progress.loss.toPrecision(3)}: training diverges; stop it, and resume from an earlier state with a lower 'lr'`,
         );
       }
       lowestLoss = Math.min(lowestLoss, progress.loss);
@@ -193,11 +193,11 @@ async function trainInFolder(
 
 /**
  * Trains a network on images: reads them, makes or finds the run folder, trains until the duration, the time limit or
- * `context.shouldStop` says so, saves, and draws some images.
+ * `context.shouldStop` ends it, saves, and draws some images.
  *
  *     const { snapshot } = await train({ data: "my-photos", timeLimit: 30 });
  *
- * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used;
+ * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used;
  * DivergenceError when the loss or a gradient is not finite; Stopped before the first step.
  */
 export async function train(request: TrainRequest, context: JobContext = jobContext()): Promise<TrainResult> {

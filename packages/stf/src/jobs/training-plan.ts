@@ -1,4 +1,4 @@
-/** What a request to train comes to: its options, images and network, and everything that can be said before the first step. */
+/** The plan for a training request: its options, images and network, and everything known before the first step. */
 
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -37,33 +37,33 @@ import type { JobContext } from "./context.js";
 import { checkDevice } from "./device.js";
 import { withinMemory } from "./memory.js";
 
-/** A request with everything that it needs, ready for the first step. */
+/** A request with all it needs, ready for the first step. */
 export interface TrainingPlan {
-  /** All options, as the run folder keeps them. */
+  /** All options, as the run folder stores them. */
   readonly options: ResolvedOptions;
-  /** The images, where they are needed. */
+  /** The images, on the device that needs them. */
   readonly bank: ImageBank;
   /** {@link digestOfImages} of the bank. */
   readonly digest: string;
-  /** What the network is built from. */
+  /** The configuration of the network. */
   readonly network: NetworkConfig;
   /** The network, before its first step in this process. */
   readonly state: TrainingState;
-  /** The training state that the run goes on from; undefined for a new run. */
+  /** The training state that the run resumes from; undefined for a new run. */
   readonly resumed: string | undefined;
-  /** What is to be trained, line by line. */
+  /** Description of the training, line by line. */
   readonly description: readonly string[];
-  /** Bytes of weights, gradients, moments and averages, whatever the batch. */
+  /** Bytes of weights, gradients, moments and averages, independent of the batch. */
   readonly stateBytes: number;
 }
 
-/** The state to go on from, and the options that were saved with it. */
+/** The state to resume from, and the options saved with it. */
 interface Saved {
   readonly path: string;
   readonly state: SavedState;
   readonly options: Partial<TrainOptions>;
   readonly data: SavedData;
-  /** What there is to say about later states that cannot be used. */
+  /** Notes on later states that cannot be used. */
   readonly notes: readonly string[];
 }
 
@@ -81,7 +81,7 @@ function readState(path: string, run: Record<string, unknown> | undefined): Omit
   }
 }
 
-/** The architecture that a run folder's options name; undefined where they cannot be read, which is no reason to stop. */
+/** The architecture that a run folder's options name; undefined if they cannot be read, which is not a reason to stop. */
 function optionsOfRun(folder: string): Record<string, unknown> | undefined {
   try {
     return JSON.parse(readFileSync(join(folder, OPTIONS_FILE), "utf8")) as Record<string, unknown>;
@@ -90,14 +90,14 @@ function optionsOfRun(folder: string): Record<string, unknown> | undefined {
   }
 }
 
-/** @throws InputError when a state cannot be of the run in whose folder it lies */
+/** @throws InputError when a state cannot belong to the run whose folder it is in */
 function checkOwnState(path: string, options: Partial<TrainOptions>, run: Record<string, unknown> | undefined): void {
   const other = (["arch", "precond", "cbase", "cres", "numBlocks", "cond"] as const).find(
     (name) => run?.[name] !== undefined && JSON.stringify(run[name]) !== JSON.stringify(options[name] ?? null),
   );
   if (other) {
     throw new InputError(
-      `${path} is of another run: its '${other}' is ${JSON.stringify(options[other])}, the run folder's ${JSON.stringify(run?.[other])}`,
+      `${path} belongs to another run: its '${other}' is ${JSON.stringify(options[other])}, the run folder's ${JSON.stringify(run?.[other])}`,
     );
   }
 }
@@ -105,7 +105,7 @@ function checkOwnState(path: string, options: Partial<TrainOptions>, run: Record
 /**
  * Reads the latest state that can be used.
  *
- * @throws what the latest one has, when none can
+ * @throws the latest one's error, if none can be used
  */
 function readSaved(resume: string): Saved {
   const notes: string[] = [];
@@ -118,13 +118,13 @@ function readSaved(resume: string): Saved {
     } catch (error) {
       if (!(error instanceof InputError || error instanceof FileFormatError)) throw error;
       first ??= error;
-      notes.push(`note        ${error.message}; an earlier state is used`);
+      notes.push(`note        ${error.message}; using an earlier state`);
     }
   }
   const [path = ""] = paths;
   const others = stampedNames(readdirSync(dirname(path)), "training-state").filter((name) => name !== basename(path));
   if (paths.length > 1 || others.length === 0 || !(first instanceof Error)) throw first;
-  throw new InputError(`${first.message}; beside it there are ${abbreviated(others.reverse())}`, { cause: first });
+  throw new InputError(`${first.message}; the same folder has ${abbreviated(others.reverse())}`, { cause: first });
 }
 
 function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): ImageBank {
@@ -133,7 +133,7 @@ function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): Imag
   return changed;
 }
 
-/** Reads the data set, with progress where it takes long. What there is to say about it is added to `notes`. */
+/** Reads the data set, with progress if it takes long. Notes on it are added to `notes`. */
 async function readImages(
   { data: path, xflip, cond }: ResolvedOptions,
   saved: SavedData | undefined,
@@ -150,10 +150,10 @@ async function readImages(
   return xflip ? replaced(images, withMirrorImages) : images;
 }
 
-/** Classes that are shown; a run folder's options have all of them. */
+/** Number of classes shown; a run folder's options have all of them. */
 const MOST_CLASSES = 20;
 
-/** Which number each class has. */
+/** The number of each class. */
 function describedClasses({ classNames }: ImageBank): string[] {
   if (!classNames) return [];
   const shown = classNames.slice(0, MOST_CLASSES).map((name, number) => `${number}: ${name}`);
@@ -191,19 +191,19 @@ function described(
   ];
 }
 
-/** What there is to say about weights that came from elsewhere. */
+/** Notes on transferred weights. */
 function describedTransfer({ copied, missing, unused }: Transferred, path: string): string[] {
   return [
     `transfer    ${copied.length} tensors from ${path}`,
-    ...(missing.length > 0 ? [`            not in it, and so drawn anew: ${abbreviated(missing)}`] : []),
-    ...(unused.length > 0 ? [`            without a place here: ${abbreviated(unused)}`] : []),
+    ...(missing.length > 0 ? [`            not in the file, newly initialised:  ${abbreviated(missing)}`] : []),
+    ...(unused.length > 0 ? [`            not used here:  ${abbreviated(unused)}`] : []),
   ];
 }
 
-/** What to lower when a training needs more memory than there is. */
+/** What to lower when a training runs out of memory. */
 export function memoryAdvice({ batch, batchGpu, rbatch, recompute, stf }: ResolvedOptions): string {
   const parts = [
-    `'batchGpu' (it is ${batchGpu ?? batch}; the gradient stays that of the whole batch)`,
+    `'batchGpu' (it is ${batchGpu ?? batch}; the gradient is still that of the whole batch)`,
     "the network's size ('cbase', 'cres', 'numBlocks')",
     ...(stf ? [`'rbatch' (it is ${rbatch})`] : []),
   ];
@@ -211,9 +211,9 @@ export function memoryAdvice({ batch, batchGpu, rbatch, recompute, stf }: Resolv
 }
 
 /**
- * Reads the images, builds the network, and fills it with what the run starts from. Whoever asked owns the bank and the state.
+ * Reads the images, builds the network, and fills it with what the run starts from. The caller owns the bank and the state.
  *
- * @throws UsageError for a request that cannot be; InputError and FileFormatError for files that cannot be used; Stopped when the
+ * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used; Stopped when the
  * job is to stop while networks are measured.
  */
 export async function planTraining(request: TrainRequest, context: JobContext): Promise<TrainingPlan> {
@@ -228,11 +228,11 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   const options = source ? optionsForTransfer(asked, statedOptions(request), source) : asked;
   const notes: string[] = [];
   const images = await withinMemory(
-    () => "there is none left for the images; they are kept in it as bytes",
+    () => "none is left for the images, which are kept in memory as bytes",
     () => readImages(options, saved?.data, notes, context),
   ).catch((cause: unknown) => {
     if (!saved || request.data !== undefined || !(cause instanceof InputError)) throw cause;
-    throw new InputError(`the images of the run cannot be read: ${cause.message}; 'data' says where they are now`, {
+    throw new InputError(`the images of the run cannot be read: ${cause.message}; set 'data' to their current path`, {
       cause,
     });
   });
@@ -252,16 +252,16 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   }
 }
 
-/** What a plan is made from beside the request. */
+/** Input of a plan besides the request. */
 interface PlanSources {
   readonly saved: Saved | undefined;
   /** The network whose weights the run starts from. */
   readonly source: NetworkConfig | undefined;
-  /** What there is to say about the images. */
+  /** Notes on the images. */
   readonly onData: readonly string[];
 }
 
-/** The options of a new run, chosen for the images and fitted to them, and what there is to say about that. */
+/** The options of a new run, chosen for the images and adapted to them, with notes. */
 function newRun(
   request: TrainRequest,
   base: ResolvedOptions,
@@ -270,7 +270,7 @@ function newRun(
   context: JobContext,
 ): Adjusted {
   const given = checkTrainRequest(request);
-  // What cannot be is refused before anything is measured.
+  // Impossible requests are rejected before anything is measured.
   const fitted = fittedToData(given, base, images.count);
   checkAgainstData(fitted.options, images);
   if ((request.preset ?? "auto") !== "auto") return { ...fitted, notes: fitted.notes.map(note) };
@@ -296,7 +296,7 @@ function planWith(
   if (saved) checkSameData(saved.data, saved.state.config, images, digest);
   checkAgainstData(options, images);
   if (source) checkTransferShape(source, images);
-  // A resumed run keeps the network that it was built with, whatever today's defaults are.
+  // A resumed run keeps its network, whatever today's defaults are.
   const network = saved?.state.config ?? networkConfig(options, images, source?.constants);
   const state = initialState(network, options.seed, options.precision, options.device);
   try {

@@ -1,4 +1,4 @@
-/** Pictures that a training shows of its network, on the way and at the end. */
+/** Sample images that a training draws with its network, during training and at the end. */
 
 import { isOutOfMemory } from "@stf/torch";
 import { writeGrid } from "../codecs/grid.js";
@@ -15,16 +15,16 @@ import { checkStop, type JobContext, Stopped } from "./context.js";
 
 /** Images in a row. */
 const COLUMNS = 8;
-/** Rows of a network without classes, or with more than these. */
+/** Rows for a network without classes, or with more classes than this. */
 const ROWS = { plain: 8, most: 16 } as const;
-/** Network evaluations for an image; see `edmMethod`. */
+/** Network evaluations per image; see `edmMethod`. */
 const EVALUATIONS = 35;
-/** How many times as long a training step of an image takes as an evaluation. */
+/** Time of a training step per image, relative to a network evaluation. */
 const STEP_COST = 3;
-/** The part of the time that pictures on the way may take. */
+/** Fraction of the time that samples may take during training. */
 const BUDGET = 0.04;
 
-/** Pictures: where they are, or why there are none; neither when drawing was stopped. */
+/** Samples: their path, or why there are none; neither if drawing was stopped. */
 export interface Drawn {
   readonly path?: string;
   readonly problem?: string;
@@ -37,7 +37,7 @@ export class TrainingSamples {
   readonly #classNames: readonly string[] | undefined;
   readonly #context: JobContext;
   #imagesPerSecond = 0;
-  /** When pictures were drawn last. */
+  /** When samples were last drawn. */
   #since: number;
 
   constructor(
@@ -53,14 +53,14 @@ export class TrainingSamples {
     this.#since = context.now();
   }
 
-  /** Told after every step. */
+  /** Called after every step. */
   onStep({ imagesPerSecond }: Progress): void {
     this.#imagesPerSecond = imagesPerSecond;
   }
 
   /**
-   * Draws as many rows as the time since the last pictures allows, with the averaged weights, and early in training, when these
-   * are far behind, with the raw ones, too.
+   * Draws as many rows as the time since the last samples allows, with the averaged weights, and early in training, when these
+   * lag far behind, also with the raw ones.
    */
   drawOnTheWay(state: TrainingState): void {
     const { now } = this.#context;
@@ -105,7 +105,7 @@ export class TrainingSamples {
     } catch (error) {
       reporter.clear();
       if (error instanceof Stopped) return {};
-      if (isFileProblem(error)) return { problem: `the pictures ${path} cannot be written: ${problemOf(error)}` };
+      if (isFileProblem(error)) return { problem: `the samples ${path} cannot be written: ${problemOf(error)}` };
       if (!isOutOfMemory(error)) throw error;
       return {
         problem: `there is not enough memory to draw ${seeds.length} images at once; draw them with stf generate and 'batch=4'`,

@@ -8,14 +8,14 @@ import type { StepReport } from "../sampling/sampler.js";
 
 const MOST_FRAMES = 60;
 
-/** About the standard deviation of pixels. */
+/** Approximate standard deviation of the pixels. */
 const SIGMA_DATA = 0.5;
 
-/** The images of a batch after each step, or after as many as an animation needs. */
+/** The images of a batch after each step, or after as many steps as an animation needs. */
 export class TrajectoryFrames {
   /** All images side by side, bytes in the order C, H, W. */
   readonly frames: Uint8Array[] = [];
-  /** Of a frame. */
+  /** Shape of a frame. */
   shape: ImageShape;
   readonly #process: Process;
   readonly #imageShape: ImageShape;

@@ -1,28 +1,28 @@
-/** How much a network keeps of a training step for the gradient, by counting its blocks: no tensor is made. */
+/** The activations that a training step keeps for the gradient, by counting blocks, without making tensors. */
 
 import type { ImageShape } from "../common/image-shape.js";
 import type { Architecture, NetworkSize } from "./architectures.js";
 
-/** The parts of a network's description that decide how much it keeps. */
+/** The parts of a network's configuration that determine its activations. */
 export interface ActivationConfig extends NetworkSize {
-  /** The family. */
+  /** The network family. */
   readonly arch: Architecture;
-  /** Of the images. */
+  /** Shape of the images. */
   readonly shape: ImageShape;
 }
 
-/** A residual block: widths and areas of what goes in and what comes out. */
+/** A residual block: widths and areas of its input and output. */
 interface Block {
   readonly inChannels: number;
   readonly outChannels: number;
   readonly inArea: number;
   readonly outArea: number;
   readonly attends: boolean;
-  /** Channels of its input that are a copy of what the block before it returned, which stays until the step's end, too. */
+  /** Channels of its input that are a copy of the previous block's output, which is also kept until the end of the step. */
   readonly copied: number;
 }
 
-/** The blocks of a U-Net in their order, the two in the middle and those of the way back included. */
+/** The blocks of a U-Net in order, including the two in the middle and the decoder. */
 function blocksOf({ shape, modelChannels, channelMult, numBlocks, attnResolutions }: ActivationConfig): Block[] {
   const levels = channelMult.map((multiple, level) => {
     const [height, width] = [shape.height >> level, shape.width >> level];
@@ -62,21 +62,21 @@ function blocksOf({ shape, modelChannels, channelMult, numBlocks, attnResolution
   return blocks;
 }
 
-/** Values that a block keeps beside its input: what its normalisations and convolutions need again. */
+/** Values that a block keeps besides its input, for the backward pass of its normalisations and convolutions. */
 function keptInside({ inChannels, outChannels, inArea, outArea, attends }: Block): number {
   const resampled = inArea === outArea ? 0 : inChannels * Math.max(inArea, outArea);
   const attention = attends ? 6 * outChannels * outArea : 0;
   return inChannels * inArea + 2 * outChannels * outArea + resampled + attention;
 }
 
-/** What the allocator leaves unused, and intermediate results: measured on U-Nets from 0.9 to 56 million parameters. */
+/** Factor for allocator overhead and intermediate results, measured on U-Nets from 0.9 to 56 million parameters. */
 const SLACK = 1.2;
 
 /**
- * Values that a training step keeps for every image that is in the network at once, an estimate: the inputs of all blocks, what
- * is inside of them, and the gradients on their way through the largest.
+ * Estimated values that a training step keeps per image in the forward pass: the inputs of all blocks, the values inside
+ * them, and the gradients in the largest block.
  *
- * @param recompute - whether the inside of a block is computed again instead of kept
+ * @param recompute - whether the values inside a block are recomputed instead of kept
  */
 export function activationsPerImage(config: ActivationConfig, recompute = false): number {
   const { arch, shape, modelChannels, numBlocks } = config;
@@ -86,7 +86,7 @@ export function activationsPerImage(config: ActivationConfig, recompute = false)
   const inputs = blocks.reduce((sum, { inChannels, inArea, copied }) => sum + (inChannels + copied) * inArea, 0);
   const inside = blocks.map(keptInside);
   const largest = Math.max(...inside);
-  // An input from which a block is computed again is kept beside its gradient.
+  // The input of a recomputed block is kept together with its gradient.
   const kept = recompute ? inputs + largest : inside.reduce((sum, count) => sum + count, 0);
   return SLACK * (values + inputs + kept + largest);
 }

@@ -1,4 +1,4 @@
-/** Networks by name. Apart from the networks themselves, so that asking for help does not load libtorch. */
+/** Networks by name. Separate from the networks, so that showing help does not load libtorch. */
 
 /** The names of the networks: DDPM++ and NCSN++ (Song et al. 2021), ADM (Dhariwal and Nichol 2021), a perceptron. */
 export const architectures = ["ddpmpp", "ncsnpp", "adm", "mlp"] as const;
@@ -7,15 +7,15 @@ export const architectures = ["ddpmpp", "ncsnpp", "adm", "mlp"] as const;
 export type Architecture = (typeof architectures)[number];
 
 /**
- * What activations are computed in: float32; float32 with the factors of convolutions rounded to TF32, on GPUs that have it;
+ * Precision of activations: float32; float32 with the factors of convolutions rounded to TF32, on GPUs that have it;
  * bfloat16.
  */
 export const precisions = ["fp32", "tf32", "bf16"] as const;
 
-/** The name of a precision of activations; parameters, losses and targets are float32 in any case. */
+/** The name of an activation precision; parameters, losses and targets are always float32. */
 export type Precision = (typeof precisions)[number];
 
-/** What makes a network larger or smaller. */
+/** The settings that determine a network's size. */
 export interface NetworkSize {
   /** Channels at full resolution; the width of a hidden layer of an mlp. */
   readonly modelChannels: number;

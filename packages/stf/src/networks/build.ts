@@ -1,4 +1,4 @@
-/** Networks from plain data: what a checkpoint stores, and the command line asks for. */
+/** Builds networks from plain data: the configuration in a checkpoint or from the command line. */
 
 import { UsageError } from "../common/errors.js";
 import type { ImageShape } from "../common/image-shape.js";
@@ -15,13 +15,13 @@ import { unetLevels } from "./unet-block.js";
 
 /** A network's shape, as stored in its checkpoint. */
 export interface NetworkConfig extends NetworkSize {
-  /** The family. */
+  /** The network family. */
   readonly arch: Architecture;
   /** The preconditioning around the network. */
   readonly precond: PreconditioningName;
-  /** Of the preconditioning. Those that are left out have their published values. */
+  /** Constants of the preconditioning. Those left out have their published values. */
   readonly constants?: Constants;
-  /** Of the images, in and out. */
+  /** Shape of the images, in and out. */
   readonly shape: ImageShape;
   /** Probability of dropping an activation in training, in [0, 1). */
   readonly dropout: number;
@@ -31,7 +31,7 @@ export interface NetworkConfig extends NetworkSize {
   readonly augmentDim?: number;
 }
 
-/** What the names stand for (Karras et al. 2022, table 1 and appendix F). */
+/** The named architectures (Karras et al. 2022, table 1 and appendix F). */
 const songOptions = {
   ddpmpp: {
     embeddingType: "positional",
@@ -49,7 +49,7 @@ const songOptions = {
   },
 } as const satisfies Partial<Record<Architecture, Partial<SongUNetOptions>>>;
 
-/** @throws UsageError when the images cannot be halved as often as the network wants. */
+/** @throws UsageError when the images cannot be halved as often as the network requires. */
 function checkResolution({ height, width }: ImageShape, levels: number): void {
   const factor = 2 ** (levels - 1);
   if (height !== width) throw new UsageError(`the network takes square images, found ${width}x${height}`);
@@ -62,7 +62,7 @@ function checkResolution({ height, width }: ImageShape, levels: number): void {
   }
 }
 
-/** @throws UsageError when the channels of a resolution with attention do not divide into its heads. */
+/** @throws UsageError when the channels of a resolution with attention cannot be divided into heads. */
 function checkHeads({ shape, ...sizes }: NetworkConfig): void {
   const levels = unetLevels({ resolution: shape.height, ...sizes });
   for (const { level, channels, size, attends } of levels) {
@@ -70,7 +70,7 @@ function checkHeads({ shape, ...sizes }: NetworkConfig): void {
     const heads = attends || isDeepest ? headsFor(channels) : 0;
     if (heads > 0 && channels % heads !== 0) {
       throw new UsageError(
-        `adm needs channels that divide into a head for every ${CHANNELS_PER_HEAD}; ${channels} at ${size} do not: give a 'cbase' divisible by ${CHANNELS_PER_HEAD}`,
+        `adm needs a multiple of ${CHANNELS_PER_HEAD} channels at resolutions with attention, found ${channels} at ${size}; give a 'cbase' divisible by ${CHANNELS_PER_HEAD}`,
       );
     }
   }
@@ -106,16 +106,16 @@ function buildNetwork(config: NetworkConfig, outChannels: number): Network {
   return arch === "adm" ? new DhariwalUNet(options) : new SongUNet({ ...options, ...songOptions[arch] });
 }
 
-/** What {@link buildDenoiser} takes that is not part of a checkpoint. */
+/** Options of {@link buildDenoiser} that are not part of a checkpoint. */
 export interface BuildOptions {
-  /** Of the activations; float32 when left out. */
+  /** Precision of the activations; float32 when left out. */
   readonly precision?: Precision;
-  /** In place of the one that the configuration names: one of your own, or {@link edmPreconditioning} with constants. */
+  /** Replaces that of the configuration: a custom one, or {@link edmPreconditioning} with constants. */
   readonly preconditioning?: Preconditioning;
 }
 
 /**
- * A network with fresh weights from the global random generator, in training mode.
+ * A newly initialised network in training mode, with weights from the global random generator.
  *
  * @throws UsageError when the configuration does not fit the images, or its preconditioning is unknown or has other constants.
  */

@@ -16,15 +16,15 @@ const activationDtypes = { fp32: "float32", tf32: "float32", bf16: "bfloat16" } 
  * Keys of the state dict start with `model.`, as in the published checkpoints.
  */
 export class Denoiser extends Module {
-  /** What the network's activations are computed in; float64 images are computed in float64 in any case. */
+  /** Precision of the network's activations; float64 images are always processed in float64. */
   readonly precision: Precision;
   private readonly network: Network;
   private readonly initial: Preconditioning;
   private readonly levels: Tensor | undefined;
-  /** With the levels of the state dict. Kept, because a GPU must wait for whoever reads them. */
+  /** With the levels of the state dict. Cached, because reading them from a GPU makes it wait. */
   private current: Preconditioning | undefined;
 
-  /** @param network - becomes a part, and is owned from now on */
+  /** @param network - becomes a submodule, which this one owns */
   constructor(
     network: Network,
     preconditioning: Preconditioning,
@@ -38,7 +38,7 @@ export class Denoiser extends Module {
     this.levels = levels && this.registerBuffer("u", tensor(levels, { dtype: "float32" }));
   }
 
-  /** What turns the network into a denoiser. One that knows certain noise levels only knows those in its state dict. */
+  /** Turns the network into a denoiser. One with discrete noise levels uses those in its state dict. */
   get preconditioning(): Preconditioning {
     const { initial, levels } = this;
     this.current ??= levels && initial.withLevels ? initial.withLevels(levels.toFloat64Array()) : initial;
@@ -50,12 +50,12 @@ export class Denoiser extends Module {
     this.current = undefined;
   }
 
-  /** Of the images. */
+  /** Shape of the images. */
   get shape(): ImageShape {
     return this.network.shape;
   }
 
-  /** Number of classes that the network tells apart; 0 for an unconditional one. */
+  /** Number of classes; 0 for an unconditional network. */
   get labelDim(): number {
     return this.network.labelDim;
   }
@@ -77,12 +77,12 @@ export class Denoiser extends Module {
           coefficients.map((value) => value[name]),
           x,
         );
-      // One setting of the process, which the backward pass of this evaluation finds as well.
+      // A global setting, which also applies to the backward pass of this evaluation.
       allowTf32(this.precision === "tf32");
       const activations = dtype === "float64" ? dtype : activationDtypes[this.precision];
       const input = x.mul(all("in")).to({ dtype: activations, memoryFormat: "channelsLast" });
       const output = this.network.forward(input, all("noise").flatten(), conditions);
-      // Some networks estimate a variance in further channels, which nothing here asks for.
+      // Some networks estimate a variance in further channels, which is not used here.
       const raw = output.narrow(1, 0, x.size(1));
       return x.mul(all("skip")).add_(raw.to({ dtype }).mul(all("out")));
     });

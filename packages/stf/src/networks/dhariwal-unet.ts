@@ -26,13 +26,13 @@ import {
   unetLevels,
 } from "./unet-block.js";
 
-/** Attention has one head for so many channels. */
+/** Channels per attention head. */
 export const CHANNELS_PER_HEAD = 64;
 
-/** Heads of an attending block; 0 where there are too few channels for one. */
+/** Number of heads of a block with attention; 0 if there are too few channels for one. */
 export const headsFor = (channels: number): number => Math.floor(channels / CHANNELS_PER_HEAD);
 
-/** Zeros for which random numbers are drawn all the same, so that a seed gives the published initial weights. */
+/** Zeros that still consume random numbers, so that a seed gives the published initial weights. */
 const drawnZeros = kaimingUniform(0);
 
 const initializers: Initializers = {
@@ -43,7 +43,7 @@ const initializers: Initializers = {
   attention: torchDefault,
 };
 
-/** A block of the decoder, and whether it is given a skip of the encoder beside its input. */
+/** A block of the decoder, and whether it takes a skip of the encoder besides its input. */
 interface DecoderStep {
   readonly block: UNetBlock;
   readonly takesSkip: boolean;
@@ -51,7 +51,7 @@ interface DecoderStep {
 
 /**
  * Shapes: input `[B, inChannels, R, R]`, noise labels `[B]`, output `[B, outChannels, R, R]`. State-dict keys are those of
- * the published networks. Attention has a head for every 64 channels, so none in blocks with fewer.
+ * the published networks. Attention has one head per 64 channels, thus none in blocks with fewer.
  */
 export class DhariwalUNet extends Module implements Network {
   readonly shape: ImageShape;
@@ -182,7 +182,7 @@ export class DhariwalUNet extends Module implements Network {
     });
   }
 
-  /** What the blocks see of the noise level and the conditions, `[B, embeddingChannels]`. */
+  /** The embedding of the noise level and the conditions for the blocks, `[B, embeddingChannels]`. */
   private embed(noiseLabels: Tensor, { labels, augmentLabels }: Conditions): Tensor {
     return scope(() => {
       let embedding = this.mapNoise.forward(noiseLabels);

@@ -43,7 +43,7 @@ export class PositionalEmbedding extends Module {
 }
 
 /**
- * [cos(2 pi f x), sin(2 pi f x)] with random frequencies f ~ N(0, scale²) that are drawn once and never trained
+ * [cos(2 pi f x), sin(2 pi f x)] with fixed random frequencies f ~ N(0, scale²)
  * (Tancik et al. 2020).
  *
  * Shapes: input `[B]`, output `[B, channels]`. Buffer: `freqs` `[channels / 2]`.

@@ -3,9 +3,9 @@ import type { ImageShape } from "../common/image-shape.js";
 import { PositionalEmbedding } from "./embedding.js";
 import type { Conditions, Network } from "./network.js";
 
-/** What makes one perceptron. */
+/** The configuration of a perceptron. */
 export interface MlpOptions {
-  /** Of the items. */
+  /** Shape of the items. */
   readonly shape: ImageShape;
   /** Channels of the output; those of the items when left out. */
   readonly outChannels?: number;
@@ -19,7 +19,7 @@ export interface MlpOptions {
   readonly augmentDim?: number;
 }
 
-/** Width of the embedding of a noise label, and the largest label: some preconditionings count levels up to 1000. */
+/** Width of the noise embedding, and the largest label: some preconditionings number levels up to 1000. */
 const NOISE_CHANNELS = 32;
 const LARGEST_LABEL = 1000;
 

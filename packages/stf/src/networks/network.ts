@@ -2,27 +2,27 @@ import { type Device, type DType, type Module, type Part, type Recomputation, ty
 import type { ImageShape } from "../common/image-shape.js";
 import { randomKey } from "../random/keyed.js";
 
-/** Conditions of one forward pass beside the noise. */
+/** Conditions of one forward pass besides the noise level. */
 export interface Conditions {
-  /** One-hot or real-valued class labels, `[B, labelDim]`; absent means no class in particular. */
+  /** One-hot or real-valued class labels, `[B, labelDim]`; absent means unconditional. */
   labels?: Tensor | undefined;
   /** Augmentation labels, `[B, augmentDim]`; absent means unaugmented. */
   augmentLabels?: Tensor | undefined;
-  /** Decides in training which activations are dropped; absent, the global random generator does. */
+  /** Determines the dropout masks in training; when absent, the global random generator does. */
   dropout?: DropoutKeys | undefined;
   /**
-   * Keeps only what goes from part to part; its `backward` must follow that of the output. In training with dropout it needs
-   * `dropout`, for the masks of the second computation to be those of the first.
+   * Keeps only the activations between parts; its `backward` must follow that of the output. In training with dropout it needs
+   * `dropout`, so that the recomputation uses the same masks.
    */
   recomputation?: Recomputation | undefined;
 }
 
-/** Runs a part of a network, keeping what is computed on the way or not. */
+/** Runs a part of a network, with or without keeping its intermediate activations. */
 export function runPart(recomputation: Recomputation | undefined, part: Part, ...inputs: Tensor[]): Tensor {
   return recomputation ? recomputation.run(part, ...inputs) : part(...inputs);
 }
 
-/** The dropout masks of consecutive samples: of each, they depend on the seed and the sample's own number alone. */
+/** The dropout masks of consecutive samples: each depends only on the seed and the sample's own number. */
 export class DropoutKeys {
   /** The number of the first sample. */
   readonly first: number;
@@ -33,7 +33,7 @@ export class DropoutKeys {
     this.first = first;
   }
 
-  /** What decides, together with the samples' numbers, the masks of a layer. */
+  /** The key that, with the samples' numbers, determines the masks of a layer. */
   keyOf(layer: number): bigint {
     return randomKey(this.seed, "dropout", layer);
   }
@@ -41,7 +41,7 @@ export class DropoutKeys {
 
 /** The raw network F inside a denoiser. */
 export interface Network extends Module {
-  /** Of the images that it takes. */
+  /** Shape of its images. */
   readonly shape: ImageShape;
   /** Number of classes; 0 for an unconditional network. */
   readonly labelDim: number;
@@ -49,16 +49,16 @@ export interface Network extends Module {
    * The raw output F, `[B, C', H, W]`, in the dtype of `x`.
    *
    * @param x - scaled noisy images, `[B, C, H, W]`, in the dtype of the activations
-   * @param noiseLabels - the noise level as the preconditioning tells it, `[B]`, float32 or float64
+   * @param noiseLabels - c_noise, the noise level as encoded by the preconditioning, `[B]`, float32 or float64
    */
   forward(x: Tensor, noiseLabels: Tensor, conditions?: Conditions): Tensor;
 }
 
 /**
- * Classes as rows that are 1 in one place, `[B, labelDim]`: what a class-conditional network takes. A negative class gives a
- * row of zeros, no class in particular.
+ * One-hot rows, `[B, labelDim]`: the input of a class-conditional network. A negative class gives a
+ * row of zeros, which means unconditional.
  *
- * @param like - gives the dtype and the device
+ * @param like - provides the dtype and the device
  * @throws RangeError for a class of `labelDim` or above
  */
 export function oneHot(

@@ -1,4 +1,4 @@
-/** Resampling by two, alone or joined with a convolution, as the U-Nets of the score-based literature do it. */
+/** Resampling by two, alone or combined with a convolution, as in the U-Nets of the score-based literature. */
 
 import { Conv2d, conv2d, convTranspose2d, type Initializer, Module, scope, type Tensor, tensor } from "@stf/torch";
 
@@ -48,7 +48,7 @@ export interface ResamplingConv2dOptions {
 }
 
 /**
- * A convolution that keeps the size, joined with optional resampling; zero padding at the border.
+ * A convolution that keeps the size, with optional resampling; zero padding at the border.
  *
  * Shapes: input `[B, inChannels, H, W]`, output `[B, outChannels, H', W']`. Keys: `weight`, `bias`, and with resampling
  * the buffer `resample_filter` `[1, 1, L, L]`.

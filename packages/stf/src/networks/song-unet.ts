@@ -1,6 +1,6 @@
 /**
  * The U-Net of Song et al. (2021) in the form of Karras et al. (2022, appendix C and table 7). One class holds both DDPM++
- * and NCSN++; they differ in options only.
+ * and NCSN++; they differ only in options.
  */
 
 import {
@@ -30,17 +30,17 @@ import {
   unetLevels,
 } from "./unet-block.js";
 
-/** The shape of a {@link SongUNet}. */
+/** The configuration of a {@link SongUNet}. */
 export interface SongUNetOptions extends UNetOptions {
   /** How the noise level is embedded: {@link PositionalEmbedding} or {@link FourierEmbedding}. */
   readonly embeddingType?: "positional" | "fourier";
   /** Width of the noise embedding, as a multiple of `modelChannels`. */
   readonly channelMultNoise?: number;
-  /** Whether, and how, the encoder is fed the input at every level. */
+  /** Whether and how the encoder gets the input at every level. */
   readonly encoderType?: "standard" | "skip" | "residual";
   /** Whether the decoder sums an image over its levels. */
   readonly decoderType?: "standard" | "skip";
-  /** Taps of the filter with which images are made smaller and larger, along each axis; their scale does not matter. */
+  /** Taps of the resampling filter along each axis; their scale does not matter. */
   readonly resampleFilter?: readonly number[];
 }
 
@@ -48,7 +48,7 @@ export interface SongUNetOptions extends UNetOptions {
 type EncoderStep =
   | { readonly kind: "stem"; readonly module: ResamplingConv2d }
   | { readonly kind: "block"; readonly module: UNetBlock }
-  /** The running input, made smaller. */
+  /** Downsamples the running input. */
   | { readonly kind: "pyramid"; readonly module: Resample }
   /** Adds the running input to the activations. */
   | { readonly kind: "pyramidSkip"; readonly module: ResamplingConv2d }
@@ -58,7 +58,7 @@ type EncoderStep =
 /** A part of the decoder. */
 type DecoderStep =
   | { readonly kind: "block"; readonly module: UNetBlock; readonly takesSkip: boolean }
-  /** The running output, made larger. */
+  /** Upsamples the running output. */
   | { readonly kind: "enlarge"; readonly module: Resample }
   /** Adds an image made from the activations to the running output. */
   | { readonly kind: "output"; readonly norm: GroupNorm; readonly conv: ResamplingConv2d };
@@ -71,7 +71,7 @@ const initializers: Initializers = {
   attention: xavierUniform(Math.sqrt(0.2)),
 };
 
-/** Zeros for which random numbers are drawn all the same, so that a seed gives the published initial weights. */
+/** Zeros that still consume random numbers, so that a seed gives the published initial weights. */
 function zerosLikeDrawn(drawn: Initializer): Initializer {
   return (shape, fans) => scope(() => drawn(shape, fans).mul_(0));
 }
@@ -228,7 +228,7 @@ export class SongUNet extends Module implements Network {
    * The raw network F.
    *
    * @param x - scaled noisy images, `[B, inChannels, R, R]`
-   * @param noiseLabels - what stands for the noise levels, `[B]`
+   * @param noiseLabels - c_noise of each image, `[B]`
    * @returns `[B, outChannels, R, R]`, in the dtype of x
    */
   forward(x: Tensor, noiseLabels: Tensor, conditions: Conditions = {}): Tensor {
@@ -240,14 +240,14 @@ export class SongUNet extends Module implements Network {
     });
   }
 
-  /** What the blocks see of the noise level and the conditions, `[B, embeddingChannels]`, in the dtype of the noise labels. */
+  /** The embedding of the noise level and the conditions for the blocks, `[B, embeddingChannels]`, in the dtype of the noise labels. */
   private embed(noiseLabels: Tensor, { labels, augmentLabels }: Conditions): Tensor {
     return scope(() => {
       // The published networks were trained with the sine half first.
       const [cosine, sine] = this.mapNoise.forward(noiseLabels).chunk(2, 1) as [Tensor, Tensor];
       let embedding = cat([sine, cosine], 1);
       if (this.mapLabel) {
-        // No class in particular is a row of zeros, of which the bias is left.
+        // Unconditional is a row of zeros, which leaves the bias.
         const { dtype, device } = embedding;
         const rows = labels ?? zeros([1, this.labelDim], { dtype, device });
         embedding = embedding.add(this.mapLabel.forward(rows.mul(Math.sqrt(this.labelDim))));

@@ -15,7 +15,7 @@ import {
 import type { DropoutKeys } from "./network.js";
 import { Resample, type Resampling, ResamplingConv2d } from "./resample.js";
 
-/** The shape that all U-Nets have. What is left out is as published. */
+/** The configuration of all U-Nets. Options left out have their published values. */
 export interface UNetOptions {
   /** Height and width of the images; halved once per level after the first. */
   readonly resolution: number;
@@ -55,7 +55,7 @@ export interface Initializers {
   readonly attention: Initializer;
 }
 
-/** What all blocks of one network share. */
+/** Settings shared by all blocks of a network. */
 export interface BlockStyle {
   /** Width of the embedding. */
   readonly embeddingChannels: number;
@@ -65,9 +65,9 @@ export interface BlockStyle {
   readonly skipScale: number;
   /** Added to the variance in the normalisations. */
   readonly eps: number;
-  /** The taps of the filter that goes with resampling, in one direction. */
+  /** Taps of the resampling filter along each axis. */
   readonly filter: readonly number[];
-  /** Whether a resampling skip has weights even where the channels stay. */
+  /** Whether a resampling skip has weights even if the channels do not change. */
   readonly projectResampledSkip: boolean;
   /** Whether the embedding scales and shifts the normalised activations, or is added before the normalisation. */
   readonly adaptiveScale: boolean;
@@ -75,7 +75,7 @@ export interface BlockStyle {
   readonly init: Initializers;
 }
 
-/** What differs from block to block. */
+/** Settings that differ from block to block. */
 export interface BlockOptions {
   /** Whether the block changes the resolution. */
   resampling?: Resampling | undefined;
@@ -83,11 +83,11 @@ export interface BlockOptions {
   heads?: number;
 }
 
-/** Which activations of a block are dropped. */
+/** The dropout of a block. */
 export interface BlockDropout {
-  /** Of the whole network. */
+  /** Masks of the whole network. */
   readonly keys: DropoutKeys;
-  /** The block's number in it. */
+  /** The block's number in the network. */
   readonly layer: number;
 }
 
@@ -97,9 +97,9 @@ export interface UNetLevel {
   readonly level: number;
   /** Width of its blocks. */
   readonly channels: number;
-  /** Height and width as they stand in state-dict keys, such as "16x16". */
+  /** Height and width as in state-dict keys, such as "16x16". */
   readonly size: string;
-  /** Whether its blocks attend. */
+  /** Whether its blocks have self-attention. */
   readonly attends: boolean;
 }
 
@@ -124,12 +124,12 @@ export function groupsFor(channels: number): number {
 }
 
 /**
- * Whether the biases of convolutions are added by what comes after them. On a GPU a bias goes over memory once more, and so does
- * its gradient; on a CPU a convolution adds it on the way.
+ * Whether the following operation adds the biases of convolutions. On a GPU a bias and its gradient each cost another pass over
+ * memory; on a CPU the convolution adds it for free.
  */
 const addsBiasLater = (x: Tensor): boolean => x.device !== "cpu";
 
-/** How a block's input reaches its sum; undefined when it goes unchanged. */
+/** The skip connection of a block; undefined for the identity. */
 type Skip = ResamplingConv2d | Resample | undefined;
 
 /**
@@ -192,7 +192,7 @@ export class UNetBlock extends Module {
   /**
    * The output `[B, outChannels, H', W']`, in the dtype of `x`.
    *
-   * @param dropout - decides in training which activations are dropped; the global random generator does when left out
+   * @param dropout - determines the dropout masks in training; the global random generator does when left out
    */
   forward(x: Tensor, embedding: Tensor, dropout?: BlockDropout): Tensor {
     return scope(() => {
@@ -206,14 +206,14 @@ export class UNetBlock extends Module {
     });
   }
 
-  /** What is added to the branch. */
+  /** The skip branch. */
   private skipped(x: Tensor): Tensor {
     const { skip } = this;
     if (skip instanceof ResamplingConv2d) return skip.forward(x, addsBiasLater(x) ? { bias: null } : {});
     return skip ? skip.forward(x) : x;
   }
 
-  /** The biases of the convolutions that end in the sum. */
+  /** The biases of the convolutions that enter the sum. */
   private sumBias(): Tensor | null {
     const { conv1, skip } = this;
     const own = skip instanceof ResamplingConv2d ? skip.bias : null;
@@ -232,9 +232,9 @@ export class UNetBlock extends Module {
   }
 
   /**
-   * What the embedding does at the second normalisation.
+   * Applies the embedding at the second normalisation.
    *
-   * @param bias - of the convolution before, where it is still to be added
+   * @param bias - bias of the preceding convolution, if not yet added
    */
   private modulation(embedding: Tensor, bias: Tensor | null): GroupNormExtras {
     const rows = this.affine.forward(embedding);
@@ -275,7 +275,7 @@ class SelfAttention extends Module {
     );
   }
 
-  /** What the last convolution adds, unless it leaves that to its caller. */
+  /** The bias of the last convolution, unless the caller adds it. */
   get bias(): Tensor | null {
     return this.proj.bias;
   }

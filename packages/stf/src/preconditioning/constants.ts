@@ -1,8 +1,8 @@
-/** The constants of preconditionings: what they must satisfy, and what checkpoints hold of them. */
+/** The constants of preconditionings: their validation and their form in checkpoints. */
 
 import { UsageError } from "../common/errors.js";
 
-/** Numbers by name. Where a preconditioning can be made of constants, those left out have their published values. */
+/** Numbers by name. When a preconditioning is made from constants, those left out have their published values. */
 export type Constants = Readonly<Record<string, number>>;
 
 /** @throws UsageError unless the condition holds; `wanted` says what must hold */
@@ -17,10 +17,10 @@ export function requirePositive(constants: Constants): void {
   }
 }
 
-/** Tables of noise levels are made of this number, which may come from a file. */
+/** A limit, because the number may come from a file and sets the size of noise-level tables. */
 const MOST_TIME_STEPS = 1_000_000;
 
-/** @throws UsageError unless it can count the steps of a chain */
+/** @throws UsageError unless it is a valid number of steps */
 export function requireTimeSteps(timeSteps: number): void {
   requireConstant(
     Number.isInteger(timeSteps) && timeSteps >= 2 && timeSteps <= MOST_TIME_STEPS,
@@ -29,7 +29,7 @@ export function requireTimeSteps(timeSteps: number): void {
   );
 }
 
-/** What a checkpoint holds of constants. JSON knows no infinity, which is the default wherever it is allowed. */
+/** Constants as stored in a checkpoint. JSON has no infinity, which is the default wherever it is allowed. */
 export function storedConstants(constants: Constants): Constants {
   return Object.fromEntries(Object.entries(constants).filter(([, value]) => Number.isFinite(value)));
 }

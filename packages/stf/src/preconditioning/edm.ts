@@ -7,9 +7,9 @@ import { type Preconditioning, sameChannels } from "./preconditioning.js";
 export interface EdmConstants {
   /** Standard deviation of the data: 0.5, about that of images in [-1, 1]. */
   readonly sigmaData?: number;
-  /** The smallest noise level that the network is meant for: 0. */
+  /** The smallest noise level that the network covers: 0. */
   readonly sigmaMin?: number;
-  /** The largest noise level that the network is meant for: infinite. */
+  /** The largest noise level that the network covers: infinite. */
   readonly sigmaMax?: number;
 }
 

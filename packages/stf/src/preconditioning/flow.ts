@@ -5,15 +5,15 @@ import { type Preconditioning, sameChannels } from "./preconditioning.js";
 
 /** The constants of {@link flowPreconditioning}. */
 export interface FlowConstants {
-  /** M: the network is told (M - 1) t. 1000. */
+  /** M: c_noise is (M - 1) t. 1000. */
   readonly timeSteps?: number;
-  /** How far from 0 and from 1 the times of training stay: 1e-4. */
+  /** Margin of the training times from 0 and 1: 1e-4. */
   readonly epsilon?: number;
 }
 
 /**
  * Flow matching (Lipman et al. 2023; Liu et al. 2023): F sees x_t = (1 - t) y + t eps and (M - 1) t, and estimates the velocity
- * eps - y, all errors of which weigh the same. D = x_t - t F. In training the time is uniform.
+ * eps - y, with uniform loss weight. D = x_t - t F. In training the time is uniform.
  *
  * @throws UsageError unless M is a whole number of at least 2, and 0 < epsilon < 0.5
  */

@@ -11,11 +11,11 @@ export interface IddpmPreconditioningConstants extends ChainConstants {
 }
 
 /**
- * The improved DDPM of Nichol and Dhariwal (2021, in the form of Karras et al. 2022, table 1): F knows some noise levels, those
- * of the cosine schedule, is told their number, and its first half of channels estimates the noise, the second half variances.
+ * The improved DDPM of Nichol and Dhariwal (2021, in the form of Karras et al. 2022, table 1): F has discrete noise levels, those
+ * of the cosine schedule, and gets their index; its first half of channels estimates the noise, the second half variances.
  * In training each level but 0 is equally likely.
  *
- * Its own levels are rounded to float32 as they were where the published networks were made: exact arithmetic gives levels that
+ * Its own levels are rounded to float32 as for the published networks: exact arithmetic gives levels that
  * are off by 5e-4 at the small end. The last bit of the sine, in which libraries differ, still moves them by 3e-4, so a network
  * stores its levels.
  *
@@ -52,7 +52,7 @@ export function iddpmPreconditioning(
   };
 }
 
-/** Index of the level closest to sigma, which is taken as a float32 number as networks take it; the first of two. */
+/** Index of the level closest to sigma, rounded to float32 as in networks; the first of two equally close. */
 export function nearestLevel(levels: Float64Array, sigma: number): number {
   const wanted = Math.fround(sigma);
   let low = 0;

@@ -1,4 +1,4 @@
-/** The preconditionings by name: the one place that knows which there are. */
+/** The table of preconditionings by name. */
 
 import { UsageError } from "../common/errors.js";
 import type { Constants } from "./constants.js";
@@ -10,8 +10,8 @@ import { vePreconditioning } from "./ve.js";
 import { subVpPreconditioning, vpPreconditioning } from "./vp.js";
 
 /**
- * Makes a preconditioning of its name and its constants. Constants that are left out have their published values, for good:
- * older checkpoints name none.
+ * Makes a preconditioning from its name and constants. Constants left out have their published values; this must not change,
+ * because older checkpoints store none.
  */
 export const preconditionings = {
   /** EDM's. */
@@ -34,21 +34,21 @@ export type PreconditioningName = keyof typeof preconditionings;
 /** The names of the preconditionings. */
 export const preconditioningNames = Object.keys(preconditionings) as PreconditioningName[];
 
-/** One that is in the table. */
+/** A preconditioning from the table. */
 export interface NamedPreconditioning extends Preconditioning {
   /** Its name in the table. */
   readonly name: PreconditioningName;
 }
 
-/** Whether there is a preconditioning of this name. */
+/** Whether a preconditioning of this name exists. */
 export function isPreconditioningName(name: unknown): name is PreconditioningName {
   return preconditioningNames.some((known) => known === name);
 }
 
 /**
- * The preconditioning of a name and of constants that may have come from a file.
+ * The preconditioning for a name and constants that may come from a file.
  *
- * @throws UsageError for a name or a constant that there is not, and for one that is no number or out of its range
+ * @throws UsageError for an unknown name or constant, and for a constant that is not a number or out of range
  */
 export function preconditioningOf(name: string, constants: Constants = {}): NamedPreconditioning {
   if (!isPreconditioningName(name)) {
@@ -57,7 +57,9 @@ export function preconditioningOf(name: string, constants: Constants = {}): Name
   const make: (constants?: Constants) => Preconditioning = preconditionings[name];
   const known = Object.keys(make().constants);
   if (typeof constants !== "object" || constants === null) {
-    throw new UsageError(`the constants of the preconditioning ${name} must be numbers by name, found ${constants}`);
+    throw new UsageError(
+      `the constants of the preconditioning ${name} must be an object of numbers, found ${constants}`,
+    );
   }
   for (const [key, value] of Object.entries(constants)) {
     if (!known.includes(key)) {
@@ -72,7 +74,7 @@ export function preconditioningOf(name: string, constants: Constants = {}): Name
   return { ...make(constants), name };
 }
 
-/** In what name and constants differ, in words; undefined when they are the same. */
+/** The difference in name and constants, in words; undefined if there is none. */
 export function differenceOf(
   found: Pick<Preconditioning, "name" | "constants">,
   wanted: Pick<Preconditioning, "name" | "constants">,

@@ -13,7 +13,7 @@ export interface VeConstants {
 
 /**
  * The variance-exploding preconditioning (Song et al. 2021, in the form of Karras et al. 2022, table 1): -F estimates the noise.
- * In training the time is uniform, and so ln sigma is.
+ * In training the time is uniform, and so is ln sigma.
  *
  * @throws UsageError unless 0 < sigmaMin < sigmaMax
  */

@@ -7,13 +7,13 @@ import { noiseWeight, type Preconditioning, sameChannels } from "./preconditioni
 
 /** The constants of {@link vpPreconditioning} and {@link subVpPreconditioning}; beta(t) goes from 0.1 to 20. */
 export interface VpConstants extends BetaOptions {
-  /** M: the network is told (M - 1) t. 1000. */
+  /** M: c_noise is (M - 1) t. 1000. */
   readonly timeSteps?: number;
   /** The earliest time in training, which gives the smallest noise level: 1e-5. */
   readonly epsilon?: number;
 }
 
-/** What both have in common. */
+/** The common parts of both. */
 function overTime(
   processOf: (betas: BetaOptions) => Process,
   { betaMin = 0.1, betaMax = 20, timeSteps = 1000, epsilon = 1e-5 }: VpConstants,

@@ -1,24 +1,24 @@
-/** The processes that can be asked for by name, whatever the network was trained with. */
+/** The processes that can be selected by name, whatever the network was trained with. */
 
 import { type DiscreteProcess, edmProcess, type Process, subVpProcess, veProcess, vpProcess } from "./process.js";
 import type { NoiseRange } from "./scheduled.js";
 
-/** How to make a process of a name. */
+/** How to make a named process. */
 export interface NamedProcess<P extends Process = Process> {
-  /** Whether it can have any range of noise levels; otherwise it has its own. */
+  /** Whether it accepts any range of noise levels; if not, it has its own. */
   readonly takesRange: boolean;
-  /** @param range - of the noise levels, where it takes one */
+  /** @param range - range of noise levels, if it accepts one */
   make(range: NoiseRange): P;
 }
 
-/** Those that are also chains, as predictors walk along. */
+/** Those that are also chains, as predictors require. */
 export const discreteProcesses = {
   ve: { takesRange: true, make: veProcess },
   vp: { takesRange: false, make: () => vpProcess() },
   subvp: { takesRange: false, make: () => subVpProcess() },
 } as const satisfies Readonly<Record<string, NamedProcess<DiscreteProcess>>>;
 
-/** All of them. */
+/** All processes. */
 export const processes = {
   edm: { takesRange: true, make: () => edmProcess },
   ...discreteProcesses,
@@ -37,11 +37,11 @@ export const processNames = Object.keys(processes) as ProcessName[];
 export const discreteProcessNames = Object.keys(discreteProcesses) as DiscreteProcessName[];
 
 /**
- * The process of a name for a network: the network's own where it has this name and its own noise levels, since it may have
+ * The named process for a network: the network's own if it has this name and its own noise levels, since it may have
  * been trained with other constants.
  *
  * @param own - the process that the network was trained with
- * @param range - of the noise levels, for a process that takes one
+ * @param range - range of noise levels, for a process that accepts one
  */
 export function processFor(name: ProcessName, own: Process, range: NoiseRange): Process {
   const { takesRange, make } = processes[name];

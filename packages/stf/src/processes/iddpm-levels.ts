@@ -9,7 +9,7 @@ export interface IddpmConstants {
 /**
  * The noise levels of improved DDPM (Nichol and Dhariwal 2021, in the form of Karras et al. 2022, table 1): u_M = 0 and u_(j-1) =
  * sqrt((u_j² + 1) / max(abar_(j-1) / abar_j, C_1) - 1) with abar_j = sin²(pi/2 j / M / (C_2 + 1)). As in the published code, abar
- * is rounded to float32 wherever it is used, to which the smallest levels are sensitive.
+ * is rounded to float32 at every use, which affects the smallest levels.
  *
  * @param round - applied to the result of every operation on the levels
  * @returns `timeSteps + 1` levels, descending to 0

@@ -1,4 +1,4 @@
-/** Distributions of the noise level in training. */
+/** Distributions of the training noise level. */
 
 import type { KeyedRandom } from "../random/keyed.js";
 import type { Process } from "./process.js";
@@ -13,7 +13,7 @@ export const logNormalLevels =
   (random) =>
     Math.exp(mean + deviation * random.normal());
 
-/** The noise level at a time that is uniform between `first` and `last`. */
+/** The noise level at a time drawn uniformly between `first` and `last`. */
 export const uniformTimes =
   ({ sigma }: Process, first: number, last: number): NoiseLevels =>
   (random) =>

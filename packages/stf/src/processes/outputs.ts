@@ -1,4 +1,4 @@
-/** What a network may estimate, and exact conversions between them. */
+/** The quantities that a network may estimate, and exact conversions between them. */
 
 import { scope, type Tensor } from "@stf/torch";
 import { column } from "../column.js";
@@ -12,15 +12,15 @@ import type { Process } from "./process.js";
  */
 export type Output = "denoiser" | "score" | "noise" | "velocity";
 
-/** An estimate as offset x_t + factor D. */
+/** An estimate in the form offset x_t + factor D. */
 export interface Affine {
-  /** Of the scaled noisy image. */
+  /** Coefficient of the scaled noisy image. */
   readonly offset: number;
-  /** Of the denoiser. */
+  /** Coefficient of the denoiser. */
   readonly factor: number;
 }
 
-/** How an estimate is made of the noisy image and the denoiser, at a positive time below the end of the process. */
+/** How an estimate is computed from the noisy image and the denoiser, at a positive time below the end of the process. */
 export function affineForm(output: Output, process: Process, t: number): Affine {
   const [s, sigma] = [process.scale(t), process.sigma(t)];
   const deviation = s * sigma;
@@ -40,7 +40,7 @@ export function affineForm(output: Output, process: Process, t: number): Affine 
 }
 
 /**
- * An estimate of one kind as an estimate of another.
+ * Converts an estimate of one kind to another.
  *
  * @param estimate - `[B, ...]`
  * @param x - x_t, the scaled noisy images, of the same shape and dtype

@@ -6,7 +6,7 @@
 export interface Process {
   /** Short name, such as "edm". */
   readonly name: string;
-  /** The largest time; the smallest is 0, where there is least noise: none, but for the variance-exploding process. */
+  /** The largest time; the smallest is 0, with the least noise: none, except in the variance-exploding process. */
   readonly end: number;
   /** Noise level at time t; it rises with t. */
   sigma(t: number): number;
@@ -24,24 +24,24 @@ export interface Process {
 export interface ChainStep {
   /** Factor on the image. */
   readonly decay: number;
-  /** Standard deviation of the noise that is added. */
+  /** Standard deviation of the added noise. */
   readonly deviation: number;
-  /** Standard deviation of the noise that ancestral sampling adds on the way back; undefined where none is defined. */
+  /** Standard deviation of the noise that ancestral sampling adds; undefined if it is not defined for the process. */
   readonly posteriorDeviation: number | undefined;
 }
 
-/** A process that is also a chain of a number of steps: what predictors walk back along (Song et al. 2021, appendix E). */
+/** A process that is also a chain with a number of steps, which predictors reverse (Song et al. 2021, appendix E). */
 export interface DiscreteProcess extends Process {
   /** The earliest time at which reverse diffusion evaluates the network in the published settings of Song et al. (2021). */
   readonly earliestTime: number;
-  /** The one of `count` steps, at least 2, that ends at time t. Images are clean before the first, which ends at 0. */
+  /** The step that ends at time t, of `count` steps (at least 2). Images are clean before the first, which ends at 0. */
   chainStep(t: number, count: number): ChainStep;
 }
 
 /** The number of the step of a chain on [0, 1] that ends at or before time t, which may be off by rounding. */
 const placeOf = (t: number, count: number): number => Math.floor(t * (count - 1) + 1e-6);
 
-/** The process of EDM (Karras et al. 2022): the time is the noise level, and the signal keeps its scale. */
+/** The process of EDM (Karras et al. 2022): the time is the noise level, and the signal scale is 1. */
 export const edmProcess: Process = {
   name: "edm",
   end: Number.POSITIVE_INFINITY,
@@ -104,7 +104,7 @@ function linearBeta({ betaMin = 0.1, betaMax = 20 }: BetaOptions): LinearBeta {
   return {
     beta: (t) => betaMin + slope * t,
     integral: (t) => t * (betaMin + 0.5 * slope * t),
-    // The root of a quadratic, in the form that does not cancel when B is small.
+    // The root of a quadratic, in a form without cancellation for small B.
     inverse: (integral) => (2 * integral) / (Math.sqrt(betaMin ** 2 + 2 * slope * integral) + betaMin),
   };
 }
@@ -148,7 +148,7 @@ export function subVpProcess(options: BetaOptions = {}): DiscreteProcess {
     sigmaInverse: (level) => inverse(2 * Math.asinh(0.5 * level)),
     scale,
     scaleDerivative: (t) => -0.5 * beta(t) * scale(t),
-    // Euler's step of its stochastic differential equation, of which no posterior is known.
+    // Euler's step of its stochastic differential equation, whose posterior is not known.
     chainStep(t, count) {
       const step = beta(t) / count;
       const deviation = Math.sqrt(-step * Math.expm1(-2 * integral(t)));

@@ -1,5 +1,5 @@
 /**
- * Noise schedules and signal scales that combine freely: the choices of the generalised sampler of Karras et al. (2022, table
+ * Noise schedules and signal scales that combine freely: those of the generalised sampler of Karras et al. (2022, table
  * 1 and appendix B).
  */
 
@@ -32,7 +32,7 @@ export const SHORTEST_TIME = 1e-3;
 /**
  * The variance-preserving process whose noise level is sigmaMin at the shortest time, 0.001 when left out, and sigmaMax at time 1.
  *
- * @throws UsageError for a range so narrow that the noise would fall again on the way.
+ * @throws UsageError for a range so narrow that the noise level would not be monotonic.
  */
 export function vpProcessBetween({ sigmaMin, sigmaMax }: NoiseRange, shortestTime = SHORTEST_TIME): Process {
   const [low, high] = [Math.log1p(sigmaMin ** 2), Math.log1p(sigmaMax ** 2)];
@@ -40,7 +40,7 @@ export function vpProcessBetween({ sigmaMin, sigmaMax }: NoiseRange, shortestTim
   const betaMin = high - slope / 2;
   if (betaMin + slope * shortestTime < 0 || betaMin + slope < 0) {
     throw new UsageError(
-      `the variance-preserving schedule cannot go from noise level ${sigmaMax} to ${sigmaMin}; take a wider range, such as 80 to 0.002, or another schedule`,
+      `the variance-preserving schedule cannot go from noise level ${sigmaMax} to ${sigmaMin}; use a wider range, such as 80 to 0.002, or another schedule`,
     );
   }
   return vpProcess({ betaMin, betaMax: betaMin + slope });
@@ -59,8 +59,8 @@ const heatProcess: Process = {
 };
 
 /**
- * The process with a noise schedule and a signal scale of one's choice. The range and the shortest time matter to the schedule
- * "vp" alone.
+ * The process with a chosen noise schedule and signal scale. The range and the shortest time matter only to the schedule
+ * "vp".
  */
 export function scheduledProcess(
   schedule: Schedule,

@@ -1,12 +1,12 @@
 /**
- * Randomness that depends on what it is for, not on what was drawn before: every number comes from (seed, purpose, index).
+ * Randomness that depends on its purpose, not on earlier draws: every number comes from (seed, purpose, index).
  * The index is usually the global number of a training sample, so the batch split, the micro-batches and an interruption
  * change nothing.
  */
 
 const MASK = (1n << 64n) - 1n;
 
-/** What a random number is for. Equal seeds and indices give unrelated numbers for different purposes. */
+/** The purpose of a random number. Equal seeds and indices give unrelated numbers for different purposes. */
 export type Purpose =
   | "weights"
   | "order"
@@ -66,7 +66,7 @@ export class KeyedRandom {
     this.#a = Number(low & 0xffffffffn) | 0;
     this.#b = Number(low >> 32n) | 0;
     this.#c = Number(high & 0xffffffffn) | 0;
-    // The all-zero state is the one that never leaves itself.
+    // The all-zero state is the only fixed point.
     this.#d = Number(high >> 32n) | 1;
   }
 
@@ -98,7 +98,7 @@ export class KeyedRandom {
 
   /** A whole number from 0 to bound - 1, all equally likely. `bound` is from 1 to 2^32. */
   integer(bound: number): number {
-    // Values above the largest multiple of the bound would favour small remainders.
+    // Values above the largest multiple of the bound would bias towards small remainders.
     const limit = 2 ** 32 - (2 ** 32 % bound);
     for (;;) {
       const value = this.#next();

@@ -1,14 +1,14 @@
-/** The run folder: what a training run leaves behind, and how it is named. A contract with everything that reads runs. */
+/** The run folder: the files of a training run and their names, a contract with every program that reads runs. */
 
 import { join } from "node:path";
 
 export const STATS_FILE = "stats.jsonl";
 export const OPTIONS_FILE = "training_options.json";
 export const LOG_FILE = "log.txt";
-/** How the images of a folder were drawn. */
+/** Records how the images of a folder were drawn. */
 export const GENERATE_OPTIONS_FILE = "generate_options.json";
 
-/** While a process trains the run, it has the lock of this file. */
+/** A process that trains the run holds the lock on this file. */
 export const LOCK_FILE = ".lock";
 
 const stamp = (images: number): string => String(images).padStart(9, "0");
@@ -17,19 +17,19 @@ const stamp = (images: number): string => String(images).padStart(9, "0");
 export const snapshotPath = (run: string, images: number): string =>
   join(run, `network-snapshot-${stamp(images)}.safetensors`);
 
-/** Everything needed to go on, after `images` training images. */
+/** Everything needed to resume, after `images` training images. */
 export const statePath = (run: string, images: number): string =>
   join(run, `training-state-${stamp(images)}.safetensors`);
 
-/** Pictures drawn after `images` training images. */
+/** Samples drawn after `images` training images. */
 export const samplesPath = (run: string, images: number, weights: "averaged" | "raw" = "averaged"): string =>
   join(run, `samples-${stamp(images)}${weights === "raw" ? "-raw" : ""}.png`);
 
 const STAMPED = /^(training-state|network-snapshot|samples)-(\d+)(?:-raw)?\.(?:safetensors|png)$/;
 
 /**
- * After how many images the file of a run was written, as its name says; undefined for other files. Names with fewer than nine
- * digits count thousands: those of earlier versions, and of the published code.
+ * Number of training images in the name of a run's file; undefined for other files. Names with fewer than nine
+ * digits count thousands, as in earlier versions and the published code.
  */
 export function imagesInName(name: string): number | undefined {
   const digits = STAMPED.exec(name)?.[2];

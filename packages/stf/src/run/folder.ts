@@ -6,11 +6,11 @@ import { InputError } from "../common/errors.js";
 import { makeFolder } from "../common/folders.js";
 import { stampedNames } from "./files.js";
 
-/** Makes a folder that may not be there yet. */
+/** Makes a folder that must not exist yet. */
 export function makeNewFolder(path: string): string {
   if (existsSync(path)) {
     throw new InputError(
-      `there is a run at ${path} already: go on with it by 'resume=${path}', or choose another 'name'`,
+      `there is a run at ${path} already: resume it with 'resume=${path}', or choose another 'name'`,
     );
   }
   return makeFolder(path);
@@ -25,7 +25,7 @@ export function makeNumberedFolder(parent: string, description: string): string 
 }
 
 /**
- * The training states that a path means, the one to go on from first: the file itself, or those of a run folder from the latest to
+ * The training states at a path, the one to resume from first: the file itself, or those of a run folder from the latest to
  * the earliest.
  *
  * @throws InputError when there is none.

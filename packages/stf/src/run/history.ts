@@ -1,11 +1,11 @@
-/** A run has one line of history: what it wrote about images that it goes back behind is set aside. */
+/** A run has a single history: output from after the image count that it resumes at is set aside. */
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { imagesInName, STATS_FILE, stampedNames } from "./files.js";
 import type { StatsLine } from "./statistics.js";
 
-/** The lines of a run's statistics, as objects and as text. Lines that a crash has torn are left out. */
+/** The lines of a run's statistics, as objects and as text. Lines cut off by a crash are left out. */
 function readLines(folder: string): { readonly line: StatsLine; readonly text: string }[] {
   const path = join(folder, STATS_FILE);
   if (!existsSync(path)) return [];
@@ -21,17 +21,17 @@ function readLines(folder: string): { readonly line: StatsLine; readonly text: s
     });
 }
 
-/** Images seen when a line was written. */
+/** Images processed when a line was written. */
 function imagesAt(line: StatsLine): number | undefined {
   const kimg = line["Progress/kimg"]?.mean;
   return typeof kimg === "number" && Number.isFinite(kimg) ? Math.round(1000 * kimg) : undefined;
 }
 
-/** What a run has done before it goes on. */
+/** What a run has done before it is resumed. */
 export interface RunHistory {
-  /** Lines of statistics that it has written. */
+  /** Number of statistics lines written. */
   readonly ticks: number;
-  /** Images seen when the last of them was written. */
+  /** Images processed when the last of them was written. */
   readonly images: number;
   /** Seconds of training until then. */
   readonly seconds: number;
@@ -39,10 +39,10 @@ export interface RunHistory {
   readonly lowestLoss: number;
 }
 
-/** The history of a run that begins. */
+/** The history of a new run. */
 export const noHistory: RunHistory = { ticks: 0, images: 0, seconds: 0, lowestLoss: Number.POSITIVE_INFINITY };
 
-/** What the statistics in a run folder tell. */
+/** The history according to the statistics in a run folder. */
 export function historyOf(folder: string): RunHistory {
   const lines = readLines(folder).map(({ line }) => line);
   const last = lines.at(-1);
@@ -55,14 +55,14 @@ export function historyOf(folder: string): RunHistory {
   };
 }
 
-/** A loss that is so many times the lowest one of the run tells that it diverges. */
+/** A loss of this many times the run's lowest one indicates divergence. */
 const DIVERGED = 10;
 
-/** Whether a loss tells that training diverges, given the lowest one so far. */
+/** Whether a loss indicates divergence, given the lowest one so far. */
 export const isDiverged = (loss: number, lowest: number): boolean => loss > DIVERGED * lowest;
 
 /**
- * The latest training state in a run folder whose weights are known to be sound: a tick after it had a loss as before. Undefined when
+ * The latest training state in a run folder whose weights are known to be good: a later tick had a normal loss. Undefined if
  * there is none.
  */
 export function soundState(folder: string): string | undefined {
@@ -76,7 +76,7 @@ export function soundState(folder: string): string | undefined {
   return name === undefined ? undefined : join(folder, name);
 }
 
-/** A name in a folder that nothing has yet: the given one, or with a number behind it. */
+/** An unused name in a folder: the given one, or the same with a number appended. */
 function freeName(folder: string, name: string): string {
   for (let number = 1; ; number++) {
     const path = join(folder, number === 1 ? name : `${name}-${number}`);
@@ -85,11 +85,11 @@ function freeName(folder: string, name: string): string {
 }
 
 /**
- * Prepares a run folder for going on after `images` images: files and statistics of later ones are moved to a folder of their own
- * in it, and a line of statistics that a crash has torn goes.
+ * Prepares a run folder for resuming after `images` images: later files and statistics are moved to a subfolder, and a
+ * line of statistics cut off by a crash is removed.
  *
  * @returns the folder that they were moved to; undefined when there were none
- * @throws what the file system reports
+ * @throws errors of the file system
  */
 export function setAsideAfter(folder: string, images: number): string | undefined {
   const later = readdirSync(folder).filter((name) => (imagesInName(name) ?? 0) > images);

@@ -5,9 +5,9 @@ import { InputError } from "../common/errors.js";
 import { LOCK_FILE } from "./files.js";
 
 /**
- * Makes this process the only one that trains a run, until what is returned is disposed of or the process ends.
+ * Makes this process the only one that trains a run, until the returned lock is disposed of or the process ends.
  *
- * @throws InputError when another process does
+ * @throws InputError when another process trains it
  */
 export function lockRun(folder: string): Disposable {
   const path = join(folder, LOCK_FILE);
@@ -16,7 +16,7 @@ export function lockRun(folder: string): Disposable {
     const owner = readFileSync(path, "utf8").trim();
     closeSync(descriptor);
     throw new InputError(
-      `${folder} is being trained by another process${owner === "" ? "" : ` (${owner})`}; stop that one first, or start a run of its own`,
+      `${folder} is being trained by another process${owner === "" ? "" : ` (${owner})`}; stop that one first, or start a separate run`,
     );
   }
   ftruncateSync(descriptor);

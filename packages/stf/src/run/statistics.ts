@@ -1,8 +1,8 @@
-/** What a run measures: the lines of stats.jsonl, their names and units. */
+/** The statistics of a run: the lines of stats.jsonl, their names and units. */
 
-/** One statistic since the previous line. */
+/** One statistic over the time since the previous line. */
 export interface Statistic {
-  /** How many values it is made of. */
+  /** Number of values. */
   readonly num: number;
   /** Their mean. */
   readonly mean: number;
@@ -10,7 +10,7 @@ export interface Statistic {
   readonly std: number;
 }
 
-/** The statistics of a tick. The names are the published code's where it has them. */
+/** The statistics of a tick, under the names of the published code if it has them. */
 export interface TickStatistics {
   /** Weighted squared error per value. */
   readonly "Loss/loss": Statistic;
@@ -22,22 +22,22 @@ export interface TickStatistics {
   readonly "Timing/total_sec": Statistic;
   /** Seconds since the previous tick. */
   readonly "Timing/sec_per_tick": Statistic;
-  /** Seconds for a thousand images. */
+  /** Seconds per thousand images. */
   readonly "Timing/sec_per_kimg": Statistic;
-  /** Images in a second. */
+  /** Images per second. */
   readonly "Timing/images_per_sec": Statistic;
-  /** GiB of memory that the process has. */
+  /** GiB of memory used by the process. */
   readonly "Resources/cpu_mem_gb": Statistic;
-  /** How many tensors are alive. */
+  /** Number of live tensors. */
   readonly "Resources/tensors": Statistic;
-  /** GiB that they hold. */
+  /** GiB held by tensors. */
   readonly "Resources/tensor_mem_gb": Statistic;
 }
 
-/** What a statistic is called. */
+/** The name of a statistic. */
 export type StatisticName = keyof TickStatistics;
 
-/** One line of stats.jsonl: statistics by name, and when it was written. */
+/** One line of stats.jsonl: statistics by name, and the time of writing. */
 export interface StatsLine extends Partial<TickStatistics> {
   /** Seconds since 1970. */
   readonly timestamp: number;

@@ -1,32 +1,32 @@
-/** Steps that stay at a time and bring images closer to the distribution that they should have there (Song et al. 2021, appendix G). */
+/** Steps at a fixed time that bring images closer to their distribution at that time (Song et al. 2021, appendix G). */
 
 import { scope, type Tensor } from "@stf/torch";
 import type { DiscreteProcess } from "../processes/process.js";
 
-/** What a corrector sees. */
+/** Input of a corrector. */
 export interface CorrectorState {
-  /** What is sampled. */
+  /** The process being sampled. */
   readonly process: DiscreteProcess;
   /** Scaled noisy images, `[B, C, H, W]`. */
   readonly x: Tensor;
   /** Their score. */
   readonly score: Tensor;
-  /** Standard normal noise, as x. */
+  /** Standard normal noise, shaped like x. */
   readonly z: Tensor;
   /** Their time. */
   readonly t: number;
-  /** Factor on the step size: 1, or less where the chain's step shrinks the image. */
+  /** Factor on the step size: 1, or less if the chain's step shrinks the image. */
   readonly alpha: number;
   /** Signal-to-noise ratio of a step. */
   readonly snr: number;
-  /** Whether the length of a step is each image's own, or one for the batch, as published. */
+  /** Whether each image has its own step size, or the batch has one, as published. */
   readonly perImage: boolean;
 }
 
 /** The step size epsilon: one number, or `[B, 1, 1, 1]`. */
 export type Corrector = (state: CorrectorState) => number | Tensor;
 
-/** The lengths of the images as vectors, `[B, 1, 1, 1]`, or their mean. */
+/** The norms of the images as vectors, `[B, 1, 1, 1]`, or their mean. */
 function lengths(images: Tensor, perImage: boolean): Tensor {
   const own = images.square().sum([1, 2, 3], true).sqrt();
   return perImage ? own : own.mean();

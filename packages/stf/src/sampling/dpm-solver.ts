@@ -4,7 +4,7 @@
  *
  *     x(h) / s(h) = e^(-k h) x(0) / s(0) + integral over u from 0 to h of k e^(-k (h - u)) D(u) du + noise,
  *
- * where D, the clean image, is extrapolated along the line through the last two denoised ones.
+ * where D, the denoised image, is extrapolated linearly from the last two.
  */
 
 import { keep, type Tensor } from "@stf/torch";
@@ -18,18 +18,18 @@ import {
   walk,
 } from "./sampler.js";
 
-/** How the integral over a step is found: with D at its middle, as in the paper ("midpoint"), or along the line ("heun"). */
+/** How the integral over a step is approximated: with D at its midpoint, as in the paper ("midpoint"), or along the line ("heun"). */
 export type SolverType = "midpoint" | "heun";
 
-/** What SDE-DPM-Solver++ takes besides the steps. */
+/** Options of SDE-DPM-Solver++. */
 export interface SdeDpmSolverOptions extends SamplerOptions {
-  /** How fast noise is replaced by fresh noise: 0 follows the probability flow, 1 (the default) the reverse diffusion. */
+  /** Rate at which fresh noise replaces noise: 0 is the probability flow, 1 (the default) the reverse diffusion. */
   readonly eta?: number;
   /** "midpoint" when left out; without noise (`eta` 0) that is {@link dpmSolver}. */
   readonly solverType?: SolverType;
 }
 
-/** Where the line is read, as a part of the step: at its middle, or where it has its mean under the integral's weights; of k h > 0. */
+/** The position where the line is evaluated, as a fraction of the step: its midpoint, or the mean position under the integral's weights; for k h > 0. */
 const places: Readonly<Record<SolverType, (exponent: number) => number>> = {
   midpoint: () => 1 / 2,
   heun: (exponent) => -1 / Math.expm1(-exponent) - 1 / exponent,
@@ -51,7 +51,7 @@ function solve(
         const [s, sNext] = [process.scale(t), process.scale(tNext)];
         const h = Math.log(sigma / sigmaNext);
         const denoised = denoiseAt(denoise, process, x, t);
-        // Nothing is extrapolated over the last step, which is as long as all others together, nor along or over none.
+        // No extrapolation over the last step, which is as long as all others together, nor from or over a step of length zero.
         const clean =
           previous && previous.h > 0 && h > 0 && sigmaNext > 0
             ? denoised.add(denoised.sub(previous.denoised), {
@@ -74,14 +74,14 @@ function solve(
   }
 }
 
-/** DPM-Solver++(2M): deterministic, one evaluation a step. */
+/** DPM-Solver++(2M): deterministic, one evaluation per step. */
 export const dpmSolver: Sampler = {
   name: "dpm++2m",
   order: 2,
   sample: (denoise, x, steps, options) => solve(denoise, x, steps, { ...options, eta: 0, solverType: "midpoint" }),
 };
 
-/** SDE-DPM-Solver++(2M): the same with noise that is replaced on the way, one evaluation a step. */
+/** SDE-DPM-Solver++(2M): the same with noise that is replaced at every step, one evaluation per step. */
 export const sdeDpmSolver: Sampler<SdeDpmSolverOptions> = {
   name: "dpm++2m-sde",
   order: 2,

@@ -22,19 +22,19 @@ import {
 } from "./sampler.js";
 import { discretizations, edmSchedule, type KarrasOptions, timeSteps } from "./steps.js";
 
-/** A sampler with everything it takes but a network, noise, and where to begin. */
+/** A sampler with everything it needs except a network, noise, and a start. */
 export interface Method {
-  /** Signal scale at the beginning. */
+  /** Signal scale at the start. */
   readonly scale: number;
-  /** Noise level at the beginning. */
+  /** Noise level at the start. */
   readonly sigma: number;
-  /** The way. */
+  /** The steps. */
   readonly steps: TimeSteps;
   /** {@link Sampler.sample} with the method's own steps and options. */
   sample(denoise: Denoise, x: Tensor, options: SamplerOptions): Tensor;
 }
 
-/** Puts a sampler, its steps and its own options together. */
+/** Combines a sampler, its steps and its options. */
 export function methodOf<Options extends SamplerOptions, P extends Process>(
   sampler: Sampler<Options, P>,
   steps: TimeSteps<P>,
@@ -50,17 +50,17 @@ export function methodOf<Options extends SamplerOptions, P extends Process>(
   };
 }
 
-/** The level that the network knows nearest to sigma. */
+/** The network's noise level nearest to sigma. */
 export function knownLevel({ levels }: Preconditioning, sigma: number): number {
   return levels ? (levels[nearestLevel(levels, sigma)] as number) : sigma;
 }
 
-/** The part of a range that a network is meant for. */
+/** The part of a range that a network covers. */
 export function rangeWithin({ sigmaMin, sigmaMax }: NoiseRange, network: NoiseRange): NoiseRange {
   return { sigmaMin: Math.max(sigmaMin, network.sigmaMin), sigmaMax: Math.min(sigmaMax, network.sigmaMax) };
 }
 
-/** @throws UsageError when a network does not know the noise levels of a process between two times. */
+/** @throws UsageError when a network does not cover the noise levels of a process between two times. */
 export function checkKnown(
   process: Process,
   { first, last }: { readonly first: number; readonly last: number },
@@ -68,16 +68,16 @@ export function checkKnown(
 ): void {
   const levels = [process.sigma(first), process.sigma(last)];
   const [low, high] = [Math.min(...levels), Math.max(...levels)];
-  // Levels that were stored in float32 may be off by rounding.
+  // Levels stored in float32 may be off by rounding.
   if (low >= network.sigmaMin * (1 - 1e-5) && high <= network.sigmaMax * (1 + 1e-5)) return;
   throw new UsageError(
-    `the process ${process.name} has noise levels from ${formatLevel(low)} to ${formatLevel(high)}, and the network knows those from ${formatLevel(network.sigmaMin)} to ${formatLevel(network.sigmaMax)}; take another 'process'`,
+    `the process ${process.name} has noise levels from ${formatLevel(low)} to ${formatLevel(high)}, and the network covers those from ${formatLevel(network.sigmaMin)} to ${formatLevel(network.sigmaMax)}; choose another 'process'`,
   );
 }
 
 /**
- * EDM's sampler and schedule ({@link heun}, {@link karrasSteps}), inside the range of the network and on the levels that it knows,
- * when it knows only some.
+ * EDM's sampler and schedule ({@link heun}, {@link karrasSteps}), within the range of the network and on its noise levels,
+ * if it has discrete ones.
  *
  * @throws UsageError unless steps >= 2 and 0 < sigmaMin < sigmaMax, within the network's range.
  */
@@ -92,7 +92,7 @@ export function edmMethod(
   }: KarrasOptions & {
     /** Number of steps; the network is evaluated 2 steps - 1 times. */
     readonly steps?: number;
-    /** Noise that is added back on the way; none when left out. */
+    /** Noise added between steps; none when left out. */
     readonly churn?: Churn;
   } = {},
 ): Method {
@@ -101,38 +101,38 @@ export function edmMethod(
   return methodOf(heun, timeSteps(levels.map(round)), { round, ...(churn && { churn }) });
 }
 
-/** Guidance away from something worse, as {@link guided} says. */
+/** Guidance away from a weaker denoiser; see {@link guided}. */
 export interface Guidance {
-  /** 1 for none. */
+  /** 1: no guidance. */
   readonly weight: number;
-  /** A worse network; left out, the network itself without a class. */
+  /** A weaker network; the network itself without a class when left out. */
   readonly by?: Denoiser | undefined;
 }
 
-/** A network or a sampler has left the numbers behind: images that are not finite. */
+/** Sampling failed: the images are not finite. */
 export class SamplingError extends Error {
   override readonly name = "SamplingError";
 }
 
-/** How {@link generateImages} draws. */
+/** Options of {@link generateImages}. */
 export interface GenerateOptions {
-  /** How to go from noise to images; {@link edmMethod} when left out. */
+  /** The sampling method; {@link edmMethod} when left out. */
   readonly method?: Method | undefined;
-  /** Class of each image, for a class-conditional network. Left out, each seed decides the class of its image. */
+  /** Class of each image, for a class-conditional network. When left out, each seed determines the class of its image. */
   readonly classes?: readonly number[] | undefined;
-  /** None when left out. */
+  /** Guidance; none when left out. */
   readonly guidance?: Guidance | undefined;
-  /** What the images must agree with. */
+  /** A known part of the images. */
   readonly known?: KnownPart | undefined;
-  /** Where to begin, under the noise of the method's first level, float64 `[1, C, H, W]`; from noise alone when left out. */
+  /** The start, to which noise of the method's first level is added, float64 `[1, C, H, W]`; from noise alone when left out. */
   readonly from?: Tensor | undefined;
   /** Called after every step. */
   readonly onStep?: ((report: StepReport) => void) | undefined;
-  /** Called with every evaluation of a network for the batch. */
+  /** Called at each network evaluation of the batch. */
   readonly onEvaluation?: (() => void) | undefined;
 }
 
-/** What {@link generateImages} has drawn. */
+/** The result of {@link generateImages}. */
 export interface GeneratedImages {
   /** uint8 `[seeds.length, C, H, W]` */
   readonly images: Tensor;
@@ -140,7 +140,7 @@ export interface GeneratedImages {
   readonly classes: readonly number[] | undefined;
 }
 
-/** The network under fixed conditions as samplers call it: float32 inside, float64 outside. */
+/** The network under fixed conditions, with the interface of samplers: float32 inside, float64 outside. */
 export function denoiseWith(denoiser: Denoiser, conditions: Conditions = {}): Denoise {
   return (x, sigma) =>
     scope(() => {
@@ -150,11 +150,11 @@ export function denoiseWith(denoiser: Denoiser, conditions: Conditions = {}): De
 }
 
 /**
- * Draws one image per seed. An image depends on its seed alone, not on the others that are drawn with it.
+ * Draws one image per seed. An image depends only on its seed, not on the others in its batch.
  *
- * @param seeds - whole numbers, of which the low 32 bits count
- * @returns the images, and the classes that they were drawn with
- * @throws RangeError for a class that the network does not know; SamplingError when a pixel is no finite number.
+ * @param seeds - whole numbers; only the low 32 bits are used
+ * @returns the images and their classes
+ * @throws RangeError for a class that the network does not have; SamplingError when a pixel is not finite.
  */
 export function generateImages(
   denoiser: Denoiser,
@@ -171,7 +171,7 @@ export function generateImages(
         const start = noise.draw(size, "float32").double().mul_(method.sigma);
         if (from) start.add_(from);
         else if (known) start.add_(known.project(known.image));
-        // From the same streams as the noise, after it: a seed then means the picture that the published tools draw for it.
+        // From the same streams as the noise, after it, so that a seed gives the same image as in the published tools.
         const classes = denoiser.labelDim > 0 ? (options.classes ?? noise.integers(denoiser.labelDim)) : undefined;
         const x = method.sample(conditionalDenoise(denoiser, classes, options), start.mul_(method.scale), {
           noise: (like) => noise.draw(size, like.dtype),
@@ -190,7 +190,7 @@ export function generateImages(
   }
 }
 
-/** The denoiser under everything that an image shall agree with. */
+/** The denoiser with class, guidance and known part applied. */
 function conditionalDenoise(
   denoiser: Denoiser,
   classes: readonly number[] | undefined,

@@ -1,9 +1,9 @@
 import { addNoise, type ChurnOptions } from "./churn.js";
 import { estimateAt, type Sampler, walk } from "./sampler.js";
 
-/** What {@link heun} takes besides the steps. */
+/** Options of {@link heun}. */
 export interface HeunOptions extends ChurnOptions {
-  /** Where in a step the second slope is taken: 1 is Heun's method, 1/2 the midpoint, 2/3 Ralston's. */
+  /** The position in a step of the second slope: 1 is Heun's method, 1/2 the midpoint, 2/3 Ralston's. */
   readonly alpha?: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The density that a network gives to images: along the probability flow the log-density changes by the divergence of the flow
+ * The density of images under a network: along the probability flow the log-density changes by the divergence of the flow
  * (Song et al. 2021, section 4.3 and appendix D.2).
  */
 
@@ -9,27 +9,27 @@ import { integrate, type Tolerances } from "./runge-kutta.js";
 import { type Denoise, estimateAt } from "./sampler.js";
 import { edmSchedule } from "./steps.js";
 
-/** Along which path {@link logDensity} goes. */
+/** Options of {@link logDensity}. */
 export interface LikelihoodOptions extends Tolerances {
-  /** EDM's when left out. */
+  /** The process; EDM's when left out. */
   readonly process?: Process;
-  /** Where the images are put on the path. */
+  /** The time of the images. */
   readonly first?: number;
-  /** Where the density is that of the noise. */
+  /** The time at which the density is that of the noise. */
   readonly last?: number;
-  /** Standard deviation of that noise; the process's own when left out. Published code takes 1 where the signal goes to 0. */
+  /** Standard deviation of that noise; the process's own when left out. Published code uses 1 if the signal goes to 0. */
   readonly priorDeviation?: number;
-  /** Called after every step with the part of the path that is done, in the logarithm of the noise level. */
+  /** Called after every step with the completed fraction of the path, measured in the logarithm of the noise level. */
   readonly onStep?: (progress: number) => void;
 }
 
-/** What {@link logDensity} found. */
+/** The result of {@link logDensity}. */
 export interface LogDensity {
   /** The natural logarithm of the density of every image under every probe, `[B, P]`, float64. */
   readonly logDensity: Tensor;
-  /** What the images become at the end of the path, float64 `[B, C, H, W]`. */
+  /** The latents: the images at the end of the path, float64 `[B, C, H, W]`. */
   readonly latents: Tensor;
-  /** How often the network was evaluated. */
+  /** Number of network evaluations. */
   readonly evaluations: number;
 }
 
@@ -54,9 +54,9 @@ function slopeAndDivergences(
 }
 
 /**
- * ln p(x) = ln N(x_T) + integral of the divergence of the probability flow, with the divergence estimated from probes (Hutchinson
- * 1989; Skilling 1989). Each probe has a distribution with mean 0 and covariance I, so that every estimate of ln p is unbiased but for
- * the errors of the solver.
+ * ln p(x) = ln N(x_T) + integral of the divergence of the probability flow, with the divergence estimated by Hutchinson probes (Hutchinson
+ * 1989; Skilling 1989). Each probe has a distribution with mean 0 and covariance I, so that every estimate of ln p is unbiased up to
+ * the solver's error.
  *
  * @param denoise - must be differentiable with respect to the images
  * @param images - float64 `[B, C, H, W]`
@@ -108,14 +108,14 @@ export function logDensity(
 /**
  * Bits per dimension of bytes, from a natural log-density.
  *
- * @param offset - a grey level is 2^-offset wide: 7 for bytes that were put to [-1, 1], 8 for [0, 1]
+ * @param offset - a grey level is 2^-offset wide: 7 for bytes scaled to [-1, 1], 8 for [0, 1]
  */
 export function bitsPerDimension(logDensity: number, dimension: number, offset = 7): number {
   return -logDensity / (dimension * Math.LN2) + offset;
 }
 
 /**
- * Bytes with uniform noise of one grey level, on [-1, 1]: a density of these bounds the probability of the bytes from below (Theis
+ * Bytes with uniform dequantization noise of one grey level, on [-1, 1]: their density bounds the probability of the bytes from below (Theis
  * et al. 2016).
  *
  * @param bytes - uint8

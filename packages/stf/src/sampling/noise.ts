@@ -1,9 +1,9 @@
-/** Noise that ties image k to its seed: not to the batch it is drawn in, nor to its neighbours. */
+/** Noise that depends only on an image's own seed, not on its batch. */
 
 import { type Device, type DType, Generator, randint, randn, scope, stack, type Tensor } from "@stf/torch";
 import type { ImageShape } from "../common/image-shape.js";
 
-/** One generator per image, seeded with the image's own seed (its low 32 bits). */
+/** One generator per image, seeded with the low 32 bits of its seed. */
 export class SeededNoise {
   readonly #generators: readonly Generator[];
   readonly #device: Device;
@@ -14,14 +14,14 @@ export class SeededNoise {
     this.#generators = seeds.map((seed) => new Generator(seed % 2 ** 32, device));
   }
 
-  /** Standard normal values, `[seeds.length, ...shape]`: the next ones of every image's stream. */
+  /** Standard normal values, `[seeds.length, ...shape]`: the next ones in each image's stream. */
   draw(shape: readonly number[], dtype: DType): Tensor {
     return scope(() =>
       stack(this.#generators.map((generator) => randn(shape, { generator, dtype, device: this.#device }))),
     );
   }
 
-  /** Whole numbers from 0 to bound - 1: the next one of every image's stream. */
+  /** Whole numbers from 0 to bound - 1: the next one in each image's stream. */
   integers(bound: number): number[] {
     return this.#generators.map((generator) =>
       scope(() => randint(0, bound, [1], { generator, device: this.#device }).item()),
@@ -34,7 +34,7 @@ export class SeededNoise {
   }
 }
 
-/** The class that each seed decides for its image: a whole number from its stream, after the noise that the image starts from. */
+/** The class that each seed gives its image: a whole number from its stream, after the image's initial noise. */
 export function drawnClasses(
   seeds: readonly number[],
   { channels, height, width }: ImageShape,

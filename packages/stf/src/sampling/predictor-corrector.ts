@@ -13,13 +13,13 @@ import {
   walk,
 } from "./sampler.js";
 
-/** What {@link predictorCorrector} takes besides the steps. */
+/** Options of {@link predictorCorrector}. */
 export interface PredictorCorrectorOptions extends SamplerOptions {
-  /** How a step is taken. */
+  /** The predictor step. */
   readonly predictor?: PredictorName;
-  /** What follows at every time, before the step. */
+  /** The corrector, applied at each time before the step. */
   readonly corrector?: CorrectorName;
-  /** How often the corrector is applied. */
+  /** Corrector iterations per step. */
   readonly correctorSteps?: number;
   /** Signal-to-noise ratio of the corrector, which sets its step size; 0.05 to 0.2 is usual. */
   readonly snr?: number;
@@ -27,11 +27,11 @@ export interface PredictorCorrectorOptions extends SamplerOptions {
   readonly flow?: boolean;
   /** Leave out the noise of the last step. */
   readonly denoiseLast?: boolean;
-  /** Whether the corrector's step size is each image's own; the published one is the mean over the batch. */
+  /** Whether each image has its own corrector step size; as published, it is the mean over the batch. */
   readonly perImage?: boolean;
 }
 
-/** What stays the same along the chain. */
+/** The constants of a chain. */
 interface Chain extends TimeSteps<DiscreteProcess> {
   readonly denoise: Denoise;
   readonly options: PredictorCorrectorOptions;
@@ -82,21 +82,21 @@ function predict(x: Tensor, t: number, chain: Chain): ReverseStep {
   });
 }
 
-/** Time 0 is where the last step leads: a time list that ends there would drop a step's noise, or divide by zero. */
+/** The last step leads to time 0: a list of times that ends there would drop a step's noise, or divide by zero. */
 function checkTimes(times: readonly number[]): void {
   const last = times.at(-1);
   if (last !== undefined && last > 0) return;
   throw new UsageError(
-    `the times of the predictor-corrector must end above 0, where the network is evaluated last; found ${last ?? "none"}: take evenSteps, or leave out the 0`,
+    `the times of the predictor-corrector must end above 0, at the last network evaluation; found ${last ?? "none"}: use evenSteps, or leave out the 0`,
   );
 }
 
 /**
- * Predictor and corrector in turns along a process that is also a chain (Song et al. 2021, algorithm 1). The times are evenly
- * spaced, from the end of the process to the last at which the network is evaluated; the chain has as many steps as there are
- * times, and the last leads to clean images.
+ * Alternates corrector and predictor along a process that is also a chain (Song et al. 2021, algorithm 1). The times are evenly
+ * spaced, from the end of the process to the last network evaluation; the chain has one step per time, and
+ * the last leads to clean images.
  *
- * @throws UsageError when the times do not end above 0, or noise is missing that a predictor or corrector needs.
+ * @throws UsageError when the times do not end above 0, or a predictor or corrector lacks the noise it needs.
  */
 export const predictorCorrector: Sampler<PredictorCorrectorOptions, DiscreteProcess> = {
   name: "pc",

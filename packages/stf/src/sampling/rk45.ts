@@ -2,10 +2,10 @@ import { scope, type Tensor } from "@stf/torch";
 import { integrate, type Tolerances } from "./runge-kutta.js";
 import { estimateAt, type Sampler, type SamplerOptions } from "./sampler.js";
 
-/** What {@link rk45} takes besides the steps. */
+/** Options of {@link rk45}. */
 export interface Rk45Options extends SamplerOptions, Tolerances {}
 
-/** The probability flow by an adaptive Runge-Kutta method. It chooses its own times: of those given, the ends count. */
+/** The probability flow by an adaptive Runge-Kutta method. It chooses its own times between the first and the last given. */
 export const rk45: Sampler<Rk45Options> = {
   name: "rk45",
   order: 5,
@@ -14,7 +14,7 @@ export const rk45: Sampler<Rk45Options> = {
       const positive = times.filter((t) => t > 0);
       const [first, last] = [positive[0] as number, positive.at(-1) as number];
       const asImages = (y: Tensor): Tensor => y.view(start.shape);
-      // How far the way is, where a factor in the noise level counts the same everywhere.
+      // Progress, measured in the logarithm of the noise level.
       const depth = (t: number): number => Math.log(process.sigma(first) / process.sigma(t));
       // A last step, to clean images, may follow.
       const share = times.at(-1) === 0 ? 0.99 : 1;

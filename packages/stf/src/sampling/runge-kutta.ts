@@ -1,6 +1,6 @@
 /**
- * The pair of Dormand and Prince, of orders 5 and 4, with the step sizes that its error estimate asks for: the method that SciPy
- * calls RK45, and that Song et al. (2021, appendix D.2) take for the probability flow.
+ * The Dormand-Prince pair of orders 5 and 4, with step sizes controlled by its error estimate: SciPy's RK45, which
+ * Song et al. (2021, appendix D.2) use for the probability flow.
  */
 
 import { scope, type Tensor, where } from "@stf/torch";
@@ -8,11 +8,11 @@ import { column } from "../column.js";
 
 /** The coefficients of a Runge-Kutta pair. */
 export interface ButcherTableau {
-  /** Where in the step each slope is taken; the last at its end. */
+  /** The position of each slope in the step; the last is at its end. */
   readonly c: readonly number[];
-  /** How the images are made at which each slope is taken, of the slopes before; the last row gives the result of the step. */
+  /** Coefficients of the earlier slopes in the images at each slope; the last row gives the result of the step. */
   readonly a: readonly (readonly number[])[];
-  /** The two results' difference as a sum of slopes. */
+  /** The difference of the two results as a combination of slopes. */
   readonly error: readonly number[];
   /** Order of the result. */
   readonly order: number;
@@ -34,29 +34,29 @@ export const dormandPrince: ButcherTableau = {
   order: 5,
 };
 
-/** How exactly {@link integrate} works. */
+/** Accuracy of {@link integrate}. */
 export interface Tolerances {
-  /** Largest error of a step relative to the state. */
+  /** Relative error tolerance of a step. */
   readonly rtol?: number;
-  /** Largest error of a step that is allowed whatever the state. */
+  /** Absolute error tolerance of a step. */
   readonly atol?: number;
-  /** Longest step, in time; as long as the way when left out. */
+  /** Longest step, in time; unlimited when left out. */
   readonly maxStep?: number;
-  /** Whether each row has steps of its own, or all share the steps that they need together, as published. */
+  /** Whether each row has its own step size, or all share one, as published. */
   readonly control?: "row" | "batch";
 }
 
-/** What {@link integrate} takes. */
+/** Options of {@link integrate}. */
 export interface IntegrateOptions extends Tolerances {
-  /** Called after every round of steps with the time of every row and the state, which is valid during the call only. */
+  /** Called after every step with the time of each row and the state, which is valid only during the call. */
   readonly onStep?: (times: Float64Array, y: Tensor) => void;
 }
 
-/** What {@link integrate} found. */
+/** The result of {@link integrate}. */
 export interface Integrated {
   /** The state at the end, `[B, K]`. */
   readonly y: Tensor;
-  /** How often the slope was asked for; the finished rows take part in it until all are. */
+  /** Number of slope evaluations; finished rows are included until all are finished. */
   readonly evaluations: number;
 }
 
@@ -64,7 +64,7 @@ const SAFETY = 0.9;
 const LARGEST_GROWTH = 10;
 const SMALLEST_GROWTH = 0.2;
 
-/** Of values, the root of the mean square: of each row, `[B]`. */
+/** Root mean square of each row, `[B]`. */
 function rootMeanSquares(values: Tensor, isShared: boolean): Float64Array {
   const squares = scope(() => values.square().mean([1]).toFloat64Array());
   if (!isShared) return squares.map(Math.sqrt);
@@ -72,17 +72,17 @@ function rootMeanSquares(values: Tensor, isShared: boolean): Float64Array {
   return squares.fill(Math.sqrt(mean));
 }
 
-/** A failure of the method, such as a state that is no longer a number. */
+/** A failure of the solver, such as a state that is not finite. */
 export class IntegrationError extends Error {
   override readonly name = "IntegrationError";
 }
 
 /**
- * Solves dy/dt = f(t, y) from one time to another, either of which may be the larger one.
+ * Solves dy/dt = f(t, y) from one time to another, forwards or backwards.
  *
- * @param f - the slopes, `[B, K]`, given the time of every row, `[B]`
- * @param start - the state at `from`, float64 `[B, K]`; left as it is
- * @throws IntegrationError when a step would have to be shorter than the times' own precision.
+ * @param f - the slopes, `[B, K]`, given the time of each row, `[B]`
+ * @param start - the state at `from`, float64 `[B, K]`; not modified
+ * @throws IntegrationError when a step would have to be shorter than the precision of the times.
  */
 export function integrate(
   f: (times: Float64Array, y: Tensor) => Tensor,
@@ -145,15 +145,15 @@ export function integrate(
 function checkSteps(steps: Float64Array, times: Float64Array, to: number): void {
   steps.forEach((step, row) => {
     const t = times[row] as number;
-    // The last step may be as short as it likes.
+    // The last step may have any length.
     if (step === Math.abs(to - t) || step > 10 * Number.EPSILON * Math.abs(t)) return;
     throw new IntegrationError(
-      `the differential equation could not be solved beyond time ${t.toPrecision(6)}: a step of ${step.toPrecision(3)} would be needed; take larger tolerances, and check that the network returns finite numbers`,
+      `the differential equation could not be solved beyond time ${t.toPrecision(6)}: a step of ${step.toPrecision(3)} would be needed; increase the tolerances, and check that the network returns finite numbers`,
     );
   });
 }
 
-/** One step of every row, with an estimate of its error. */
+/** One step of each row, with an error estimate. */
 function attempt(
   slopeAt: (times: Float64Array, y: Tensor) => Tensor,
   times: Float64Array,
@@ -184,7 +184,7 @@ function attempt(
   return { next, nextSlope: slopes.at(-1) as Tensor, error: combined(error) };
 }
 
-/** Lengths to start with (Hairer, Norsett and Wanner 1993, section II.4). */
+/** Initial step sizes (Hairer, Norsett and Wanner 1993, section II.4). */
 function firstSteps(
   slopeAt: (times: Float64Array, y: Tensor) => Tensor,
   times: Float64Array,

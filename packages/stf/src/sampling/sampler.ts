@@ -3,7 +3,7 @@ import { column } from "../column.js";
 import { affineForm, type Output } from "../processes/outputs.js";
 import type { Process } from "../processes/process.js";
 
-/** One number for all images of a batch, or one for each, `[B]`. */
+/** One number for all images of a batch, or one per image, `[B]`. */
 export type PerImage = number | Float64Array;
 
 /**
@@ -16,25 +16,25 @@ export type Denoise = (x: Tensor, sigma: PerImage) => Tensor;
 
 /** The path from noise to images: times of a process. */
 export interface TimeSteps<P extends Process = Process> {
-  /** What the times are times of. */
+  /** The process that the times refer to. */
   readonly process: P;
   /** At least two, descending. At 0, where a list usually ends, images are clean. */
   readonly times: readonly number[];
 }
 
-/** What a sampler tells after every step. */
+/** Progress of a sampler after each step. */
 export interface StepReport {
-  /** Index of the step that was just taken, from 0 on. */
+  /** Index of the step just taken, from 0. */
   readonly step: number;
-  /** The part of the path that is done, above 0 and up to 1. */
+  /** The completed fraction of the path, above 0 and up to 1. */
   readonly progress: number;
-  /** Scaled noisy images after the step; valid during the call only. */
+  /** Scaled noisy images after the step; valid only during the call. */
   readonly x: Tensor;
-  /** The time that they are at, or the largest of their times. */
+  /** Their time, or the largest of their times. */
   readonly time: number;
 }
 
-/** What every sampler takes besides the steps. */
+/** Options of every sampler. */
 export interface SamplerOptions {
   /** Standard normal noise shaped like its argument. Needed by samplers that add noise. */
   readonly noise?: (like: Tensor) => Tensor;
@@ -49,7 +49,7 @@ export interface Sampler<Options extends SamplerOptions = SamplerOptions, P exte
   /** Order of convergence in the step size; of the distribution of the images, for a method that adds noise. */
   readonly order: number;
   /**
-   * @param x - x_t = s (y + sigma eps) at the first of the times, float64 `[B, C, H, W]`; left as it is
+   * @param x - x_t = s (y + sigma eps) at the first of the times, float64 `[B, C, H, W]`; not modified
    * @returns images at the last of the times, float64 `[B, C, H, W]`
    */
   sample(denoise: Denoise, x: Tensor, steps: TimeSteps<P>, options?: Options): Tensor;
@@ -60,7 +60,7 @@ export function forEachImage(value: PerImage, count: number): Float64Array {
   return typeof value === "number" ? new Float64Array(count).fill(value) : value;
 }
 
-/** @throws TypeError without noise, of which the method would make images of another distribution. */
+/** @throws TypeError without noise, because the images would have the wrong distribution. */
 export function requireNoise(
   noise: SamplerOptions["noise"],
   method: string,
@@ -68,7 +68,7 @@ export function requireNoise(
   if (!noise) throw new TypeError(`${method} adds noise and needs the option noise`);
 }
 
-/** A function of each image's time, as something that images can be multiplied with. */
+/** A function of each image's time, in a form that multiplies images. */
 export function factorOf(value: (t: number) => number, times: PerImage, like: Tensor): number | Tensor {
   if (typeof times === "number") return value(times);
   return column(times.map(value), like);
@@ -87,7 +87,7 @@ export function denoiseAt(denoise: Denoise, { scale, sigma }: Process, x: Tensor
 }
 
 /**
- * An estimate at scaled noisy images x_t, made of the denoiser's: the "score" that reverse diffusion follows, or the "velocity"
+ * An estimate at scaled noisy images x_t, computed from the denoiser: the "score" of reverse diffusion, or the "velocity"
  * dx/dt of the probability flow (Karras et al. 2022, equations 3 and 4).
  */
 export function estimateAt(output: Output, denoise: Denoise, process: Process, x: Tensor, t: PerImage): Tensor {
@@ -100,9 +100,9 @@ export function estimateAt(output: Output, denoise: Denoise, process: Process, x
 }
 
 /**
- * Goes from time to time, freeing what is left behind.
+ * Steps through the times, freeing intermediate images.
  *
- * @param step - makes the images at `tNext` of those at `t`
+ * @param step - computes the images at `tNext` from those at `t`
  */
 export function walk(
   start: Tensor,

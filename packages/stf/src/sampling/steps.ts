@@ -1,4 +1,4 @@
-/** Where samplers evaluate the network: noise levels, descending, and the times of a process at which it has them. */
+/** The noise levels at which samplers evaluate the network, descending, and the corresponding times of a process. */
 
 import { UsageError } from "../common/errors.js";
 import { type IddpmConstants, iddpmLevels } from "../processes/iddpm-levels.js";
@@ -8,20 +8,20 @@ import type { TimeSteps } from "./sampler.js";
 
 /** The shape of EDM's schedule. */
 export interface KarrasOptions {
-  /** The last noise level but the final 0. */
+  /** The last noise level before the final 0. */
   readonly sigmaMin?: number;
   /** The first noise level. */
   readonly sigmaMax?: number;
-  /** How much shorter the steps get towards sigmaMin. */
+  /** Exponent: larger values make steps shorter towards sigmaMin. */
   readonly rho?: number;
 }
 
-/** EDM's schedule for CIFAR-10 (Karras et al. 2022, table 1 and section 3), unless another one is asked for. */
+/** EDM's schedule for CIFAR-10 (Karras et al. 2022, table 1 and section 3), the default. */
 export const edmSchedule = { steps: 18, sigmaMin: 0.002, sigmaMax: 80, rho: 7 } as const;
 
-/** Places noise levels in a range: `count` of them, descending. */
+/** `count` noise levels in a range, descending. */
 export interface Discretization {
-  /** The range where none is given. */
+  /** The default range. */
   readonly range: NoiseRange;
   /** @throws UsageError unless count >= 2, 0 < sigmaMin < sigmaMax, and the levels are finite and descend. */
   levels(count: number, range: NoiseRange, rho: number): number[];
@@ -33,10 +33,10 @@ export const discretizationNames = ["vp", "ve", "iddpm", "edm"] as const;
 /** The name of a discretization. */
 export type DiscretizationName = (typeof discretizationNames)[number];
 
-/** How far rounding may move the ends of a schedule. */
+/** Tolerance for rounding at the ends of a schedule. */
 const END_TOLERANCE = 1e-3;
 
-/** @throws UsageError for levels that extreme numbers have made infinite, zero, equal or others than asked for */
+/** @throws UsageError for levels that extreme options make infinite, zero, equal or different from the requested range */
 function checkLevels(levels: readonly number[], { sigmaMin, sigmaMax }: NoiseRange, rho: number | undefined): void {
   const isEnd = (level: number, wanted: number): boolean => Math.abs(level / wanted - 1) < END_TOLERANCE;
   const bad = levels.findIndex((level, i) => !(level > 0 && level < (levels[i - 1] ?? Number.POSITIVE_INFINITY)));
@@ -45,7 +45,7 @@ function checkLevels(levels: readonly number[], { sigmaMin, sigmaMax }: NoiseRan
     bad < 0 ? `${levels[0]} to ${levels.at(-1)}` : `${levels[bad]}${bad > 0 ? ` after ${levels[bad - 1]}` : ""}`;
   throw new UsageError(
     `${levels.length} noise levels from ${sigmaMax} to ${sigmaMin}${rho === undefined ? "" : ` with rho ${rho}`} must be finite and above 0, each below the one before, found ${found}; ` +
-      `bring ${rho === undefined ? "" : "'rho', "}'sigma_min' and 'sigma_max' nearer to their defaults, or take fewer 'steps'`,
+      `bring ${rho === undefined ? "" : "'rho', "}'sigma_min' and 'sigma_max' closer to their defaults, or use fewer 'steps'`,
   );
 }
 
@@ -58,7 +58,7 @@ function checkRange(count: number, { sigmaMin, sigmaMax }: NoiseRange): void {
   }
 }
 
-/** `count` levels: `f` of the share of the way, from 0 to 1. */
+/** `count` levels: `f` of the fraction of the range, from 0 to 1. */
 function alongTheWay(count: number, range: NoiseRange, f: (share: number) => number, rho?: number): number[] {
   checkRange(count, range);
   const levels = Array.from({ length: count }, (_, i) => f(i / (count - 1)));
@@ -66,7 +66,7 @@ function alongTheWay(count: number, range: NoiseRange, f: (share: number) => num
   return levels;
 }
 
-/** To the nearest whole number; of two, to the even one. */
+/** Rounds to the nearest whole number, ties to even. */
 function roundHalfToEven(value: number): number {
   const below = Math.floor(value);
   if (value - below !== 0.5) return Math.round(value);
@@ -75,7 +75,7 @@ function roundHalfToEven(value: number): number {
 
 /** The constants behind {@link discretizations}. */
 export interface DiscretizationOptions extends IddpmConstants {
-  /** Of the variance-preserving process, which give its range. */
+  /** Constants of the variance-preserving process, which determine its range. */
   readonly betas?: BetaOptions;
   /** The time of its lowest noise level. */
   readonly shortestTime?: number;
@@ -83,7 +83,7 @@ export interface DiscretizationOptions extends IddpmConstants {
   readonly timeSteps?: number;
 }
 
-/** The discretizations of Karras et al. (2022, table 1), with constants of one's choice. */
+/** The discretizations of Karras et al. (2022, table 1), with custom constants. */
 export function discretizationsWith({
   betas,
   shortestTime = SHORTEST_TIME,
@@ -137,7 +137,7 @@ export function discretizationsWith({
   };
 }
 
-/** Where the published samplers evaluate their networks. */
+/** The noise levels of the published samplers. */
 export const discretizations = discretizationsWith();
 
 /**
@@ -150,7 +150,7 @@ export function timeSteps(levels: readonly number[], process: Process = edmProce
   const bad = times.findIndex((time) => !Number.isFinite(time));
   if (bad >= 0) {
     throw new UsageError(
-      `the process ${process.name} has no finite time for the noise level ${levels[bad]}; bring 'sigma_min' and 'sigma_max' nearer to their defaults`,
+      `the process ${process.name} has no finite time for the noise level ${levels[bad]}; bring 'sigma_min' and 'sigma_max' closer to their defaults`,
     );
   }
   return { process, times };

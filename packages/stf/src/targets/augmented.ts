@@ -1,10 +1,10 @@
 /**
- * The targets of augmented samples. A network that is told how its input was transformed must regress on the posterior mean
- * over references that went through the same transform, or it is biased: the weights would ignore what it knows.
+ * The targets of augmented samples. A network that is conditioned on the transform of its input must regress on the posterior mean
+ * over references with the same transform; otherwise the weights ignore the conditioning, and the target is biased.
  *
  * Flips are orthogonal, so ||T y + sigma eps - T r|| = ||y + sigma T eps - r||: flipping the noise instead of the references
- * gives the same weights, and the flipped mean is the target, to the last bit of every reference. For other transforms a
- * smaller number of references is put through the sample's own transform: see warped.ts.
+ * gives the same weights, and the flipped mean is the target, to the last bit of every reference. For other transforms, the
+ * sample's transform is applied to a smaller number of references: see warped.ts.
  */
 
 import { scope, type Tensor, tensor } from "@stf/torch";
@@ -16,7 +16,7 @@ import { warpedTarget } from "./warped.js";
 
 /** The references of a step, for the two kinds of samples. */
 export interface StepReferences {
-  /** For samples whose transform is a flip, or nothing. */
+  /** For samples whose transform is a flip or the identity. */
   readonly plain: References;
   /** For samples with any other transform. */
   readonly warped: References;

@@ -1,4 +1,4 @@
-/** Apart from the targets themselves, so that the help of the command can name it without libtorch. */
+/** Separate from the targets, so that the command's help can show it without loading libtorch. */
 
-/** References of a sample with a transform that is no flip, itself included: each is transformed for that sample alone. */
+/** References of a sample whose transform is not a flip, including itself: each is transformed for that sample only. */
 export const WARPED_REFERENCES = 128;

@@ -3,7 +3,7 @@ import type { ToyDistribution } from "../data/toy.js";
 import { perturbedImages, type SampleTarget } from "./target.js";
 
 /**
- * The posterior mean under the distribution itself: what every target is an estimate of.
+ * The posterior mean under the true distribution, which every target estimates.
  *
  * @throws TypeError when no closed form is known for the distribution.
  */

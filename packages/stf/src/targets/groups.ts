@@ -1,4 +1,4 @@
-/** Samples of one batch that are treated in different ways, and their results in the order of the batch. */
+/** Samples of a batch that are processed in groups, with the results in the order of the batch. */
 
 import { cat, scope, type Tensor, tensor } from "@stf/torch";
 import { type PerturbedBatch, selectSamples } from "./target.js";
@@ -16,13 +16,13 @@ export function positionsOf<K>(keys: Iterable<K>): Map<K, number[]> {
   return positions;
 }
 
-/** Some samples of a batch, by row, and how their targets are computed. */
+/** A group of samples of a batch, by row, and how their targets are computed. */
 export interface SampleGroup {
   readonly rows: readonly number[];
   readonly target: (part: PerturbedBatch) => Tensor;
 }
 
-/** Puts together the targets of groups, none of them empty, that share out the rows of a batch. */
+/** Combines the targets of non-empty groups that partition the rows of a batch. */
 export function bySamples(batch: PerturbedBatch, groups: readonly SampleGroup[]): Tensor {
   const [first] = groups;
   if (groups.length === 1 && first) return first.target(batch);
@@ -34,7 +34,7 @@ export function bySamples(batch: PerturbedBatch, groups: readonly SampleGroup[])
   );
 }
 
-/** Puts the rows of several tensors in one: row i of `parts[k]` becomes row `rows[k][i]`. */
+/** Merges the rows of several tensors: row i of `parts[k]` becomes row `rows[k][i]`. */
 export function inOrder(rows: readonly (readonly number[])[], parts: readonly Tensor[]): Tensor {
   return scope(() => {
     const places = new Int32Array(rows.reduce((sum, group) => sum + group.length, 0));

@@ -1,10 +1,10 @@
 /**
- * Which images of a bank a noisy image may have come from: the weights w_k = softmax_k(-||x - r_k||² / (2 sigma²)) and their
+ * The posterior over the source images of a noisy image: the weights w_k = softmax_k(-||x - r_k||² / (2 sigma²)) and their
  * mean, for any x, however it was made. With the whole bank the mean is the denoiser D*(x; sigma) of the empirical
  * distribution, which training on that bank tends to.
  *
  * Distances are relative to the nearest reference o: ||x - r||² - ||x - o||² = ||o - r||² + 2 (x - o).(o - r), in float64.
- * What all references are away in common cancels beforehand, so near-duplicates are told apart at any noise level.
+ * The distance common to all references cancels beforehand, so near-duplicates are distinguished at any noise level.
  */
 
 import {
@@ -21,19 +21,19 @@ import {
 import { column } from "../column.js";
 import type { Bank } from "../data/bank.js";
 
-/** How {@link posterior} computes. */
+/** Options of {@link posterior}. */
 export interface PosteriorOptions {
-  /** The images that x may have come from, by index; all of the bank when left out. */
+  /** The candidate source images, by index; the whole bank when left out. */
   readonly references?: Int32Array | "all";
-  /** References compared at one time; it changes the memory, not the result. 2048 when left out. */
+  /** References compared at a time; it affects memory, not the result. 2048 when left out. */
   readonly chunk?: number;
 }
 
-/** What {@link posterior} finds for B noisy images and n references. */
+/** The result of {@link posterior} for B noisy images and n references. */
 export interface Posterior {
   /** sum_k w_k r_k, float32 `[B, C, H, W]`. */
   readonly mean: Tensor;
-  /** ln w_k, float64 `[B, n]`, in the order of the references; the weights of a row sum up to 1. */
+  /** ln w_k, float64 `[B, n]`, in the order of the references; the weights of a row sum to 1. */
   readonly logWeights: Tensor;
 }
 
@@ -51,7 +51,7 @@ interface Chunk {
  *
  * @param x - unscaled noisy images, y + sigma eps, `[B, C, H, W]`, float32 or float64
  * @param sigma - noise level of each image, `[B]`, positive
- * @throws ShapeError when x is not of the bank's shape; RangeError for noise levels that are not positive numbers, and without
+ * @throws ShapeError when x does not have the bank's shape; RangeError for noise levels that are not positive numbers, and without
  * references; TorchError for an index that is out of range
  */
 export function posterior(
@@ -108,14 +108,14 @@ function distances(origins: Tensor, directions: Tensor, { rows, index }: Chunk):
   return relativeSquaredDistances({ origins, directions, steps }, rows, index);
 }
 
-/** The rows of a chunk at the given places, `[places.length, D]`. */
-function rowsAt({ rows, index }: Chunk, places: Tensor): Tensor {
-  return rows.indexSelect(0, index ? index.indexSelect(0, places) : places);
+/** The rows of a chunk at the given positions, `[positions.length, D]`. */
+function rowsAt({ rows, index }: Chunk, positions: Tensor): Tensor {
+  return rows.indexSelect(0, index ? index.indexSelect(0, positions) : positions);
 }
 
 /**
- * The reference that is nearest to each point, but for float32's rounding, `[B, D]`. It serves as the origin of distances, for
- * which any near one will do.
+ * The reference nearest to each point, up to float32 rounding, `[B, D]`. It serves as the origin of distances, for
+ * which any near one is good enough.
  */
 function nearestTo(points: Tensor, chunks: readonly Chunk[]): Tensor {
   return scope(() => {
@@ -134,7 +134,7 @@ function nearestTo(points: Tensor, chunks: readonly Chunk[]): Tensor {
   });
 }
 
-/** How many references share a posterior, 1 / sum_k w_k², for each image: from 1 to n, `[B]`. */
+/** The effective number of references of each posterior, 1 / sum_k w_k²: from 1 to n, `[B]`. */
 export function effectiveSampleSize({ logWeights }: Pick<Posterior, "logWeights">): Float64Array {
   return scope(() => logWeights.mul(2).logsumexp(1).neg_().exp_().toFloat64Array());
 }
@@ -145,13 +145,13 @@ export function posteriorEntropy({ logWeights }: Pick<Posterior, "logWeights">):
 }
 
 /**
- * The weight of one reference for each image, `[B]`: how likely it is the source.
+ * The weight of one reference for each image, `[B]`: the probability that it is the source.
  *
- * @param places - of that reference among the references, `[B]`; with the whole bank, its index
+ * @param positions - position of that reference among the references, `[B]`; with the whole bank, its index
  */
-export function posteriorWeight({ logWeights }: Pick<Posterior, "logWeights">, places: Int32Array): Float64Array {
+export function posteriorWeight({ logWeights }: Pick<Posterior, "logWeights">, positions: Int32Array): Float64Array {
   return scope(() => {
-    const index = tensor(places, { shape: [places.length, 1], dtype: "int64", device: logWeights.device });
+    const index = tensor(positions, { shape: [positions.length, 1], dtype: "int64", device: logWeights.device });
     return logWeights.gather(1, index).exp_().toFloat64Array();
   });
 }

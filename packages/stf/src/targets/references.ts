@@ -1,4 +1,4 @@
-/** Which images each sample of a step is compared with: the rule of a run, and what it gives for one step. */
+/** The references that each sample of a step is compared with: the rule of a run, and its result for one step. */
 
 import type { Bank } from "../data/bank.js";
 import { drawPool } from "../data/order.js";
@@ -7,42 +7,42 @@ import { WARPED_REFERENCES } from "./defaults.js";
 import { positionsOf } from "./groups.js";
 import type { ReferenceSet } from "./target.js";
 
-/** The references of the sample that is made from a source. Samples that share a set get the same object. */
+/** The references of the sample with this source. Samples with the same set get the same object. */
 export type References = (source: number) => ReferenceSet;
 
 /**
- * Chooses the references of one step, by knowledge of the sources alone. The target stays unbiased where a set of references
- * says nothing of which of them is the source, beyond the `logWeights` that come with it.
+ * Chooses the references of one step from the sources alone. The target stays unbiased if a set of references reveals
+ * nothing about which of them is the source, beyond its `logWeights`.
  */
 export type DrawReferences = (bank: Bank, sources: Int32Array, random: KeyedRandom) => References;
 
-/** Whether a sample's posterior may hold more than its source. It must not look at the noise. */
+/** Whether a sample's posterior may hold more than its source. It must not depend on the noise. */
 export type IsNeeded = (source: number, sigma: number, warped: boolean) => boolean;
 
 /** The references of a run, for targets that need them. */
 export interface ReferenceRule {
-  /** References of a sample, itself included; "all" there are; or a function that chooses them. */
+  /** Number of references per sample, including its own; "all"; or a function that chooses them. */
   readonly references: number | "all" | DrawReferences;
   /**
-   * References share the class of their sample, without which a class-conditional denoiser is biased. A class with fewer
-   * items uses what it has. A function decides by itself. False when left out.
+   * References have the class of their sample, without which a class-conditional denoiser is biased. A class with fewer
+   * items uses all it has. Ignored for a function. False when left out.
    */
   readonly sameClass?: boolean;
   /**
-   * How references are transformed: as their sample, or, as published and biased, each in a way of its own, whatever its
+   * How references are transformed: like their sample, or, as published and biased, each independently, whatever its
    * class. "consistent" when left out.
    */
   readonly referenceAugmentation?: "consistent" | "independent";
-  /** At most so many references of a sample with a transform that is no flip, itself included. 128 when left out. */
+  /** Largest number of references for a sample whose transform is not a flip, including its own. 128 when left out. */
   readonly warpedReferences?: number;
-  /** Where targets are computed; elsewhere the source is the target. Everywhere when left out. */
+  /** The samples whose targets are computed; for others the source is the target. All when left out. */
   readonly isNeeded?: IsNeeded | undefined;
 }
 
 /** The items of each class, ascending. */
 export type ClassMembers = ReadonlyMap<number, Int32Array>;
 
-/** By the labels that were sorted, for every step asks. */
+/** Cached by labels, because every step needs it. */
 const sorted = new WeakMap<Int32Array, ClassMembers>();
 
 /** Sorts items by class. `labels` holds the class of each item, and must not change afterwards. */
@@ -56,10 +56,10 @@ export function classMembers(labels: Int32Array): ClassMembers {
 }
 
 /**
- * Draws the references of one step. All samples of the step must be among `sources`, for the draw depends on them.
+ * Draws the references of one step. All samples of the step must be among `sources`, because the draw depends on them.
  *
  * @param sources - indices into the bank, `[B]`
- * @throws RangeError for references by class where there are no labels, and for a function that leaves out a source
+ * @throws RangeError for references by class without labels, and for a function that leaves out a source
  */
 export function drawReferences(
   bank: Bank,
@@ -79,7 +79,7 @@ export function drawReferences(
   return () => shared;
 }
 
-/** The same for samples that are warped: fewer, for each has to be. */
+/** The same for warped samples: fewer, because each must be warped. */
 export function drawWarpedReferences(
   bank: Bank,
   sources: Int32Array,
@@ -109,7 +109,7 @@ function drawByClass(bank: Bank, sources: Int32Array, references: number | "all"
   return bySource(sources, (source) => sets.get(labels[source] as number) as ReferenceSet);
 }
 
-/** Asks once for every source. */
+/** Calls the function once per source. */
 function bySource(sources: Int32Array, setOf: References): References {
   const sets = new Map(Array.from(new Set(sources), (source) => [source, setOf(source)]));
   return (source) => {
@@ -124,7 +124,7 @@ function containing(source: number, set: ReferenceSet): ReferenceSet {
   throw new RangeError(`a source must be one of its references; item ${source} is not`);
 }
 
-/** A smaller set: each source has a uniform draw of the others beside it. */
+/** A smaller set: each source with a uniform draw of the others. */
 function thin(set: ReferenceSet, most: number, random: KeyedRandom): ReferenceSet {
   const { bank, pool, references, logWeights } = set;
   const length = pool === "all" ? bank.count : pool.length;
@@ -142,7 +142,7 @@ function thin(set: ReferenceSet, most: number, random: KeyedRandom): ReferenceSe
 /** The references of one sample as a list, its own source first. */
 export interface Members {
   readonly items: Int32Array;
-  /** Relative to the source's. */
+  /** Log-weights relative to the source's. */
   readonly logWeights: Float64Array | undefined;
 }
 

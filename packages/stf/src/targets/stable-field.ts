@@ -3,13 +3,13 @@
  *
  *     sum_k w_k r_k,   w = softmax_k( -||x - r_k||² / (2 sigma²) ),   x = y + sigma eps.
  *
- * It is one attention, computed as such: products with the references, a softmax, and a weighted sum, streamed over chunks of
- * the references with a running maximum and sum. The memory is that of the B x m weights of a chunk, never B x n x D.
+ * It is computed as attention: products with the references, a softmax, and a weighted sum, streamed over chunks of
+ * the references with a running maximum and sum. It needs memory for the B x m weights of a chunk, never for B x n x D.
  *
- * The log-weights are taken relative to the source, ||x - r||² - ||sigma eps||² = ||y - r||² + 2 sigma eps.(y - r), for at
- * small sigma the common term would swallow the difference between near-duplicates. The first part comes without rounding
- * from the bank, whose rows are in units that make it possible; only eps.(y - r) is rounded. So x itself is never formed;
- * `posterior` is for images of which nobody knows how they were made.
+ * The log-weights are taken relative to the source, ||x - r||² - ||sigma eps||² = ||y - r||² + 2 sigma eps.(y - r), because
+ * at small sigma the common term would swamp the difference between near-duplicates. The first part is exact, because the
+ * bank's rows are in units that allow it; only eps.(y - r) is rounded. So x itself is never formed;
+ * `posterior` is for noisy images of unknown origin.
  */
 
 import { cat, noGrad, relativeSquaredDistances, scope, type Tensor, tensor, weightedRowSum, zeros } from "@stf/torch";
@@ -17,9 +17,9 @@ import { column } from "../column.js";
 import type { Bank } from "../data/bank.js";
 import type { PerturbedBatch, ReferenceSet, ReferenceTarget, TransformedReferences } from "./target.js";
 
-/** How {@link stableFieldTarget} computes. */
+/** Options of {@link stableFieldTarget}. */
 export interface StableFieldOptions {
-  /** References whose weights are held at one time; it changes the memory, not the result. 4096 when left out. */
+  /** References whose weights are held at a time; it affects memory, not the result. 4096 when left out. */
   readonly chunk?: number;
 }
 
@@ -52,12 +52,12 @@ interface Chunk {
   readonly logits: Tensor;
 }
 
-/** The mean of references under the posterior that knows no other ones, `[B, D]`. */
+/** The posterior mean over these references only, `[B, D]`. */
 function posteriorMean({ rows, index, logits }: Chunk): Tensor {
   return weightedRowSum(logits.softmax(1), rows, index);
 }
 
-/** What some of the references give. */
+/** The partial result of some references. */
 interface Part {
   /** Their weighted mean, `[B, D]`. */
   readonly mean: Tensor;
@@ -69,7 +69,7 @@ function partOf(chunk: Chunk): Part {
   return { mean: posteriorMean(chunk), logWeight: chunk.logits.logsumexp(1, true) };
 }
 
-/** What two parts of the references give together. Overwrites the means. */
+/** Combines two partial results. Overwrites the means. */
 function merge(left: Part, right: Part): Part {
   const logWeight = left.logWeight.logaddexp(right.logWeight);
   const share = ({ mean, logWeight: own }: Part): Tensor =>
@@ -77,7 +77,7 @@ function merge(left: Part, right: Part): Part {
   return { mean: share(left).add_(share(right)), logWeight };
 }
 
-/** Log-weights so low that no other ones leave anything of them; finite, for a chunk may hold nothing else. */
+/** A log-weight that is negligible beside any other; finite, because a chunk may hold nothing else. */
 const FORBIDDEN = -1e300;
 
 /** 0 where sample i may use member j of the pool, {@link FORBIDDEN} elsewhere; float64 `[B, pool]`. Undefined: all may be used. */
@@ -130,8 +130,8 @@ function targetOf(batch: PerturbedBatch, references: ReferenceSet, chunk: number
 }
 
 /**
- * The same over references that went through the sample's own transform, by their differences to the source. In whole grey
- * levels these are exact, and so what float32 rounds of their transforms is relative to the distance, for near-duplicates too.
+ * The same over references with the sample's own transform, from their differences to the source. In whole grey levels
+ * these are exact, so the float32 rounding of their transforms is relative to the distance, even for near-duplicates.
  */
 function targetOfTransformed(
   { source, noise, sigma }: PerturbedBatch,
@@ -158,7 +158,7 @@ function targetOfTransformed(
 
 /**
  * The stable target (Xu, Tong and Jaakkola 2023, equation 8): sum_k w_k r_k, the mean of the references r_k, each
- * weighted by how likely it was the source of x, w = softmax_k(-||x - r_k||² / (2 sigma²)). Of one reference per sample,
+ * weighted by the probability that it is the source of x, w = softmax_k(-||x - r_k||² / (2 sigma²)). Of one reference per sample,
  * the source itself, the weight is 1 and the mean the denoising target, to the last bit.
  */
 export function stableFieldTarget({ chunk = 4096 }: StableFieldOptions = {}): ReferenceTarget {

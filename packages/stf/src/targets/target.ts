@@ -1,27 +1,27 @@
-/** What a network is trained on: one interface, so that training and analysis swap targets freely. */
+/** Training targets: one interface, so that training and analysis can swap targets freely. */
 
 import { scope, type Tensor, tensor } from "@stf/torch";
 import { type AugmentationParameters, transformOf } from "../augmentation/parameters.js";
 import { column } from "../column.js";
 import type { Bank } from "../data/bank.js";
 
-/** Noisy samples x = y + sigma eps, as what they are made of. B samples of shape `[C, H, W]`. */
+/** Noisy samples x = y + sigma eps, as their components. B samples of shape `[C, H, W]`. */
 export interface PerturbedBatch {
   /** Index of each sample's source image in the bank, `[B]`. */
   readonly indices: Int32Array;
-  /** The source images y, augmented where they were, float32 `[B, C, H, W]` in [-1, 1]. */
+  /** The source images y, after augmentation, float32 `[B, C, H, W]` in [-1, 1]. */
   readonly source: Tensor;
   /** Standard normal noise eps, float32 `[B, C, H, W]`. */
   readonly noise: Tensor;
   /** Noise level of each sample, `[B]`, positive. */
   readonly sigma: Float64Array;
-  /** Class of each sample, `[B]`, negative where the network is not told; undefined where the data have none. */
+  /** Class of each sample, `[B]`, negative if the label is dropped; undefined if the data have no classes. */
   readonly classes?: Int32Array | undefined;
-  /** The transform that each source went through; undefined where none did. */
+  /** The transform of each source; undefined without augmentation. */
   readonly augmentation?: AugmentationParameters | undefined;
 }
 
-/** The noisy images x = y + sigma eps, unscaled: what a denoiser gets. `[B, C, H, W]`, of the dtype of the source. */
+/** The noisy images x = y + sigma eps, unscaled: the input of a denoiser. `[B, C, H, W]`, of the dtype of the source. */
 export function perturbedImages({ source, noise, sigma }: PerturbedBatch): Tensor {
   return scope(() => source.addcmul(noise, column(sigma, source)));
 }
@@ -48,24 +48,24 @@ export function selectSamples(batch: PerturbedBatch, rows: readonly number[]): P
 
 /** The images that may have been the source: a set of indices into the bank. */
 export interface ReferenceSet {
-  /** Where the images are. */
+  /** The bank with the images. */
   readonly bank: Bank;
-  /** Different indices among which every source occurs, or "all" for the whole bank, in its order. */
+  /** Distinct indices that include every source, or "all" for the whole bank, in its order. */
   readonly pool: Int32Array | "all";
   /**
-   * How many references a sample uses, itself included; the whole pool when left out. When smaller than the pool, a sample
-   * uses that many consecutive members of the pool, cyclically, from its own source on: the pool must be in random order
-   * then, or the place of the source is no secret and the target biased.
+   * Number of references per sample, including its own; the whole pool when left out. When smaller than the pool, a sample
+   * uses that many consecutive members of the pool, cyclically, from its own source on: then the pool must be in random
+   * order, or the position of the source is revealed and the target biased.
    */
   readonly references?: number | undefined;
   /**
-   * Added to the log-weights of the members of the pool, one for each; nothing when left out. For references that are not
+   * Added to the log-weights of the members of the pool, one per member; zero when left out. For references that are not
    * equally likely to be drawn it is minus the logarithm of the probability with which each is.
    */
   readonly logWeights?: Float64Array | undefined;
 }
 
-/** References that went through the transform of their sample, equally many for each of B samples. */
+/** References with the transform of their sample, the same number for each of B samples. */
 export interface TransformedReferences {
   /** T r_k - T y for every reference but the source, `[B, K, C, H, W]`; K may be 0. */
   readonly differences: Tensor;
@@ -73,7 +73,7 @@ export interface TransformedReferences {
   readonly logWeights?: Tensor | undefined;
 }
 
-/** A target that needs nothing but the samples. */
+/** A target that needs only the samples. */
 export interface SampleTarget {
   /** No references are drawn for it. */
   readonly needsReferences: false;
@@ -94,5 +94,5 @@ export interface ReferenceTarget {
   ofTransformed?(batch: PerturbedBatch, references: TransformedReferences): Tensor;
 }
 
-/** What the denoiser should return for each sample. It says itself whether it needs references. */
+/** A training target: the desired output of the denoiser for each sample, with or without references. */
 export type Target = SampleTarget | ReferenceTarget;

@@ -1,4 +1,4 @@
-/** The targets of samples with a transform that is no flip: their references are put through the sample's own. */
+/** The targets of samples whose transform is not a flip: it is applied to their references. */
 
 import { cat, noGrad, scope, type Tensor, tensor } from "@stf/torch";
 import { transformDifferences } from "../augmentation/apply.js";
@@ -8,16 +8,16 @@ import { bySamples, positionsOf, type SampleGroup } from "./groups.js";
 import { type Members, membersFor, type References } from "./references.js";
 import { type PerturbedBatch, type ReferenceTarget, selectSamples, type TransformedReferences } from "./target.js";
 
-/** Values of transformed references that are held at one time. */
+/** Values of transformed references that are held at a time. */
 const VALUES_AT_ONCE = 2 ** 22;
 
-/** A sample's references as a list, and where they are. */
+/** A sample's references as a list, and their bank. */
 interface Sample {
   readonly bank: Bank;
   readonly members: Members;
 }
 
-/** The target of every sample, float32 `[B, C, H, W]`. The memory is that of a few references, whatever the batch. */
+/** The target of every sample, float32 `[B, C, H, W]`. Memory use is that of a few references, whatever the batch. */
 export function warpedTarget(target: ReferenceTarget, batch: PerturbedBatch, references: References): Tensor {
   const samples = Array.from(batch.indices, (source): Sample => {
     const set = references(source);
@@ -85,7 +85,7 @@ function transformedReferences(
   };
 }
 
-/** Asks a target that knows references only as those of a bank: each sample gets one of its own. */
+/** Calls a target that supports only references in a bank, with a separate bank for each sample. */
 function targetOfEach(
   target: ReferenceTarget,
   batch: PerturbedBatch,

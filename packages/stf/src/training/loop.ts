@@ -1,6 +1,6 @@
 /**
- * The training loop: steps, and at every tick a line of statistics, sometimes a checkpoint. When to stop, what time it is and where
- * things are written is for whoever calls it.
+ * The training loop: steps, and at every tick a line of statistics, sometimes a checkpoint. The caller decides when to stop, provides
+ * the clock, and chooses where output is written.
  */
 
 import { setImmediate } from "node:timers/promises";
@@ -11,31 +11,31 @@ import type { TrainingState } from "./state.js";
 import { Statistics } from "./statistics.js";
 import { type TrainingData, type TrainingSettings, trainingStep } from "./step.js";
 
-/** How long {@link trainingLoop} trains, and how often it writes what. */
+/** How long {@link trainingLoop} trains, and how often it writes output. */
 export interface LoopOptions {
   /** Stop at this many images. */
   readonly totalImages: number;
   /** Stop after this many seconds of training. */
   readonly timeLimit: number;
-  /** Images between two lines of statistics. */
+  /** Images between lines of statistics. */
   readonly imagesPerTick: number;
   /** Ticks between snapshots; one is written at the end in any case. */
   readonly snapshotTicks: number;
   /** Ticks between states; one is written at the end in any case. */
   readonly stateTicks: number;
   /**
-   * Seconds after which both are written however far the tick is, the first ones after a minute. They are temporary: a writer may
+   * Seconds after which both are written regardless of ticks, the first ones after a minute. They are temporary: a writer may
    * remove all but the latest of them. Infinity for none.
    */
   readonly saveSeconds: number;
 }
 
-/** Seconds until the first states and snapshots that are written by time. */
+/** Seconds until the first state and snapshot that are written by time. */
 const FIRST_SAVE = 60;
 
-/** What is to be known about a checkpoint beside the state. */
+/** Facts about a checkpoint besides its state. */
 export interface CheckpointFacts {
-  /** Whether it was written because time had passed. */
+  /** Whether it was written because of elapsed time. */
   readonly temporary: boolean;
   /** The latest mean loss per value; NaN before the first step. */
   readonly loss: number;
@@ -45,25 +45,25 @@ export interface CheckpointFacts {
 
 /** Where {@link trainingLoop} writes; `runWriter` writes into a run folder. */
 export interface TrainingWriter {
-  /** Asked before the first step. @throws what says that this state could not be kept */
+  /** Called before the first step. @throws an error if this state cannot be stored */
   check?(state: TrainingState): void;
-  /** Keeps a line of statistics. */
+  /** Stores a line of statistics. */
   statistics(line: StatsLine): void;
-  /** Keeps the averaged network. Returns where; undefined when it could not, and training is to go on. */
+  /** Stores the averaged network. Returns its path; undefined if that failed and training should continue. */
   snapshot(state: TrainingState, facts: CheckpointFacts): string | undefined;
-  /** Keeps everything needed to go on. Returns where; undefined when it could not, and training is to go on. */
+  /** Stores everything needed to resume. Returns its path; undefined if that failed and training should continue. */
   state(state: TrainingState, facts: CheckpointFacts): string | undefined;
 }
 
-/** How far training is. */
+/** Progress of training. */
 export interface Progress {
-  /** Images trained on so far, those of earlier runs included. */
+  /** Images trained on so far, including earlier runs. */
   readonly images: number;
   /** Images at which training stops. */
   readonly totalImages: number;
   /** Mean loss per value since the last tick. */
   readonly loss: number;
-  /** In this process; time spent on checkpoints does not count. */
+  /** Speed in this process; time spent on checkpoints does not count. */
   readonly imagesPerSecond: number;
   /** Seconds of training in this process. */
   readonly elapsed: number;
@@ -71,40 +71,40 @@ export interface Progress {
   readonly remaining: number;
 }
 
-/** What {@link trainingLoop} tells and asks on the way. */
+/** Callbacks of {@link trainingLoop}. */
 export interface LoopHooks {
-  /** After every step. */
+  /** Called after every step. */
   onStep?(progress: Progress): void;
-  /** After every tick. */
+  /** Called after every tick. */
   onTick?(progress: Progress): void;
-  /** After a snapshot on the way. What it takes does not count as training. */
+  /** Called after a snapshot before the end. Its time does not count as training. */
   onSnapshot?(state: TrainingState): void;
-  /** Asked before every step; true ends the loop as if the duration were over. */
+  /** Called before every step; true ends the loop as if the duration were reached. */
   shouldStop?(): boolean;
   /** Seconds, on a clock that only goes forward; the process's own when left out. */
   now?(): number;
-  /** What the run had done before; nothing when left out. */
+  /** What the run has done before; a new run when left out. */
   readonly history?: RunHistory;
 }
 
 /** How {@link trainingLoop} ended. */
 export interface LoopResult {
-  /** "stopped" is `shouldStop`'s doing. */
+  /** "stopped" when `shouldStop` ended it. */
   readonly reason: "finished" | "time limit" | "stopped";
-  /** Where the last snapshot is; undefined when it could not be written. */
+  /** Path of the last snapshot; undefined if it could not be written. */
   readonly snapshot: string | undefined;
-  /** Where the last training state is; undefined when it could not be written. */
+  /** Path of the last training state; undefined if it could not be written. */
   readonly state: string | undefined;
-  /** As of the last step. */
+  /** Progress at the last step. */
   readonly progress: Progress;
 }
 
 /**
- * Trains until the images, the time, or `shouldStop` says so; then saves. Statistics are written at every tick.
+ * Trains until the number of images, the time limit or `shouldStop` ends it, then saves. Statistics are written at every tick.
  *
  * @param state - changed in place
- * @throws DivergenceError when the loss or a gradient is not finite; what the writer throws, such as for a full disk, and before
- * the first step for a network that it cannot keep.
+ * @throws DivergenceError when the loss or a gradient is not finite; errors of the writer, such as for a full disk, and before
+ * the first step for a network that it cannot store.
  */
 export async function trainingLoop(
   state: TrainingState,
@@ -114,12 +114,12 @@ export async function trainingLoop(
   writer: TrainingWriter,
   { onStep, onTick, onSnapshot, shouldStop, now = () => performance.now() / 1000, history = noHistory }: LoopHooks = {},
 ): Promise<LoopResult> {
-  // Before hours of training, not after them.
+  // Before hours of training, not after.
   writer.check?.(state);
   const statistics = new Statistics();
   const start = { time: now(), images: state.images };
   let tick = history.ticks;
-  // Ticks go on where the last line of statistics was written, as if there had been no break.
+  // Ticks continue from the last line of statistics, as if there had been no break.
   let tickStart = { time: start.time, images: tick > 0 ? history.images : start.images };
   let saving = 0;
   let { lowestLoss } = history;
@@ -187,7 +187,7 @@ export async function trainingLoop(
       const loss = trainingStep(state, data, settings);
       statistics.add("Loss/loss", loss.mean, loss.meanSquare, loss.count);
       onStep?.(progress());
-      // Timers, and whoever else waits for the event loop, get their turn.
+      // Timers, and anything else that waits for the event loop, get their turn.
       await setImmediate();
       reason = endReason();
     }

@@ -1,4 +1,4 @@
-/** What training minimises: the error of a denoiser against a target, value by value. */
+/** The training loss: the error of a denoiser against a target, per value. */
 
 import { scope, stack, type Tensor } from "@stf/torch";
 import { augmentationLabels } from "../augmentation/labels.js";
@@ -9,11 +9,11 @@ import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import { type PerturbedBatch, perturbedImages } from "../targets/target.js";
 
 /**
- * The error of every value, `[B, C, H, W]`. Only with a multiple of the squared error is the posterior mean what minimises it,
- * and a stable target the same regression as the clean image.
+ * The error of every value, `[B, C, H, W]`. Only a multiple of the squared error is minimised by the posterior mean,
+ * which makes a stable target equivalent to the clean image.
  *
  * @param output - D(x; sigma), `[B, C, H, W]`
- * @param target - what it should be, of the same shape, without a gradient
+ * @param target - the desired output, of the same shape, without a gradient
  * @param sigma - `[B]`
  */
 export type Loss = (output: Tensor, target: Tensor, sigma: Float64Array) => Tensor;
@@ -27,17 +27,17 @@ export function weightedSquaredError(preconditioning: Pick<Preconditioning, "los
     });
 }
 
-/** How {@link weightedError} goes through the network. Labels are those of the batch when left out. */
+/** Options of {@link weightedError}. Labels are those of the batch when left out. */
 export interface ErrorOptions extends Conditions {
   /** {@link weightedSquaredError} of the network's own preconditioning when left out. */
   readonly loss?: Loss | undefined;
 }
 
 /**
- * The error of a denoiser on noisy samples, with a gradient for its parameters, `[B, C, H, W]`: what a training loop of
- * one's own needs besides the backward pass.
+ * The error of a denoiser on noisy samples, with a gradient for its parameters, `[B, C, H, W]`: what a custom
+ * training loop needs besides the backward pass.
  *
- * @param target - `[B, C, H, W]`, as a {@link Target} gives it
+ * @param target - `[B, C, H, W]`, from a {@link Target}
  */
 export function weightedError(
   network: Denoiser,
@@ -57,8 +57,8 @@ export function weightedError(
 /**
  * Adds the gradient of a multiple of the summed errors to the gradients of what they depend on.
  *
- * @returns the sums of the errors and of their squares, float64 `[2]`: where they were computed, for whoever reads them waits
- * for a GPU
+ * @returns the sums of the errors and of their squares, float64 `[2]`: on the device that computed them, because reading them
+ * waits for a GPU
  */
 export function addGradients(error: Tensor, factor: number): Tensor {
   return scope(() => {

@@ -1,4 +1,4 @@
-/** The noisy samples of training. Each depends on the seed and its own number only. */
+/** The noisy samples of training. Each depends only on the seed and its own number. */
 
 import { type Device, Generator, keyedNormal, randn, scope, stack, type Tensor } from "@stf/torch";
 import { applyAugmentation } from "../augmentation/apply.js";
@@ -9,24 +9,24 @@ import type { NoiseLevels } from "../processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
 import type { PerturbedBatch } from "../targets/target.js";
 
-/** What decides the noisy samples of a run. */
+/** The settings that determine the noisy samples of a run. */
 export interface PerturbSettings {
-  /** Of every random number of the run. */
+  /** Seed of all random numbers of the run. */
   readonly seed: number;
   /** The distribution of the noise levels. */
   readonly noiseLevels: NoiseLevels;
-  /** How sources are transformed; not at all when left out. */
+  /** Augmentation of the sources; none when left out. */
   readonly augmentation?: AugmentationSettings | undefined;
-  /** Share of samples whose class the network is not told; 0 when left out. */
+  /** Probability of dropping a sample's class label; 0 when left out. */
   readonly labelDropout?: number;
 }
 
-/** Stands for the class of a sample whose label is withheld. */
+/** The class of a sample whose label is dropped. */
 const NO_CLASS = -1;
 
 /**
- * Standard normal noise of samples, `[B, ...shape]`, by their keys. On the CPU each sample starts the generator anew, as
- * ever; on a GPU that would be a launch for every sample.
+ * Standard normal noise of samples, `[B, ...shape]`, by their keys. On the CPU each sample reseeds the generator, as in
+ * earlier versions; on a GPU that would take a launch per sample.
  */
 function noiseOf(keys: readonly bigint[], shape: readonly number[], device: Device): Tensor {
   if (device !== "cpu") {
@@ -37,7 +37,7 @@ function noiseOf(keys: readonly bigint[], shape: readonly number[], device: Devi
   return scope(() => stack(keys.map((key) => randn(shape, { generator: generator.manualSeed(key) }))));
 }
 
-/** The class of every sample that the network is told, `[B]`; undefined where the data have none. */
+/** The class of each sample as passed to the network, `[B]`; undefined if the data have no classes. */
 function classesOf(
   samples: readonly number[],
   indices: Int32Array,
@@ -50,7 +50,7 @@ function classesOf(
 }
 
 /**
- * Makes the noisy samples of the given global numbers. Every sample depends on the seed and its own number only.
+ * Makes the noisy samples of the given global numbers. Each sample depends only on the seed and its own number.
  *
  * @param samples - numbers of the samples since the start of training, B of them
  * @param indices - their items in the bank, `[B]`

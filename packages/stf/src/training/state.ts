@@ -6,13 +6,13 @@ import { randomKey } from "../random/keyed.js";
 
 /** Everything that training changes. */
 export interface TrainingState {
-  /** The network that is trained. */
+  /** The network being trained. */
   readonly network: Denoiser;
   /** Its parameters and their gradients. */
   readonly parameters: FlatParameters;
-  /** With the moments, flat. */
+  /** The optimizer, with its flat moments. */
   readonly optimizer: Adam;
-  /** From the trained parameters to those of `averaged`. */
+  /** Averages the trained parameters into those of `averaged`. */
   readonly ema: ExponentialMovingAverage;
   /** The network that holds the averaged weights, in evaluation mode. */
   readonly averaged: Denoiser;
@@ -21,9 +21,9 @@ export interface TrainingState {
 }
 
 /**
- * The state before the first step. Its weights depend on the seed alone, whatever the device.
+ * The state before the first step. Its weights depend only on the seed, not on the device.
  *
- * @param options - as {@link buildDenoiser} takes them. A preconditioning of your own can be trained, not saved.
+ * @param options - as {@link buildDenoiser} takes them. A custom preconditioning can be trained but not saved.
  * @throws UsageError when the configuration does not fit the images, or its preconditioning is unknown or has other constants.
  */
 export function initialState(
@@ -36,7 +36,7 @@ export function initialState(
   const options = { precision, ...(preconditioning && { preconditioning }) };
   manualSeed(randomKey(seed, "weights"));
   const network = buildDenoiser(config, options);
-  // Flattened before the second network is made: it fits into the room that the first one's weights leave.
+  // Flattened before the second network is made, which then reuses the memory freed by the first one's weights.
   const parameters = new FlatParameters(network.to(device));
   const averaged = buildDenoiser(config, options).to(device).eval();
   averaged.loadStateDict(network.stateDict());

@@ -1,6 +1,6 @@
 import type { Statistic, StatisticName } from "../run/statistics.js";
 
-/** Collects count, mean and standard deviation of named values until they are taken. */
+/** Accumulates count, mean and standard deviation of named values until they are taken. */
 export class Statistics<Name extends string = StatisticName> {
   readonly #moments = new Map<Name, { num: number; sum: number; squares: number }>();
 
@@ -19,7 +19,7 @@ export class Statistics<Name extends string = StatisticName> {
     return moments ? moments.sum / moments.num : Number.NaN;
   }
 
-  /** Everything collected, and a fresh start. */
+  /** Returns everything accumulated, and starts over. */
   take(): Partial<Record<Name, Statistic>> {
     const result: Partial<Record<Name, Statistic>> = {};
     for (const [name, { num, sum, squares }] of this.#moments) {

@@ -1,4 +1,4 @@
-/** The targets of one step: which references its samples share, and how augmentation enters. */
+/** The targets of one step: the references that its samples share, and the effect of augmentation. */
 
 import { keep, noGrad, scope, type Tensor } from "@stf/torch";
 import { applyAugmentation } from "../augmentation/apply.js";
@@ -12,28 +12,28 @@ import { augmentedTarget } from "../targets/augmented.js";
 import { drawReferences, drawWarpedReferences, type IsNeeded, type ReferenceRule } from "../targets/references.js";
 import type { PerturbedBatch, ReferenceSet, ReferenceTarget, Target } from "../targets/target.js";
 
-/** What decides the targets of a run. The rule of references is for targets that need them, and they need `references`. */
+/** The settings that determine the targets of a run. The reference settings are for targets that need references. */
 export interface TargetSettings extends Partial<ReferenceRule> {
-  /** Of every random number of the run. */
+  /** Seed of all random numbers of the run. */
   readonly seed: number;
-  /** What the denoiser should return. */
+  /** The target of the denoiser. */
   readonly target: Target;
-  /** How sources are transformed; not at all when left out. */
+  /** Augmentation of the sources; none when left out. */
   readonly augmentation?: AugmentationSettings | undefined;
 }
 
 /** The targets of one step. */
 export interface StepTargets extends Disposable {
-  /** The targets of some of its samples, which begin at number `offset` of the step. */
+  /** The targets of some of its samples, starting at number `offset` of the step. */
   targetsOf(part: PerturbedBatch, offset: number): Tensor;
-  /** Frees what the samples of the step shared. */
+  /** Frees the tensors shared by the samples of the step. */
   [Symbol.dispose](): void;
 }
 
 const nothing = (): void => {};
 
 /**
- * Draws the references of a step, where its target needs them.
+ * Draws the references of a step, if its target needs them.
  *
  * @param first - number of the step's first sample since the start of training
  * @param indices - items of the step's samples, `[B]`
@@ -44,7 +44,9 @@ export function stepTargets(bank: Bank, settings: TargetSettings, first: number,
   const { seed, target, augmentation, references, isNeeded } = settings;
   if (!target.needsReferences) return { targetsOf: (part) => target.of(part), [Symbol.dispose]: nothing };
   if (references === undefined) {
-    throw new RangeError('a target that needs references must be told which, found none; give references: "all", say');
+    throw new RangeError(
+      'a target that needs references requires the setting references, found none; set references: "all", for example',
+    );
   }
   const rule: ReferenceRule = { ...settings, references };
   const random = new KeyedRandom(randomKey(seed, "references", first));
@@ -57,7 +59,7 @@ export function stepTargets(bank: Bank, settings: TargetSettings, first: number,
   return { targetsOf: (part) => augmentedTarget(target, part, { plain, warped }, isNeeded), [Symbol.dispose]: nothing };
 }
 
-/** The samples of a step that are transformed. */
+/** The transformed samples of a step. */
 interface AugmentedStep {
   readonly indices: Int32Array;
   /** Their numbers since the start of training. */
@@ -68,8 +70,8 @@ interface AugmentedStep {
 }
 
 /**
- * The published behaviour: the transformed sources of the whole step and other images, each transformed in its own way, are
- * the references of every sample, whatever its transform.
+ * The published behaviour: the transformed sources of the whole step and other images, each transformed independently, are
+ * the references of every sample, regardless of its transform.
  */
 function independentTargets(
   bank: Bank,
@@ -78,9 +80,9 @@ function independentTargets(
   { indices, samples, seed, augmentation, random }: AugmentedStep,
 ): StepTargets {
   if (sameClass || typeof references !== "number") {
-    throw new RangeError("references that are transformed independently know no classes, and must be counted");
+    throw new RangeError("references that are transformed independently cannot be chosen by class, and need a number");
   }
-  // The sources come first; one that occurs twice, where an epoch ends, comes once.
+  // The sources come first; one that occurs twice, at the end of an epoch, is used once.
   const pool = drawPool(indices, Math.max(references, indices.length), bank.count, random);
   const different = new Set(indices).size;
   const others = pool.subarray(different, different + Math.max(references - indices.length, 0));
@@ -99,12 +101,12 @@ function independentTargets(
     ),
   );
   const shared = new VectorBank(bank.name, values, { shape });
-  // Items of the shared bank are known by their positions in it.
+  // Items of the shared bank are identified by their positions in it.
   const positions = Int32Array.from({ length: shared.count }, (_, position) => position);
   const set: ReferenceSet = { bank: shared, pool: positions, references };
   return {
     targetsOf(part, offset) {
-      // The references are sources, as they are, of the samples with the same positions.
+      // The references, unchanged, are the sources of the samples with the same positions.
       const moved = { ...part, indices: part.indices.map((_, i) => offset + i), augmentation: undefined };
       const needed: IsNeeded = (position, sigma) => isNeeded(part.indices[position - offset] as number, sigma, false);
       return augmentedTarget(target, moved, { plain: () => set, warped: () => set }, needed);

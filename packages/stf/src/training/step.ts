@@ -1,6 +1,6 @@
 /**
- * One training step: everything between the clock's two readings. It comes in two halves, gradients and their application;
- * between them they may be looked at, changed, or agreed on with other processes.
+ * One training step: everything between the clock's two readings. It has two halves, gradients and their application;
+ * in between, gradients can be inspected, changed, or averaged over processes.
  */
 
 import { cat, Recomputation, scope, type Tensor, zeros } from "@stf/torch";
@@ -14,49 +14,49 @@ import { type PerturbSettings, perturb } from "./perturb.js";
 import type { TrainingState } from "./state.js";
 import { stepTargets, type TargetSettings } from "./step-targets.js";
 
-/** How the weights follow the gradients. Amounts are in images. */
+/** How gradients update the weights. Amounts are in images. */
 export interface UpdateSettings {
   /** Images in a step. */
   readonly batch: number;
-  /** As {@link learningRate} takes it. */
+  /** Schedule for {@link learningRate}. */
   readonly learningRate: {
     /** The rate after the ramp. */
     readonly peak: number;
     /** Images over which it rises from 0; 0 for no ramp. */
     readonly rampup: number;
   };
-  /** As {@link emaDecay} takes it. */
+  /** Settings for {@link emaDecay}. */
   readonly ema: {
-    /** Images after which an old value counts half. */
+    /** Images after which the weight of an old value has halved. */
     readonly halflife: number;
-    /** Cuts the halflife to this multiple of the images seen; null leaves it. */
+    /** Limits the halflife to this multiple of the images processed; null for no limit. */
     readonly rampupRatio: number | null;
   };
 }
 
-/** What training keeps fixed. */
+/** The fixed settings of training. */
 export interface TrainingSettings extends TargetSettings, Omit<PerturbSettings, "noiseLevels">, UpdateSettings {
   /** The distribution of the noise levels; that of the network's preconditioning when left out. */
   readonly noiseLevels?: NoiseLevels | undefined;
-  /** Largest number of samples that go through the network at once. */
+  /** Largest number of samples per forward pass. */
   readonly microBatch: number;
-  /** Factor on the loss, and so on its gradients. */
+  /** Factor on the loss, and thus on its gradients. */
   readonly lossScaling: number;
   /** The error of every value; that of the network's preconditioning, lambda(sigma) (D - target)², when left out. */
   readonly loss?: Loss | undefined;
-  /** Keeps fewer activations for the backward pass and computes them again: less memory, about a third more time. */
+  /** Recomputes activations in the backward pass: less memory, about a third more time. */
   readonly recompute?: boolean;
 }
 
-/** What training draws samples from. */
+/** The source of training samples. */
 export interface TrainingData {
   /** The data set. */
   readonly bank: Bank;
-  /** Which item each sample is made from. */
+  /** The order in which items become samples. */
   readonly order: DataOrder;
 }
 
-/** What the errors of a step add up to, where they were computed: whoever reads the tensor waits for a GPU. */
+/** Sums of the errors of a step, on the device that computed them: reading the tensor waits for a GPU. */
 export interface StepSums {
   /** Sums of the errors and of their squares, float64 `[2]`. */
   readonly sums: Tensor;
@@ -74,14 +74,14 @@ export interface StepLoss {
   readonly count: number;
 }
 
-/** The loss or a gradient is not a finite number. Nothing was updated. */
+/** The loss or a gradient is not finite. Nothing was updated. */
 export class DivergenceError extends Error {
   override readonly name = "DivergenceError";
 }
 
 /**
  * The first half of a step: sets the flat gradients to those of its loss, the sum over pixels and the mean over samples,
- * times `lossScaling`. Weights and clock stay.
+ * times `lossScaling`. Weights and clock are unchanged.
  */
 export function computeGradients(state: TrainingState, data: TrainingData, settings: TrainingSettings): StepSums {
   const { batch, microBatch, lossScaling, loss } = settings;
@@ -113,12 +113,12 @@ export function computeGradients(state: TrainingState, data: TrainingData, setti
 /**
  * The second half: takes the flat gradients through Adam, then the average, and advances the clock by a batch.
  *
- * @throws DivergenceError when the loss or a gradient is not finite; the weights and the clock are as before then.
+ * @throws DivergenceError when the loss or a gradient is not finite; weights and clock are then unchanged.
  */
 export function applyGradients(state: TrainingState, { sums, count }: StepSums, settings: UpdateSettings): StepLoss {
   const { images, parameters, optimizer, ema } = state;
   const { batch } = settings;
-  // The only numbers of a step that are waited for.
+  // The only numbers of a step that the host waits for.
   const [sum = 0, squares = 0, norm = 0] = scope(() =>
     cat([sums, parameters.gradients.linalgVectorNorm().double().view([1])]).toFloat64Array(),
   );
@@ -126,7 +126,7 @@ export function applyGradients(state: TrainingState, { sums, count }: StepSums, 
   if (!Number.isFinite(loss.mean) || !Number.isFinite(norm)) {
     throw new DivergenceError(
       `training diverged after ${images} images: the loss is ${loss.mean}, the norm of the gradient ${norm}; ` +
-        "a lower 'lr' or a longer 'lrRampup' helps",
+        "try a lower 'lr' or a longer 'lrRampup'",
     );
   }
   const decay = emaDecay(images, { batch, ...settings.ema });
@@ -138,7 +138,7 @@ export function applyGradients(state: TrainingState, { sums, count }: StepSums, 
 /**
  * Takes one step and advances the clock: the gradient of the loss through Adam, and then the average.
  *
- * @throws DivergenceError when the loss or a gradient is not finite; the weights and the clock are as before then.
+ * @throws DivergenceError when the loss or a gradient is not finite; weights and clock are then unchanged.
  */
 export function trainingStep(state: TrainingState, data: TrainingData, settings: TrainingSettings): StepLoss {
   return scope(() => applyGradients(state, computeGradients(state, data, settings), settings));

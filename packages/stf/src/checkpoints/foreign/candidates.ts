@@ -1,10 +1,10 @@
 /**
- * The networks among tensors by name, wherever wrappers have put them: compilers, parallel training, averages and training
- * frameworks write prefixes before the names, in any order and number. A network is known by the first convolution of its
- * encoder; what precedes that is prefix.
+ * The networks among named tensors, under any wrappers: compilers, parallel training, averages and training
+ * frameworks put prefixes before the names, in any order and number. A network is recognised by the first convolution of its
+ * encoder; everything before that is the prefix.
  */
 
-/** What compilers and parallel training put between names: it says nothing about the network. */
+/** Prefixes of compilers and parallel training, which say nothing about the network. */
 const TRANSPARENT = new Set(["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"]);
 
 /** The first convolution of an encoder, which every known network has. */
@@ -13,13 +13,13 @@ const STEM = /^enc\.(\d+)x\1_conv\.weight$/;
 /** The parts of a network. */
 const PART = /^(enc|dec|map_\w+|out_\w+)$/;
 
-/** The first convolution where an average's names have lost their dots; the group is what precedes it. */
+/** The first convolution in an average whose names have lost their dots; the group is the prefix. */
 const DOTLESS_STEM = /^(.*)enc(\d+)x\2_convweight$/;
 
-/** Tensors that are no parameters: averages leave them out. */
+/** Tensors that are not parameters; averages leave them out. */
 const BUFFER = /(^|\.)(resample_filter|freqs|u)$/;
 
-/** Names of averages of weights. Adam's moments are called exp_avg, and are none. */
+/** Names of averages of weights. Adam's moments, called exp_avg, are not averages of weights. */
 const AVERAGE = /(^|[^a-z])(ema|shadow|swa|average[ds]?|polyak)([^a-z]|$)/i;
 
 interface Shaped {
@@ -28,17 +28,17 @@ interface Shaped {
 
 /** One of the networks in a file. */
 export interface Candidate<T extends Shaped = Shaped> {
-  /** Keys of the dictionaries that it lies in. */
+  /** Keys of the dictionaries that contain it. */
   readonly place: readonly string[];
-  /** Parts of the names before the network's own. */
+  /** The name parts before the network's own. */
   readonly prefix: readonly string[];
-  /** By published names, in the order of the file. */
+  /** Tensors by published name, in the order of the file. */
   readonly tensors: ReadonlyMap<string, T>;
   /** The names in the file, by published names. */
   readonly names: ReadonlyMap<string, string>;
-  /** Names of the tensors that lie in the same dictionary, and are not its own. */
+  /** Names of the other tensors in the same dictionary. */
   readonly others: readonly string[];
-  /** Whether it is an average of the weights, as far as names tell. */
+  /** Whether it is an average of the weights, judging by names. */
   readonly isAveraged: boolean;
 }
 
@@ -47,10 +47,10 @@ export const isAverageName = (names: readonly string[]): boolean => names.some((
 
 const withoutTransparent = (names: readonly string[]): string[] => names.filter((name) => !TRANSPARENT.has(name));
 
-/** Where a network is; undefined where nothing needs to be said. */
+/** The name of a network in its file; undefined if none is needed. */
 export function labelOf({ place, prefix }: Pick<Candidate, "place" | "prefix">): string | undefined {
   const telling = withoutTransparent(prefix);
-  // The published wrappers keep their network under this name.
+  // The published wrappers hold their network under this name.
   if (telling.at(-1) === "model") telling.pop();
   const all = [...place, ...telling];
   return all.length === 0 ? undefined : all.join(".");
@@ -59,7 +59,7 @@ export function labelOf({ place, prefix }: Pick<Candidate, "place" | "prefix">):
 /** Whether a name is that of a tensor of the network with a prefix; without the prefix, as published. */
 function publishedName(parts: readonly string[], prefix: readonly string[]): string | undefined {
   if (parts.length <= prefix.length || prefix.some((name, i) => parts[i] !== name)) return undefined;
-  // Without a prefix, whatever else lies in the file is beside it.
+  // Without a prefix, everything else in the file is not part of it.
   if (prefix.length === 0 && !PART.test(parts[0] as string)) return undefined;
   return ["model", ...withoutTransparent(parts.slice(prefix.length))].join(".");
 }
@@ -74,7 +74,7 @@ function prefixesOf(names: readonly (readonly string[])[]): string[][] {
   return [...found.values()].sort((a, b) => b.length - a.length);
 }
 
-/** A tensor that the wrapper of a network keeps beside it, or one of the wrappers around that. */
+/** A tensor that a wrapper of a network keeps next to it. */
 function besides<T>(tensors: ReadonlyMap<string, T>, prefix: readonly string[], name: string): string | undefined {
   const places = Array.from({ length: prefix.length + 1 }, (_, i) => prefix.slice(0, prefix.length - i));
   return places.map((place) => [...place, name].join(".")).find((path) => tensors.has(path));
@@ -83,7 +83,7 @@ function besides<T>(tensors: ReadonlyMap<string, T>, prefix: readonly string[], 
 /**
  * The networks among tensors.
  *
- * @param place - keys of the dictionaries that the tensors lie in
+ * @param place - keys of the dictionaries that contain the tensors
  */
 export function networksAmong<T extends Shaped>(
   tensors: ReadonlyMap<string, T>,
@@ -118,7 +118,7 @@ export function networksAmong<T extends Shaped>(
   return [...found, ...found.flatMap((network) => dotlessAverage(tensors, network))];
 }
 
-/** The average of a network whose names have lost their dots, as latent diffusion's programs write it. */
+/** The average of a network whose names have lost their dots, as latent-diffusion code writes it. */
 function dotlessAverage<T extends Shaped>(tensors: ReadonlyMap<string, T>, network: Candidate<T>): Candidate<T>[] {
   for (const stem of tensors.keys()) {
     const parts = stem.split(".");
@@ -144,7 +144,7 @@ function dotlessAverage<T extends Shaped>(tensors: ReadonlyMap<string, T>, netwo
   return [];
 }
 
-/** The parameters of a network as a list, in the order in which the network has them; undefined where they do not fit. */
+/** The parameters of a network as a list, in the network's order; undefined if they do not match. */
 export function withParameters<T extends Shaped>(
   network: Candidate<T>,
   parameters: readonly T[],
@@ -164,7 +164,7 @@ export function withParameters<T extends Shaped>(
   };
 }
 
-/** Names of averages among those that belong to no network. */
+/** Names of averages among the tensors that belong to no network. */
 export function averagesBeside(tensors: ReadonlyMap<string, Shaped>, networks: readonly Candidate[]): string[] {
   const used = new Set(networks.flatMap(({ names }) => [...names.values()]));
   return [...tensors]

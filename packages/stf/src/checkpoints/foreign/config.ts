@@ -1,4 +1,4 @@
-/** From what a file says about its network to a configuration that can be built here. */
+/** From a file's description of its network to a configuration that can be built here. */
 
 import type { PickleValue } from "@stf/torch";
 import { InputError, UsageError } from "../../common/errors.js";
@@ -20,17 +20,17 @@ import { publishedPreconditioning } from "./wrappers.js";
 /** The architectures of the published networks. */
 const published = ["ddpmpp", "ncsnpp", "adm"] as const satisfies readonly Architecture[];
 
-/** What is said about a network by other means than its file. */
+/** Facts about a network from sources other than its file. */
 export interface ConfigOverrides {
-  /** The family, where the file is not to be believed. */
+  /** The network family, overriding the file. */
   readonly arch?: Architecture | undefined;
-  /** The preconditioning, which a plain dictionary of tensors does not tell. */
+  /** The preconditioning, which a plain dictionary of tensors does not contain. */
   readonly precond?: PreconditioningName | undefined;
-  /** The preconditioning where neither that nor the file tells. */
+  /** The preconditioning if neither that nor the file specifies one. */
   readonly assumed?: PreconditioningName | undefined;
 }
 
-/** The published architectures by what tells them apart (Karras et al. 2022, table 1 and appendix F). */
+/** The published architectures by their distinguishing features (Karras et al. 2022, table 1 and appendix F). */
 const families: readonly (Partial<NetworkFacts> & { readonly name: (typeof published)[number] })[] = [
   { name: "ddpmpp", family: "SongUNet", embeddingType: "positional", encoderType: "standard", channelMultNoise: 1 },
   { name: "ncsnpp", family: "SongUNet", embeddingType: "fourier", encoderType: "residual", channelMultNoise: 2 },
@@ -53,19 +53,19 @@ function recognised(facts: NetworkFacts): Architecture {
     `${facts.embeddingType} embedding`,
     `${facts.encoderType} encoder`,
     `${facts.decoderType} decoder`,
-    `noise embedding times ${facts.channelMultNoise}`,
-    `embedding times ${facts.channelMultEmb}`,
+    `noise embedding multiplier ${facts.channelMultNoise}`,
+    `embedding multiplier ${facts.channelMultEmb}`,
     ...(facts.filterLength === undefined ? [] : [`filter of ${facts.filterLength}`]),
   ];
   throw new InputError(`its network is none of ${families.map(({ name }) => name).join(", ")}: ${traits.join(", ")}`);
 }
 
-/** An argument of the constructor: by name, or by its place. */
+/** An argument of the constructor: by name or position. */
 function argument({ values, keywords }: Construction, name: string, place?: number): PickleValue | undefined {
   return keywords.get(name) ?? (place === undefined ? undefined : values[place]);
 }
 
-/** A value as text to compare: lists of numbers with commas between, everything else than that in a few words. */
+/** A value as text for comparison: lists of numbers separated by commas, anything else in a few words. */
 function asText(value: unknown): string {
   if (Array.isArray(value) && value.every((element) => typeof element === "number"))
     return value.join(",").slice(0, 80);
@@ -93,20 +93,20 @@ function checkAgreement(construction: Construction, facts: NetworkFacts): void {
   }
 }
 
-/** The preconditioning of a class that is known, with the constants that it was constructed with, or has by default. */
+/** The preconditioning of a known class, with the constants of its constructor or its defaults. */
 function constructedPreconditioning(construction: Construction): NamedPreconditioning | undefined {
   const { className, attributes, keywords } = construction;
   const given = [...attributes, ...keywords].map(([name, value]) => [String(name), value]);
   return publishedPreconditioning(className, Object.fromEntries(given));
 }
 
-/** The one with such channels, which only one has: that whose network has more of them than the images. */
+/** The only preconditioning whose network has more output channels than the images. */
 function nameByChannels({ inChannels, outChannels }: NetworkFacts): PreconditioningName | undefined {
   if (outChannels === inChannels) return undefined;
   return preconditioningNames.find((name) => preconditioningOf(name).outputChannels(inChannels) === outChannels);
 }
 
-/** @throws InputError when the file contradicts itself; UsageError when only an option can tell what the file does not */
+/** @throws InputError when the file contradicts itself; UsageError when an option must supply what the file lacks */
 function preconditioningFor(
   facts: NetworkFacts,
   construction: Construction | undefined,
@@ -117,7 +117,7 @@ function preconditioningFor(
   const name = precond ?? constructed?.name ?? nameByChannels(facts) ?? assumed;
   if (name === undefined) {
     throw new UsageError(
-      `'precond' must say how the network was preconditioned (${preconditioningNames.join(", ")}): the file does not, and with a wrong one its pictures are noise`,
+      `'precond' must say how the network was preconditioned (${preconditioningNames.join(", ")}): the file does not, and with a wrong one it draws noise`,
     );
   }
   const found = constructed?.name === name ? constructed : preconditioningOf(name);
@@ -130,7 +130,7 @@ function preconditioningFor(
   return preconditioningOf(name, { ...found.constants, timeSteps });
 }
 
-/** The preconditioning that a checkpoint names, if it names one. */
+/** The preconditioning named in a checkpoint, if any. */
 export function namedPreconditioning({
   preconditioning,
   construction,
@@ -143,9 +143,9 @@ const isResolutions = (value: PickleValue | undefined): value is number[] =>
 
 /**
  * The configuration of a network in a file. Sizes come from its tensors; the preconditioning, the dropout and the like from
- * its constructor's arguments, where it has them.
+ * its constructor's arguments, if it has them.
  *
- * @throws InputError for networks that cannot be built here; UsageError when only an option can tell what the file does not
+ * @throws InputError for networks that cannot be built here; UsageError when an option must supply what the file lacks
  */
 export function configOf(
   facts: NetworkFacts,
@@ -156,7 +156,7 @@ export function configOf(
   const foundArch = overrides.arch ?? recognised(facts);
   const preconditioning = preconditioningFor(facts, construction, overrides);
   const dropout = construction && argument(construction, "dropout");
-  // The published constructors' own default; a dictionary of tensors says nothing, and drawing needs none.
+  // The default of the published constructors; a dictionary of tensors has no value, and drawing needs none.
   const defaultDropout = construction ? 0.1 : 0;
   const attention = construction && argument(construction, "attn_resolutions");
   return {

@@ -1,4 +1,4 @@
-/** A network from a checkpoint that was made elsewhere. */
+/** A network from a checkpoint of another program. */
 
 import { ShapeError, type Tensor } from "@stf/torch";
 import { InputError } from "../../common/errors.js";
@@ -9,24 +9,24 @@ import { type NetworkCheckpoint, readNetwork, type Which } from "./read.js";
 import { factsOf } from "./shapes.js";
 import type { Construction } from "./stored-network.js";
 
-/** A network out of a checkpoint, and what there is to say about that. */
+/** A network from a checkpoint, and facts about its origin. */
 export interface ImportedNetwork {
   /** In evaluation mode. */
   readonly denoiser: Denoiser;
-  /** What it was built from. */
+  /** Its configuration. */
   readonly config: NetworkConfig;
-  /** What kind of file it was, the network's name in it, whether that is one of an average, and what else it held. */
+  /** The kind of file, the network's name in it, whether it is an average, and what else the file held. */
   readonly source: Pick<NetworkCheckpoint, "format" | "part" | "skipped" | "isAveraged">;
 }
 
-/** @throws InputError for tensors that can be no weights */
+/** @throws InputError for tensors that cannot be weights */
 export function checkWeights(tensors: ReadonlyMap<string, Tensor>): void {
   for (const [name, { dtype }] of tensors) {
     if (!/^b?float/.test(dtype)) throw new InputError(`its "${name}" must hold floating-point numbers, found ${dtype}`);
   }
 }
 
-/** @throws InputError when buffers that follow from the configuration have other values in the file */
+/** @throws InputError when buffers determined by the configuration have other values in the file */
 function checkBuffers(denoiser: Denoiser, tensors: ReadonlyMap<string, Tensor>): void {
   for (const [name, buffer] of denoiser.namedBuffers()) {
     const given = /(^|\.)(resample_filter|u)$/.test(name) ? tensors.get(name)?.toFloat64Array() : undefined;
@@ -35,7 +35,7 @@ function checkBuffers(denoiser: Denoiser, tensors: ReadonlyMap<string, Tensor>):
       const wanted = own[i] as number;
       return !(Math.abs(value - wanted) <= 1e-3 * Math.max(1, Math.abs(wanted)));
     };
-    // Another length is another shape, which is said with those of all tensors.
+    // A different length is a different shape, which is reported with those of all tensors.
     if (given?.length === own.length && given.some(differs)) {
       throw new InputError(`its "${name}" has other values than the known networks`);
     }
@@ -61,12 +61,12 @@ function build(
 }
 
 /**
- * Builds the network of a checkpoint: a published `.pkl` snapshot, a `.pt` or `.pth` of PyTorch, or safetensors.
+ * Builds the network of a checkpoint: a published `.pkl` snapshot, a PyTorch `.pt` or `.pth`, or safetensors.
  *
  * @param options.which - which of the file's networks
- * @param options.arch - the architecture, where the file is not to be believed
- * @param options.precond - the preconditioning, which a plain dictionary of tensors does not tell
- * @throws InputError or FileFormatError naming the file; UsageError when an option must say more
+ * @param options.arch - the architecture, overriding the file
+ * @param options.precond - the preconditioning, which a plain dictionary of tensors does not contain
+ * @throws InputError or FileFormatError naming the file; UsageError when an option must supply more
  */
 export function importNetwork(
   path: string,
@@ -76,7 +76,7 @@ export function importNetwork(
   const { format, part, skipped, isAveraged } = checkpoint;
   try {
     if (checkpoint.isSnapshot) {
-      throw new InputError("it is a network snapshot of this program already; draw from it with stf generate");
+      throw new InputError("it is a network snapshot already; draw from it with stf generate");
     }
     const built = build(checkpoint.tensors, checkpoint.construction, overrides);
     return { ...built, source: { format, part, skipped, isAveraged } };

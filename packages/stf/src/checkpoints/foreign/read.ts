@@ -27,23 +27,23 @@ import { type Construction, describe, mapOf, networkIn, type StoredNetwork } fro
 /** Which of a file's networks: the averaged one, the one being trained, or the averaged one if there is one. */
 export type Which = "auto" | "ema" | "net";
 
-/** The network in a file, as it lies there. */
+/** The network in a file, as stored. */
 export interface Checkpoint {
-  /** What kind of file it is. */
+  /** Kind of the file. */
   readonly format: string;
-  /** The tensors of the network, by name. Whoever reads a checkpoint disposes of them. */
+  /** The tensors of the network, by name. The caller disposes of them. */
   readonly tensors: Map<string, Tensor>;
   /** The name of the network inside the file; undefined when the file holds nothing else. */
   readonly part?: string | undefined;
-  /** What else the file holds, and was not read. */
+  /** Other contents of the file, which were not read. */
   readonly skipped: readonly string[];
   /** The class of the network and its constructor's arguments; undefined for a plain dictionary of tensors. */
   readonly construction?: Construction | undefined;
   /** Whether it is a network snapshot of this program. */
   readonly isSnapshot?: boolean;
-  /** That of such a snapshot. */
+  /** The preconditioning of such a snapshot. */
   readonly preconditioning?: Preconditioning | undefined;
-  /** What such a snapshot's network is built from. */
+  /** The configuration of such a snapshot's network. */
   readonly config?: NetworkConfig | undefined;
 }
 
@@ -57,12 +57,12 @@ interface Found extends StoredNetwork {
   readonly skipped: readonly string[];
 }
 
-/** What is there beside the network, each with a word on what it is. */
+/** The other entries of a file, each with a short description. */
 function named(entries: readonly [PickleValue, PickleValue][]): string[] {
   return entries.filter(([, value]) => value !== null).map(([name, value]) => `${describe(name)} (${describe(value)})`);
 }
 
-/** @throws InputError or UsageError naming what the file has instead */
+/** @throws InputError or UsageError listing what the file has instead */
 function select(path: string, root: PickleValue, which: Which): Found {
   const entries = mapOf(root);
   const wanted = which === "auto" ? [...names.ema, ...names.net] : names[which];
@@ -83,10 +83,10 @@ function select(path: string, root: PickleValue, which: Which): Found {
   if (elsewhere) {
     throw new UsageError(`'which=${which}' must name a network of ${path}, which has ${content.join(", ")}`);
   }
-  throw new InputError(`${path} holds no network: found ${content.join(", ") || "nothing"}`);
+  throw new InputError(`${path} must hold a network, found ${content.join(", ") || "nothing"}`);
 }
 
-/** Tensors that share their elements could be made to fill any memory from a small file. */
+/** A small file could fill any memory with tensors that share their elements. */
 function checkSize(tensors: ReadonlyMap<string, StoredTensor>, fileSize: number): void {
   let total = 0;
   for (const tensor of tensors.values()) total += tensor.byteLength;
@@ -120,7 +120,7 @@ function readTorch(path: string, which: Which): Checkpoint {
   });
 }
 
-/** Of several networks the one that is wanted. @throws UsageError where the file has it not, or in a form that is not read */
+/** The requested one of several networks. @throws UsageError if the file lacks it, or has it in an unsupported form */
 function chooseNetwork<C extends Candidate>(
   path: string,
   networks: readonly C[],
@@ -133,19 +133,19 @@ function chooseNetwork<C extends Candidate>(
   if (found) return found;
   if (which !== "net" && unread.length > 0) {
     throw new UsageError(
-      `${path} has an average of the weights in a form that is not read (${abbreviated(unread)}); save the averaged network's state_dict(), or import the weights in training with 'which=net'`,
+      `${path} has an average of the weights in an unsupported form (${abbreviated(unread)}); save the averaged network's state_dict(), or import the weights being trained with 'which=net'`,
     );
   }
-  // Who saves one network alone may know more about it than the file says.
+  // A single network was saved by someone who may know more about it than the file does.
   const isAlone = networks.length === 1 && labelOf(networks[0] as C) === undefined;
   if (trained && (which === "auto" || isAlone)) return trained;
   const labels = networks.map(
-    (network) => labelOf(network) ?? (network.isAveraged ? "an average alone" : "one network"),
+    (network) => labelOf(network) ?? (network.isAveraged ? "only an average" : "one network"),
   );
   throw new UsageError(`'which=${which}' must name a network of ${path}, which has ${labels.join(", ")}`);
 }
 
-/** Tensors that lie beside those of a network. */
+/** The other tensors of a network's dictionary. */
 const listed = (others: readonly string[]): string[] =>
   others.length > 0
     ? [`${others.length} other ${others.length === 1 ? "tensor" : "tensors"} (${abbreviated(others)})`]
@@ -160,7 +160,7 @@ function readTorchNetwork(path: string, which: Which): NetworkCheckpoint | undef
   });
 }
 
-/** What there is to say about a network in a file of PyTorch. */
+/** Facts about a network in a PyTorch file. */
 function describedNetwork(found: StoredCandidate, root: PickleValue): Omit<NetworkCheckpoint, "format" | "tensors"> {
   const [top] = found.place;
   const entries = [...(mapOf(root) ?? [])].filter(
@@ -191,18 +191,18 @@ function readSafetensorsNetwork(path: string, which: Which): NetworkCheckpoint |
   }
 }
 
-/** A network out of a file, and whether the file calls it an average. */
+/** A network from a file, and whether the file calls it an average. */
 export interface NetworkCheckpoint extends Checkpoint {
-  /** Undefined for a snapshot of this program, which always is one. */
+  /** Undefined for a snapshot of this program, which is always an average. */
   readonly isAveraged?: boolean | undefined;
 }
 
 /**
- * Reads one network of a file, and nothing beside it, under the published names: without what compilers, parallel training and
- * training frameworks write before them. What has no network that is known is read as {@link readCheckpoint} does.
+ * Reads one network of a file, and nothing else, under the published names: without the prefixes of compilers, parallel training
+ * and training frameworks. A file without a known network is read as {@link readCheckpoint} does.
  *
  * @throws InputError or FileFormatError naming the file, when it cannot be read or holds no network; UsageError when `which`
- * names a network that it lacks, or it has an average in a form that is not read
+ * names a network that it lacks, or it has an average in an unsupported form
  */
 export function readNetwork(path: string, which: Which = "auto"): NetworkCheckpoint {
   checkFile(path);
@@ -211,12 +211,12 @@ export function readNetwork(path: string, which: Which = "auto"): NetworkCheckpo
   return (isSnapshot ? undefined : readSafetensorsNetwork(path, which)) ?? readCheckpoint(path, which);
 }
 
-/** What a file of safetensors says of its network beside the tensors. */
+/** Facts about the network of a safetensors file, besides its tensors. */
 function describeSafetensors(path: string): Pick<Checkpoint, "isSnapshot" | "preconditioning" | "config"> {
   const metadata = readSafetensorsMetadata(path);
   const { format, network } = metadata;
   if (format?.startsWith("stf-training-state")) {
-    throw new InputError(`${path} is a training state: go on from it with 'resume', or name a network-snapshot`);
+    throw new InputError(`${path} is a training state: resume from it with 'resume', or give a network snapshot`);
   }
   if (format?.startsWith("stf-network") !== true) return { isSnapshot: false };
   const config = metadataField(path, metadata, "network") as NetworkConfig;
@@ -230,7 +230,7 @@ function readSafetensors(path: string): Checkpoint {
 }
 
 /**
- * Reads the network in a file as it lies there: a snapshot of this program, safetensors, PyTorch's two formats, or a pickle.
+ * Reads the network in a file as stored: a snapshot of this program, safetensors, PyTorch's two formats, or a pickle.
  * Nothing in the file is executed.
  *
  * @throws InputError or FileFormatError naming the file, when it cannot be read or holds no network; UsageError when `which`
@@ -241,19 +241,17 @@ export function readCheckpoint(path: string, which: Which = "auto"): Checkpoint 
   return isSafetensors(path) ? readSafetensors(path) : readTorch(path, which);
 }
 
-/** @throws InputError when there is no such file */
+/** @throws InputError when the file does not exist */
 function checkFile(path: string): void {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat && isUrl(path)) {
-    throw new InputError(`${path} must be a file on this machine; download it, and name where it lies`);
+    throw new InputError(`${path} must be a file on this machine; download it, and give its path`);
   }
   if (!stat) throw new InputError(`there is no file at ${path}`);
   if (existsSync(join(path, "model_index.json"))) {
-    throw new InputError(
-      `${path} is a pipeline of diffusers, whose networks are others than EDM's; none of them is read here`,
-    );
+    throw new InputError(`${path} is a diffusers pipeline, whose networks differ from EDM's and cannot be imported`);
   }
-  if (!stat.isFile()) throw new InputError(`${path} is no file; name the checkpoint inside it`);
+  if (!stat.isFile()) throw new InputError(`${path} is not a file; give the path of the checkpoint in it`);
   const kind = kindOfFile(path);
   if (kind && !kind.isImportable) {
     throw new InputError(`${path} cannot be imported: it is ${kind.words}`);

@@ -1,26 +1,26 @@
-/** Searches what a file of PyTorch holds for networks, and for averages of their weights. */
+/** Searches the contents of a PyTorch file for networks, and for averages of their weights. */
 
 import { FileFormatError, type PickleValue, StoredTensor } from "@stf/torch";
 import { averagesBeside, type Candidate, isAverageName, networksAmong, withParameters } from "./candidates.js";
 import { attributesOf, type Construction, describe, mapOf, networkIn, type StoredNetwork } from "./stored-network.js";
 
-/** A network in a file of PyTorch. */
+/** A network in a PyTorch file. */
 export interface StoredCandidate extends Candidate<StoredTensor> {
   readonly construction?: Construction | undefined;
 }
 
-/** What a file holds. */
+/** The contents of a file. */
 export interface Searched {
   readonly networks: readonly StoredCandidate[];
-  /** Averages of weights that could not be put together with a network's names. */
+  /** Averages of weights that could not be matched to a network's names. */
   readonly unread: readonly string[];
 }
 
-/** Checkpoints lie flat; deeper and larger ones are made to take time. */
+/** Real checkpoints are flat; deeper and larger ones are made to waste time. */
 const MOST_LEVELS = 6;
 const MOST_VALUES = 100_000;
 
-/** Lightning's averaging puts the average where the weights would be, and these beside it. */
+/** Lightning's averaging stores the average in the weights' position, and the weights under these keys. */
 const WEIGHTS_BESIDE_AVERAGE = "current_model_state";
 
 interface List {
@@ -36,7 +36,7 @@ export function searchNetworks(root: PickleValue): Searched {
   const lists: List[] = [];
   const unread: string[] = [];
   const failures: FileFormatError[] = [];
-  /** A damaged module beside the network does no harm. */
+  /** A damaged module elsewhere in the file does no harm. */
   const networkOf = (value: PickleValue): StoredNetwork | undefined => {
     try {
       return networkIn(value);

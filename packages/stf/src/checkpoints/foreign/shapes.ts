@@ -1,6 +1,6 @@
 /**
- * What the names and shapes of a network's tensors say about it. Every size comes from tensors that are there, so that a
- * file cannot ask for a network larger than itself.
+ * The structure of a network, from the names and shapes of its tensors. Every size comes from existing tensors, so that a
+ * file cannot request a network larger than itself.
  */
 
 import type { Tensor } from "@stf/torch";
@@ -33,7 +33,7 @@ export interface NetworkFacts {
 
 type Shaped = ReadonlyMap<string, Pick<Tensor, "shape">>;
 
-/** Networks of other programs, by a name that only they have. */
+/** Networks of other programs, by a name unique to them. */
 const otherNetworks: readonly (readonly [RegExp, string])[] = [
   [/(^|\.)(emb_fourier\.freqs|out_gain)$/, "EDM2"],
   [/(^|\.)(first_stage_model|cond_stage_model)\./, "latent diffusion"],
@@ -44,13 +44,13 @@ const otherNetworks: readonly (readonly [RegExp, string])[] = [
   [/(^|\.)downs\.0\.0\./, "denoising-diffusion-pytorch"],
 ];
 
-/** @throws InputError when the tensors are not those of a network that is known here */
+/** @throws InputError when the tensors are not those of a known network */
 export function factsOf(tensors: Shaped): NetworkFacts {
   const fail = (problem: string): never => {
     const some = [...tensors.keys()].slice(0, 3).join(", ");
     const names = [...tensors.keys()];
     const other = otherNetworks.find(([pattern]) => names.some((name) => pattern.test(name)))?.[1];
-    const reason = other === undefined ? problem : `they are those of ${other}, whose networks are others than EDM's`;
+    const reason = other === undefined ? problem : `they belong to ${other}, whose networks differ from EDM's`;
     throw new InputError(`the ${tensors.size} tensors (${some}, ...) are not those of a known network: ${reason}`);
   };
   const shapeOf = (name: string, rank: number): readonly number[] => {

@@ -1,26 +1,26 @@
 /**
- * Networks as pickles hold them: modules, whose class and tensors lie in a tree, or dictionaries of tensors. The published
+ * Networks as stored in pickles: modules, whose class and tensors form a tree, or dictionaries of tensors. The published
  * snapshots wrap every module in a record that names its class, carries the source text of the module it is defined in, and
- * has its attributes, among them the arguments of its constructor. The source text is not looked at.
+ * has its attributes, among them the arguments of its constructor. The source text is ignored.
  */
 
 import { FileFormatError, InertObject, type PickleValue, StoredTensor } from "@stf/torch";
 
-/** The class of a network and what its constructor was given. */
+/** The class of a network and its constructor's arguments. */
 export interface Construction {
-  /** Without its module. */
+  /** Class name, without the module. */
   readonly className: string;
-  /** Arguments by place. */
+  /** Arguments by position. */
   readonly values: readonly PickleValue[];
   /** Arguments by name. */
   readonly keywords: ReadonlyMap<PickleValue, PickleValue>;
-  /** What it keeps under a name, such as numbers that it was given, or has by default. */
+  /** A named attribute, such as a number given to the constructor or its default. */
   readonly attributes: ReadonlyMap<PickleValue, PickleValue>;
 }
 
 /** A network before its tensors are read. */
 export interface StoredNetwork {
-  /** By their names in the state dict. */
+  /** Tensors by their names in the state dict. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** Undefined for a dictionary of tensors, and for modules that do not keep their arguments. */
   readonly construction?: Construction | undefined;
@@ -38,7 +38,7 @@ export function mapOf(value: PickleValue | undefined): ReadonlyMap<PickleValue, 
   return value instanceof InertObject && value.entries.size > 0 ? value.entries : undefined;
 }
 
-/** The name of the class and the attributes of an object, however it was written. */
+/** The class name and the attributes of an object, in any pickled form. */
 function objectOf(
   value: PickleValue,
 ): { className: string; attributes: ReadonlyMap<PickleValue, PickleValue> } | undefined {
@@ -54,7 +54,7 @@ function objectOf(
   return attributes && { className: value.name, attributes };
 }
 
-/** The attributes of an object that is no dictionary and no module. */
+/** The attributes of an object that is neither a dictionary nor a module. */
 export function attributesOf(value: PickleValue): ReadonlyMap<PickleValue, PickleValue> | undefined {
   const attributes = objectOf(value)?.attributes;
   return attributes && !isModule(attributes) ? attributes : undefined;
@@ -74,11 +74,11 @@ function stateDictOf(root: PickleValue): Map<string, StoredTensor> {
   let modules = 0;
   const visit = (value: PickleValue, prefix: string, level: number): void => {
     if (level > MOST_LEVELS || ++modules > MOST_MODULES) {
-      throw new FileFormatError(`its modules lie in each other without end (${prefix.slice(0, 40)}...)`);
+      throw new FileFormatError(`its modules are nested without end (${prefix.slice(0, 40)}...)`);
     }
     const attributes = objectOf(value)?.attributes;
     if (!attributes || !isModule(attributes)) {
-      throw new FileFormatError(`its part ${JSON.stringify(prefix)} is no module (${describe(value)})`);
+      throw new FileFormatError(`its part ${JSON.stringify(prefix)} is not a module (${describe(value)})`);
     }
     const temporary = attributes.get("_non_persistent_buffers_set");
     for (const kind of ["_parameters", "_buffers"]) {
@@ -86,7 +86,7 @@ function stateDictOf(root: PickleValue): Map<string, StoredTensor> {
         const path = prefix + nameOf(name);
         if (tensor === null || (kind === "_buffers" && temporary instanceof Set && temporary.has(name))) continue;
         if (!(tensor instanceof StoredTensor)) {
-          throw new FileFormatError(`its ${JSON.stringify(path)} is no tensor that is read here (${describe(tensor)})`);
+          throw new FileFormatError(`its ${JSON.stringify(path)} is not a supported tensor (${describe(tensor)})`);
         }
         tensors.set(path, tensor);
       }
@@ -113,7 +113,7 @@ export function describe(value: PickleValue): string {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
-/** Of a network, or of the one that compilers, averages or parallel training have wrapped. */
+/** Of a network, or of the one wrapped by compilers, averages or parallel training. */
 function constructionOf({ className, attributes }: NonNullable<ReturnType<typeof objectOf>>): Construction | undefined {
   const values = attributes.get("_init_args");
   const keywords = mapOf(attributes.get("_init_kwargs"));
@@ -123,7 +123,7 @@ function constructionOf({ className, attributes }: NonNullable<ReturnType<typeof
   return inner && constructionOf(inner);
 }
 
-/** The network that a value is: a module, or a dictionary of tensors by name. Undefined for everything else. */
+/** A value as a network: a module, or a dictionary of tensors by name. Undefined for anything else. */
 export function networkIn(value: PickleValue): StoredNetwork | undefined {
   const object = objectOf(value);
   if (object && isModule(object.attributes)) {

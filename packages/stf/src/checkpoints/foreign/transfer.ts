@@ -8,33 +8,33 @@ import { checkWeights } from "./import.js";
 import { type Checkpoint, readNetwork } from "./read.js";
 import { factsOf } from "./shapes.js";
 
-/** Names of tensors by what became of them. */
+/** Names of tensors by outcome. */
 export interface Transferred {
-  /** Now with the values of the file. */
+  /** Copied from the file. */
   readonly copied: readonly string[];
-  /** In the networks, not in the file: these keep their values. */
+  /** In the networks but not in the file: these keep their values. */
   readonly missing: readonly string[];
-  /** In the file, not in the networks. */
+  /** In the file but not in the networks. */
   readonly unused: readonly string[];
 }
 
-/** Says of which option a failure comes. */
+/** Adds the name of the option to a failure. */
 function transferring<T>(path: string, body: () => T): T {
   try {
     return body();
   } catch (cause) {
     if (!(cause instanceof InputError || cause instanceof ShapeError)) throw cause;
-    throw new InputError(`'transfer=${path}' must hold a network that this run can begin with: ${cause.message}`, {
+    throw new InputError(`'transfer=${path}' must hold a network that this run can start from: ${cause.message}`, {
       cause,
     });
   }
 }
 
 /**
- * What a network must be built from to take the weights in a file.
+ * The configuration of a network that can take the weights in a file.
  *
- * @param precond - the preconditioning where the file names none
- * @throws InputError or FileFormatError naming the file, when it cannot be read or has no network that is known
+ * @param precond - the preconditioning if the file names none
+ * @throws InputError or FileFormatError naming the file, when it cannot be read or has no known network
  */
 export function networkForTransfer(path: string, precond: PreconditioningName): NetworkConfig {
   const { config, tensors, construction } = readNetwork(path);
@@ -46,9 +46,9 @@ export function networkForTransfer(path: string, precond: PreconditioningName): 
 }
 
 /**
- * Copies the weights in a file, the averaged ones where it has such, into networks of one architecture.
+ * Copies the weights in a file, the averaged ones if it has any, into networks of one architecture.
  *
- * @throws InputError or FileFormatError naming the file, when it cannot be read or fits in no name, or in a shape
+ * @throws InputError or FileFormatError naming the file, when it cannot be read, no name matches, or a shape differs
  */
 export function transferWeights(path: string, networks: readonly Denoiser[]): Transferred {
   const checkpoint = readNetwork(path);
@@ -59,7 +59,7 @@ export function transferWeights(path: string, networks: readonly Denoiser[]): Tr
   }
 }
 
-/** @throws InputError or ShapeError when the network is another one */
+/** @throws InputError or ShapeError when the network differs */
 function copyWeights(checkpoint: Checkpoint, networks: readonly Denoiser[]): Transferred {
   const named = namedPreconditioning(checkpoint);
   const own = networks[0]?.preconditioning;
@@ -71,7 +71,7 @@ function copyWeights(checkpoint: Checkpoint, networks: readonly Denoiser[]): Tra
   checkWeights(given);
   const names = [...(networks[0]?.stateDict().keys() ?? [])];
   const copied = names.filter((name) => given.has(name));
-  if (copied.length === 0) throw new InputError(`none of its ${given.size} tensors has a place in this network`);
+  if (copied.length === 0) throw new InputError(`none of its ${given.size} tensors matches this network`);
   for (const network of networks) network.loadStateDict(given, { strict: false });
   return {
     copied,

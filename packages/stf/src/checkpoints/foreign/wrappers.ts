@@ -1,17 +1,17 @@
-/** The classes that the published networks are wrapped in: each is a preconditioning with arguments of its own. */
+/** The classes that wrap the published networks: each is a preconditioning with its own arguments. */
 
 import { InputError, UsageError } from "../../common/errors.js";
 import type { Constants } from "../../preconditioning/constants.js";
 import { type NamedPreconditioning, type PreconditioningName, preconditioningOf } from "../../preconditioning/table.js";
 
-/** Arguments that are numbers, under their published names. */
+/** Numeric arguments, under their published names. */
 type Given = Readonly<Record<string, number | undefined>>;
 
 interface Wrapper {
   readonly precond: PreconditioningName;
   /** The names of its own arguments. */
   readonly own: readonly string[];
-  /** The constants that the arguments stand for; those that are undefined have their published values. */
+  /** The constants given by the arguments; undefined ones have their published values. */
   constantsOf(given: Given): Given;
 }
 
@@ -58,10 +58,10 @@ function numberAmong(given: Readonly<Record<string, unknown>>, name: string): nu
 /**
  * The preconditioning of a published wrapper (Karras et al. 2022, table 1): `EDMPrecond`, `VPPrecond`, `VEPrecond`, `iDDPMPrecond`.
  *
- * @param given - arguments of its constructor under their published names; those that are left out have their published values,
- * and those that are not its own are not looked at
+ * @param given - arguments of its constructor under their published names; those left out have their published values,
+ * and those of other classes are ignored
  * @returns undefined for another class
- * @throws InputError for arguments that are no numbers, or out of their range
+ * @throws InputError for arguments that are not numbers, or out of range
  */
 export function publishedPreconditioning(
   className: string,
@@ -80,6 +80,6 @@ export function publishedPreconditioning(
     );
   } catch (cause) {
     if (!(cause instanceof UsageError)) throw cause;
-    throw new InputError(`its ${className} has constants that make no sense: ${cause.message}`, { cause });
+    throw new InputError(`its ${className} has invalid constants: ${cause.message}`, { cause });
   }
 }
