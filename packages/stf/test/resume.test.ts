@@ -112,6 +112,15 @@ describe("going back behind what was done", () => {
   });
 });
 
+test("lines of statistics that cannot be read are kept beside the others", async () => {
+  const run = join(folder, "edited");
+  await train({ ...request, name: "edited" });
+  appendFileSync(join(run, "stats.jsonl"), "a line of another program\n");
+  await train({ resume: run, duration: 4.8e-5 });
+  expect(kimgs(run)).toHaveLength(6);
+  expect(readFileSync(join(run, "abandoned-after-40", "stats.jsonl"), "utf8")).toBe("a line of another program\n");
+});
+
 test("a run that is resumed and stopped at once has written no line twice", async () => {
   const run = join(folder, "stopped");
   await train({ ...request, name: "stopped" });

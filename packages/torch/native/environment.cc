@@ -43,13 +43,23 @@ constexpr int kInterruptKinds = sizeof kInterrupts / sizeof *kInterrupts;
 
 std::atomic<int> interruptCount{0};
 std::atomic<int> firstInterrupt{0};
+// Of the first that counts, by the monotonic clock plus one, so that 0 is none.
+std::atomic<int64_t> interruptedAt{0};
+constexpr int64_t kRepeatSeconds = 3;
 
 // Only async-signal-safe calls here. A second interrupt does not wait for a step that may take minutes. A closing terminal
-// sends SIGHUP several times, and SIGTERM may follow it: neither is a second request by the user.
+// sends SIGHUP several times, and SIGTERM may follow it: neither is a second request by the user. Nor is a SIGTERM right after
+// another: timeout(1) and schedulers send it to the process and to its group.
 extern "C" void onInterrupt(int signal) {
   int none = 0;
   firstInterrupt.compare_exchange_strong(none, signal);
-  if (signal == SIGHUP || interruptCount.fetch_add(1) == 0) return;
+  if (signal == SIGHUP) return;
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  int64_t seconds = 0;
+  const bool isFirst = interruptedAt.compare_exchange_strong(seconds, now.tv_sec + 1);
+  const bool isRepeated = signal == SIGTERM && !isFirst && now.tv_sec + 1 - seconds < kRepeatSeconds;
+  if (isRepeated || interruptCount.fetch_add(1) == 0) return;
   const char message[] = "\ninterrupted twice: stopped at once\n";
   if (write(STDERR_FILENO, message, sizeof message - 1) < 0) {
   }
@@ -180,7 +190,7 @@ napi_value catchInterrupts(napi_env env, napi_callback_info info) {
     const auto [enabled, hangups] = arguments<2>(env, info);
     const bool enable = toBool(env, enabled, "a boolean");
     const bool withHangups = toBool(env, hangups, "a boolean");
-    if (enable) interruptCount = firstInterrupt = 0;
+    if (enable) interruptCount = firstInterrupt = 0, interruptedAt = 0;
     struct sigaction action = {};
     action.sa_handler = onInterrupt;
     action.sa_flags = SA_RESTART;

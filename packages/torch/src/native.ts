@@ -131,6 +131,13 @@ function load(): Native {
     native = createRequire(import.meta.url)(addonPath) as Native;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
+    if (/failed to map segment|cannot allocate memory/i.test(reason)) {
+      throw new EngineUnavailableError(
+        `the native addon cannot be loaded: ${reason}. The process needs more memory for its libraries than it may have; "ulimit -v" shows its limit.`,
+        [`${addonPath}: ${reason}`],
+        { cause },
+      );
+    }
     throw new EngineUnavailableError(
       `the native addon cannot be loaded: ${reason}. If libtorch was moved, updated or removed since the build, run "npm run setup"; "npx stf doctor" says more.`,
       [`${addonPath}: ${reason}`],

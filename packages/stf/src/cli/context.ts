@@ -36,6 +36,7 @@ export function commandContext({ plainSeconds }: { plainSeconds?: number } = {})
       printPlain: (line) => status.printPlain(withFlags(line)),
       update: (line) => status.update(line),
       clear: () => status.clear(),
+      wording: withFlags,
     },
     shouldStop: () => interrupt() !== undefined || isOrphan(),
     rank,

@@ -103,12 +103,12 @@ async function run(request: TrainRequest, isDry: boolean): Promise<number> {
     reporter.warn(result.problem);
     return 1;
   }
-  if (result.samples === undefined) {
+  if (result.reason === "stopped") {
     reporter.print(`resume with: ${pasteable("train", `--resume=${result.folder}`)}`);
     return interruptedCode();
   }
   for (const line of nextSteps(result, plan)) reporter.print(line);
-  return 0;
+  return result.samples === undefined ? interruptedCode() : 0;
 }
 
 /** Sets the command's options and action. */

@@ -208,7 +208,7 @@ function readIntegers(text: string): number[] | undefined {
     const match = /^(\d+)(?:-(\d+))?$/.exec(part.trim());
     const first = Number(match?.[1]);
     const last = Number(match?.[2] ?? match?.[1]);
-    if (!match || !(last >= first) || last - first >= MOST_INTEGERS) return undefined;
+    if (!match || !(last >= first) || !Number.isSafeInteger(last) || last - first >= MOST_INTEGERS) return undefined;
     for (let i = first; i <= last; i++) list.push(i);
   }
   return list;

@@ -25,7 +25,8 @@ export interface ResolvedGenerate extends GenerateCommandOptions {
 function checkFile(name: string, path: string | null, pattern: RegExp, kind: string): void {
   if (path === null) return;
   if (existsSync(path) && !statSync(path).isFile()) {
-    throw new UsageError(`'${name}' must name a file, ${kind}; ${path} is a folder`);
+    const found = statSync(path).isDirectory() ? "a folder" : "a device";
+    throw new UsageError(`'${name}' must name a file, ${kind}; ${path} is ${found}`);
   }
   if (!pattern.test(path)) throw new UsageError(`'${name}' must name a file ${kind}, found ${path}`);
 }

@@ -98,6 +98,7 @@ export const trainFields = {
   numBlocks: integer<number | null>({
     default: null,
     min: 1,
+    max: 256,
     help: "residual blocks at each resolution, or hidden layers of an mlp (default 4; adm and mlp 3)",
   }),
   attn: integers<readonly number[] | null>({

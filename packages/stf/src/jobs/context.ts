@@ -17,6 +17,8 @@ export interface Reporter {
   update(line: string): void;
   /** Removes the last line of {@link update}. */
   clear(): void;
+  /** A line as {@link print} shows it, with options in the caller's own notation. Unchanged when left out. */
+  wording?(line: string): string;
 }
 
 /** Everything that a job receives besides its request. */

@@ -37,6 +37,7 @@ export class RunFolder {
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #log: Backlog<string>;
   /** The latest complete training state. */
+  readonly #wording: (line: string) => string;
   #state: string | undefined;
   /** Why the last failed checkpoint could not be written. */
   #trouble: unknown;
@@ -54,10 +55,11 @@ export class RunFolder {
     this.#path = path;
     this.#options = options;
     this.#state = state;
+    this.#wording = (line) => reporter.wording?.(line) ?? line;
     this.#log = this.#linesOf<string>(LOG_FILE, (line) => appendLine(join(path, LOG_FILE), line));
     const kept = (tell: (line: string) => void) => (line: string) => {
       tell(line);
-      this.#log.add(line);
+      this.keepLine(line);
     };
     this.reporter = {
       update: (line) => reporter.update(line),
@@ -86,7 +88,7 @@ export class RunFolder {
 
   /** Writes a line to the log only. */
   keepLine(line: string): void {
-    this.#log.add(line);
+    this.#log.add(this.#wording(line));
   }
 
   #linesOf<T>(file: string, write: (line: T) => void): Backlog<T> {

@@ -45,7 +45,7 @@ export interface TrainResult {
 /** "12.8 kimg  loss 0.2113  152.0 images/s  1m 24s elapsed, 4m 10s left" */
 export function formatProgress({ images, loss, imagesPerSecond, elapsed, remaining }: Progress): string {
   return [
-    `${(images / 1000).toFixed(1).padStart(7)} kimg`,
+    `${(images / 1000).toFixed(images < 10_000 ? 3 : 1).padStart(7)} kimg`,
     `loss ${loss.toFixed(4)}`,
     `${imagesPerSecond.toFixed(imagesPerSecond < 10 ? 2 : 1)} images/s`,
     `${formatDuration(elapsed)} elapsed, ${formatDuration(remaining)} left`,
@@ -82,13 +82,17 @@ function distancesOf(bank: ImageBank, options: TrainOptions, reporter: Reporter)
 
 const endings = { finished: "finished", "time limit": "the time limit was reached", stopped: "stopped" } as const;
 
+/** The published learning rate: larger ones rarely train. */
+const USUAL_RATE = 1e-3;
+
 /** What a diverged run can resume from. */
-function afterDivergence(error: DivergenceError, folder: string, { lr }: TrainOptions): DivergenceError {
+function afterDivergence(error: DivergenceError, folder: string, options: TrainOptions): DivergenceError {
+  const lr = Math.min(options.lr / 2, USUAL_RATE);
   const state = existsSync(folder) ? soundState(folder) : undefined;
   const advice =
     state === undefined
-      ? `no earlier state was saved; start again with 'lr=${lr / 2}', say, or a longer 'lrRampup'`
-      : `resume from an earlier state with 'resume=${state}' and a lower rate such as 'lr=${lr / 2}'; later states are then set aside`;
+      ? `no earlier state was saved; start again with 'lr=${lr}', say, or a longer 'lrRampup'`
+      : `resume from an earlier state with 'resume=${state}' and a lower rate such as 'lr=${lr}'; later states are then set aside`;
   return new DivergenceError(`${error.message}; ${advice}`, { cause: error });
 }
 

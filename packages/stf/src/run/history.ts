@@ -5,21 +5,35 @@ import { join } from "node:path";
 import { imagesInName, STATS_FILE, stampedNames } from "./files.js";
 import type { StatsLine } from "./statistics.js";
 
-/** The lines of a run's statistics, as objects and as text. Lines cut off by a crash are left out. */
-function readLines(folder: string): { readonly line: StatsLine; readonly text: string }[] {
-  const path = join(folder, STATS_FILE);
-  if (!existsSync(path)) return [];
-  return readFileSync(path, "utf8")
-    .split("\n")
-    .flatMap((text) => {
-      try {
-        const line = JSON.parse(text) as StatsLine;
-        return imagesAt(line) === undefined ? [] : [{ line, text }];
-      } catch {
-        return [];
-      }
-    });
+interface TextLine {
+  readonly line: StatsLine;
+  readonly text: string;
 }
+
+function parsed(text: string): StatsLine | undefined {
+  try {
+    const line = JSON.parse(text) as StatsLine;
+    return imagesAt(line) === undefined ? undefined : line;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The lines of a run's statistics, and what else the file holds. A last line cut off by a crash is neither. */
+function readFileOfRun(folder: string): {
+  readonly lines: readonly TextLine[];
+  readonly unreadable: readonly string[];
+} {
+  const path = join(folder, STATS_FILE);
+  const texts = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
+  const lines = texts.flatMap((text) => {
+    const line = parsed(text);
+    return line ? [{ line, text }] : [];
+  });
+  return { lines, unreadable: texts.slice(0, -1).filter((text) => text !== "" && !parsed(text)) };
+}
+
+const readLines = (folder: string): readonly TextLine[] => readFileOfRun(folder).lines;
 
 /** Images processed when a line was written. */
 function imagesAt(line: StatsLine): number | undefined {
@@ -93,10 +107,11 @@ function freeName(folder: string, name: string): string {
  */
 export function setAsideAfter(folder: string, images: number): string | undefined {
   const later = readdirSync(folder).filter((name) => (imagesInName(name) ?? 0) > images);
-  const lines = readLines(folder);
+  const { lines, unreadable } = readFileOfRun(folder);
   const [kept, dropped] = [true, false].map((isKept) =>
     lines.filter(({ line }) => (imagesAt(line) as number) <= images === isKept).map(({ text }) => `${text}\n`),
   ) as [string[], string[]];
+  dropped.push(...unreadable.map((text) => `${text}\n`));
   let aside: string | undefined;
   if (later.length > 0 || dropped.length > 0) {
     aside = freeName(folder, `abandoned-after-${images}`);

@@ -141,7 +141,7 @@ export function effectiveSampleSize({ logWeights }: Pick<Posterior, "logWeights"
 
 /** The entropy of each posterior, -sum_k w_k ln w_k, in nats: from 0 to ln n, `[B]`. */
 export function posteriorEntropy({ logWeights }: Pick<Posterior, "logWeights">): Float64Array {
-  return scope(() => logWeights.exp().mul_(logWeights).sum(1).neg_().toFloat64Array());
+  return scope(() => logWeights.exp().mul_(logWeights).sum(1).neg_().abs_().toFloat64Array());
 }
 
 /**

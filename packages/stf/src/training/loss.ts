@@ -1,6 +1,6 @@
 /** The training loss: the error of a denoiser against a target, per value. */
 
-import { scope, stack, type Tensor } from "@stf/torch";
+import { ShapeError, scope, stack, type Tensor } from "@stf/torch";
 import { augmentationLabels } from "../augmentation/labels.js";
 import { column } from "../column.js";
 import type { Denoiser } from "../networks/denoiser.js";
@@ -50,6 +50,9 @@ export function weightedError(
     const labels = classes && network.labelDim > 0 ? oneHot(classes, network.labelDim, target) : undefined;
     const augmentLabels = augmentation && augmentationLabels(augmentation, target.device);
     const output = network.forward(perturbedImages(batch), sigma, { labels, augmentLabels, ...conditions });
+    if (String(target.shape) !== String(output.shape)) {
+      throw new ShapeError(`a target must have the shape of the images, [${output.shape}], found [${target.shape}]`);
+    }
     return loss(output, target, sigma);
   });
 }
