@@ -122,6 +122,15 @@ describe.skipIf(wasToIgnoreHangups())("signals", () => {
     expect(stdout).toMatch(/stopped after \d+ images/);
   });
 
+  test("SIGTERM to a process and to its group, as timeout(1) sends it, is one request", async () => {
+    const { child, ended, saying } = start([...endless, "--name=twice"]);
+    await saying(/ kimg/);
+    for (let i = 0; i < 3; i++) child.kill("SIGTERM");
+    const { code, stdout, stderr } = await ended;
+    expect([code, stderr]).toEqual([143, ""]);
+    expect(stdout).toMatch(/stopped after \d+ images/);
+  });
+
   test.each([
     ["nohup", "nohup $STF $ARGS --name=nohup > nohup.txt & p=$!"],
     ["a shell under nohup", "nohup bash -c '$STF $ARGS --name=shell > nohup.txt & echo $! > pid; wait $!' & q=$!"],

@@ -146,6 +146,7 @@ describe("refused, in one line that names the option, what it takes, and what wa
     ["seeds", "-3"],
     ["seeds", "1-"],
     ["seeds", "0-99999999999"],
+    ["seeds", "18446744073709551616"],
     ["steps", "1"],
     ["sigma_min", "0"],
     ["S_churn", "-1"],

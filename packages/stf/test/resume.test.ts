@@ -140,7 +140,7 @@ describe("a state that cannot be used", () => {
     expect(sameWeights(statePath(run, 40), join(folder, "end.safetensors"))).toBe(true);
     truncateSync(statePath(run, 40), 1000);
     const { tensors } = memory();
-    await expect(train({ resume: statePath(run, 32), cbase: 4 })).rejects.toThrow(/'cbase' belongs to the run/);
+    await expect(train({ resume: statePath(run, 32), cbase: 4 })).rejects.toThrow(/'cbase' is fixed for the run/);
     await expect(train({ resume: statePath(run, 32), data: folder })).rejects.toThrow();
     expect(memory().tensors).toBe(tensors);
     await expect(train({ resume: statePath(run, 40) })).rejects.toThrow(
@@ -169,7 +169,7 @@ test("what a resumed run changes is said and kept; the images may have moved", a
   const moved = join(folder, "moved");
   renameSync(data, moved);
   await expect(train({ resume: run, duration: 4.8e-5 })).rejects.toThrow(
-    /images of the run cannot be read: .*'data' says/,
+    /images of the run cannot be read: .*set 'data' to their current path/,
   );
   const more: TrainRequest = { lr: 5e-4, stf: true, rbatch: 16, batch: 4, duration: 4.8e-5 };
   const said = await heard({ resume: run, data: moved, ...more });
@@ -201,7 +201,7 @@ describe("divergence", () => {
     const run = join(folder, "diverging");
     const diverging = train({ resume: run, lr: 1e30, duration: 8e-5 });
     await expect(diverging).rejects.toThrow(
-      /diverged after \d+ images.*'resume=.*training-state-000000040.*'lr=5e\+29'/,
+      /diverged after \d+ images.*'resume=.*training-state-000000040.*'lr=0.001'/,
     );
     expect(readFileSync(join(run, "log.txt"), "utf8")).toMatch(/ended after \d+ images: training diverged/);
     const state = soundState(run)!;

@@ -114,6 +114,13 @@ describe("with one reference", () => {
       expect(sameBits(found, trained(own))).toBe(false);
     });
   });
+
+  test("a target of another shape than the images is refused, also where it could be broadcast", () => {
+    scope(() => {
+      const one: SampleTarget = { needsReferences: false, of: ({ source }) => source.narrow(0, 0, 1) };
+      expect(() => trained({ target: one })).toThrow(/a target must have the shape of the images, \[.*\], found \[1,/);
+    });
+  });
 });
 
 test("a target that needs none is given its samples as they are, and no rule is asked", () => {
@@ -238,12 +245,12 @@ describe("what does not fit is refused", () => {
     [
       "independent transforms of all",
       { augmentation, referenceAugmentation: "independent", references: "all" },
-      /counted/,
+      /need a number/,
     ],
     [
       "independent transforms by class",
       { augmentation, referenceAugmentation: "independent", references: 20, sameClass: true },
-      /no classes/,
+      /cannot be chosen by class/,
     ],
   ])("%s", (_, own, message) => {
     expect(() => stepTargets(bank, { seed: 5, target, ...own }, 0, indices)).toThrow(message);
