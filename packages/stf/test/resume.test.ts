@@ -146,7 +146,7 @@ test("what a resumed run changes is said and kept; the images may have moved", a
   const moved = join(folder, "moved");
   renameSync(data, moved);
   await expect(train({ resume: run, duration: 4.8e-5 })).rejects.toThrow(
-    /images of the run cannot be read: .*'data' says/,
+    /images of the run cannot be read: .*set 'data' to/,
   );
   const more: TrainRequest = { lr: 5e-4, stf: true, rbatch: 16, batch: 4, duration: 4.8e-5 };
   const said = await heard({ resume: run, data: moved, ...more });
