@@ -190,7 +190,7 @@ describe("a set of images", () => {
     mkdirSync(at("labelled"));
     writeFileSync(at("labelled", "dataset.json"), '{"labels": [["photo.jpg", 7]]}');
     const labelled = ["generate", "--network=classes.safetensors", "--outdir=labelled", "--seeds=1"];
-    await expectFailure(1, labelled, /labelled holds a dataset\.json, and no generate_options/);
+    await expectFailure(1, labelled, /labelled holds a dataset\.json but no generate_options/);
   });
 
   test("an interrupt keeps what is drawn, and the same command goes on", async () => {
@@ -240,7 +240,7 @@ describe("a set of images", () => {
     // The class that a seed decides is the one that the picture was drawn with.
     await draw(...options.slice(0, 1), `--class=${labels[3]}`, "--seeds=3", "--steps=2", "--outdir=third");
     expect(maxDeviation(pixels(join("third", seedName(3))), pixels(join("plain", seedName(3))))).toBeLessThanOrEqual(1);
-    await expectFailure(1, ["generate", ...options, "--outdir=packed.zip"], /packed\.zip is there already/);
+    await expectFailure(1, ["generate", ...options, "--outdir=packed.zip"], /packed\.zip exists already/);
   });
 
   test("an archive is completed too, and what was damaged on the way is drawn again", async () => {
@@ -252,7 +252,7 @@ describe("a set of images", () => {
     const whole = readFileSync(at("parts.zip.parts", seedName(2)));
     writeFileSync(at("parts.zip.parts", seedName(2)), whole.subarray(0, 60));
     const said = await draw(...set);
-    expect(said).toMatch(/are there already/);
+    expect(said).toMatch(/exist already/);
     expect(existsSync(at("parts.zip.parts"))).toBe(false);
     const bank = await openDataset(at("parts.zip"));
     expect(bank.count).toBe(40);
@@ -271,11 +271,11 @@ describe("a set of images", () => {
     renameSync(at("copy"), at(`${name}.parts`));
     // Other seeds are another set.
     const other = set.map((word) => word.replace("0-39", "1-40"));
-    await expectFailure(1, ["generate", ...other], /is there already/);
+    await expectFailure(1, ["generate", ...other], /exists already/);
     expect(await draw(...set)).toMatch(/all were there already/);
     expect(existsSync(at(`${name}.parts`))).toBe(false);
     expect(readFileSync(at(name)).equals(archive)).toBe(true);
-    await expectFailure(1, ["generate", ...set], /is there already/);
+    await expectFailure(1, ["generate", ...set], /exists already/);
   });
 
   test("a folder that is gone under way is said in one line", async () => {
@@ -545,16 +545,16 @@ describe("what makes no sense is one line", () => {
       [net, grid, "--rho=1e-5"],
       /18 noise levels from 80 to 0\.002 with rho 0\.00001 must be finite.*NaN; bring --rho/,
     ],
-    [2, [net, grid, "--schedule=vp", "--sigma_max=1e200"], /must be finite.*--sigma_max nearer/],
+    [2, [net, grid, "--schedule=vp", "--sigma_max=1e200"], /must be finite.*--sigma_max closer/],
     [2, [net, grid, "--steps=100000000000"], /--steps must be a whole number from 2 to 1000000/],
     [2, [net, grid, "--disc=iddpm", "--steps=2000"], /iddpm has \d+ levels.*2000/],
     [1, ["--network=damaged.safetensors", grid], /damaged\.safetensors cannot be read.*truncated/],
     [1, ["--network=photo.png", grid], /photo\.png/],
     [1, [net, grid, "--image=large.png", "--from-sigma=1"], /large\.png must have the size.*8x8.*9x8/],
-    [1, [net, grid, "--image=net.safetensors", "--from-sigma=1"], /net\.safetensors is no PNG/],
+    [1, [net, grid, "--image=net.safetensors", "--from-sigma=1"], /net\.safetensors is not a PNG/],
     [1, [net, grid, "--image=nowhere.png", "--from-sigma=1"], /no image at nowhere\.png/],
     [1, ["--network=grey.safetensors", grid, "--image=photo.png", "--from-sigma=1"], /photo\.png must be grey/],
-    [1, [net, "--outdir=mask.png"], /mask\.png.*in the way/],
+    [1, [net, "--outdir=mask.png"], /mask\.png.*a file of that name exists/],
     [1, [net, "--outdir=/proc/no"], /\/proc\/no cannot be made.*--outdir/],
   ])("exit code %s: %j", async (code, args, says) => {
     await expectFailure(code, ["generate", ...args], says);
@@ -578,7 +578,7 @@ describe("likelihood", () => {
     const first = await stf([...options, "--dest=results/bits.json"]);
     expect([first.code, first.stderr]).toEqual([0, ""]);
     expect(first.stdout).toMatch(/bits\/dim \+- \d+\.\d{4} over images, \+- \d+\.\d{4} over repeats/);
-    expect(first.stdout).toMatch(/of 6 images with 2 probes each; edm, noise levels 0\.002 to 80, rtol 0\.001/);
+    expect(first.stdout).toMatch(/for 6 images with 2 probes each; edm, noise levels 0\.002 to 80, rtol 0\.001/);
     const second = await stf([...options, "--batch=4", "--dest=other.json"]);
     expect(second.code).toBe(0);
     const read = (path: string): { bitsPerDimension: number; perImage: number[]; protocol: Record<string, unknown> } =>

@@ -54,7 +54,12 @@ describe("output that is lost", () => {
   const quoted = short.join(" ");
 
   test.each([
-    ["whose reader has gone", "head", "set -o pipefail; $STF $ARGS --name=head | head -2", /nobody reads/],
+    [
+      "whose reader has gone",
+      "head",
+      "set -o pipefail; $STF $ARGS --name=head | head -2",
+      /the reader of this command.s output has closed it/,
+    ],
     ["on a full disk", "full", "$STF $ARGS --name=full > /dev/full", /is lost \(ENOSPC/],
   ])("%s does not end a training, and ends with 1", async (_, name, line, says) => {
     const { code, stderr } = await shell(line, { ARGS: quoted });
@@ -91,7 +96,7 @@ test("files that may not be as large as a state: one line for each, the last say
   const lines = stderr.trimEnd().split("\n");
   for (const line of lines) expect(line).toMatch(/^stf: the (network snapshot|training state) after \d+ images c/);
   expect(lines.at(-1)).toMatch(
-    /after 112 images could not be written to runs\/limit or elsewhere:.*ulimit -f.*no training state/,
+    /after 112 images could not be written to runs\/limit or anywhere else:.*ulimit -f.*no training state/,
   );
   expect(readdirSync(at("runs", "limit")).sort()).toEqual([".lock", "log.txt", "stats.jsonl", "training_options.json"]);
   expect(existsSync(at("runs", "limit-rescued"))).toBe(false);

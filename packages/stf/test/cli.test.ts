@@ -155,7 +155,7 @@ describe("wrong usage is exit code 2 and one line", () => {
     [["train", "--resume=runs", "--transfer=a-file"], /--resume.*--transfer/],
     [["import"], /FILE/],
     [["import", "a-file"], /--dest/],
-    [["import", "a-file", "--dest=./a-file"], /--dest.*another file/],
+    [["import", "a-file", "--dest=./a-file"], /--dest must differ from the file/],
     [["import", "a-file", "--dest=empty"], /--dest.*empty is a folder/],
     [["import", "a-file", "--dest=x", "--which=best"], /--which.*auto, ema, net.*best/],
     [["generate", "--network=x"], /--outdir.*--grid/],
@@ -169,12 +169,12 @@ describe("input that cannot be used is exit code 1 and one line", () => {
   test.each<[string[], RegExp]>([
     [["train", "--data=nowhere-images-idx3-ubyte"], /nowhere-images-idx3-ubyte/],
     [["train", "--data=cut-images-idx3-ubyte"], /cut-images-idx3-ubyte.*truncated/],
-    [["train", ...run, "--outdir=a-file"], /a-file.*in the way.*--outdir/],
+    [["train", ...run, "--outdir=a-file"], /a-file.*a file of that name exists.*--outdir/],
     [["train", "--resume=nowhere"], /nowhere/],
     [["train", "--resume=empty"], /empty.*no training state/],
     [["generate", "--network=a-file", "--grid=x.png"], /a-file/],
     [["import", "nowhere.pkl", "--dest=x.safetensors"], /no file at nowhere\.pkl/],
-    [["import", "empty", "--dest=x.safetensors"], /empty is no file/],
+    [["import", "empty", "--dest=x.safetensors"], /empty is not a file/],
     [["import", "a-file", "--dest=x.safetensors"], /a-file.*not a safetensors file, a zip archive or a pickle/],
     [["train", ...run, "--transfer=a-file"], /a-file.*not a safetensors file/],
   ])("%j", async (args, says) => {
@@ -223,7 +223,7 @@ describe("a run of which little is said", () => {
     const paste = (command: string): string => execFileSync("sh", ["-c", command], { cwd: folder, encoding: "utf8" });
     paste(`${printed("more images")} --steps=2`);
     expect(existsSync(join(folder, "more.png"))).toBe(true);
-    expect(paste(printed("train on"))).toContain("finished after 400 images");
+    expect(paste(printed("train further"))).toContain("finished after 400 images");
     expect(options()).toMatchObject({ ...chosen, duration: 0.0004 });
   });
 
@@ -243,7 +243,7 @@ describe("a run of which little is said", () => {
     const { code, stdout } = await stf(["train", data, "--time-limit=0.02", "--name=timed", "--outdir=runs-timed"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^chosen +for 300 images of 8x8x1 in 1s;[\s\S]*\d images\/s here\n/);
-    expect(stdout).toMatch(/train on +.*--time-limit=0\.02\n/);
+    expect(stdout).toMatch(/train further +.*--time-limit=0\.02\n/);
   });
 });
 

@@ -116,7 +116,7 @@ describe("classes", () => {
     expect(bank.classNames).toEqual([".", "a", "b"]);
     expect(notes).toEqual([
       "1 file that is not an image was skipped: readme.txt",
-      'stray.png lies beside the class folders, and counts as a class named "."; move or remove what is not meant',
+      'stray.png is outside the class folders: counted as a class named "."; move or remove what is not meant',
     ]);
   });
 
@@ -128,7 +128,7 @@ describe("classes", () => {
     const whole = await openDataset(folder, { labels: false, onNote: (line) => notes.push(line) });
     expect([whole.count, notes]).toEqual([
       3,
-      ["the images of test and train are all taken; for one part name its folder"],
+      ["using the images of test and train together; for one part give its folder"],
     ]);
     const part = await openDataset(join(folder, "train"));
     expect([part.count, part.classNames]).toEqual([2, ["a", "b"]]);
@@ -336,7 +336,7 @@ describe("decoding", () => {
     const files = { "a.png": "", ...broken, "c.jpg": whole, "d.jpg": whole.subarray(0, -40), "e.png": grey(1) };
     const message = await failure(openDataset(makeFolder(files)));
     expect(message).toMatch(
-      /^8 of 10 images in \S*photos cannot be used: a\.png, b0\.png, b1\.png, b2\.png and 4 more\. \S*a\.png is no PNG/,
+      /^8 of 10 images in \S*photos cannot be used: a\.png, b0\.png, b1\.png, b2\.png and 4 more\. \S*a\.png is not a PNG/,
     );
     expect(message).toMatch(/Besides, all images must have one size: \S*c\.jpg has 16x16, \S*e\.png has 4x4; crop/);
   });

@@ -89,7 +89,7 @@ describe("names before those of the network", () => {
   test("networks of other programs are called by their names", () => {
     const other = (name: string): string => written(() => new Map([[name, tensor([1])]]));
     for (const [name, says] of [
-      ["unet.down_blocks.0.resnets.0.norm1.weight", /those of diffusers/],
+      ["unet.down_blocks.0.resnets.0.norm1.weight", /belong to diffusers/],
       ["module.input_blocks.0.0.weight", /guided diffusion/],
       ["module.all_modules.0.W", /score_sde/],
     ] as const) {
@@ -271,7 +271,7 @@ describe("where programs keep averages", () => {
 describe("files of other kinds, told by what is in them", () => {
   const zip = (name: string): string => `PK\x03\x04${"\0".repeat(22)}${String.fromCharCode(name.length)}\0\0\0${name}`;
   test.each<[string, string, RegExp]>([
-    ["HDF5", "\x89HDF\r\n\x1a\n\0\0", /it is a file of HDF5.*save the network's state_dict/],
+    ["HDF5", "\x89HDF\r\n\x1a\n\0\0", /it is an HDF5 file.*save the network's state_dict/],
     ["npz", zip("a.npy"), /it is an archive of NumPy arrays/],
     ["Keras", zip("metadata.json"), /it is a Keras model/],
     ["NumPy", "\x93NUMPY\x01\0", /it is a NumPy array/],

@@ -451,8 +451,12 @@ describe("files that hold no network", () => {
     ],
     ["a list that holds itself", latin1("\x80\x02]q\x00h\x00a."), /must hold a network, found a list of 1/],
     ["a module that holds itself", latin1(`\x80\x02${modulePickle("", "X\x01\0\0\0mh\x01s")}.`), /without end/],
-    ["a part that is none", latin1(`\x80\x02${modulePickle("", "X\x01\0\0\0mK\x01s")}.`), /part "m\." is no module/],
-    ["a parameter that is none", latin1(`\x80\x02${modulePickle("X\x01\0\0\0wK\x01s", "")}.`), /"w" is no tensor/],
+    ["a part that is none", latin1(`\x80\x02${modulePickle("", "X\x01\0\0\0mK\x01s")}.`), /part "m\." is not a module/],
+    [
+      "a parameter that is none",
+      latin1(`\x80\x02${modulePickle("X\x01\0\0\0wK\x01s", "")}.`),
+      /"w" is not a supported tensor/,
+    ],
     ["a part without a name", latin1(`\x80\x02${modulePickle("K\x01K\x01s", "")}.`), /without a proper name/],
     ["a name with a line in it", latin1("\x80\x02}X\x03\0\0\0a\nbK\x01s."), /must hold a network, found a\?b \(1\)/],
     ["lists without end", latin1(`\x80\x02${"]".repeat(100_000)}${"a".repeat(99_999)}.`), /a list of 1/],
@@ -476,7 +480,7 @@ describe("files that hold no network", () => {
   });
 
   test("a folder, a missing file, and an archive of something else", () => {
-    expect(refusal(() => importNetwork(folder), folder)).toMatch(/is no file/);
+    expect(refusal(() => importNetwork(folder), folder)).toMatch(/is not a file/);
     expect(refusal(() => importNetwork(file("nowhere.pkl")), file("nowhere.pkl"))).toMatch(/there is no file/);
     const text = readFileSync(file("edm-state.pt")).toString("latin1").replaceAll("data.pkl", "data.txt");
     writeFileSync(file("archive.zip"), latin1(text));

@@ -137,7 +137,7 @@ describe("a program trains, draws and asks", () => {
 
   test.each<[TrainRequest, RegExp]>([
     [{ ...small, batch: "8" as unknown as number }, /'batch' in the request must be a whole number.*"8"/],
-    [{ ...small, batchSize: 8 } as TrainRequest, /no 'batchSize'/],
+    [{ ...small, batchSize: 8 } as TrainRequest, /found 'batchSize'/],
     [{ ...small, resume: "runs", preset: "fashion-mnist" }, /'resume' and 'preset'/],
     [{ ...small, batch: 25 }, /'batch' must be at most the 24 images/],
     [{ stf: true }, /'data' must name/],
@@ -233,10 +233,10 @@ describe("classes have names", () => {
     const resume = (data: string): Promise<unknown> => train({ resume: state!, data, duration: 3e-5 });
     const started = /2 classes that the run was started with \(cat, dog\); /.source;
     await expect(resume(makeClasses("renamed-class", ["dog", "zebra"]))).rejects.toThrow(
-      new RegExp(`${started}it lacks cat and it has zebra besides`),
+      new RegExp(`${started}it lacks cat and it also has zebra`),
     );
     await expect(resume(makeClasses("more", ["ant", "cat", "dog"], 4))).rejects.toThrow(
-      new RegExp(`${started}it has ant besides`),
+      new RegExp(`${started}it also has ant`),
     );
     await expect(resume(makeClasses("swapped", ["dog", "cat"]))).rejects.toThrow(
       /differ in a pixel, a label or their order/,
@@ -469,7 +469,7 @@ describe("a resumed run trusts nothing unread", () => {
     const wrong = changed(path, (options) => ({ ...options, batch: "8" }));
     await expect(resume(wrong)).rejects.toThrow(/'batch' in .*changed.* must be a whole number.*"8"/);
     const unknown = changed(path, (options) => ({ ...options, batchSize: 8 }));
-    await expect(resume(unknown)).rejects.toThrow(/no 'batchSize'/);
+    await expect(resume(unknown)).rejects.toThrow(/found 'batchSize'/);
     await expect(resume(path, { cbase: 8 })).rejects.toThrow(
       /'cbase' is fixed for the run and cannot change with 'resume'/,
     );

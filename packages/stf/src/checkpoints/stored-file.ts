@@ -64,7 +64,7 @@ export function openStored(path: string, format: string, what: string): ReturnTy
         `${path} has the format "${found}" of another version of this program, expected "${format}"`,
       );
     }
-    throw new InputError(madeElsewhere(path, "a file of safetensors"));
+    throw new InputError(madeElsewhere(path, "a safetensors file"));
   }
   return content;
 }

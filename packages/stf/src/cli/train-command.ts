@@ -50,7 +50,7 @@ function nextSteps({ reason, folder, snapshot, images }: TrainResult, { options,
     `  more images        ${draw("--seeds=64-127", "--grid=more.png")}`,
     ...ofClass,
     `  train further      ${pasteable("train", `--resume=${folder}`, more)}`,
-    `  statistics          ${join(folder, STATS_FILE)}`,
+    `  statistics         ${join(folder, STATS_FILE)}`,
   ];
 }
 
