@@ -161,6 +161,14 @@ function describedClasses({ classNames }: ImageBank): string[] {
   return [`classes     ${shown.join(", ")}${rest}`];
 }
 
+/** How long a run is. A time limit with the default duration is all that the user asked for. */
+function describedLength({ duration, timeLimit }: ResolvedOptions): string {
+  const images = `${duration} million images`;
+  if (timeLimit === null) return images;
+  const limit = `at most ${formatDuration(60 * timeLimit)}`;
+  return duration === trainFields.duration.default ? limit : `${images}, ${limit},`;
+}
+
 function described(
   options: ResolvedOptions,
   bank: ImageBank,
@@ -178,7 +186,6 @@ function described(
     options.augment > 0
       ? `, augmentation ${options.augment}${options.stf ? ` (references ${options.stfAugment})` : ""}`
       : "";
-  const limit = options.timeLimit === null ? "" : `, at most ${formatDuration(60 * options.timeLimit)}`;
   const device =
     parameters.values.device === "cpu" ? `${engine.cpuCapability}, ${engine.threads} threads` : options.device;
   return [
@@ -186,7 +193,7 @@ function described(
     ...(options.cond ? describedClasses(bank) : []),
     `objective   ${options.precond}, ${target}${augmentation}`,
     `network     ${options.arch}, ${(network.parameterCount / 1e6).toFixed(2)} million parameters, ${options.precision}${classes > 0 ? `, ${classes} classes` : ""}`,
-    `training    ${options.duration} million images in batches of ${options.batch}, seed ${options.seed}${limit}`,
+    `training    ${describedLength(options)} in batches of ${options.batch}, seed ${options.seed}`,
     `engine      libtorch ${engine.version}, ${device}`,
   ];
 }
