@@ -515,7 +515,7 @@ describe("interrupts", () => {
       "--outdir=runs",
       "--name=stopped",
     ]);
-    await saying(/0\.\d kimg/);
+    await saying(/0\.\d+ kimg/);
     child.kill("SIGINT");
     const { code, stdout, stderr } = await ended;
     expect(stderr).toBe("");
