@@ -21,7 +21,7 @@ import type { GenerateRequest } from "../src/config/generate-request.js";
 import type { TrainRequest } from "../src/config/train-request.js";
 import { digestOfImages } from "../src/data/image-digest.js";
 import { openDataset } from "../src/data/open.js";
-import { jobContext, type Reporter, Stopped } from "../src/jobs/context.js";
+import { jobContext, Stopped } from "../src/jobs/context.js";
 import { estimateTraining } from "../src/jobs/estimate.js";
 import { generate } from "../src/jobs/generate.js";
 import { likelihood } from "../src/jobs/likelihood.js";
@@ -30,6 +30,7 @@ import { planTraining } from "../src/jobs/training-plan.js";
 import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
 import { drawnClasses } from "../src/sampling/noise.js";
 import { disposeState } from "../src/training/state.js";
+import { listener } from "./support.js";
 
 const folder = mkdtempSync(join(tmpdir(), "stf-jobs-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -64,19 +65,6 @@ const small: TrainRequest = {
   tick: 0.016,
   seed: 3,
 };
-
-/** Hears everything. */
-function listener(): { lines: string[]; reporter: Reporter } {
-  const lines: string[] = [];
-  const reporter = {
-    print: (line: string) => void lines.push(line),
-    warn() {},
-    printPlain() {},
-    update() {},
-    clear() {},
-  };
-  return { lines, reporter };
-}
 
 describe("a program trains, draws and asks", () => {
   test("and is told where everything is", async () => {

@@ -26,6 +26,7 @@ import { train } from "../src/jobs/train.js";
 import { LOCK_FILE, snapshotPath, statePath } from "../src/run/files.js";
 import { soundState } from "../src/run/history.js";
 import { lockRun } from "../src/run/lock.js";
+import { listener } from "./support.js";
 
 const folder = mkdtempSync(join(tmpdir(), "stf-resume-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -57,14 +58,7 @@ const request: TrainRequest = {
 
 /** What {@link train} says, in one text. */
 async function heard(given: TrainRequest): Promise<string> {
-  const lines: string[] = [];
-  const reporter = {
-    print: (line: string) => void lines.push(line),
-    warn() {},
-    printPlain() {},
-    update() {},
-    clear() {},
-  };
+  const { lines, reporter } = listener();
   await train(given, jobContext({ reporter }));
   return lines.join("\n");
 }
@@ -233,14 +227,7 @@ describe("divergence", () => {
   test("a network that was saved on the way there draws with a remark", async () => {
     await train({ ...request, name: "remarked" });
     const path = snapshotPath(join(folder, "remarked"), 40);
-    const lines: string[] = [];
-    const reporter = {
-      print: (line: string) => void lines.push(line),
-      warn() {},
-      printPlain() {},
-      update() {},
-      clear() {},
-    };
+    const { lines, reporter } = listener();
     const draw = (network: string): Promise<unknown> =>
       generate({ network, seeds: [0], steps: 2, grid: join(folder, "grid.png") }, jobContext({ reporter }));
     await draw(path);

@@ -16,6 +16,7 @@ import {
 } from "@stf/torch";
 import type { ImageShape } from "../src/common/image-shape.js";
 import { ImageBank, normalize } from "../src/data/image-bank.js";
+import type { Reporter } from "../src/jobs/context.js";
 import type { Precision } from "../src/networks/architectures.js";
 import { Denoiser } from "../src/networks/denoiser.js";
 import { SongUNet } from "../src/networks/song-unet.js";
@@ -236,4 +237,17 @@ export function publishedDdpmpp({ tensors }: SafetensorsContent, precision: Prec
   const denoiser = new Denoiser(network, edmPreconditioning(), { precision }).eval();
   denoiser.loadStateDict(new Map([...tensors].filter(([name]) => name.startsWith("model."))));
   return denoiser;
+}
+
+/** Hears everything. */
+export function listener(): { lines: string[]; reporter: Reporter } {
+  const lines: string[] = [];
+  const reporter = {
+    print: (line: string) => void lines.push(line),
+    warn() {},
+    printPlain() {},
+    update() {},
+    clear() {},
+  };
+  return { lines, reporter };
 }
