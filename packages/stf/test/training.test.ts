@@ -2,7 +2,7 @@
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { memory, noGrad, scope, type Tensor } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { augmentDim } from "../src/augmentation/labels.js";
@@ -16,7 +16,7 @@ import type { NetworkConfig } from "../src/networks/build.js";
 import { oneHot } from "../src/networks/network.js";
 import { logNormalLevels } from "../src/processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
-import { imagesInName } from "../src/run/files.js";
+import { imagesInName, snapshotPath } from "../src/run/files.js";
 import { historyOf } from "../src/run/history.js";
 import type { StatsLine } from "../src/run/statistics.js";
 import { denoisingTarget } from "../src/targets/denoising.js";
@@ -464,6 +464,24 @@ describe("a small run", () => {
       expect(lines.map((line) => line["Progress/tick"]!.mean)).toEqual([0, 1, 2, 3]);
       expect(lines.map((line) => line["Progress/kimg"]!.mean)).toEqual([0.128, 0.144, 0.272, 0.288]);
       expect(lines.map((line) => line["Timing/total_sec"]!.mean)).toEqual([200, 225, 425, 450]);
+      disposeState(state);
+    });
+
+    test("a snapshot that ticks ask for stays, also where the time for a save has come", async () => {
+      const run = mkdtempSync(join(folder, "run-"));
+      const state = initialState(config, 5, "fp32");
+      let time = 0;
+      const hooks: LoopHooks = {
+        now: () => time,
+        onStep: () => {
+          time += 25;
+        },
+      };
+      const both: LoopOptions = { ...loop, totalImages: 16 * 9, stateTicks: 99, saveSeconds: 40 };
+      await trainingLoop(state, dataOf(5), settings, both, writerOf(run), hooks);
+      const names = readdirSync(run);
+      for (const images of [32, 64, 96, 128, 144]) expect(names).toContain(basename(snapshotPath(run, images)));
+      expect(names.filter((name) => name.startsWith("training-state"))).toHaveLength(3);
       disposeState(state);
     });
 

@@ -170,15 +170,17 @@ export async function trainingLoop(
     return { temporary, loss: Number.isNaN(loss) ? lastLoss : loss, lowestLoss };
   };
 
-  const save = ({ snapshot, dump }: { snapshot: boolean; dump: boolean }, temporary: boolean): void => {
+  // What is due by ticks, and both when time has passed. Only what ticks did not ask for is temporary.
+  const save = (due: { snapshot: boolean; state: boolean }): void => {
+    const isLate = now() >= nextSave;
     const begin = now();
-    if (dump) writer.state(state, facts(temporary));
-    if (snapshot) {
-      writer.snapshot(state, facts(temporary));
+    if (due.state || isLate) writer.state(state, facts(!due.state));
+    if (due.snapshot || isLate) {
+      writer.snapshot(state, facts(!due.snapshot));
       onSnapshot?.(state);
     }
     saving += now() - begin;
-    if (dump) nextSave = now() + options.saveSeconds;
+    if (due.state || isLate) nextSave = now() + options.saveSeconds;
   };
 
   for (;;) {
@@ -192,7 +194,7 @@ export async function trainingLoop(
       reason = endReason();
     }
     if (reason === undefined && state.images - tickStart.images < options.imagesPerTick) {
-      if (now() >= nextSave) save({ snapshot: true, dump: true }, true);
+      save({ snapshot: false, state: false });
       continue;
     }
     const report = progress();
@@ -208,7 +210,6 @@ export async function trainingLoop(
       const [snapshot, saved] = [writer.snapshot(state, facts(false)), writer.state(state, facts(false))];
       return { reason, snapshot, state: saved, progress: report };
     }
-    save({ snapshot: tick % options.snapshotTicks === 0, dump: tick % options.stateTicks === 0 }, false);
-    if (now() >= nextSave) save({ snapshot: true, dump: true }, true);
+    save({ snapshot: tick % options.snapshotTicks === 0, state: tick % options.stateTicks === 0 });
   }
 }
