@@ -14,12 +14,7 @@ export { type JobContext, jobContext, type Reporter, Stopped, silentReporter } f
 export { estimateTraining, type TrainingEstimate } from "./jobs/estimate.js";
 export { type GenerateResult, generate } from "./jobs/generate.js";
 export { type ImportResult, importCheckpoint } from "./jobs/import.js";
-export {
-  type LikelihoodErrors,
-  type LikelihoodProtocol,
-  type LikelihoodResult,
-  likelihood,
-} from "./jobs/likelihood.js";
+export { type LikelihoodErrors, type LikelihoodResult, likelihood } from "./jobs/likelihood.js";
 export { measureSpeed } from "./jobs/measure.js";
 export { formatProgress, runTraining, type TrainResult, train } from "./jobs/train.js";
 export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
@@ -335,4 +330,12 @@ export type { ImageShape } from "./common/image-shape.js";
 export type { Rank } from "./common/ranks.js";
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
 export { historyOf, type RunHistory, setAsideAfter } from "./run/history.js";
+export {
+  type Difference,
+  type Fact,
+  type Facts,
+  formatDifference,
+  methodDifferences,
+  type Protocol,
+} from "./run/protocol.js";
 export type { Statistic, StatisticName, StatsLine, TickStatistics } from "./run/statistics.js";
