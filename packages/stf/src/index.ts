@@ -301,6 +301,17 @@ export {
   timeSteps,
 } from "./sampling/steps.js";
 
+// Metrics: what tells two sets of images apart
+
+export type { Estimate } from "./metrics/estimate.js";
+export {
+  FeatureAccumulator,
+  type FeatureStatistics,
+  type FeatureSums,
+  featureStatistics,
+} from "./metrics/feature-statistics.js";
+export { frechetDistance } from "./metrics/frechet.js";
+
 // Checkpoints: our own, and those of other programs
 
 export type { ConfigOverrides } from "./checkpoints/foreign/config.js";
