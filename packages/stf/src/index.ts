@@ -330,6 +330,14 @@ export { loadSnapshot, type Snapshot, saveNetwork, saveSnapshot } from "./checkp
 export { type RunDescription, runWriter } from "./checkpoints/run-writer.js";
 export { loadState, type SavedState, saveState } from "./checkpoints/state-file.js";
 
+// Feature networks
+
+export { type FeatureNetworkOptions, loadFeatureNetwork } from "./checkpoints/feature-network-file.js";
+export type { ExtractedFeatures, FeatureNetwork } from "./features/feature-network.js";
+export { type InceptionOptions, type InceptionResize, inceptionNetwork } from "./features/inception.js";
+export { inceptionShapes } from "./features/inception-layers.js";
+export { tensorflowResize } from "./features/tensorflow-resize.js";
+
 // Image files, the run folder, random numbers, errors
 
 export { writeGrid } from "./codecs/grid.js";
