@@ -303,6 +303,13 @@ export {
 
 // Metrics: what tells two sets of images apart
 
+export {
+  ChannelAccumulator,
+  type ChannelDifference,
+  type ChannelMoments,
+  compareChannels,
+} from "./metrics/channel-moments.js";
+export { type CopyOptions, type CopyPair, type CopyReport, findCopies } from "./metrics/copies.js";
 export type { Estimate } from "./metrics/estimate.js";
 export {
   FeatureAccumulator,
@@ -311,6 +318,24 @@ export {
   featureStatistics,
 } from "./metrics/feature-statistics.js";
 export { frechetDistance } from "./metrics/frechet.js";
+export { identicalRows } from "./metrics/identical-rows.js";
+export { type InceptionScoreOptions, inceptionScore } from "./metrics/inception-score.js";
+export { type KernelDistanceOptions, kernelDistance } from "./metrics/kernel-distance.js";
+export { type PrecisionRecall, type PrecisionRecallOptions, precisionRecall } from "./metrics/precision-recall.js";
+export {
+  type SlicedWassersteinOptions,
+  slicedWasserstein,
+  slicedWassersteinFloor,
+} from "./metrics/sliced-wasserstein.js";
+export {
+  defaultPacketLevel,
+  PacketAccumulator,
+  type PacketDistance,
+  type PacketProtocol,
+  type PacketStatistics,
+  packetDistance,
+  waveletPackets,
+} from "./metrics/wavelet-packets.js";
 
 // Checkpoints: our own, and those of other programs
 

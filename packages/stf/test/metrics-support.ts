@@ -1,7 +1,9 @@
 /** What the tests of metrics share: features that NumPy made, too, and normal ones with known moments. */
 
 import { readFileSync } from "node:fs";
-import { type Tensor, tensor } from "@stf/torch";
+import { linalgQr, type Tensor, tensor } from "@stf/torch";
+import type { Estimate } from "../src/metrics/estimate.js";
+import { normals } from "./support.js";
 
 /** Values of fixtures/metrics, made with NumPy and SciPy. */
 export const values = JSON.parse(
@@ -16,6 +18,12 @@ interface MetricValues {
     readonly distance: number;
     readonly scaled: number;
   };
+  readonly kernel: { readonly distance: number };
+  readonly score: { readonly whole: number; readonly mean: number; readonly error: number };
+  readonly neighbours: { readonly precision: number; readonly recall: number };
+  readonly sliced: { readonly unequal: Required<Estimate>; readonly equal: Required<Estimate> };
+  /** Distances by packet. */
+  readonly packets: { readonly rgb: number[]; readonly odd: number[] };
 }
 
 /** The numbers of make_values.py. */
@@ -35,4 +43,14 @@ export function features(count: number, dimension: number, seed: number, shift =
     return (numbers[at] as number) + (numbers[at + 1] as number) + shift;
   });
   return tensor(rows, { shape: [count, dimension] });
+}
+
+/** An orthogonal matrix, float64. */
+export function rotation(size: number, seed: number): Tensor {
+  return linalgQr(normals([size, size], seed))[0];
+}
+
+/** Whether numbers increase from one to the next. */
+export function isIncreasing(numbers: readonly number[]): boolean {
+  return numbers.every((value, i) => i === 0 || value > (numbers[i - 1] as number));
 }

@@ -2,6 +2,7 @@
 
 import { scope, type Tensor } from "@stf/torch";
 import { InputError } from "../common/errors.js";
+import { checkFinite, forEachBlock } from "./feature-matrix.js";
 import { RunningMoments } from "./moments.js";
 
 /** Mean and covariance of the features of a set of images. */
@@ -58,12 +59,9 @@ export class FeatureAccumulator {
     if (features.rank !== 2 || columns !== this.dimension) {
       throw new InputError(`features must be [images, ${this.dimension}], found [${features.shape.join(", ")}]`);
     }
-    for (let first = 0; first < rows; first += ROWS_AT_ONCE) {
-      scope(() => {
-        const block = features.narrow(0, first, Math.min(ROWS_AT_ONCE, rows - first));
-        this.#moments.add(block.unsqueeze(0));
-      });
-    }
+    forEachBlock(rows, ROWS_AT_ONCE, (first, length) => {
+      this.#moments.add(features.narrow(0, first, length).unsqueeze(0));
+    });
   }
 
   /**
@@ -107,9 +105,8 @@ export class FeatureAccumulator {
       const covariance = scatter.div_(count - 1);
       // A product of a matrix with itself is symmetric only up to rounding.
       const symmetric = covariance.add(covariance.t()).div_(2);
-      if (!allFinite(mean) || !allFinite(symmetric)) {
-        throw new InputError("the features are not all finite numbers, so they have no mean and covariance");
-      }
+      checkFinite(mean);
+      checkFinite(symmetric);
       return { count, mean, covariance: symmetric };
     });
   }
@@ -123,11 +120,6 @@ export class FeatureAccumulator {
   [Symbol.dispose](): void {
     this.dispose();
   }
-}
-
-/** Whether all elements are finite. */
-function allFinite(values: Tensor): boolean {
-  return scope(() => values.isfinite().all().item() === 1);
 }
 
 /**

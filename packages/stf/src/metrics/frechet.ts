@@ -9,35 +9,74 @@
  * positive semidefinite: the eigenvalues are real, and negative ones are rounding.
  */
 
-import { scope, type Tensor } from "@stf/torch";
+import { type Device, scope, type Tensor } from "@stf/torch";
 import { InputError } from "../common/errors.js";
+import { forEachBlock } from "./feature-matrix.js";
 import type { FeatureStatistics } from "./feature-statistics.js";
 
-/** The largest rank that a covariance can have: N items span at most N - 1 directions about their mean. */
-function rankOf({ count = Number.POSITIVE_INFINITY, mean }: FeatureStatistics): number {
-  return Math.min(mean.numel, count - 1);
+/** Statistics of G groups of k features each. */
+export interface GroupStatistics {
+  /** N; undefined if it is not known. */
+  readonly count: number | undefined;
+  /** float64 `[G, k]` */
+  readonly mean: Tensor;
+  /** float64 `[G, k, k]` */
+  readonly covariance: Tensor;
 }
 
-/** The `rank` largest eigenvalues, ascending, negative ones as 0. Others are 0 in exact arithmetic, and roots magnify rounding. */
+/** Elements of covariances that are decomposed at a time. */
+const ELEMENTS_AT_ONCE = 2 ** 22;
+
+/** The largest rank that a covariance can have: N items span at most N - 1 directions about their mean. */
+function rankOf({ count = Number.POSITIVE_INFINITY, mean }: GroupStatistics): number {
+  return Math.min(mean.size(1), count - 1);
+}
+
+/** The roots of the `rank` largest eigenvalues, negative ones as 0. Others are 0 in exact arithmetic; a root magnifies rounding. */
 function rootsOf(eigenvalues: Tensor, rank: number): Tensor {
   return eigenvalues
-    .narrow(0, eigenvalues.numel - rank, rank)
+    .narrow(1, eigenvalues.size(1) - rank, rank)
     .clampMin(0)
     .sqrt_();
 }
 
-/** tr (S_a S_b)^(1/2) */
-function traceOfRoot(a: FeatureStatistics, b: FeatureStatistics): number {
-  return scope(() => {
-    const [rankA, rankB] = [rankOf(a), rankOf(b)];
-    const [eigenvalues, eigenvectors] = a.covariance.linalgEigh();
-    const roots = rootsOf(eigenvalues, rankA);
-    // In the basis of the eigenvectors R is diagonal, and directions without spread drop out.
-    const basis = eigenvectors.narrow(1, a.mean.numel - rankA, rankA).mul(roots);
-    const product = basis.t().mm(b.covariance.mm(basis));
-    const symmetric = product.add(product.t()).div_(2);
-    return rootsOf(symmetric.linalgEigvalsh(), Math.min(rankA, rankB)).sum().item();
+/** tr (S_a S_b)^(1/2) of each group, `[G]`. */
+function tracesOfRoot(a: GroupStatistics, b: GroupStatistics): Tensor {
+  const [rankA, rankB] = [rankOf(a), rankOf(b)];
+  const [eigenvalues, eigenvectors] = a.covariance.linalgEigh();
+  // In the basis of the eigenvectors R is diagonal, and directions without spread drop out.
+  const directions = eigenvectors.narrow(2, a.mean.size(1) - rankA, rankA);
+  const basis = directions.mul(rootsOf(eigenvalues, rankA).unsqueeze(1));
+  const product = basis.transpose(1, 2).bmm(b.covariance.bmm(basis));
+  const symmetric = product.add(product.transpose(1, 2)).div_(2);
+  return rootsOf(symmetric.linalgEigvalsh(), Math.min(rankA, rankB)).sum([1]);
+}
+
+const tracesOf = ({ covariance }: GroupStatistics): Tensor => covariance.diagonal(0, 1, 2).sum([1]);
+
+/** Some groups of `statistics`, on a device. */
+function groupsOf({ count, mean, covariance }: GroupStatistics, at: [number, number], device: Device): GroupStatistics {
+  const part = (values: Tensor): Tensor => values.narrow(0, ...at).to({ device });
+  return { count, mean: part(mean), covariance: part(covariance) };
+}
+
+/** The Fréchet distance of each group. The shapes must agree. */
+export function groupDistances(a: GroupStatistics, b: GroupStatistics): Float64Array {
+  const [groups, size] = a.mean.shape as [number, number];
+  const distances = new Float64Array(groups);
+  const { device } = a.mean;
+  // The square root is taken where fewer directions have spread: it is cheaper.
+  const [first, second] = rankOf(a) <= rankOf(b) ? [a, b] : [b, a];
+  forEachBlock(groups, Math.max(1, Math.floor(ELEMENTS_AT_ONCE / size ** 2)), (start, length) => {
+    const [own, other] = [first, second].map((statistics) => groupsOf(statistics, [start, length], device)) as [
+      GroupStatistics,
+      GroupStatistics,
+    ];
+    const shift = own.mean.sub(other.mean).square().sum([1]);
+    const spread = tracesOf(own).add(tracesOf(other)).sub(tracesOfRoot(own, other), { alpha: 2 });
+    distances.set(shift.add(spread).clampMin(0).toFloat64Array(), start);
   });
+  return distances;
 }
 
 /** @throws InputError when the statistics cannot be compared. */
@@ -51,20 +90,18 @@ function checkComparable(a: FeatureStatistics, b: FeatureStatistics): void {
 
 /**
  * The Fréchet distance of two sets of features, in squared units of the features; 0 when means and covariances are equal.
- * Symmetric and never negative; rounding is about 1e-12 of the traces. It is biased: with fewer
- * images it is larger, so only numbers from equally many images compare. d = 2048 takes seconds.
+ * Symmetric and never negative. Rounding is about 1e-12 of the traces; for covariances without full rank that do not tell
+ * their number of images, 1e-7. It is biased: with fewer images it is larger, so only numbers from equally many
+ * compare. d = 2048 takes seconds.
  *
  * @throws InputError when the numbers of features differ.
  */
 export function frechetDistance(a: FeatureStatistics, b: FeatureStatistics): number {
   checkComparable(a, b);
-  return scope(() => {
-    const { device } = a.mean;
-    const other = { ...b, mean: b.mean.to({ device }), covariance: b.covariance.to({ device }) };
-    const shift = a.mean.sub(other.mean).square().sum().item();
-    const traces = a.covariance.trace().item() + other.covariance.trace().item();
-    // The square root is taken where fewer directions have spread: it is cheaper.
-    const [first, second] = rankOf(a) <= rankOf(b) ? [a, other] : [other, a];
-    return Math.max(0, shift + (traces - 2 * traceOfRoot(first, second)));
+  const group = ({ count, mean, covariance }: FeatureStatistics): GroupStatistics => ({
+    count,
+    mean: mean.unsqueeze(0),
+    covariance: covariance.unsqueeze(0),
   });
+  return scope(() => groupDistances(group(a), group(b))[0] as number);
 }
