@@ -1,6 +1,5 @@
 /** `stf train` on the command line. Errors in options are reported without loading libtorch. */
 
-import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { checkAlone } from "../common/ranks.js";
 import { formatDuration } from "../common/text.js";
@@ -8,10 +7,9 @@ import { parse } from "../config/fields.js";
 import { type Preset, presets, trainFields } from "../config/train-options.js";
 import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
 import type { TrainingEstimate } from "../jobs/estimate.js";
-import type { TrainResult } from "../jobs/train.js";
 import type { TrainingPlan } from "../jobs/training-plan.js";
-import { STATS_FILE } from "../run/files.js";
 import { withFlags } from "./flags.js";
+import { nextSteps } from "./next-steps.js";
 import { addFields, type Groups } from "./options.js";
 import { beginWork } from "./output.js";
 import { pasteable } from "./shell.js";
@@ -32,26 +30,6 @@ const groups: Groups<typeof trainFields> = {
 function presetHelp(): string {
   const lines = Object.entries<Preset>(presets).map(([name, { help }]) => `  ${name.padEnd(26)} ${help}`);
   return `\nPresets (the defaults above are those of "published"):\n${lines.join("\n")}`;
-}
-
-/** Suggestions at the end of a run. */
-function nextSteps({ reason, folder, snapshot, images }: TrainResult, { options, network }: TrainingPlan): string[] {
-  const { timeLimit } = options;
-  // A run that has processed all its images needs a longer duration, not more time.
-  const more =
-    reason === "time limit" && timeLimit !== null ? `--time-limit=${timeLimit}` : `--duration=${(2 * images) / 1e6}`;
-  const draw = (...words: string[]): string => pasteable("generate", `--network=${snapshot}`, ...words);
-  const ofClass =
-    (network.labelDim ?? 0) > 0
-      ? [`  one class          ${draw("--class=0", "--seeds=0-15", "--grid=class-0.png")}`]
-      : [];
-  return [
-    "next steps:",
-    `  more images        ${draw("--seeds=64-127", "--grid=more.png")}`,
-    ...ofClass,
-    `  train further      ${pasteable("train", `--resume=${folder}`, more)}`,
-    `  statistics         ${join(folder, STATS_FILE)}`,
-  ];
 }
 
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;

@@ -38,9 +38,12 @@ export function classTitle(label: number, names: readonly string[] | undefined):
 /** Rows of a grid whose classes are listed. */
 const MOST_ROWS = 16;
 
+/** A name in a row of names that spaces separate. */
+const inRow = (name: string): string => (/[\s,"]/.test(name) ? JSON.stringify(name) : name);
+
 /** The classes of a grid, row by row. */
 export function classLegend(classes: readonly number[], columns: number, names: readonly string[] | undefined): string {
-  const titles = classes.map((label) => names?.[label] ?? String(label));
+  const titles = classes.map((label) => inRow(names?.[label] ?? String(label)));
   const rows = Array.from({ length: Math.ceil(titles.length / columns) }, (_, row) =>
     titles.slice(row * columns, (row + 1) * columns).join(" "),
   );
