@@ -58,7 +58,7 @@ describe("a time limit that is worth it", () => {
   });
 
   test("is what the end of a short run suggests, at the speed that the run had", () => {
-    const plan = { options: { timeLimit: 1 }, network: {} } as Parameters<typeof nextSteps>[1];
+    const plan = { options: { timeLimit: 1 }, network: {}, bank: {} } as Parameters<typeof nextSteps>[1];
     const further = (result: Partial<TrainResult>): string | undefined => {
       const lines = nextSteps({ reason: "time limit", folder: "runs/1", images: 240, ...result }, plan);
       return /train further .*--resume=runs\/1 (\S+)$/.exec(lines.join("\n").split("\n  stat")[0] as string)?.[1];

@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { enoughMinutes, isTooShort } from "../config/enough-training.js";
+import type { ImageBank } from "../data/image-bank.js";
 import type { TrainResult } from "../jobs/train.js";
 import type { TrainingPlan } from "../jobs/training-plan.js";
 import { STATS_FILE } from "../run/files.js";
@@ -10,7 +11,11 @@ import { pasteable } from "./shell.js";
 /** Commands that can be pasted. A run that was too short for anything but noise gets a longer time limit. */
 export function nextSteps(
   { reason, folder, snapshot, images, progress }: TrainResult,
-  { options, network }: Pick<TrainingPlan, "options" | "network">,
+  {
+    options,
+    network,
+    bank,
+  }: Pick<TrainingPlan, "options" | "network"> & { readonly bank: Pick<ImageBank, "classNames"> },
 ): string[] {
   const { timeLimit } = options;
   const minutes = progress && isTooShort(images) ? enoughMinutes(progress.imagesPerSecond, images) : 0;
@@ -22,7 +27,7 @@ export function nextSteps(
   const draw = (...words: string[]): string => pasteable("generate", `--network=${snapshot}`, ...words);
   const ofClass =
     (network.labelDim ?? 0) > 0
-      ? [`  one class          ${draw("--class=0", "--seeds=0-15", "--grid=class-0.png")}`]
+      ? [`  one class          ${draw(`--class=${bank.classNames?.[0] ?? 0}`, "--seeds=0-15", "--grid=one-class.png")}`]
       : [];
   return [
     "next steps:",

@@ -1,10 +1,12 @@
 /** `stf train` on the command line. Errors in options are reported without loading libtorch. */
 
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
+import { UsageError } from "../common/errors.js";
 import { checkAlone } from "../common/ranks.js";
+import { didYouMean } from "../common/similar.js";
 import { formatDuration } from "../common/text.js";
 import { parse } from "../config/fields.js";
-import { type Preset, presets, trainFields } from "../config/train-options.js";
+import { type Preset, type PresetName, presets, trainFields } from "../config/train-options.js";
 import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
 import type { TrainingEstimate } from "../jobs/estimate.js";
 import type { TrainingPlan } from "../jobs/training-plan.js";
@@ -12,6 +14,7 @@ import { withFlags } from "./flags.js";
 import { nextSteps } from "./next-steps.js";
 import { addFields, type Groups } from "./options.js";
 import { beginWork } from "./output.js";
+import { addPublishedOptions, publishedHelp, withPublishedOptions } from "./published-options.js";
 import { pasteable } from "./shell.js";
 
 const groups: Groups<typeof trainFields> = {
@@ -47,8 +50,17 @@ function dryRun(plan: TrainingPlan, { imagesPerSecond, images, seconds, memory }
   console.log(JSON.stringify(options, undefined, 2));
 }
 
+/** @throws UsageError for an unknown preset. */
+function presetOf(name: string | undefined): Pick<TrainRequest, "preset"> {
+  const names = Object.keys(presets) as PresetName[];
+  if (name === undefined) return {};
+  const preset = names.find((own) => own === name);
+  if (preset !== undefined) return { preset };
+  throw new UsageError(`--preset must be one of ${names.join(", ")}, found "${name}"${didYouMean(name, names)}`);
+}
+
 /** Runs the command. Returns the exit code. */
-async function run(request: TrainRequest, isDry: boolean): Promise<number> {
+async function run(request: TrainRequest, isDry: boolean, notes: readonly string[]): Promise<number> {
   // One after the other, because Node opens the files of all modules that it loads in parallel.
   const { commandContext, interruptedCode } = await import("./context.js");
   const { planTraining } = await import("../jobs/training-plan.js");
@@ -57,6 +69,7 @@ async function run(request: TrainRequest, isDry: boolean): Promise<number> {
   const { Stopped } = await import("../jobs/context.js");
   if (!isDry) beginWork();
   const context = commandContext({ plainSeconds: 60 });
+  for (const note of notes) context.reporter.print(`note        ${note}`);
   let plan: TrainingPlan;
   try {
     plan = await planTraining(request, context);
@@ -92,18 +105,17 @@ async function run(request: TrainRequest, isDry: boolean): Promise<number> {
 /** Sets the command's options and action. */
 export function declare(command: Command): void {
   command
-    .addOption(
-      new Option("--preset <NAME>", "a set of defaults, which other options override").choices(Object.keys(presets)),
-    )
+    .option("--preset <NAME>", "a set of defaults, which other options override; those below")
     .option("--resume <PATH>", "resume from a training state, or from the latest one in a run folder")
     .option("-n, --dry-run", "show what would be done, and stop");
-  addFields(command, trainFields, groups)
-    .addHelpText("after", presetHelp())
+  addPublishedOptions(addFields(command, trainFields, groups))
+    .addHelpText("after", `${presetHelp()}\n\n${publishedHelp}`)
     .action(async ({ preset, resume, dryRun: isDry = false, ...texts }) => {
-      const request: TrainRequest = { ...parse(trainFields, texts), preset, resume };
+      const published = withPublishedOptions(texts);
+      const request: TrainRequest = { ...parse(trainFields, published.texts), ...presetOf(preset), resume };
       checkAlone("train");
       if (resume === undefined) trainingOptions(request, undefined);
       else checkTrainRequest(request);
-      process.exitCode = await run(request, isDry);
+      process.exitCode = await run(request, isDry, published.notes);
     });
 }
