@@ -9,8 +9,9 @@ import { SamplingError } from "../sampling/generate.js";
 import { type JobContext, jobContext, Stopped } from "./context.js";
 import { batchesOfRank, DrawingTally, drawBatches } from "./draw-batches.js";
 import { type Drawing, describeDrawing, openDrawing } from "./drawing.js";
+import { isCoupled } from "./drawing-protocol.js";
 import { finishFiles, type GeneratedFiles, openFiles } from "./generated-files.js";
-import { type ImageOutput, isCoupled } from "./image-output.js";
+import type { ImageOutput } from "./image-output.js";
 import { withinMemory } from "./memory.js";
 
 /** The batches of this process that have missing images, without the images that exist. */
