@@ -6,6 +6,7 @@
 import { createRequire } from "node:module";
 import { crc32 } from "./crc32.js";
 import { type ImageHeader, readImageHeader } from "./image-header.js";
+import { hasOneScan } from "./jpeg-segments.js";
 import { hasOddEnd } from "./mend.js";
 import { deinterleave } from "./planes.js";
 import { type PngChunk, pngChunks } from "./png-chunks.js";
@@ -51,8 +52,9 @@ function isQuickPng(bytes: Uint8Array, { plain, depth }: ImageHeader): boolean {
   return chunks.at(-1)?.type === "IEND" && chunks.every(isWhole);
 }
 
-const isQuickJpeg = ({ channels, depth, exif }: ImageHeader): boolean =>
-  depth === 8 && (channels === 1 || channels === 3) && !exif;
+/** Between scans, the decoder passes over stray bytes without a word. */
+const isQuickJpeg = (bytes: Uint8Array, { channels, depth, exif }: ImageHeader): boolean =>
+  depth === 8 && (channels === 1 || channels === 3) && !exif && hasOneScan(bytes);
 
 async function loadPng(): Promise<Decode> {
   const { Transformer } = createRequire(import.meta.url)("@napi-rs/image") as typeof import("@napi-rs/image");
@@ -104,7 +106,7 @@ export class QuickDecoder {
     const header = readImageHeader(bytes);
     if (!header || !isQuickSize(header) || hasOddEnd(bytes, header)) return undefined;
     const { width, height, channels, format } = header;
-    if (!(format === "png" ? isQuickPng(bytes, header) : isQuickJpeg(header))) return undefined;
+    if (!(format === "png" ? isQuickPng(bytes, header) : isQuickJpeg(bytes, header))) return undefined;
     try {
       const pixels = this.#decoders[format]?.(bytes);
       if (pixels?.length !== width * height * channels) return undefined;
