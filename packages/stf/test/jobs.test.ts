@@ -83,7 +83,11 @@ describe("a program trains, draws and asks", () => {
     expect(existsSync(grid)).toBe(true);
 
     const asked = await likelihood({ network: trained.snapshot!, data, num: 2, rtol: 1e-2, atol: 1e-2, probes: 2 });
-    expect(asked).toMatchObject({ reason: "finished", asked: 2, protocol: { images: 2, probes: 2, seed: 0 } });
+    expect(asked).toMatchObject({
+      reason: "finished",
+      asked: 2,
+      protocol: { method: { images: { count: 2 }, estimate: { probes: 2, seed: 0 } } },
+    });
     expect(asked.bitsPerDimension).toBeCloseTo((asked.perImage[0]! + asked.perImage[1]!) / 2, 12);
     expect(Object.keys(asked.errors)).toEqual(["images", "probes"]);
     expect(memory().tensors).toBe(tensors);

@@ -49,6 +49,6 @@ export {
   saveSafetensors,
 } from "./serialization/safetensors.js";
 export { StoredTensor } from "./serialization/stored-tensor.js";
-export { type TorchContent, withTorchFile } from "./serialization/torch-file.js";
+export { type TorchContent, type TorchFileOptions, withTorchFile } from "./serialization/torch-file.js";
 export { checkShape, elementCount, formatShape, type ShapePattern } from "./shape.js";
 export { type BackwardOptions, type NestedArray, Tensor } from "./tensor.js";

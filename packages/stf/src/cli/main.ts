@@ -50,6 +50,11 @@ const commands = [
     load: () => import("./likelihood-command.js"),
   },
   {
+    name: "features",
+    description: "train a classifier whose features compare sets of images",
+    load: () => import("./features-command.js"),
+  },
+  {
     name: "launch",
     description: "run a command in several processes that divide its work",
     load: () => import("./launch-command.js"),

@@ -149,6 +149,33 @@ export function text<T extends string | null = string>(
   return field<T | string>({ placeholder: "TEXT", ...description }, "given a value", isText, (value) => value);
 }
 
+/** Texts, separated by commas on a command line. */
+export function texts<T extends readonly string[] | null = readonly string[]>(
+  description: Description<T> & { placeholder?: string },
+): Field<T | readonly string[]> {
+  return field<T | readonly string[]>(
+    { placeholder: "TEXT,...", ...description },
+    "one or more values, separated by commas",
+    (value) =>
+      Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === "string" && item !== ""),
+    (value) => value.split(","),
+  );
+}
+
+/** One or more of a few words, separated by commas on a command line. */
+export function choices<W extends string, T extends readonly W[] | null = readonly W[]>(
+  words: readonly W[],
+  description: Description<T>,
+): Field<T | readonly W[]> {
+  const isWord = (value: unknown): boolean => words.some((word) => word === value);
+  return field<T | readonly W[]>(
+    { placeholder: words.join("|"), ...description },
+    `one or more of ${words.join(", ")}, separated by commas`,
+    (value) => Array.isArray(value) && value.length > 0 && value.every(isWord),
+    (value) => value.split(","),
+  );
+}
+
 /** A class: its number, or its name. A text of digits is resolved by the network's class names. */
 export function classLabel(description: Description<null>): Field<number | string | null> {
   return field<number | string | null>(
