@@ -50,6 +50,11 @@ const commands = [
     load: () => import("./likelihood-command.js"),
   },
   {
+    name: "dataset",
+    description: "convert images to a data set, or check one before training",
+    load: () => import("./dataset-command.js"),
+  },
+  {
     name: "launch",
     description: "run a command in several processes that divide its work",
     load: () => import("./launch-command.js"),

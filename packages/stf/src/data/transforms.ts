@@ -79,6 +79,25 @@ export function withChannels(picture: Picture, channels: number): Picture {
   return channels === 1 ? toGrey(picture) : toRgb(picture);
 }
 
+/**
+ * An image on a background: alpha / 255 of its own colour and the rest of the background's.
+ *
+ * @param background - "stored" keeps the colours as they are
+ */
+export function onBackground(
+  { picture, alpha }: { readonly picture: Picture; readonly alpha: Uint8Array | undefined },
+  background: "stored" | "black" | "white",
+): Picture {
+  if (!alpha || background === "stored") return picture;
+  const behind = background === "white" ? 255 : 0;
+  const { pixels, channels } = picture;
+  const mixed = pixels.map((value, i) => {
+    const opacity = alpha[Math.floor(i / channels)] as number;
+    return Math.round((value * opacity + behind * (255 - opacity)) / 255);
+  });
+  return { ...picture, pixels: mixed };
+}
+
 function wide(picture: Picture, width: number, height: number): Picture | undefined {
   const rows = roundToEven((width * picture.height) / picture.width);
   if (picture.width < width || rows < height) return undefined;
