@@ -22,6 +22,9 @@ const OTHER_IMAGE = /\.(apng|avif|bmp|gif|hei[cf]|jfif|jp2|jpe|jxl|p[bgnp]m|tga|
 /** Whether a file is named like an image. */
 export const isImagePath = (path: string): boolean => IMAGE.test(path);
 
+/** The same for a format that may have to be converted first. */
+export const isAnyImagePath = (path: string): boolean => IMAGE.test(path) || OTHER_IMAGE.test(path);
+
 /** Images between two calls of `onProgress`. */
 const REPORT_EVERY = 256;
 
