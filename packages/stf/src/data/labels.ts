@@ -7,7 +7,8 @@ import type { Classes, ImageBank } from "./image-bank.js";
 
 /** The file at the root of a data set with `{"labels": [["path/of/image.png", 3], ...]}` or `{"labels": null}`. */
 export const LABEL_FILE = "dataset.json";
-const LARGEST_CLASS = 2 ** 31 - 1;
+/** The largest class number. */
+export const LARGEST_CLASS = 2 ** 31 - 1;
 
 /**
  * The text of `dataset.json`.

@@ -1,6 +1,7 @@
-import { closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
+import { closeSync, createReadStream, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { isNpy } from "../codecs/npy.js";
 import { InputError } from "../common/errors.js";
 import { abbreviated } from "../common/text.js";
 import { GENERATE_OPTIONS_FILE } from "../run/files.js";
@@ -11,6 +12,7 @@ import { isIdx, isIdxPath, readIdxImages, trainingImages } from "./idx.js";
 import type { ImageBank } from "./image-bank.js";
 import { imagePaths, isImagePath, type OnProgress, readImages } from "./images.js";
 import { LABEL_FILE, type Numbering, partsAmong, readLabels } from "./labels.js";
+import { isNpyPath, readNumpy } from "./numpy.js";
 import { isTar, readTar } from "./tar.js";
 import { openZip } from "./zip.js";
 
@@ -98,6 +100,7 @@ async function readSource(source: FileSource, isArchive: boolean, options: Datas
       if (holdsCifar(source.paths)) return await readCifar(source, options);
       const images = trainingImages(source, options.onNote);
       if (images !== undefined) return await readIdxImages(source, images, options);
+      if (source.paths.some(isNpyPath)) return await readNumpy(source, options);
     }
     return await readImageFiles(source, isArchive, options);
   } finally {
@@ -113,6 +116,18 @@ function openNeighbours(path: string): FileSource {
     paths: readdirSync(folder).sort(),
     nameOf: (name) => join(folder, name),
     read: (name) => readFile(join(folder, name)),
+    close() {},
+  };
+}
+
+/** A single file. */
+function openAlone(path: string): FileSource {
+  return {
+    location: path,
+    paths: [`${basename(path).replace(/\.npy$/i, "")}.npy`],
+    nameOf: () => path,
+    read: () => readFile(path),
+    pieces: () => createReadStream(path, { highWaterMark: 2 ** 20 }),
     close() {},
   };
 }
@@ -136,8 +151,9 @@ async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
   if (status.isFile()) {
     const head = headOf(path);
     const is = (kind: keyof typeof kinds): boolean => head.toString("hex").startsWith(kinds[kind]);
+    if (isNpy(head)) return readNumpy(openAlone(path), options);
     if (isIdx(head) || isIdxPath(path)) return readIdxImages(openNeighbours(path), basename(path), options);
-    if (is("zip") || /\.zip$/i.test(path)) return readSource(await openZip(path), true, options);
+    if (is("zip") || /\.(zip|npz)$/i.test(path)) return readSource(await openZip(path), true, options);
     if (is("gzip") || isTar(head)) return readCifar(await openTar(path, is("gzip")), options);
     const packed = (["bzip2", "xz", "zstd"] as const).find(is);
     if (packed) {
@@ -147,7 +163,7 @@ async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
     }
   }
   throw new InputError(
-    `${path} is not a known kind of data set; supported: a folder or zip of PNG and JPEG images, CIFAR-10 and CIFAR-100 as tar, tar.gz, zip or folder, MNIST-style idx files and folders with them`,
+    `${path} is not a known kind of data set; supported: a folder or zip of PNG and JPEG images, CIFAR-10 and CIFAR-100 as tar, tar.gz, zip or folder, MNIST-style idx files and folders with them, NumPy's npz and npy files`,
   );
 }
 
@@ -158,7 +174,9 @@ async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
  *   order is that of the paths; classes come from `dataset.json`, else from the top-level folders, whose names they get; if
  *   an archive has a single top folder, paths start inside it;
  * - CIFAR-10 and CIFAR-100, the python or the binary version: the published archive, another tar or zip archive, or a folder;
- * - MNIST-style idx files, with the labels in the companion file; of a folder with several, the training images.
+ * - MNIST-style idx files, with the labels in the companion file; of a folder with several, the training images;
+ * - NumPy's npz and npy files, or a folder of npy files: an array of bytes `[N, H, W, C]`, `[N, C, H, W]` or `[N, H, W]` and
+ *   labels, whole numbers `[N]`.
  *
  * @throws InputError when it is missing, damaged, or of an unknown kind
  */
