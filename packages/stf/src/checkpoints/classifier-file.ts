@@ -96,6 +96,14 @@ function checkConfig(path: string, config: ClassifierConfig, tensors: ReadonlyMa
   if (!fits) throw new FileFormatError(`${path} cannot be used: its "network" does not fit its tensors; it is damaged`);
 }
 
+/** @throws FileFormatError when what the title names is missing */
+function checkDescription(path: string, about: ClassifierDescription): void {
+  const { data, accuracy } = Object(about) as ClassifierDescription;
+  const { correct, images, from } = Object(accuracy) as ClassifierAccuracy;
+  if (typeof data === "string" && typeof from === "string" && isWhole(correct, 0) && isWhole(images, 1)) return;
+  throw new FileFormatError(`${path} cannot be used: its "training" is missing or damaged`);
+}
+
 /** A classifier as a feature network, with everything that its file says about it. */
 export interface StoredClassifier extends FeatureNetwork {
   /** The sizes of the network. */
@@ -118,6 +126,7 @@ export async function readClassifier(
     const config = metadataField(path, metadata, "network") as ClassifierConfig;
     const about = metadataField(path, metadata, "training") as ClassifierDescription;
     checkConfig(path, config, tensors);
+    checkDescription(path, about);
     const network = new Classifier(config);
     try {
       network.loadStateDict(tensors);

@@ -1,5 +1,6 @@
 /** Statistics of features as npz files, as EDM's `fid.py ref` and pytorch-fid write them: `mu` and `sigma`, float64. */
 
+import { statSync } from "node:fs";
 import { buffer } from "node:stream/consumers";
 import { type Tensor, tensor, writeFileAtomically } from "@stf/torch";
 import { ZipFile } from "yazl";
@@ -16,6 +17,14 @@ export interface StoredStatistics {
   readonly statistics: FeatureStatistics;
   /** How they were computed; undefined for files of other programs. */
   readonly protocol: Protocol | undefined;
+}
+
+/** Whether a file is an npz with statistics, and not one with images. */
+export async function holdsStatistics(path: string): Promise<boolean> {
+  if (!/\.npz$/i.test(path) || !statSync(path, { throwIfNoEntry: false })?.isFile()) return false;
+  const source = await openZip(path);
+  source.close();
+  return source.paths.includes("mu.npy") || source.paths.includes("sigma.npy");
 }
 
 /**

@@ -21,9 +21,12 @@ export function formatDuration(seconds: number): string {
   return `${d}d ${two(h)}h ${two(m)}m`;
 }
 
+/** A name as an element of a list: in quotes if it has a comma or quotes itself. */
+export const listed = (name: string): string => (/[,"]/.test(name) ? JSON.stringify(name) : name);
+
 /** The first of many names, and the number of the others. */
 export function abbreviated(names: readonly string[]): string {
-  const shown = names.slice(0, 4).join(", ");
+  const shown = names.slice(0, 4).map(listed).join(", ");
   return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
 }
 

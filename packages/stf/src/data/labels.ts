@@ -115,6 +115,16 @@ export function partsAmong(images: readonly string[]): readonly string[] {
   return folders.length > 1 && folders.every((name) => PARTS.test(name)) ? folders : [];
 }
 
+/** Folders that number images instead of classes: "00000", with a thousand images each. */
+const NUMBERED = /^\d{4,}$/;
+
+/** The top-level folders, if they look like classes: several, of several images each on average. */
+export function classFoldersAmong(images: readonly string[]): readonly string[] {
+  const folders = [...new Set(images.map(topFolderOf))].sort(compareNaturally);
+  const isPlausible = folders.length > 1 && 2 * folders.length <= images.length && !folders.includes("");
+  return isPlausible && !folders.every((name) => NUMBERED.test(name)) && partsAmong(images).length === 0 ? folders : [];
+}
+
 /** No classes when there is only one folder. Images outside folders count as one more class. */
 function labelsFromFolders(source: FileSource, images: readonly string[], options: LabelOptions): Classes {
   const parts = partsAmong(images);

@@ -11,7 +11,7 @@ import { openFolder } from "./folder.js";
 import { isIdx, isIdxPath, readIdxImages, trainingImages } from "./idx.js";
 import type { ImageBank } from "./image-bank.js";
 import { imagePaths, isImagePath, type OnProgress, readImages } from "./images.js";
-import { LABEL_FILE, type Numbering, partsAmong, readLabels } from "./labels.js";
+import { classFoldersAmong, LABEL_FILE, type Numbering, partsAmong, readLabels } from "./labels.js";
 import { isNpyPath, readNumpy } from "./numpy.js";
 import { isTar, readTar } from "./tar.js";
 import { openZip } from "./zip.js";
@@ -29,6 +29,8 @@ export interface DatasetOptions {
   onProgress?: OnProgress;
   /** Called with notes on the data set, one line each. */
   onNote?: (line: string) => void;
+  /** If labels are not read: called with the top-level folders that look like classes, when there are any. */
+  onClassFolders?: (folders: readonly string[]) => void;
 }
 
 /** Number of bytes at the start of a file that identify its kind. */
@@ -90,6 +92,8 @@ async function readImageFiles(whole: FileSource, isArchive: boolean, options: Da
   if (parts.length > 0) {
     onNote?.(`using the images of ${parts.join(" and ")} together; for one part give its folder`);
   }
+  const folders = labels ? [] : classFoldersAmong(paths);
+  if (folders.length > 0) options.onClassFolders?.(folders);
   return await readImages(source, paths, { classes, onProgress, onNote });
 }
 

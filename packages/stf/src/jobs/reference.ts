@@ -16,9 +16,6 @@ export interface OpenedReference extends Reference {
   dispose(): void;
 }
 
-/** Whether a path names statistics of features rather than images. */
-export const isStatisticsFile = (path: string): boolean => /\.npz$/i.test(path);
-
 /**
  * Statistics from a file.
  *
