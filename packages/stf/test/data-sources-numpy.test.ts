@@ -1,5 +1,6 @@
 /** NumPy's arrays as data sets. */
 
+import { readFileSync } from "node:fs";
 import { memory } from "@stf/torch";
 import { describe, expect, test } from "vitest";
 import { type NpyType, npyHeader } from "../src/codecs/npy.js";
@@ -100,10 +101,8 @@ describe("labels", () => {
   ])("of %s are in %s", async (x, y, array) => {
     const bank = await openZip({ [`${x}.npy`]: colours, [`${y}.npy`]: array });
     expect([...(bank.labels as Int32Array)]).toEqual(values);
-    const without = await openZip({ [`${x}.npy`]: colours, [`${y}.npy`]: "damaged" }, { labels: false }).catch(
-      (error: Error) => error.message,
-    );
-    expect(without).toMatch(/is not an array of NumPy's npy format/);
+    const without = await openZip({ [`${x}.npy`]: colours, [`${y}.npy`]: array }, { labels: false });
+    expect([without.labels, without.unlabelled]).toEqual([undefined, undefined]);
   });
 
   test("are those of the part for training, as are the images", async () => {
@@ -115,6 +114,21 @@ describe("labels", () => {
     );
     expect([...(bank.labels as Int32Array)]).toEqual(values);
     expect(notes).toEqual(["using the images x_train (uint8 [5, 6, 7, 3]), not x_test (uint8 [2, 6, 7, 3])"]);
+  });
+
+  test("are not in what is damaged or no numbers, which is noted", async () => {
+    const objects = Buffer.from(colours.toString("latin1").replace("'|u1'", "'|O' "), "latin1");
+    const notes: string[] = [];
+    const bank = await openZip(
+      { "x.npy": colours, "y.npy": "?", "z.npy": objects },
+      { onNote: (line) => notes.push(line) },
+    );
+    expect(bank.labels).toBeUndefined();
+    expect(notes).toEqual([
+      expect.stringMatching(/^passed over: y\.npy in \S+ is not an array of NumPy's npy format, or is damaged$/),
+      expect.stringMatching(/^passed over: z\.npy in \S+ must hold numbers, found Python objects, which are never/),
+    ]);
+    expect(await failure(openZip({ "z.npy": objects }))).toMatch(/^z\.npy .* found Python objects/);
   });
 
   test("are not any numbers", async () => {
@@ -161,7 +175,6 @@ describe("one clear line", () => {
 
   test("about a wrong checksum, and a file that is no archive", async () => {
     const file = Buffer.from(npy("uint8", [1, 2, 2], Uint8Array.of(7, 7, 7, 7)));
-    const { readFileSync } = await import("node:fs");
     const bytes = readFileSync(await makeZip({ "x.npy": file }, { compress: false }));
     const place = bytes.indexOf(Buffer.of(7, 7, 7, 7));
     bytes[place] = 8;

@@ -28,10 +28,24 @@ async function headerOf(source: FileSource, path: string): Promise<NpyHeader> {
   return readNpyHeader(Buffer.concat(pieces).subarray(0, NPY_HEADER_BYTES), source.nameOf(path));
 }
 
-async function arraysOf(source: FileSource): Promise<ArrayFile[]> {
+interface Arrays {
+  readonly arrays: readonly ArrayFile[];
+  /** Why others cannot be read: Python objects, damage. */
+  readonly failures: readonly InputError[];
+}
+
+async function arraysOf(source: FileSource): Promise<Arrays> {
   const arrays: ArrayFile[] = [];
-  for (const path of source.paths.filter(isNpyPath)) arrays.push({ path, header: await headerOf(source, path) });
-  return arrays;
+  const failures: InputError[] = [];
+  for (const path of source.paths.filter(isNpyPath)) {
+    try {
+      arrays.push({ path, header: await headerOf(source, path) });
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      failures.push(error);
+    }
+  }
+  return { arrays, failures };
 }
 
 const described = ({ path, header: { dtype, shape } }: ArrayFile): string =>
@@ -108,7 +122,9 @@ export async function readNumpy(
   source: FileSource,
   options: { labels?: boolean; onProgress?: OnProgress; onNote?: (line: string) => void } = {},
 ): Promise<ImageBank> {
-  const arrays = await arraysOf(source);
+  const { arrays, failures } = await arraysOf(source);
+  if (failures[0] && !arrays.some(isImages)) throw failures[0];
+  for (const { message } of failures) options.onNote?.(`passed over: ${message}`);
   const images = chooseImages(arrays, source, options.onNote);
   const classes = options.labels === false ? {} : await readClasses(arrays, images, source);
   return await readArrayImages(source, images, classes, options.onProgress);
