@@ -185,7 +185,9 @@ describe("classes have names", () => {
     await generate({ network: trained.snapshot!, seeds: [1], steps: 2, outdir, class: 1 });
     await generate({ network: trained.snapshot!, seeds: [1], steps: 2, outdir, class: "10 cats" });
     const { said } = await draw("any", { seeds: [0, 1, 2, 3] });
-    const drawn = drawnClasses([0, 1, 2, 3], shape, 3, "cpu").map((label) => ["9 lives", "10 cats", "\u00e9"][label]);
+    const drawn = drawnClasses([0, 1, 2, 3], shape, 3, "cpu").map(
+      (label) => ['"9 lives"', '"10 cats"', "\u00e9"][label],
+    );
     expect(said.at(-1)).toBe(`classes in the grid, row by row: ${drawn[0]} ${drawn[1]}, ${drawn[2]} ${drawn[3]}`);
     const ask = (label: string | number): Promise<unknown> => draw("never", { class: label });
     await expect(ask("dog")).rejects.toThrow(

@@ -14,6 +14,9 @@ export interface FileSource {
   close(): void;
 }
 
+/** A part of a published data set: the images to train on, or those for tests. */
+export type Split = "train" | "test";
+
 /** The files below a folder of a source, as a source. */
 export function filesBelow(source: FileSource, folder: string): FileSource {
   return {

@@ -2,11 +2,21 @@
 
 import type { Snapshot } from "../checkpoints/network-file.js";
 import { UsageError } from "../common/errors.js";
+import { didYouMean } from "../common/similar.js";
 import { abbreviated } from "../common/text.js";
 import { storedNames } from "../config/training.js";
 
 /** Names of a network's classes by number; undefined if it was stored without names. */
 export const classNamesOf = ({ about }: Snapshot): readonly string[] | undefined => storedNames(about["classNames"]);
+
+/** The class of a name: as written, or regardless of case if only one name fits then. */
+function classNamed(label: string, names: readonly string[]): number | undefined {
+  const wanted = label.normalize("NFC");
+  if (names.includes(wanted)) return names.indexOf(wanted);
+  const folded = names.map((name) => name.toLowerCase());
+  const first = folded.indexOf(wanted.toLowerCase());
+  return first >= 0 && first === folded.lastIndexOf(wanted.toLowerCase()) ? first : undefined;
+}
 
 /**
  * The number of the requested class, given by name or number. A text that matches a name is taken as that name.
@@ -16,17 +26,18 @@ export const classNamesOf = ({ about }: Snapshot): readonly string[] | undefined
 export function classNumber(label: number | string | null, snapshot: Snapshot): number | null {
   if (label === null) return null;
   const { labelDim } = snapshot.denoiser;
-  if (labelDim === 0)
+  if (labelDim === 0) {
     throw new UsageError("'class' needs a class-conditional network; this one was trained without 'cond'");
+  }
   const names = classNamesOf(snapshot);
-  const named = names?.indexOf(String(label).normalize("NFC")) ?? -1;
-  if (typeof label === "string" && named >= 0) return named;
+  const named = typeof label === "string" && names ? classNamed(label, names) : undefined;
+  if (named !== undefined) return named;
   const isNumber = typeof label === "number" || /^\d+$/.test(label);
   if (isNumber && Number(label) < labelDim) return Number(label);
   const range = `from 0 to ${labelDim - 1}`;
   const wanted = names ? `one of ${abbreviated(names)}, or ${range}` : range;
   const advice = names || isNumber ? "" : "; this network was stored without class names";
-  throw new UsageError(`'class' must be ${wanted}, found ${label}${advice}`);
+  throw new UsageError(`'class' must be ${wanted}, found ${label}${advice}${didYouMean(label, names ?? [])}`);
 }
 
 /** "cat (number 0)", or "3" if classes have no names. */
@@ -38,9 +49,12 @@ export function classTitle(label: number, names: readonly string[] | undefined):
 /** Rows of a grid whose classes are listed. */
 const MOST_ROWS = 16;
 
+/** A name in a row of names that spaces separate. */
+const inRow = (name: string): string => (/[\s,"]/.test(name) ? JSON.stringify(name) : name);
+
 /** The classes of a grid, row by row. */
 export function classLegend(classes: readonly number[], columns: number, names: readonly string[] | undefined): string {
-  const titles = classes.map((label) => names?.[label] ?? String(label));
+  const titles = classes.map((label) => inRow(names?.[label] ?? String(label)));
   const rows = Array.from({ length: Math.ceil(titles.length / columns) }, (_, row) =>
     titles.slice(row * columns, (row + 1) * columns).join(" "),
   );
