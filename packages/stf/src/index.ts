@@ -327,6 +327,7 @@ export { loadState, type SavedState, saveState } from "./checkpoints/state-file.
 // Feature networks
 
 export { type FeatureNetworkOptions, loadFeatureNetwork } from "./checkpoints/feature-network-file.js";
+export { type Dinov2Sizes, dinov2Network, dinov2Shapes, type WeightSource } from "./features/dinov2.js";
 export type { ExtractedFeatures, FeatureNetwork } from "./features/feature-network.js";
 export { type InceptionOptions, type InceptionResize, inceptionNetwork } from "./features/inception.js";
 export { inceptionShapes } from "./features/inception-layers.js";

@@ -13,7 +13,8 @@ import {
   type Tensor,
 } from "@stf/torch";
 import { InputError } from "../common/errors.js";
-import type { ExtractedFeatures, FeatureNetwork } from "./feature-network.js";
+import type { FeatureNetwork } from "./feature-network.js";
+import { asColours, extractInBatches } from "./image-batches.js";
 import {
   type ConvolutionLayer,
   INCEPTION_SIDE,
@@ -25,9 +26,6 @@ import { tensorflowResize } from "./tensorflow-resize.js";
 
 /** Added to variances before their roots are taken. */
 const EPSILON = 1e-3;
-
-/** Images that are computed at a time on a CPU: more take more memory and are not faster. */
-const CPU_BATCH = 16;
 
 /**
  * How images become the network's input: as in the original network of 2015, torch-fidelity and NVIDIA's metrics, or as in pytorch-fid. They
@@ -166,21 +164,8 @@ function applyAll(layers: readonly Layer[], weights: Weights, x: Tensor): Tensor
   return current;
 }
 
-/** @throws InputError for tensors that are not images */
-function checkImages(images: Tensor): void {
-  const { shape, dtype } = images;
-  const isImages = shape.length === 4 && dtype === "uint8" && (shape[1] === 1 || shape[1] === 3);
-  if (isImages && !shape.includes(0)) return;
-  throw new InputError(
-    `the Inception network describes images as bytes [B, 1 or 3, H, W], at least one, found ${dtype} [${shape.join(", ")}]`,
-  );
-}
-
-function featuresOf(images: Tensor, weights: Weights, { prepare }: Preparation): ExtractedFeatures {
-  const input = prepare(images.float());
-  const memoryFormat = images.device === "cpu" ? "channelsLast" : "contiguous";
-  const colours = input.expand([-1, 3, -1, -1]).contiguous({ memoryFormat });
-  const features = applyAll(inceptionLayers, weights, colours).mean([2, 3]);
+function featuresOf(images: Tensor, weights: Weights, { prepare }: Preparation): { features: Tensor; logits: Tensor } {
+  const features = applyAll(inceptionLayers, weights, asColours(prepare(images.float()))).mean([2, 3]);
   return { features, logits: linear(features, weights.classes) };
 }
 
@@ -209,18 +194,7 @@ export function inceptionNetwork(
     dimension,
     classes,
     device,
-    extract(images) {
-      checkImages(images);
-      return noGrad(() =>
-        scope(() => {
-          const here = images.to({ device });
-          const size = device === "cpu" ? CPU_BATCH : here.size(0);
-          const parts = here.split(size).map((some) => scope(() => featuresOf(some, weights, preparation)));
-          const joined = (of: (found: ExtractedFeatures) => Tensor): Tensor => cat(parts.map(of));
-          return { features: joined(({ features }) => features), logits: joined(({ logits }) => logits as Tensor) };
-        }),
-      );
-    },
+    extract: (images) => extractInBatches(images, device, (batch) => featuresOf(batch, weights, preparation)),
     dispose() {
       for (const { weight, bias } of weights.convolutions.values()) {
         weight.dispose();
