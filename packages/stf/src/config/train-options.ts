@@ -147,6 +147,8 @@ export interface Preset {
   readonly help: string;
   /** The options it sets. */
   readonly options: Partial<TrainOptions>;
+  /** Features for a number of quality at the end, if some for its images come along. */
+  readonly features?: string;
 }
 
 /** Karras et al. (2022) and Xu et al. (2023) on CIFAR-10, unconditional, for eight GPUs; give the images with --data. */
@@ -198,6 +200,7 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
       tick: 2,
       seed: 0,
     },
+    features: "fashion-mnist",
   },
   "cifar10-ddpmpp": {
     help: "CIFAR-10 as published, DDPM++, with targets consistent with labels and augmentation",
