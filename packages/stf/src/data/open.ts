@@ -1,6 +1,7 @@
-import { closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
+import { closeSync, createReadStream, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { isNpy } from "../codecs/npy.js";
 import { InputError } from "../common/errors.js";
 import { abbreviated } from "../common/text.js";
 import { GENERATE_OPTIONS_FILE } from "../run/files.js";
@@ -11,6 +12,7 @@ import { isIdx, isIdxPath, isTest, readIdxImages, trainingImages } from "./idx.j
 import type { ImageBank } from "./image-bank.js";
 import { imagePaths, isAnyImagePath, isImagePath, type OnProgress, readImages } from "./images.js";
 import { classFoldersAmong, LABEL_FILE, type Numbering, partsAmong, readLabels } from "./labels.js";
+import { isNpyPath, readNumpy } from "./numpy.js";
 import { isTar, openTar } from "./tar.js";
 import { openZip } from "./zip.js";
 
@@ -119,6 +121,9 @@ function contentOf(source: FileSource, isArchive: boolean): Content {
         return await readImageFiles(source, isArchive, options);
       });
     }
+    if (paths.some(isNpyPath)) {
+      return arraysIn(source, false, (options) => readNumpy(source, options));
+    }
   }
   return { kind: "files", source, isArchive };
 }
@@ -147,6 +152,18 @@ function idxFile(path: string): Content {
   });
 }
 
+/** A single file. */
+function openAlone(path: string): FileSource {
+  return {
+    location: path,
+    paths: [`${basename(path).replace(/\.npy$/i, "")}.npy`],
+    nameOf: () => path,
+    read: () => readFile(path),
+    pieces: () => createReadStream(path, { highWaterMark: 2 ** 20 }),
+    close() {},
+  };
+}
+
 /** Files of a tar archive that are read. */
 const isTarContent = (path: string): boolean =>
   isCifarPath(path) || isAnyImagePath(path) || isIdxPath(path) || basename(path) === LABEL_FILE;
@@ -163,8 +180,12 @@ export async function openContent(path: string): Promise<Content> {
   if (status.isFile()) {
     const head = headOf(path);
     const is = (kind: keyof typeof kinds): boolean => head.toString("hex").startsWith(kinds[kind]);
+    if (isNpy(head)) {
+      const source = openAlone(path);
+      return arraysIn(source, false, (options) => readNumpy(source, options));
+    }
     if (isIdx(head) || isIdxPath(path)) return idxFile(path);
-    if (is("zip") || /\.zip$/i.test(path)) return contentOf(await openZip(path), true);
+    if (is("zip") || /\.(zip|npz)$/i.test(path)) return contentOf(await openZip(path), true);
     if (is("gzip") || isTar(head)) return contentOf(await openTar(path, isTarContent, { gzipped: is("gzip") }), true);
     const packed = (["bzip2", "xz", "zstd"] as const).find(is);
     if (packed) {
@@ -174,7 +195,7 @@ export async function openContent(path: string): Promise<Content> {
     }
   }
   throw new InputError(
-    `${path} is not a known kind of data set; supported: folders, zip and tar archives of images, CIFAR-10 and CIFAR-100, MNIST-style idx files`,
+    `${path} is not a known kind of data set; supported: folders, zip and tar archives of images, CIFAR-10 and CIFAR-100, MNIST-style idx files, NumPy's npz and npy files`,
   );
 }
 
@@ -204,7 +225,9 @@ async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
  *   order is that of the paths; classes come from `dataset.json`, else from the top-level folders, whose names they get; if
  *   an archive has a single top folder, paths start inside it;
  * - CIFAR-10 and CIFAR-100, the python or the binary version: the published archive, another tar or zip archive, or a folder;
- * - MNIST-style idx files, with the labels in the companion file; of a folder with several, the training images.
+ * - MNIST-style idx files, with the labels in the companion file; of a folder with several, the training images;
+ * - NumPy's npz and npy files, or a folder of npy files: an array of bytes `[N, H, W, C]`, `[N, C, H, W]` or `[N, H, W]` and
+ *   labels, whole numbers `[N]`.
  *
  * @throws InputError when it is missing, damaged, or of an unknown kind
  */

@@ -26,6 +26,7 @@ import { checkDevice } from "./device.js";
 import { weightsOf } from "./drawing-protocol.js";
 import { withinMemory } from "./memory.js";
 import { writeOrRescue } from "./rescue.js";
+import { latestSnapshot } from "./snapshots.js";
 
 /** The flow, and the times of images and noise on it. */
 interface Path {
@@ -274,16 +275,18 @@ export async function likelihood(
   request: LikelihoodRequest,
   context: JobContext = jobContext(),
 ): Promise<LikelihoodResult> {
-  const options = likelihoodOptions(request);
+  const asked = likelihoodOptions(request);
   const { reporter } = context;
   checkAlone("likelihood", context.rank);
-  checkDevice(options.device);
+  checkDevice(asked.device);
+  const chosen = latestSnapshot(asked.network);
+  const options = { ...asked, network: chosen.path };
   const snapshot = loadSnapshot(options.network, { device: options.device });
   const { denoiser, config, about } = snapshot;
   const path = pathOf(options, denoiser);
   const isConditional = denoiser.labelDim > 0 && options.class === "data";
   const names = storedNames(about["classNames"]);
-  const notes: string[] = [];
+  const notes = [...chosen.notes];
   const images = await openDataset(options.data, {
     labels: isConditional,
     // Classes keep their numbers from training. Networks without class names come from classes sorted as text.
