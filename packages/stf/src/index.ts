@@ -17,6 +17,7 @@ export { type ImportResult, importCheckpoint } from "./jobs/import.js";
 export { type LikelihoodErrors, type LikelihoodResult, likelihood } from "./jobs/likelihood.js";
 export { measureSpeed } from "./jobs/measure.js";
 export { formatProgress, runTraining, type TrainResult, train } from "./jobs/train.js";
+export { type TrainFeaturesResult, trainFeatures } from "./jobs/train-features.js";
 export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
 
 // The options of jobs, their defaults and ranges
@@ -31,6 +32,8 @@ export {
   type SizeOptions,
   type Speeds,
 } from "./config/automatic.js";
+export { type FeaturesCommandOptions, featuresFields } from "./config/features-options.js";
+export type { FeaturesRequest } from "./config/features-request.js";
 export type { Field, Fields, Values } from "./config/fields.js";
 export { type GenerateCommandOptions, generateFields } from "./config/generate-options.js";
 export type { GenerateRequest } from "./config/generate-request.js";
@@ -357,7 +360,32 @@ export { loadState, type SavedState, saveState } from "./checkpoints/state-file.
 
 // Feature networks
 
+export {
+  type ClassifierAccuracy,
+  type ClassifierDescription,
+  isClassifierFile,
+  readClassifier,
+  type StoredClassifier,
+  saveClassifier,
+} from "./checkpoints/classifier-file.js";
 export { type FeatureNetworkOptions, loadFeatureNetwork } from "./checkpoints/feature-network-file.js";
+
+export { shippedFeatures, shippedFeaturesPath } from "./checkpoints/shipped-features.js";
+export { Classifier, type ClassifierConfig, type ClassifierOutput, classifierFeatures } from "./features/classifier.js";
+export {
+  type ClassifierHooks,
+  type ClassifierProgress,
+  type ClassifierSettings,
+  classificationLoss,
+  countCorrect,
+  type Division,
+  holdOut,
+  trainClassifier,
+  triangle,
+} from "./features/classifier-training.js";
+
+export { type Dinov2Sizes, dinov2Network, dinov2Shapes, type WeightSource } from "./features/dinov2.js";
+
 export type { ExtractedFeatures, FeatureNetwork } from "./features/feature-network.js";
 export { type InceptionOptions, type InceptionResize, inceptionNetwork } from "./features/inception.js";
 export { inceptionShapes } from "./features/inception-layers.js";

@@ -74,7 +74,7 @@ describe("what needs no libtorch does not wait for it", () => {
     const { code, stdout, stderr } = await withoutLibtorch(["--help"]);
     expect(code).toBe(0);
     expect(stderr).toBe("");
-    for (const command of ["train", "generate", "likelihood", "launch", "import", "doctor"])
+    for (const command of ["train", "generate", "likelihood", "features", "launch", "import", "doctor"])
       expect(stdout).toMatch(new RegExp(`^  ${command}\\b`, "m"));
   });
 
@@ -107,6 +107,7 @@ describe("what needs no libtorch does not wait for it", () => {
     [["train", "--nonsense"]],
     [["train", "--resume=runs", "--preset=fashion-mnist"]],
     [["generate", "--network=x"]],
+    [["features", "train", "--data=x"]],
     [["import", "a-file"]],
   ])("the mistake in %j", async (args) => {
     const { code, stderr } = await withoutLibtorch(args);

@@ -38,13 +38,17 @@ export interface ClassifierDescription {
   readonly images: number;
   /** Names of the classes by number, if they have names. */
   readonly classNames: readonly string[] | null;
+  /** How accurate it is. */
   readonly accuracy: ClassifierAccuracy;
   /** How many times each image was seen. */
   readonly epochs: number;
+  /** Images in a step. */
   readonly batch: number;
+  /** The largest learning rate. */
   readonly lr: number;
   /** Whether half of the images were mirrored. */
   readonly xflip: boolean;
+  /** Seed of the weights, the order of the images, their shifts, and of which are held out. */
   readonly seed: number;
 }
 
@@ -96,6 +100,14 @@ function checkConfig(path: string, config: ClassifierConfig, tensors: ReadonlyMa
   if (!fits) throw new FileFormatError(`${path} cannot be used: its "network" does not fit its tensors; it is damaged`);
 }
 
+/** @throws FileFormatError when what the title names is missing */
+function checkDescription(path: string, about: ClassifierDescription): void {
+  const { data, accuracy } = Object(about) as ClassifierDescription;
+  const { correct, images, from } = Object(accuracy) as ClassifierAccuracy;
+  if (typeof data === "string" && typeof from === "string" && isWhole(correct, 0) && isWhole(images, 1)) return;
+  throw new FileFormatError(`${path} cannot be used: its "training" is missing or damaged`);
+}
+
 /** A classifier as a feature network, with everything that its file says about it. */
 export interface StoredClassifier extends FeatureNetwork {
   /** The sizes of the network. */
@@ -118,6 +130,7 @@ export async function readClassifier(
     const config = metadataField(path, metadata, "network") as ClassifierConfig;
     const about = metadataField(path, metadata, "training") as ClassifierDescription;
     checkConfig(path, config, tensors);
+    checkDescription(path, about);
     const network = new Classifier(config);
     try {
       network.loadStateDict(tensors);

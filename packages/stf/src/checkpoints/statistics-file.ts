@@ -1,5 +1,6 @@
 /** Statistics of features as npz files, as EDM's `fid.py ref` and pytorch-fid write them: `mu` and `sigma`, float64. */
 
+import { statSync } from "node:fs";
 import { buffer } from "node:stream/consumers";
 import { type Tensor, tensor, writeFileAtomically } from "@stf/torch";
 import { ZipFile } from "yazl";
@@ -18,12 +19,23 @@ export interface StoredStatistics {
   readonly protocol: Protocol | undefined;
 }
 
+/** Whether a file is an npz with statistics, and not one with images. */
+export async function holdsStatistics(path: string): Promise<boolean> {
+  if (!/\.npz$/i.test(path) || !statSync(path, { throwIfNoEntry: false })?.isFile()) return false;
+  const source = await openZip(path);
+  source.close();
+  return source.paths.includes("mu.npy") || source.paths.includes("sigma.npy");
+}
+
 /**
  * Reads statistics.
  *
  * @throws InputError when the file is missing or damaged, or does not hold a mean and a covariance that fit together
  */
 export async function readStatistics(path: string): Promise<StoredStatistics> {
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
+    throw new InputError(`there are no statistics at ${path}; 'stf fid ref' computes them`);
+  }
   const source = await openZip(path);
   try {
     const array = async (name: string): Promise<{ shape: readonly number[]; values: Float64Array }> => {

@@ -1,6 +1,7 @@
 /** Quality numbers as a job: of sets of images, or of what networks draw, against a reference. */
 
-import { writeFileAtomically } from "@stf/torch";
+import { scope, writeFileAtomically } from "@stf/torch";
+import { holdsStatistics } from "../checkpoints/statistics-file.js";
 import { imagesOf } from "../codecs/planes.js";
 import { UsageError } from "../common/errors.js";
 import { makeFolderFor } from "../common/folders.js";
@@ -23,7 +24,7 @@ import { withinMemory } from "./memory.js";
 import { openFeatures } from "./open-features.js";
 import { type Pair, writePairs } from "./pairs.js";
 import { QualityMeasure } from "./quality.js";
-import { imageReference, isStatisticsFile, type OpenedReference, storedReference } from "./reference.js";
+import { imageReference, type OpenedReference, storedReference } from "./reference.js";
 import { writeOrRescue } from "./rescue.js";
 import { snapshotsOf } from "./snapshots.js";
 
@@ -38,13 +39,16 @@ export interface EvaluateResult {
 }
 
 /** The metrics that are computed. @throws UsageError for one that the reference or the features do not allow. */
-function chosenMetrics({ metrics, ref }: ResolvedEvaluate, network: FeatureNetwork | undefined): readonly MetricName[] {
+function chosenMetrics(
+  { metrics }: ResolvedEvaluate,
+  network: FeatureNetwork | undefined,
+  isStatistics: boolean,
+): readonly MetricName[] {
   const fromStatistics = ["frechet", "score"];
   const obstacle = (name: MetricName): string | undefined => {
     if (needsFeatures(name) && !network) return "a feature network, named in 'features'";
     if (name === "score" && network?.classes === 0) return "a feature network with classes";
-    if (isStatisticsFile(ref) && !fromStatistics.includes(name))
-      return "the images of the reference, not their statistics";
+    if (isStatistics && !fromStatistics.includes(name)) return "the images of the reference, not their statistics";
     return undefined;
   };
   for (const name of metrics ?? []) {
@@ -79,7 +83,7 @@ function pairsOf(
   copies: readonly { sample: number; nearest: number }[],
 ): Pair[] {
   const row = ({ pixels }: FeatureSet, index: number): Uint8Array =>
-    imagesOf(pixels.narrow(0, index, 1))[0] as Uint8Array;
+    scope(() => imagesOf(pixels.narrow(0, index, 1))[0] as Uint8Array);
   return copies.slice(0, MOST_PAIRS).map(({ sample, nearest }) => [row(set, sample), row(reference, nearest)]);
 }
 
@@ -116,13 +120,6 @@ async function evaluateOne(
 /** Where processes share what they computed: beside the result. */
 const sharedFolder = (dest: string | null): string => `${dest ?? "evaluation"}.parts`;
 
-/** Whether the reference is statistics of features from a file; they need the network that they are from. */
-function usesStatistics({ ref, features }: ResolvedEvaluate): boolean {
-  if (!isStatisticsFile(ref)) return false;
-  if (features !== null) return true;
-  throw new UsageError("'ref' with statistics needs the feature network that they were computed with, in 'features'");
-}
-
 /** The evaluations as text of a file. */
 export const formatEvaluations = (evaluations: readonly Evaluation[]): string =>
   `${JSON.stringify({ evaluations }, undefined, 2)}\n`;
@@ -147,11 +144,18 @@ export async function evaluate(request: EvaluateRequest, context: JobContext = j
   const pairs: Pair[] = [];
   let network: FeatureNetwork | undefined;
   let reference: OpenedReference | undefined;
+  let measure: QualityMeasure | undefined;
   let shape: FeatureSet["shape"] | undefined;
   let reason: EvaluateResult["reason"] = "finished";
   try {
     network = features === null ? undefined : await openFeatures(features, device);
-    const wanted = chosenMetrics(options, network);
+    const isStatistics = await holdsStatistics(options.ref);
+    if (isStatistics && !network) {
+      throw new UsageError(
+        "'ref' with statistics needs the feature network that they were computed with, in 'features'",
+      );
+    }
+    const wanted = chosenMetrics(options, network, isStatistics);
     if (network) reporter.print(`features: ${network.title}`);
     else
       reporter.print(
@@ -159,7 +163,7 @@ export async function evaluate(request: EvaluateRequest, context: JobContext = j
       );
     const sources = openers(options, context);
     const from = { num: options.refNum, seed: options.seed, context };
-    const own = usesStatistics(options) ? undefined : await imagesOnDisk(options.ref, from);
+    const own = isStatistics ? undefined : await imagesOnDisk(options.ref, from);
     const collecting = { network, batch: options.batch, exchange, context };
     await withinMemory(
       () => `lower 'batch' (it is ${options.batch}) or 'num' (it is ${options.num})`,
@@ -170,7 +174,7 @@ export async function evaluate(request: EvaluateRequest, context: JobContext = j
         reference = own
           ? await imageReference(own, collecting)
           : await storedReference(options.ref, network as FeatureNetwork);
-        const measure = reference && new QualityMeasure(reference, options.seed, context);
+        measure = reference && new QualityMeasure(reference, context);
         for (let number = 0; number < sources.length; number++) {
           if (number > 0) source = await (sources[number] as (typeof sources)[0])();
           try {
@@ -193,6 +197,7 @@ export async function evaluate(request: EvaluateRequest, context: JobContext = j
   } finally {
     network?.dispose();
     reference?.dispose();
+    measure?.dispose();
   }
   const problems: (string | undefined)[] = [];
   if (dest !== null && evaluations.length > 0) {

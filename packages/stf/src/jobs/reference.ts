@@ -16,9 +16,6 @@ export interface OpenedReference extends Reference {
   dispose(): void;
 }
 
-/** Whether a path names statistics of features rather than images. */
-export const isStatisticsFile = (path: string): boolean => /\.npz$/i.test(path);
-
 /**
  * Statistics from a file.
  *
@@ -65,10 +62,15 @@ export async function imageReference(
 ): Promise<OpenedReference | undefined> {
   const set = await collect(source, { ...options, title: "reference" });
   if (!set) return undefined;
+  const statistics = set.features && featureStatistics(set.features);
   return {
     set,
-    statistics: set.features && featureStatistics(set.features),
+    statistics,
     facts: referenceFacts(source),
-    dispose: () => set.dispose(),
+    dispose: () => {
+      set.dispose();
+      statistics?.mean.dispose();
+      statistics?.covariance.dispose();
+    },
   };
 }
