@@ -142,7 +142,7 @@ describe("wrong usage is exit code 2 and one line", () => {
     [["trian"], /trian/],
     [["train", data, "surplus"], /argument/],
     [["train", data, "--batch"], /--batch/],
-    [["train", "--preset=imagenet"], /--preset.*imagenet.*fashion-mnist/],
+    [["train", "--preset=imagenet"], /--preset.*fashion-mnist.*imagenet/],
     [["train"], /--data.*--preset/],
     [["train", data, "--rbatch=0"], /--rbatch.*at least 1.*"all".*"0"/],
     [["train", ...tiny, "--batch=301"], /--batch.*300.*301/],

@@ -24,7 +24,7 @@ import { bitsPerDimension, dequantize, logDensity } from "../sampling/log-densit
 import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
 import { checkDevice } from "./device.js";
 import { weightsOf } from "./drawing-protocol.js";
-import { withinMemory } from "./memory.js";
+import { machineMemory, withinMemory } from "./memory.js";
 import { writeOrRescue } from "./rescue.js";
 import { latestSnapshot } from "./snapshots.js";
 
@@ -152,6 +152,31 @@ function measureBatch(
     }
   });
   return { bits, evaluations: evaluations / repeats };
+}
+
+/** What to lower when a batch does not fit in memory. */
+function memoryAdvice({ batch, probes, repeats }: ResolvedLikelihood): string {
+  const parts = [
+    `'batch' (it is ${batch})`,
+    probes > 1 && `'probes' (${probes})`,
+    repeats > 1 && `'repeats' (${repeats})`,
+  ];
+  return `lower ${parts.filter(Boolean).join(" or ")}`;
+}
+
+/**
+ * Some systems end a process that takes too much memory without an error that could be reported.
+ *
+ * @throws InputError when the random numbers of a batch alone take more memory than there is
+ */
+function checkMemory({ request, bank, count }: Measurement, available: number): void {
+  const { batch, probes, repeats } = request;
+  // Each is drawn as a whole number, converted to float64, and copied into the batch.
+  const bytes = 3 * 8 * Math.min(batch, count) * bank.dimension * repeats * (1 + probes);
+  if (bytes <= available) return;
+  throw new InputError(
+    `there is not enough memory: the random numbers of a batch take ${(bytes / 2 ** 30).toFixed(1)} GiB; ${memoryAdvice(request)}`,
+  );
 }
 
 /** The result of `body`, or undefined if the job was stopped. */
@@ -309,8 +334,9 @@ export async function likelihood(
   const measurement: Measurement = { denoiser, bank, path, request: options, context, count };
   const start = context.now();
   try {
+    checkMemory(measurement, machineMemory());
     const found = await withinMemory(
-      () => `lower 'batch' (it is ${options.batch})`,
+      () => memoryAdvice(options),
       () => measure(measurement),
     );
     const perImage = found.bits.map(meanOf);
