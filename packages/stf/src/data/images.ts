@@ -10,6 +10,7 @@ import type { FileSource } from "./file-source.js";
 import { type Classes, ImageBank } from "./image-bank.js";
 import { inParallel } from "./parallel.js";
 import { PixelTable } from "./pixel-table.js";
+import { conversionCommand, suggestedSide } from "./suggested-conversion.js";
 
 /** Called occasionally with the number of images ready and the total; finally with both equal. */
 export type OnProgress = (done: number, total: number) => void;
@@ -34,7 +35,9 @@ const REPORT_EVERY = 256;
 export function imagePaths({ location, paths, nameOf }: FileSource): readonly string[] {
   const other = paths.find((path) => OTHER_IMAGE.test(path));
   if (other !== undefined) {
-    throw new InputError(`images must be PNG or JPEG files, found ${nameOf(other)}; convert or remove it`);
+    throw new InputError(
+      `images must be PNG or JPEG files, found ${nameOf(other)}; convert them: ${conversionCommand(location, undefined)}`,
+    );
   }
   const images = paths.filter(isImagePath);
   if (images.length === 0) {
@@ -60,6 +63,7 @@ class Findings {
   readonly #paths: readonly string[];
   readonly #unusable = new Map<number, InputError>();
   readonly #otherSize = new Map<number, string>();
+  #leastSide = Number.POSITIVE_INFINITY;
   readonly #turned: number[] = [];
   readonly #odd: number[] = [];
 
@@ -74,6 +78,7 @@ class Findings {
 
   otherSize(index: number, file: ImageFile): void {
     this.#otherSize.set(index, `${file.name} has ${sizeOf(file)}`);
+    this.#leastSide = Math.min(this.#leastSide, file.width, file.height);
   }
 
   read(index: number, { orientation }: ImageFile, { isOdd }: DecodedImage): void {
@@ -102,10 +107,11 @@ class Findings {
       );
     }
     if (sizes.size > 0) {
+      const leastSide = Math.min(this.#leastSide, first?.width ?? 1, first?.height ?? 1);
       const others =
         sizes.size === 1 ? "" : ` (${this.#some(sizes.size)} have another size: ${this.#names(sizes.keys())})`;
       complaints.push(
-        `all images must have one size: ${first?.name} has ${first && sizeOf(first)}, ${sizes.get(Math.min(...sizes.keys()))}${others}; crop or resize them`,
+        `all images must have one size: ${first?.name} has ${first && sizeOf(first)}, ${sizes.get(Math.min(...sizes.keys()))}${others}; make a data set of one size: ${conversionCommand(this.#location, suggestedSide(leastSide))}`,
       );
     }
     if (complaints.length > 0) throw new InputError(complaints.join(". Besides, "), { cause: lowest });
