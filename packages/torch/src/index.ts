@@ -30,7 +30,7 @@ export { affineResample, LONGEST_RESAMPLED_SIDE } from "./resample.js";
 export { type PointsOnRays, relativeSquaredDistances, weightedRowSum } from "./rows.js";
 export { type Frame, keep, type MemoryUse, memory, type Synchronous, scope, type Tracked } from "./scope.js";
 export { syncFolder, writeAll, writeFileAtomically } from "./serialization/atomic-file.js";
-export { NumpyArray, numpyNames } from "./serialization/numpy.js";
+export { inOrderOfC, NumpyArray, numpyNames } from "./serialization/numpy.js";
 export {
   InertClass,
   InertObject,
@@ -49,6 +49,6 @@ export {
   saveSafetensors,
 } from "./serialization/safetensors.js";
 export { StoredTensor } from "./serialization/stored-tensor.js";
-export { type TorchContent, withTorchFile } from "./serialization/torch-file.js";
+export { type TorchContent, type TorchFileOptions, withTorchFile } from "./serialization/torch-file.js";
 export { checkShape, elementCount, formatShape, type ShapePattern } from "./shape.js";
 export { type BackwardOptions, type NestedArray, Tensor } from "./tensor.js";

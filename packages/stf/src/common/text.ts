@@ -21,6 +21,9 @@ export function formatDuration(seconds: number): string {
   return `${d}d ${two(h)}h ${two(m)}m`;
 }
 
+/** A name as an element of a list: in quotes if it has a comma or quotes itself. */
+export const listed = (name: string): string => (/[,"]/.test(name) ? JSON.stringify(name) : name);
+
 /** "2.0 GiB" */
 export function formatBytes(bytes: number): string {
   const power = Math.min(4, Math.max(0, Math.floor(Math.log2(bytes) / 10)));
@@ -29,7 +32,7 @@ export function formatBytes(bytes: number): string {
 
 /** The first of many names, and the number of the others. */
 export function abbreviated(names: readonly string[]): string {
-  const shown = names.slice(0, 4).join(", ");
+  const shown = names.slice(0, 4).map(listed).join(", ");
   return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
 }
 

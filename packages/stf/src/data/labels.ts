@@ -10,7 +10,8 @@ import type { Classes, ImageBank } from "./image-bank.js";
  * classes may be there, too, as `"classNames": ["cat", ...]`; other readers look at `labels` only.
  */
 export const LABEL_FILE = "dataset.json";
-const LARGEST_CLASS = 2 ** 31 - 1;
+/** The largest class number. */
+export const LARGEST_CLASS = 2 ** 31 - 1;
 
 /**
  * The text of `dataset.json`.
@@ -150,6 +151,16 @@ const PARTS = /^(train(ing)?|test(ing)?|val(id(ation)?)?|dev|eval(uation)?)([-_]
 export function partsAmong(images: readonly string[]): readonly string[] {
   const folders = [...new Set(images.map(topFolderOf))].filter((name) => name !== "").sort();
   return folders.length > 1 && folders.every((name) => PARTS.test(name)) ? folders : [];
+}
+
+/** Folders that number images instead of classes: "00000", with a thousand images each. */
+const NUMBERED = /^\d{4,}$/;
+
+/** The top-level folders, if they look like classes: several, of several images each on average. */
+export function classFoldersAmong(images: readonly string[]): readonly string[] {
+  const folders = [...new Set(images.map(topFolderOf))].sort(compareNaturally);
+  const isPlausible = folders.length > 1 && 2 * folders.length <= images.length && !folders.includes("");
+  return isPlausible && !folders.every((name) => NUMBERED.test(name)) && partsAmong(images).length === 0 ? folders : [];
 }
 
 /** No classes when there is only one folder. Images outside folders count as one more class. */

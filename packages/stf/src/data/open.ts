@@ -1,6 +1,7 @@
-import { closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
+import { closeSync, createReadStream, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { isNpy } from "../codecs/npy.js";
 import { InputError } from "../common/errors.js";
 import { abbreviated } from "../common/text.js";
 import { GENERATE_OPTIONS_FILE } from "../run/files.js";
@@ -10,8 +11,9 @@ import { openFolder } from "./folder.js";
 import { isIdx, isIdxPath, isTest, readIdxImages, trainingImages } from "./idx.js";
 import type { ImageBank } from "./image-bank.js";
 import { imagePaths, isAnyImagePath, isImagePath, type OnProgress, readImages } from "./images.js";
-import { LABEL_FILE, type Numbering, partsAmong, readLabels } from "./labels.js";
+import { classFoldersAmong, LABEL_FILE, type Numbering, partsAmong, readLabels } from "./labels.js";
 import { isLmdb, openLmdb } from "./lmdb.js";
+import { isNpyPath, readNumpy } from "./numpy.js";
 import { conversionCommand, suggestedSide } from "./suggested-conversion.js";
 import { isTar, openTar } from "./tar.js";
 import { openZip } from "./zip.js";
@@ -31,6 +33,8 @@ export interface DatasetOptions {
   onProgress?: OnProgress;
   /** Called with notes on the data set, one line each. */
   onNote?: (line: string) => void;
+  /** If labels are not read: called with the top-level folders that look like classes, when there are any. */
+  onClassFolders?: (folders: readonly string[]) => void;
 }
 
 /** Number of bytes at the start of a file that identify its kind. */
@@ -92,6 +96,8 @@ async function readImageFiles(whole: FileSource, isArchive: boolean, options: Da
   if (parts.length > 0) {
     onNote?.(`using the images of ${parts.join(" and ")} together; for one part give its folder`);
   }
+  const folders = labels ? [] : classFoldersAmong(paths);
+  if (folders.length > 0) options.onClassFolders?.(folders);
   return await readImages(source, paths, { classes, onProgress, onNote });
 }
 
@@ -118,6 +124,9 @@ function contentOf(source: FileSource, isArchive: boolean): Content {
         if (images !== undefined) return await readIdxImages(source, images, options);
         return await readImageFiles(source, isArchive, options);
       });
+    }
+    if (paths.some(isNpyPath)) {
+      return arraysIn(source, false, (options) => readNumpy(source, options));
     }
   }
   return { kind: "files", source, isArchive };
@@ -147,6 +156,18 @@ function idxFile(path: string): Content {
   });
 }
 
+/** A single file. */
+function openAlone(path: string): FileSource {
+  return {
+    location: path,
+    paths: [`${basename(path).replace(/\.npy$/i, "")}.npy`],
+    nameOf: () => path,
+    read: () => readFile(path),
+    pieces: () => createReadStream(path, { highWaterMark: 2 ** 20 }),
+    close() {},
+  };
+}
+
 /** Files of a tar archive that are read. */
 const isTarContent = (path: string): boolean =>
   isCifarPath(path) || isAnyImagePath(path) || isIdxPath(path) || basename(path) === LABEL_FILE;
@@ -165,8 +186,12 @@ export async function openContent(path: string): Promise<Content> {
   if (status.isFile()) {
     const head = headOf(path);
     const is = (kind: keyof typeof kinds): boolean => head.toString("hex").startsWith(kinds[kind]);
+    if (isNpy(head)) {
+      const source = openAlone(path);
+      return arraysIn(source, false, (options) => readNumpy(source, options));
+    }
     if (isIdx(head) || isIdxPath(path)) return idxFile(path);
-    if (is("zip") || /\.zip$/i.test(path)) return contentOf(await openZip(path), true);
+    if (is("zip") || /\.(zip|npz)$/i.test(path)) return contentOf(await openZip(path), true);
     if (is("gzip") || isTar(head)) return contentOf(await openTar(path, isTarContent, { gzipped: is("gzip") }), true);
     const packed = (["bzip2", "xz", "zstd"] as const).find(is);
     if (packed) {
@@ -176,7 +201,7 @@ export async function openContent(path: string): Promise<Content> {
     }
   }
   throw new InputError(
-    `${path} is not a known kind of data set; supported: folders, zip and tar archives of images, CIFAR-10 and CIFAR-100, MNIST-style idx files`,
+    `${path} is not a known kind of data set; supported: folders, zip and tar archives of images, CIFAR-10 and CIFAR-100, MNIST-style idx files, NumPy's npz and npy files`,
   );
 }
 
@@ -212,7 +237,9 @@ async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
  *   order is that of the paths; classes come from `dataset.json`, else from the top-level folders, whose names they get; if
  *   an archive has a single top folder, paths start inside it;
  * - CIFAR-10 and CIFAR-100, the python or the binary version: the published archive, another tar or zip archive, or a folder;
- * - MNIST-style idx files, with the labels in the companion file; of a folder with several, the training images.
+ * - MNIST-style idx files, with the labels in the companion file; of a folder with several, the training images;
+ * - NumPy's npz and npy files, or a folder of npy files: an array of bytes `[N, H, W, C]`, `[N, C, H, W]` or `[N, H, W]` and
+ *   labels, whole numbers `[N]`.
  *
  * @throws InputError when it is missing, damaged, or of an unknown kind
  */

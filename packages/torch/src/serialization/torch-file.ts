@@ -23,8 +23,8 @@ import { storageId, torchNames } from "./torch-names.js";
 
 /** What a file holds. Its tensors can be read while the file is open. */
 export interface TorchContent {
-  /** How it was written: by torch.save today, by torch.save before 1.6, or as a plain pickle. */
-  readonly format: "zip" | "legacy" | "pickle";
+  /** How it was written: by torch.save today, by torch.save before 1.6, as a plain pickle, or by torch.jit.save. */
+  readonly format: "zip" | "legacy" | "pickle" | "program";
   /** What was saved. */
   readonly value: PickleValue;
   /** Bytes of the file. */
@@ -43,14 +43,15 @@ const LEGACY_PROTOCOL = 1001;
 /** Represents the tensors of a storage whose element type is not supported. */
 const unreadable = (): PickleValue => new InertObject("torch.storage", []);
 
-function readZip(file: FileBytes): PickleValue {
+function readZip(file: FileBytes, acceptPrograms: boolean): { format: "zip" | "program"; value: PickleValue } {
   const zip = new StoredZip(file);
   const pickleName = zip.names.find((name) => /^([^/]+\/)?data\.pkl$/.test(name));
   if (pickleName === undefined) {
     throw new FileFormatError("it is a zip archive without data.pkl, so it is not a checkpoint of PyTorch");
   }
   const root = pickleName.slice(0, -"data.pkl".length);
-  if (zip.sizeOf(`${root}constants.pkl`) !== undefined) {
+  const isProgram = zip.sizeOf(`${root}constants.pkl`) !== undefined;
+  if (isProgram && !acceptPrograms) {
     throw new FileFormatError("it is a TorchScript program; save the network's state_dict() with torch.save instead");
   }
   const byteOrder = `${root}byteorder`;
@@ -58,7 +59,7 @@ function readZip(file: FileBytes): PickleValue {
     throw new FileFormatError("its numbers have the byte order of another kind of machine (big-endian)");
   }
   const storages = new Map<string, PickleValue>();
-  return readPickle(zip.readAll(pickleName), {
+  const value = readPickle(zip.readAll(pickleName), {
     names: plainNames,
     keepUnknown,
     persistent(id) {
@@ -78,6 +79,7 @@ function readZip(file: FileBytes): PickleValue {
       return storage;
     },
   });
+  return { format: isProgram ? "program" : "zip", value };
 }
 
 /** The part of a storage that an id in files from before PyTorch 0.4 refers to: key, first element, number of elements. */
@@ -199,15 +201,27 @@ function readWhole(file: FileBytes): { format: "legacy" | "pickle"; value: Pickl
   }
 }
 
+/** Options of {@link withTorchFile}. */
+export interface TorchFileOptions {
+  /**
+   * Whether a TorchScript program is accepted. It is not run: its modules become records whose states are dictionaries
+   * of their attributes, among them tensors and further modules.
+   */
+  readonly acceptPrograms?: boolean;
+}
+
 /**
- * Opens a file of `torch.save` or `pickle.dump` while `use` runs.
+ * Opens a file of `torch.save`, `torch.jit.save` or `pickle.dump` while `use` runs.
  *
  * @throws FileFormatError, naming the file, when it is truncated, damaged, of another kind, or made to do harm
  */
-export function withTorchFile<T>(path: string, use: (content: TorchContent) => T): T {
+export function withTorchFile<T>(
+  path: string,
+  use: (content: TorchContent) => T,
+  { acceptPrograms = false }: TorchFileOptions = {},
+): T {
   return withFile(path, (file) => {
     const isZip = file.size >= 4 && startsWith(file.read(0, 4), "PK\x03\x04");
-    const content = isZip ? { format: "zip" as const, value: readZip(file) } : readWhole(file);
-    return use({ ...content, size: file.size });
+    return use({ ...(isZip ? readZip(file, acceptPrograms) : readWhole(file)), size: file.size });
   });
 }

@@ -99,6 +99,7 @@ const formats = {
   zip: "PyTorch file (zip)",
   legacy: "PyTorch file (before 1.6)",
   pickle: "pickle",
+  program: "TorchScript program",
 } as const satisfies Record<TorchContent["format"], string>;
 
 function readTensors(stored: ReadonlyMap<string, StoredTensor>, fileSize: number): Map<string, Tensor> {
