@@ -10,7 +10,7 @@ import type { FeatureNetwork } from "../src/features/feature-network.js";
 import { inceptionNetwork } from "../src/features/inception.js";
 import { inceptionShapes } from "../src/features/inception-layers.js";
 import { tensorflowResize } from "../src/features/tensorflow-resize.js";
-import { madeImages, madeWeights } from "./inception-support.js";
+import { madeImages, madeWeights } from "./feature-support.js";
 import { golden, relativeDeviation, uniforms } from "./support.js";
 
 const sha256 = "0".repeat(64);
@@ -30,7 +30,7 @@ function fileOf(name: string): string {
 
 /** A network a sixteenth as wide, with the weights of the formulas and some replaced. */
 function narrowNetwork(): FeatureNetwork {
-  return scope(() => inceptionNetwork(madeWeights(WIDTH), { sha256 }));
+  return scope(() => inceptionNetwork(madeWeights(inceptionShapes(WIDTH)), { sha256 }));
 }
 
 describe("the resize of TensorFlow", () => {
@@ -85,7 +85,7 @@ describe("the full network", () => {
   let likePytorch: FeatureNetwork;
   beforeAll(() => {
     scope(() => {
-      const weights = madeWeights();
+      const weights = madeWeights(inceptionShapes());
       network = inceptionNetwork(weights, { sha256 });
       likePytorch = inceptionNetwork(weights, { sha256, resize: "pytorch" });
     });
@@ -168,7 +168,7 @@ describe("a network", () => {
         of([1, 3, 0, 8]),
         of([0, 3, 8, 8]),
       ]) {
-        expect(() => network.extract(wrong)).toThrow(/^the Inception network describes images as bytes/);
+        expect(() => network.extract(wrong)).toThrow(/^feature networks describe images as bytes/);
       }
       network.dispose();
     });
@@ -205,7 +205,7 @@ describe("files in the published layouts", () => {
 
   test("safetensors, and the checksum of the file", async () => {
     const path = join(folder, "converted.safetensors");
-    scope(() => saveSafetensors(path, madeWeights(WIDTH)));
+    scope(() => saveSafetensors(path, madeWeights(inceptionShapes(WIDTH))));
     const network = await loadFeatureNetwork(path, { width: WIDTH });
     const direct = narrowNetwork();
     scope(() => {
@@ -223,7 +223,7 @@ describe("files that are refused", () => {
   function changed(name: string, change: (weights: Map<string, Tensor>) => void): string {
     const path = join(folder, name);
     scope(() => {
-      const weights = madeWeights(WIDTH);
+      const weights = madeWeights(inceptionShapes(WIDTH));
       change(weights);
       saveSafetensors(path, weights);
     });

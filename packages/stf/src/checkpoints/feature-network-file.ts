@@ -8,6 +8,7 @@ import { digestOf } from "../common/file-digest.js";
 import { abbreviated, isUrl } from "../common/text.js";
 import type { FeatureNetwork } from "../features/feature-network.js";
 import type { InceptionResize } from "../features/inception.js";
+import { dinov2Of, isDinov2 } from "./dinov2-file.js";
 import { kindOfFile } from "./file-kind.js";
 import { inceptionOf, isInception } from "./inception-file.js";
 import { type StoredWeights, withWeights } from "./stored-weights.js";
@@ -38,6 +39,10 @@ const kinds: readonly FeatureFileKind[] = [
     matches: ({ weights }) => isInception(weights),
     build: ({ weights }, options) => inceptionOf(weights, options),
   },
+  {
+    matches: ({ weights }) => isDinov2(weights),
+    build: ({ weights }, options) => dinov2Of(weights, options),
+  },
 ];
 
 /** @throws InputError for what is not a file of weights */
@@ -64,7 +69,7 @@ function checkNamedChecksum(path: string, sha256: string): void {
 
 /**
  * Reads a feature network: the Inception network of Fréchet distances as pytorch-fid's and torch-fidelity's state dict, NVIDIA's TorchScript
- * file or NVIDIA's pickle. Nothing in the file is executed.
+ * file or NVIDIA's pickle; or a state dict of DINOv2 without registers. Nothing in the file is executed.
  *
  * @throws InputError or FileFormatError naming the file, when it is missing, damaged, or another network
  */

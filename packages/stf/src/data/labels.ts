@@ -10,7 +10,8 @@ import type { Classes, ImageBank } from "./image-bank.js";
  * classes may be there, too, as `"classNames": ["cat", ...]`; other readers look at `labels` only.
  */
 export const LABEL_FILE = "dataset.json";
-const LARGEST_CLASS = 2 ** 31 - 1;
+/** The largest class number. */
+export const LARGEST_CLASS = 2 ** 31 - 1;
 
 /**
  * The text of `dataset.json`.

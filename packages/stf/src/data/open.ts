@@ -1,6 +1,7 @@
-import { closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
+import { closeSync, createReadStream, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { isNpy } from "../codecs/npy.js";
 import { InputError } from "../common/errors.js";
 import { abbreviated } from "../common/text.js";
 import { GENERATE_OPTIONS_FILE } from "../run/files.js";
@@ -11,6 +12,9 @@ import { isIdx, isIdxPath, isTest, readIdxImages, trainingImages } from "./idx.j
 import type { ImageBank } from "./image-bank.js";
 import { imagePaths, isAnyImagePath, isImagePath, type OnProgress, readImages } from "./images.js";
 import { classFoldersAmong, LABEL_FILE, type Numbering, partsAmong, readLabels } from "./labels.js";
+import { isLmdb, openLmdb } from "./lmdb.js";
+import { isNpyPath, readNumpy } from "./numpy.js";
+import { conversionCommand, suggestedSide } from "./suggested-conversion.js";
 import { isTar, openTar } from "./tar.js";
 import { openZip } from "./zip.js";
 
@@ -100,6 +104,8 @@ async function readImageFiles(whole: FileSource, isArchive: boolean, options: Da
 /** What a path holds: image files to decode, or arrays of images. */
 export type Content =
   | { readonly kind: "files"; readonly source: FileSource; readonly isArchive: boolean }
+  /** Values without names, all of which are images. */
+  | { readonly kind: "records"; readonly source: FileSource }
   | { readonly kind: "arrays"; readonly isIdx: boolean; read(options: DatasetOptions): Promise<ImageBank> };
 
 /** Arrays read from a source, which is then closed. */
@@ -118,6 +124,9 @@ function contentOf(source: FileSource, isArchive: boolean): Content {
         if (images !== undefined) return await readIdxImages(source, images, options);
         return await readImageFiles(source, isArchive, options);
       });
+    }
+    if (paths.some(isNpyPath)) {
+      return arraysIn(source, false, (options) => readNumpy(source, options));
     }
   }
   return { kind: "files", source, isArchive };
@@ -147,6 +156,18 @@ function idxFile(path: string): Content {
   });
 }
 
+/** A single file. */
+function openAlone(path: string): FileSource {
+  return {
+    location: path,
+    paths: [`${basename(path).replace(/\.npy$/i, "")}.npy`],
+    nameOf: () => path,
+    read: () => readFile(path),
+    pieces: () => createReadStream(path, { highWaterMark: 2 ** 20 }),
+    close() {},
+  };
+}
+
 /** Files of a tar archive that are read. */
 const isTarContent = (path: string): boolean =>
   isCifarPath(path) || isAnyImagePath(path) || isIdxPath(path) || basename(path) === LABEL_FILE;
@@ -159,12 +180,18 @@ const isTarContent = (path: string): boolean =>
 export async function openContent(path: string): Promise<Content> {
   const status = statSync(path, { throwIfNoEntry: false });
   if (!status) throw new InputError(`there is no data set at ${path}`);
-  if (status.isDirectory()) return contentOf(openFolder(path), false);
+  if (status.isDirectory()) {
+    return isLmdb(path) ? { kind: "records", source: openLmdb(path) } : contentOf(openFolder(path), false);
+  }
   if (status.isFile()) {
     const head = headOf(path);
     const is = (kind: keyof typeof kinds): boolean => head.toString("hex").startsWith(kinds[kind]);
+    if (isNpy(head)) {
+      const source = openAlone(path);
+      return arraysIn(source, false, (options) => readNumpy(source, options));
+    }
     if (isIdx(head) || isIdxPath(path)) return idxFile(path);
-    if (is("zip") || /\.zip$/i.test(path)) return contentOf(await openZip(path), true);
+    if (is("zip") || /\.(zip|npz)$/i.test(path)) return contentOf(await openZip(path), true);
     if (is("gzip") || isTar(head)) return contentOf(await openTar(path, isTarContent, { gzipped: is("gzip") }), true);
     const packed = (["bzip2", "xz", "zstd"] as const).find(is);
     if (packed) {
@@ -174,7 +201,7 @@ export async function openContent(path: string): Promise<Content> {
     }
   }
   throw new InputError(
-    `${path} is not a known kind of data set; supported: folders, zip and tar archives of images, CIFAR-10 and CIFAR-100, MNIST-style idx files`,
+    `${path} is not a known kind of data set; supported: folders, zip and tar archives of images, CIFAR-10 and CIFAR-100, MNIST-style idx files, NumPy's npz and npy files`,
   );
 }
 
@@ -193,8 +220,14 @@ export async function withReadErrors<T>(path: string, work: () => Promise<T>): P
 async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
   const content = await openContent(path);
   if (content.kind === "arrays") return await content.read(options);
-  const { source, isArchive } = content;
-  return await readImageFiles(source, isArchive, options).finally(() => source.close());
+  const { source } = content;
+  try {
+    if (content.kind === "files") return await readImageFiles(source, content.isArchive, options);
+    const side = suggestedSide(Number.POSITIVE_INFINITY);
+    throw new InputError(`${path} is a database of images, which must be converted: ${conversionCommand(path, side)}`);
+  } finally {
+    source.close();
+  }
 }
 
 /**
@@ -204,7 +237,9 @@ async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
  *   order is that of the paths; classes come from `dataset.json`, else from the top-level folders, whose names they get; if
  *   an archive has a single top folder, paths start inside it;
  * - CIFAR-10 and CIFAR-100, the python or the binary version: the published archive, another tar or zip archive, or a folder;
- * - MNIST-style idx files, with the labels in the companion file; of a folder with several, the training images.
+ * - MNIST-style idx files, with the labels in the companion file; of a folder with several, the training images;
+ * - NumPy's npz and npy files, or a folder of npy files: an array of bytes `[N, H, W, C]`, `[N, C, H, W]` or `[N, H, W]` and
+ *   labels, whole numbers `[N]`.
  *
  * @throws InputError when it is missing, damaged, or of an unknown kind
  */
