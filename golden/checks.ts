@@ -3,6 +3,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { checkAugmentation } from "./augmentation.js";
+import { checkFrechet } from "./frechet.js";
 import { GoldenFile } from "./golden-file.js";
 import { checkLikelihood } from "./likelihood.js";
 import { checkLosses } from "./losses.js";
@@ -30,6 +31,7 @@ const checks: readonly (readonly [files: RegExp, check: Check])[] = [
   [/^07_ablation_sampler.*\.safetensors$/, checkAblationSampler],
   [/^08_.*\.safetensors$/, checkAugmentation],
   [/^09_.*\.safetensors$/, checkRandomNumbers],
+  [/^10_.*\.safetensors$/, checkFrechet],
   [/^11_sde_grid.*\.safetensors$/, checkSdeGrid],
   [/^11_sde_samplers.*\.safetensors$/, checkSdeSamplers],
   [/^11_sde_likelihood.*\.safetensors$/, checkLikelihood],
@@ -37,14 +39,10 @@ const checks: readonly (readonly [files: RegExp, check: Check])[] = [
   [/^13_.*\.safetensors$/, checkTrajectory],
 ];
 
-/** Files for parts that do not exist yet. */
-const later: readonly (readonly [files: RegExp, part: string])[] = [[/^10_.*\.safetensors$/, "evaluation"]];
-
 /** The result for a file: its comparisons, or why there are none. */
 export type Examined =
   | { readonly name: string; readonly file: GoldenFile }
-  | { readonly name: string; readonly problem: string }
-  | { readonly name: string; readonly later: string };
+  | { readonly name: string; readonly problem: string };
 
 /** The golden files of a folder, in order. */
 export function placeOf(folder: string): Place {
@@ -54,13 +52,10 @@ export function placeOf(folder: string): Place {
 
 /** Compares a file. The caller disposes of the file in the result. */
 export function examine(name: string, place: Place): Examined {
-  const found = <T>(list: readonly (readonly [files: RegExp, value: T])[]): T | undefined =>
-    list.find(([pattern]) => pattern.test(name))?.[1];
   try {
     if (TORCH_STATE.test(name)) return { name, file: compareWithTwin(name, place) };
-    const check = found(checks);
-    const part = found(later);
-    if (!check) return part === undefined ? { name, problem: "no check knows this file" } : { name, later: part };
+    const check = checks.find(([pattern]) => pattern.test(name))?.[1];
+    if (!check) return { name, problem: "no check knows this file" };
     const file = new GoldenFile(join(place.folder, name));
     check(file, place);
     return { name, file };

@@ -14,14 +14,10 @@ export { type JobContext, jobContext, type Reporter, Stopped, silentReporter } f
 export { estimateTraining, type TrainingEstimate } from "./jobs/estimate.js";
 export { type GenerateResult, generate } from "./jobs/generate.js";
 export { type ImportResult, importCheckpoint } from "./jobs/import.js";
-export {
-  type LikelihoodErrors,
-  type LikelihoodProtocol,
-  type LikelihoodResult,
-  likelihood,
-} from "./jobs/likelihood.js";
+export { type LikelihoodErrors, type LikelihoodResult, likelihood } from "./jobs/likelihood.js";
 export { measureSpeed } from "./jobs/measure.js";
 export { formatProgress, runTraining, type TrainResult, train } from "./jobs/train.js";
+export { type TrainFeaturesResult, trainFeatures } from "./jobs/train-features.js";
 export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
 
 // The options of jobs, their defaults and ranges
@@ -36,6 +32,8 @@ export {
   type SizeOptions,
   type Speeds,
 } from "./config/automatic.js";
+export { type FeaturesCommandOptions, featuresFields } from "./config/features-options.js";
+export type { FeaturesRequest } from "./config/features-request.js";
 export type { Field, Fields, Values } from "./config/fields.js";
 export { type GenerateCommandOptions, generateFields } from "./config/generate-options.js";
 export type { GenerateRequest } from "./config/generate-request.js";
@@ -306,6 +304,42 @@ export {
   timeSteps,
 } from "./sampling/steps.js";
 
+// Metrics: what tells two sets of images apart
+
+export {
+  ChannelAccumulator,
+  type ChannelDifference,
+  type ChannelMoments,
+  compareChannels,
+} from "./metrics/channel-moments.js";
+export { type CopyOptions, type CopyPair, type CopyReport, findCopies } from "./metrics/copies.js";
+export type { Estimate } from "./metrics/estimate.js";
+export {
+  FeatureAccumulator,
+  type FeatureStatistics,
+  type FeatureSums,
+  featureStatistics,
+} from "./metrics/feature-statistics.js";
+export { frechetDistance } from "./metrics/frechet.js";
+export { identicalRows } from "./metrics/identical-rows.js";
+export { type InceptionScoreOptions, inceptionScore } from "./metrics/inception-score.js";
+export { type KernelDistanceOptions, kernelDistance } from "./metrics/kernel-distance.js";
+export { type PrecisionRecall, type PrecisionRecallOptions, precisionRecall } from "./metrics/precision-recall.js";
+export {
+  type SlicedWassersteinOptions,
+  slicedWasserstein,
+  slicedWassersteinFloor,
+} from "./metrics/sliced-wasserstein.js";
+export {
+  defaultPacketLevel,
+  PacketAccumulator,
+  type PacketDistance,
+  type PacketProtocol,
+  type PacketStatistics,
+  packetDistance,
+  waveletPackets,
+} from "./metrics/wavelet-packets.js";
+
 // Checkpoints: our own, and those of other programs
 
 export type { ConfigOverrides } from "./checkpoints/foreign/config.js";
@@ -326,7 +360,28 @@ export { loadState, type SavedState, saveState } from "./checkpoints/state-file.
 
 // Feature networks
 
+export {
+  type ClassifierAccuracy,
+  type ClassifierDescription,
+  isClassifierFile,
+  readClassifier,
+  type StoredClassifier,
+  saveClassifier,
+} from "./checkpoints/classifier-file.js";
 export { type FeatureNetworkOptions, loadFeatureNetwork } from "./checkpoints/feature-network-file.js";
+export { shippedFeatures, shippedFeaturesPath } from "./checkpoints/shipped-features.js";
+export { Classifier, type ClassifierConfig, type ClassifierOutput, classifierFeatures } from "./features/classifier.js";
+export {
+  type ClassifierHooks,
+  type ClassifierProgress,
+  type ClassifierSettings,
+  classificationLoss,
+  countCorrect,
+  type Division,
+  holdOut,
+  trainClassifier,
+  triangle,
+} from "./features/classifier-training.js";
 export { type Dinov2Sizes, dinov2Network, dinov2Shapes, type WeightSource } from "./features/dinov2.js";
 export type { ExtractedFeatures, FeatureNetwork } from "./features/feature-network.js";
 export { type InceptionOptions, type InceptionResize, inceptionNetwork } from "./features/inception.js";
@@ -344,4 +399,12 @@ export type { ImageShape } from "./common/image-shape.js";
 export type { Rank } from "./common/ranks.js";
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
 export { historyOf, type RunHistory, setAsideAfter } from "./run/history.js";
+export {
+  type Difference,
+  type Fact,
+  type Facts,
+  formatDifference,
+  methodDifferences,
+  type Protocol,
+} from "./run/protocol.js";
 export type { Statistic, StatisticName, StatsLine, TickStatistics } from "./run/statistics.js";

@@ -166,7 +166,7 @@ test("little memory means fewer images at once, a small speed a word of warning"
   const atOnce = options.batchGpu ?? options.batch!;
   expect(atOnce * bytes).toBeLessThanOrEqual(2 ** 30);
   expect(2 * atOnce > options.batch! || 2 * atOnce * bytes > 2 ** 30).toBe(true);
-  expect(reasons.at(-1)).toMatch(/that is short: try 'timeLimit=110' or smaller images/);
+  expect(reasons.at(-1)).toMatch(/that is short: try 'timeLimit=120' or smaller images/);
 });
 
 /** MiB by which the peak of a process rose with every image in a step of denoising score matching, in float32. */

@@ -25,6 +25,7 @@ import { checkTogether, generateFields } from "../src/config/generate-options.js
 import { openDataset } from "../src/data/open.js";
 import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
 import { GENERATE_OPTIONS_FILE } from "../src/run/files.js";
+import { methodDifferences, type Protocol } from "../src/run/protocol.js";
 import { commandIn } from "./cli-support.js";
 import { maxDeviation, normals } from "./support.js";
 
@@ -581,11 +582,16 @@ describe("likelihood", () => {
     expect(first.stdout).toMatch(/for 6 images with 2 probes each; edm, noise levels 0\.002 to 80, rtol 0\.001/);
     const second = await stf([...options, "--batch=4", "--dest=other.json"]);
     expect(second.code).toBe(0);
-    const read = (path: string): { bitsPerDimension: number; perImage: number[]; protocol: Record<string, unknown> } =>
+    const read = (path: string): { bitsPerDimension: number; perImage: number[]; protocol: Protocol } =>
       JSON.parse(readFileSync(at(path), "utf8"));
     const [one, other] = [read("results/bits.json"), read("other.json")];
     expect(maxDeviation(one.perImage, other.perImage)).toBeLessThan(0.01);
-    expect(one.protocol).toMatchObject({ images: 6, probes: 2, repeats: 2, process: "edm", seed: 0 });
+    expect(one.protocol.method).toMatchObject({
+      images: { count: 6 },
+      flow: { process: "edm" },
+      estimate: { probes: 2, repeats: 2, seed: 0 },
+    });
+    expect(methodDifferences(one.protocol, other.protocol)).toEqual([]);
     const reseeded = await stf([...options, "--seed=1", "--dest=third.json"]);
     expect(reseeded.code).toBe(0);
     expect(maxDeviation(read("third.json").perImage, one.perImage)).toBeGreaterThan(1e-4);

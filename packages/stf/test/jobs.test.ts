@@ -83,7 +83,11 @@ describe("a program trains, draws and asks", () => {
     expect(existsSync(grid)).toBe(true);
 
     const asked = await likelihood({ network: trained.snapshot!, data, num: 2, rtol: 1e-2, atol: 1e-2, probes: 2 });
-    expect(asked).toMatchObject({ reason: "finished", asked: 2, protocol: { images: 2, probes: 2, seed: 0 } });
+    expect(asked).toMatchObject({
+      reason: "finished",
+      asked: 2,
+      protocol: { method: { images: { count: 2 }, estimate: { probes: 2, seed: 0 } } },
+    });
     expect(asked.bitsPerDimension).toBeCloseTo((asked.perImage[0]! + asked.perImage[1]!) / 2, 12);
     expect(Object.keys(asked.errors)).toEqual(["images", "probes"]);
     expect(memory().tensors).toBe(tensors);
@@ -181,7 +185,9 @@ describe("classes have names", () => {
     await generate({ network: trained.snapshot!, seeds: [1], steps: 2, outdir, class: 1 });
     await generate({ network: trained.snapshot!, seeds: [1], steps: 2, outdir, class: "10 cats" });
     const { said } = await draw("any", { seeds: [0, 1, 2, 3] });
-    const drawn = drawnClasses([0, 1, 2, 3], shape, 3, "cpu").map((label) => ["9 lives", "10 cats", "\u00e9"][label]);
+    const drawn = drawnClasses([0, 1, 2, 3], shape, 3, "cpu").map(
+      (label) => ['"9 lives"', '"10 cats"', "\u00e9"][label],
+    );
     expect(said.at(-1)).toBe(`classes in the grid, row by row: ${drawn[0]} ${drawn[1]}, ${drawn[2]} ${drawn[3]}`);
     const ask = (label: string | number): Promise<unknown> => draw("never", { class: label });
     await expect(ask("dog")).rejects.toThrow(

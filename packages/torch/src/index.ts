@@ -30,7 +30,7 @@ export { affineResample, LONGEST_RESAMPLED_SIDE } from "./resample.js";
 export { type PointsOnRays, relativeSquaredDistances, weightedRowSum } from "./rows.js";
 export { type Frame, keep, type MemoryUse, memory, type Synchronous, scope, type Tracked } from "./scope.js";
 export { syncFolder, writeAll, writeFileAtomically } from "./serialization/atomic-file.js";
-export { NumpyArray, numpyNames } from "./serialization/numpy.js";
+export { inOrderOfC, NumpyArray, numpyNames } from "./serialization/numpy.js";
 export {
   InertClass,
   InertObject,

@@ -12,6 +12,9 @@ export const NETWORK_FORMAT = "stf-network-1";
 /** The format of a training state, as named in its metadata. */
 export const STATE_FORMAT = "stf-training-state-1";
 
+/** The format of a classifier that describes images by features, as named in its metadata. */
+export const FEATURES_FORMAT = "stf-features-1";
+
 /** A metadata entry that holds JSON. @throws FileFormatError naming the file, when it is missing or damaged */
 export function metadataField(path: string, metadata: Readonly<Record<string, string>>, name: string): unknown {
   try {
@@ -21,14 +24,22 @@ export function metadataField(path: string, metadata: Readonly<Record<string, st
   }
 }
 
-/** Our own formats, for messages when one is mistaken for the other. */
+/** Our own formats, for messages when one is mistaken for another. */
 const ownFormats: Readonly<Record<string, string>> = {
-  [NETWORK_FORMAT]: "a network snapshot: name one of the training states, training-state-*.safetensors",
-  [STATE_FORMAT]: "a training state: name one of the network snapshots beside it, network-snapshot-*.safetensors",
+  [NETWORK_FORMAT]: "a network snapshot",
+  [STATE_FORMAT]: "a training state",
+  [FEATURES_FORMAT]: "a classifier for features",
+};
+
+/** What to name where a format is expected. */
+const wanted: Readonly<Record<string, string>> = {
+  [NETWORK_FORMAT]: "name one of the network snapshots, network-snapshot-*.safetensors",
+  [STATE_FORMAT]: "name one of the training states, training-state-*.safetensors",
+  [FEATURES_FORMAT]: 'name a file that "stf features train" wrote',
 };
 
 /** @throws InputError for files that do not exist, or are not ours */
-function checkKind(path: string, what: string): void {
+function checkKind(path: string, format: string, what: string): void {
   if (isUrl(path)) {
     throw new InputError(`${path} must be a file on this machine; download it, and give its path`);
   }
@@ -37,12 +48,16 @@ function checkKind(path: string, what: string): void {
   if (stat.isDirectory()) throw new InputError(`${path} is a folder; name the ${what} in it`);
   if (isSafetensors(path)) return;
   const kind = kindOfFile(path);
-  if (kind?.isImportable) throw new InputError(madeElsewhere(path, kind.words));
+  if (kind?.isImportable) throw new InputError(madeElsewhere(path, kind.words, format, what));
   if (kind) throw new InputError(`${path} is not a ${what}, it is ${kind.words}`);
 }
 
-const madeElsewhere = (path: string, words: string): string =>
-  `${path} comes from another program, it is ${words}; convert it to a network snapshot: npx stf import ${path} --dest=network.safetensors`;
+function madeElsewhere(path: string, words: string, format: string, what: string): string {
+  if (format === FEATURES_FORMAT) {
+    return `${path} is not a ${what}, it is ${words} of another program; ${wanted[FEATURES_FORMAT]}`;
+  }
+  return `${path} comes from another program, it is ${words}; convert it to a network snapshot: npx stf import ${path} --dest=network.safetensors`;
+}
 
 /**
  * Reads a file of one of our formats.
@@ -51,20 +66,20 @@ const madeElsewhere = (path: string, words: string): string =>
  * @throws InputError when the file does not exist, or is of another kind; FileFormatError when it is damaged or not a safetensors file
  */
 export function openStored(path: string, format: string, what: string): ReturnType<typeof loadSafetensors> {
-  checkKind(path, what);
+  checkKind(path, format, what);
   const content = loadSafetensors(path);
   const { format: found } = content.metadata;
   if (found !== format) {
     for (const tensor of content.tensors.values()) tensor.dispose();
     if (found !== undefined && Object.hasOwn(ownFormats, found)) {
-      throw new InputError(`${path} is ${ownFormats[found]}`);
+      throw new InputError(`${path} is ${ownFormats[found]}: ${wanted[format]}`);
     }
     if (found?.startsWith("stf-")) {
       throw new InputError(
         `${path} has the format "${found}" of another version of this program, expected "${format}"`,
       );
     }
-    throw new InputError(madeElsewhere(path, "a safetensors file"));
+    throw new InputError(madeElsewhere(path, "a safetensors file", format, what));
   }
   return content;
 }

@@ -1,5 +1,9 @@
 /** The library names options as programs write them, in quotes, such as 'batchGpu' or 'rbatch=all'; a command names its flags. */
 
+import { checkFields, convertFields } from "../config/dataset-options.js";
+import { evaluateFields } from "../config/evaluate-options.js";
+import { featuresFields } from "../config/features-options.js";
+import { fidCalcFields, fidRefFields } from "../config/fid-options.js";
 import { flagOf } from "../config/fields.js";
 import { generateFields } from "../config/generate-options.js";
 import { importFields } from "../config/import-options.js";
@@ -7,7 +11,18 @@ import { likelihoodFields } from "../config/likelihood-options.js";
 import { trainFields } from "../config/train-options.js";
 
 const names = new Set(
-  [trainFields, generateFields, likelihoodFields, importFields].flatMap((fields) => Object.keys(fields)),
+  [
+    trainFields,
+    generateFields,
+    evaluateFields,
+    fidCalcFields,
+    fidRefFields,
+    likelihoodFields,
+    importFields,
+    featuresFields,
+    convertFields,
+    checkFields,
+  ].flatMap((fields) => Object.keys(fields)),
 )
   .add("preset")
   .add("resume");

@@ -5,13 +5,13 @@ import type { Command } from "commander";
 import { UsageError } from "../common/errors.js";
 
 /** Commands that divide their work among several processes. */
-const shared = ["generate"];
+const shared = ["generate", "evaluate", "fid"];
 
 /** Sets the command's options and action. */
 export function declare(command: Command): void {
   command
     .option("--nproc <N>", "number of processes (default 1)")
-    .argument("<command...>", 'what to run, after "--": generate and its options')
+    .argument("<command...>", 'what to run, after "--": generate, evaluate or fid calc, with options')
     .action(async (words: string[], { nproc = "1" }: { nproc?: string }) => {
       const count = Number(nproc);
       if (!/^\d+$/.test(nproc) || count < 1) {

@@ -11,14 +11,22 @@ import { addFields } from "./options.js";
 import { beginWork } from "./output.js";
 
 /** The result, line by line. */
-function described({ bitsPerDimension, errors, perImage, seconds, protocol }: LikelihoodResult): string[] {
+function described({ bitsPerDimension, errors, perImage, evaluations, seconds, protocol }: LikelihoodResult): string[] {
   const shown = Object.entries(errors).map(([over, error]) => `+- ${(error as number).toFixed(4)} over ${over}`);
-  const { probes, process: path, sigmaMin, sigmaMax, rtol, atol, seed, evaluations } = protocol;
+  const {
+    probes,
+    process: path,
+    sigmaMin,
+    sigmaMax,
+    rtol,
+    atol,
+    seed,
+  } = { ...protocol.method["flow"], ...protocol.method["estimate"] };
   const levels = `${formatLevel(sigmaMin as number)} to ${formatLevel(sigmaMax as number)}`;
   return [
     [`${bitsPerDimension.toFixed(4)} bits/dim`, shown.join(", ")].join(" ").trim(),
     `for ${perImage.length} images with ${probes} probe${probes === 1 ? "" : "s"} each; ${path}, noise levels ${levels}, ` +
-      `rtol ${rtol}, atol ${atol}, seed ${seed}; ${Math.round(evaluations as number)} network evaluations, ${formatDuration(seconds)}`,
+      `rtol ${rtol}, atol ${atol}, seed ${seed}; ${Math.round(evaluations)} network evaluations, ${formatDuration(seconds)}`,
   ];
 }
 

@@ -45,9 +45,29 @@ const commands = [
     load: () => import("./generate-command.js"),
   },
   {
+    name: "evaluate",
+    description: "compute quality numbers of images or networks, or compare such numbers",
+    load: () => import("./evaluate-command.js"),
+  },
+  {
+    name: "fid",
+    description: "Fréchet distance of images, and reference statistics, as the published tool computes them",
+    load: () => import("./fid-command.js"),
+  },
+  {
     name: "likelihood",
     description: "compute the bits per dimension of images under a network",
     load: () => import("./likelihood-command.js"),
+  },
+  {
+    name: "features",
+    description: "train a classifier whose features compare sets of images",
+    load: () => import("./features-command.js"),
+  },
+  {
+    name: "dataset",
+    description: "convert images to a data set, or check one before training",
+    load: () => import("./dataset-command.js"),
   },
   {
     name: "launch",

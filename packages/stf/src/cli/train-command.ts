@@ -1,19 +1,20 @@
 /** `stf train` on the command line. Errors in options are reported without loading libtorch. */
 
-import { join } from "node:path";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
+import { UsageError } from "../common/errors.js";
 import { checkAlone } from "../common/ranks.js";
+import { didYouMean } from "../common/similar.js";
 import { formatDuration } from "../common/text.js";
 import { parse } from "../config/fields.js";
-import { type Preset, presets, trainFields } from "../config/train-options.js";
+import { type Preset, type PresetName, presets, trainFields } from "../config/train-options.js";
 import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
 import type { TrainingEstimate } from "../jobs/estimate.js";
-import type { TrainResult } from "../jobs/train.js";
 import type { TrainingPlan } from "../jobs/training-plan.js";
-import { STATS_FILE } from "../run/files.js";
 import { withFlags } from "./flags.js";
+import { nextSteps } from "./next-steps.js";
 import { addFields, type Groups } from "./options.js";
 import { beginWork } from "./output.js";
+import { addPublishedOptions, publishedHelp, withPublishedOptions } from "./published-options.js";
 import { pasteable } from "./shell.js";
 
 const groups: Groups<typeof trainFields> = {
@@ -34,26 +35,6 @@ function presetHelp(): string {
   return `\nPresets (the defaults above are those of "published"):\n${lines.join("\n")}`;
 }
 
-/** Suggestions at the end of a run. */
-function nextSteps({ reason, folder, snapshot, images }: TrainResult, { options, network }: TrainingPlan): string[] {
-  const { timeLimit } = options;
-  // A run that has processed all its images needs a longer duration, not more time.
-  const more =
-    reason === "time limit" && timeLimit !== null ? `--time-limit=${timeLimit}` : `--duration=${(2 * images) / 1e6}`;
-  const draw = (...words: string[]): string => pasteable("generate", `--network=${snapshot}`, ...words);
-  const ofClass =
-    (network.labelDim ?? 0) > 0
-      ? [`  one class          ${draw("--class=0", "--seeds=0-15", "--grid=class-0.png")}`]
-      : [];
-  return [
-    "next steps:",
-    `  more images        ${draw("--seeds=64-127", "--grid=more.png")}`,
-    ...ofClass,
-    `  train further      ${pasteable("train", `--resume=${folder}`, more)}`,
-    `  statistics         ${join(folder, STATS_FILE)}`,
-  ];
-}
-
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 
 function dryRun(plan: TrainingPlan, { imagesPerSecond, images, seconds, memory }: TrainingEstimate): void {
@@ -69,8 +50,17 @@ function dryRun(plan: TrainingPlan, { imagesPerSecond, images, seconds, memory }
   console.log(JSON.stringify(options, undefined, 2));
 }
 
+/** @throws UsageError for an unknown preset. */
+function presetOf(name: string | undefined): Pick<TrainRequest, "preset"> {
+  const names = Object.keys(presets) as PresetName[];
+  if (name === undefined) return {};
+  const preset = names.find((own) => own === name);
+  if (preset !== undefined) return { preset };
+  throw new UsageError(`--preset must be one of ${names.join(", ")}, found "${name}"${didYouMean(name, names)}`);
+}
+
 /** Runs the command. Returns the exit code. */
-async function run(request: TrainRequest, isDry: boolean): Promise<number> {
+async function run(request: TrainRequest, isDry: boolean, notes: readonly string[]): Promise<number> {
   // One after the other, because Node opens the files of all modules that it loads in parallel.
   const { commandContext, interruptedCode } = await import("./context.js");
   const { planTraining } = await import("../jobs/training-plan.js");
@@ -79,6 +69,7 @@ async function run(request: TrainRequest, isDry: boolean): Promise<number> {
   const { Stopped } = await import("../jobs/context.js");
   if (!isDry) beginWork();
   const context = commandContext({ plainSeconds: 60 });
+  for (const note of notes) context.reporter.print(`note        ${note}`);
   let plan: TrainingPlan;
   try {
     plan = await planTraining(request, context);
@@ -114,18 +105,17 @@ async function run(request: TrainRequest, isDry: boolean): Promise<number> {
 /** Sets the command's options and action. */
 export function declare(command: Command): void {
   command
-    .addOption(
-      new Option("--preset <NAME>", "a set of defaults, which other options override").choices(Object.keys(presets)),
-    )
+    .option("--preset <NAME>", "a set of defaults, which other options override; those below")
     .option("--resume <PATH>", "resume from a training state, or from the latest one in a run folder")
     .option("-n, --dry-run", "show what would be done, and stop");
-  addFields(command, trainFields, groups)
-    .addHelpText("after", presetHelp())
+  addPublishedOptions(addFields(command, trainFields, groups))
+    .addHelpText("after", `${presetHelp()}\n\n${publishedHelp}`)
     .action(async ({ preset, resume, dryRun: isDry = false, ...texts }) => {
-      const request: TrainRequest = { ...parse(trainFields, texts), preset, resume };
+      const published = withPublishedOptions(texts);
+      const request: TrainRequest = { ...parse(trainFields, published.texts), ...presetOf(preset), resume };
       checkAlone("train");
       if (resume === undefined) trainingOptions(request, undefined);
       else checkTrainRequest(request);
-      process.exitCode = await run(request, isDry);
+      process.exitCode = await run(request, isDry, published.notes);
     });
 }

@@ -1,4 +1,7 @@
-/** Image files to bytes: plain PNGs by fast-png, which costs little per image, everything else by sharp (libvips). */
+/**
+ * Image files to bytes, of every kind, and which of them are damaged: plain PNGs by fast-png, everything else by sharp (libvips).
+ * Most images of a data set are decoded by quick-decode.ts, which leaves here what is not plain and whole.
+ */
 
 import { decode as decodePng } from "fast-png";
 import { firstLine, InputError } from "../common/errors.js";

@@ -31,3 +31,18 @@ export function* jpegSegments(bytes: Uint8Array): Generator<JpegSegment> {
     position = Math.max(start, end);
   }
 }
+
+const END = 0xd9;
+const isRestart = (marker: number): boolean => marker >= 0xd0 && marker <= 0xd7;
+
+/** Whether the data of the first scan are the only ones, and the file ends with them. */
+export function hasOneScan(bytes: Uint8Array): boolean {
+  const scan = Array.from(jpegSegments(bytes)).at(-1);
+  if (scan?.marker !== SCAN) return false;
+  for (let at = bytes.indexOf(0xff, scan.end); at >= 0; at = bytes.indexOf(0xff, at + 2)) {
+    const marker = bytes[at + 1] as number;
+    // A zero says that 0xff was data.
+    if (marker !== 0 && !isRestart(marker)) return marker === END && at + 2 === bytes.length;
+  }
+  return false;
+}

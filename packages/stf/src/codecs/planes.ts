@@ -21,12 +21,20 @@ export function interleave(planes: Uint8Array, { channels, height, width }: Imag
   return pixels;
 }
 
-/** Separates planes: H, W, C to C, H, W. */
-export function deinterleave(pixels: ArrayLike<number>, { channels, height, width }: ImageShape): Uint8Array {
+/**
+ * Separates planes: H, W, C to C, H, W.
+ *
+ * @param stored - channels of the pixels, of which the first are taken
+ */
+export function deinterleave(
+  pixels: ArrayLike<number>,
+  { channels, height, width }: ImageShape,
+  stored = channels,
+): Uint8Array {
   const area = height * width;
   const planes = new Uint8Array(channels * area);
   for (let c = 0; c < channels; c++) {
-    for (let i = 0; i < area; i++) planes[c * area + i] = pixels[i * channels + c] as number;
+    for (let i = 0, from = c; i < area; i++, from += stored) planes[c * area + i] = pixels[from] as number;
   }
   return planes;
 }

@@ -1,6 +1,6 @@
 /** The chunks of a PNG file. */
 
-import { crc32 } from "node:zlib";
+import { crc32 } from "./crc32.js";
 
 /** Where a PNG file's chunks begin: after its signature. */
 export const SIGNATURE_BYTES = 8;
@@ -10,6 +10,8 @@ export interface PngChunk {
   /** Four letters; the first is a capital if the pixels depend on the chunk. */
   readonly type: string;
   readonly data: Uint8Array;
+  /** Type and data, which the checksum is of. */
+  readonly content: Uint8Array;
   /** The checksum of type and data stated in the file. */
   readonly stated: number | undefined;
 }
@@ -32,7 +34,7 @@ export function* pngChunks(bytes: Uint8Array): Generator<PngChunk> {
     if (end > bytes.length) return;
     const type = String.fromCharCode(...bytes.subarray(position + 4, start));
     const stated = end + 4 <= bytes.length ? view.getUint32(end) : undefined;
-    yield { type, data: bytes.subarray(start, end), stated };
+    yield { type, data: bytes.subarray(start, end), content: bytes.subarray(start - 4, end), stated };
     if (type === "IEND") return;
     position = end + 4;
   }

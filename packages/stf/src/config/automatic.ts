@@ -7,6 +7,7 @@ import { formatImageShape, type ImageShape } from "../common/image-shape.js";
 import { formatDuration } from "../common/text.js";
 import { activationsPerImage } from "../networks/activations.js";
 import { type Architecture, defaultSizes, type NetworkSize } from "../networks/architectures.js";
+import { enoughMinutes, isTooShort } from "./enough-training.js";
 import { resolve } from "./fields.js";
 import { presets, type TrainOptions, trainFields } from "./train-options.js";
 
@@ -214,9 +215,6 @@ const thousands = (value: number): string => Math.round(value).toLocaleString("e
 const counted = (value: number, what: string): string => `${thousands(value)} ${what}${value === 1 ? "" : "s"}`;
 const twoDigits = (value: number): number => Number(value.toPrecision(2));
 
-/** Images of training below which no image is recognisable. */
-const FEWEST = 5000;
-
 /** What determines the other options. */
 interface Outlook {
   readonly budget: Budget;
@@ -308,8 +306,8 @@ function reasonsOf(options: TrainOptions, { images, shape }: AutomaticFacts, out
   const references = rbatch === "all" ? "all references" : counted(rbatch, "reference");
   const target = stf ? `stable targets, ${references} ('stf=0' turns them off)` : "no stable targets";
   const rise = lrRampup > 0 ? ` after ${counted(1e6 * lrRampup, "image")}` : "";
-  const isShort = speed !== undefined && isTimed && budget.seconds * speed < FEWEST;
-  const advice = isShort && `that is short: try 'timeLimit=${twoDigits((4 * FEWEST) / speed / 60)}' or smaller images`;
+  const isShort = speed !== undefined && isTimed && isTooShort(budget.seconds * speed);
+  const advice = isShort && `that is short: try 'timeLimit=${enoughMinutes(speed)}' or smaller images`;
   return [
     `for ${counted(images, "image")} of ${formatImageShape(shape)}${time}; 'preset=published' selects the published settings`,
     `network: ${networkReason(options)}${pace}`,

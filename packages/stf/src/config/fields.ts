@@ -5,6 +5,7 @@
 
 import type { Device } from "@stf/torch";
 import { UsageError } from "../common/errors.js";
+import { didYouMean, mostSimilar } from "../common/similar.js";
 
 /** One option. */
 export interface Field<T> {
@@ -22,6 +23,8 @@ export interface Field<T> {
   readonly placeholder: string;
   /** Whether the option may be given without a value, meaning yes. */
   readonly isSwitch?: boolean;
+  /** The words that it accepts, if it accepts only words. */
+  readonly words?: readonly string[];
 }
 
 /** A table of options by name. */
@@ -38,7 +41,7 @@ interface Description<T> {
 
 /** A field that accepts null, for "not given", if that is its default. */
 function field<T>(
-  description: Description<T> & { readonly placeholder: string; readonly isSwitch?: boolean },
+  description: Description<T> & Pick<Field<T>, "placeholder" | "isSwitch" | "words">,
   wanted: string,
   accepts: (value: unknown) => boolean,
   read: (text: string) => unknown,
@@ -134,7 +137,7 @@ export function choice<W extends string, D extends W | null = W>(
 ): Field<D | W> {
   const isWord = (value: unknown): boolean => words.some((word) => word === value);
   return field<D | W>(
-    { placeholder: words.join("|"), ...description },
+    { placeholder: words.join("|"), words, ...description },
     `one of ${words.join(", ")}`,
     isWord,
     (text) => text,
@@ -147,6 +150,33 @@ export function text<T extends string | null = string>(
 ): Field<T | string> {
   const isText = (value: unknown): boolean => typeof value === "string" && value !== "";
   return field<T | string>({ placeholder: "TEXT", ...description }, "given a value", isText, (value) => value);
+}
+
+/** Texts, separated by commas on a command line. */
+export function texts<T extends readonly string[] | null = readonly string[]>(
+  description: Description<T> & { placeholder?: string },
+): Field<T | readonly string[]> {
+  return field<T | readonly string[]>(
+    { placeholder: "TEXT,...", ...description },
+    "one or more values, separated by commas",
+    (value) =>
+      Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === "string" && item !== ""),
+    (value) => value.split(","),
+  );
+}
+
+/** One or more of a few words, separated by commas on a command line. */
+export function choices<W extends string, T extends readonly W[] | null = readonly W[]>(
+  words: readonly W[],
+  description: Description<T>,
+): Field<T | readonly W[]> {
+  const isWord = (value: unknown): boolean => words.some((word) => word === value);
+  return field<T | readonly W[]>(
+    { placeholder: words.join("|"), ...description },
+    `one or more of ${words.join(", ")}, separated by commas`,
+    (value) => Array.isArray(value) && value.length > 0 && value.every(isWord),
+    (value) => value.split(","),
+  );
 }
 
 /** A class: its number, or its name. A text of digits is resolved by the network's class names. */
@@ -181,6 +211,23 @@ export function rangeOr<W extends string>(
     `two numbers with 0 <= MIN <= MAX, such as 0.5,80, or "${word}"`,
     (value) => value === word || isRange(value),
     (text) => (text === word ? word : text.split(",").map(toNumber)),
+  );
+}
+
+const LARGEST_SIDE = 2 ** 14;
+
+/** Width and height of images, "WxH"; one number is both. */
+export function imageSize(
+  description: Description<readonly [number, number] | null>,
+): Field<readonly [number, number] | null> {
+  return field<readonly [number, number] | null>(
+    { placeholder: "WxH", ...description },
+    `a width and a height in pixels, such as 64x64, at most ${LARGEST_SIDE}`,
+    (value) => Array.isArray(value) && value.length === 2 && value.every((side) => isWhole(side, 1, LARGEST_SIDE)),
+    (value) => {
+      const sides = /^(\d+)(?:[x,](\d+))?$/i.exec(value.trim());
+      return sides ? [Number(sides[1]), Number(sides[2] ?? sides[1])] : undefined;
+    },
   );
 }
 
@@ -249,7 +296,7 @@ export function parse<F extends Fields>(
     const text = String(given[key]);
     const value = own.read(text);
     if (value === null || !own.accepts(value)) {
-      throw new UsageError(`${flagOf(key)} must be ${own.wanted}, found "${text}"`);
+      throw new UsageError(`${flagOf(key)} must be ${own.wanted}, found "${text}"${didYouMean(text, own.words ?? [])}`);
     }
     values[key] = value;
   }
@@ -269,9 +316,16 @@ export function checkValues<F extends Fields>(fields: F, given: unknown, where: 
   const entries = Object.entries(given).filter(([, value]) => value !== undefined);
   for (const [key, value] of entries) {
     const own = Object.hasOwn(fields, key) ? fields[key] : undefined;
-    if (!own) throw new UsageError(`${where} must hold known options only, found '${key}'`);
+    if (!own) {
+      const meant = mostSimilar(key, Object.keys(fields));
+      throw new UsageError(
+        `${where} must hold known options only, found '${key}'${meant === undefined ? "" : `; did you mean '${meant}'?`}`,
+      );
+    }
     if (!own.accepts(value)) {
-      throw new UsageError(`'${key}' in ${where} must be ${own.wanted}, found ${JSON.stringify(value)}`);
+      throw new UsageError(
+        `'${key}' in ${where} must be ${own.wanted}, found ${JSON.stringify(value)}${didYouMean(value, own.words ?? [])}`,
+      );
     }
   }
   return Object.fromEntries(entries) as Partial<Values<F>>;

@@ -32,24 +32,36 @@ function checkFile(name: string, path: string | null, pattern: RegExp, kind: str
 }
 
 /**
- * The options of a request, checked. Needs only the request, so that a mistake is reported at once.
+ * The options of a request that say what to draw, checked; those that name files are not. Needs only the request, so that a
+ * mistake is reported at once.
  *
- * @param processes - number of processes that divide the work
  * @throws UsageError when an option is missing, out of range, or contradicts another
  */
-export function generateOptions(request: GenerateRequest, processes = 1): ResolvedGenerate {
+export function drawingOptions(request: GenerateRequest): ResolvedGenerate {
   const given = checkValues(generateFields, request, "the request");
   const options = resolve(generateFields, given);
-  const { network, outdir, grid, trajectory, seeds, batch } = options;
+  const { network, seeds } = options;
   if (network === null) throw new UsageError("'network' must name a network snapshot (network-snapshot-*.safetensors)");
-  if (outdir === null && grid === null && trajectory === null) {
-    throw new UsageError("'outdir', 'grid' or 'trajectory' must be given, found none of them");
-  }
   if (new Set(seeds).size < seeds.length) {
     const twice = seeds.find((seed, i) => seeds.indexOf(seed) < i);
     throw new UsageError(`'seeds' must name every seed once, found ${twice} twice`);
   }
   checkTogether(given, options);
+  return { ...options, steps: stepCountOf(options), network, notes: withoutEffectIn(given, options) };
+}
+
+/**
+ * All options of a request, checked as by {@link drawingOptions}, with those that name files.
+ *
+ * @param processes - number of processes that divide the work
+ * @throws UsageError when an option is missing, out of range, or contradicts another
+ */
+export function generateOptions(request: GenerateRequest, processes = 1): ResolvedGenerate {
+  const options = drawingOptions(request);
+  const { outdir, grid, trajectory, seeds, batch } = options;
+  if (outdir === null && grid === null && trajectory === null) {
+    throw new UsageError("'outdir', 'grid' or 'trajectory' must be given, found none of them");
+  }
   checkFile("grid", grid, /\.png$/i, "*.png");
   checkFile("trajectory", trajectory, /\.(gif|webp)$/i, "*.gif or *.webp");
   if (trajectory !== null && seeds.length > batch) {
@@ -61,5 +73,5 @@ export function generateOptions(request: GenerateRequest, processes = 1): Resolv
   if (processes > 1 && (outdir === null || trajectory !== null)) {
     throw new UsageError("several processes need an 'outdir', through which they share images, and no 'trajectory'");
   }
-  return { ...options, steps: stepCountOf(options), network, notes: withoutEffectIn(given, options) };
+  return options;
 }

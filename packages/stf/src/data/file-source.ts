@@ -11,7 +11,22 @@ export interface FileSource {
   nameOf(path: string): string;
   /** @throws InputError naming the file when it cannot be read */
   read(path: string): Promise<Uint8Array>;
+  /**
+   * A file of any size in pieces.
+   *
+   * @throws InputError naming the file when it cannot be read, perhaps after the last piece
+   */
+  pieces?(path: string): AsyncIterable<Uint8Array>;
   close(): void;
+}
+
+/** A part of a published data set: the images to train on, or those for tests. */
+export type Split = "train" | "test";
+
+/** The pieces of a file; in one piece if the source knows no other way. */
+export async function* piecesOf(source: FileSource, path: string): AsyncGenerator<Uint8Array> {
+  if (source.pieces) yield* source.pieces(path);
+  else yield await source.read(path);
 }
 
 /** The files below a folder of a source, as a source. */

@@ -1,9 +1,12 @@
 import { isUtf8 } from "node:buffer";
-import { readdirSync, realpathSync, type Stats, statSync } from "node:fs";
+import { createReadStream, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "../common/errors.js";
 import { type FileSource, isHidden } from "./file-source.js";
+
+/** Bytes of a large file that are read at a time. */
+const PIECE_BYTES = 2 ** 20;
 
 /** Paths as text, for messages and labels, and as the file system stores them if that differs. */
 type Paths = Map<string, Buffer | undefined>;
@@ -56,6 +59,8 @@ export function openFolder(root: string): FileSource {
   collector.collect("", Buffer.from(root), [realpathSync.native(root, "buffer").toString("latin1")]);
   const { found } = collector;
   const nameOf = (path: string): string => join(root, path);
+  const unreadable = (path: string, cause: unknown): InputError =>
+    new InputError(`${nameOf(path)} cannot be read (${(cause as Error).message})`, { cause });
   return {
     location: root,
     paths: [...found.keys()].sort(),
@@ -64,7 +69,14 @@ export function openFolder(root: string): FileSource {
       try {
         return await readFile(found.get(path) ?? nameOf(path));
       } catch (cause) {
-        throw new InputError(`${nameOf(path)} cannot be read (${(cause as Error).message})`, { cause });
+        throw unreadable(path, cause);
+      }
+    },
+    async *pieces(path) {
+      try {
+        yield* createReadStream(found.get(path) ?? nameOf(path), { highWaterMark: PIECE_BYTES });
+      } catch (cause) {
+        throw unreadable(path, cause);
       }
     },
     close() {},

@@ -3,10 +3,12 @@
 import { availableParallelism, totalmem } from "node:os";
 import { basename } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { type DecodedImage, decodeImage, type ImageFile, imageFile } from "../codecs/decode.js";
+import { decodeImage, type ImageFile, imageFile } from "../codecs/decode.js";
+import { type BatchDecoder, openBatchDecoder } from "../codecs/decoding-threads.js";
+import { isQuickSize } from "../codecs/quick-decode.js";
 import { InputError } from "../common/errors.js";
-import { abbreviated } from "../common/text.js";
 import type { FileSource } from "./file-source.js";
+import { Findings } from "./findings.js";
 import { type Classes, ImageBank } from "./image-bank.js";
 import { inParallel } from "./parallel.js";
 import { PixelTable } from "./pixel-table.js";
@@ -19,6 +21,9 @@ const OTHER_IMAGE = /\.(apng|avif|bmp|gif|hei[cf]|jfif|jp2|jpe|jxl|p[bgnp]m|tga|
 
 /** Whether a file is named like an image. */
 export const isImagePath = (path: string): boolean => IMAGE.test(path);
+
+/** The same for a format that may have to be converted first. */
+export const isAnyImagePath = (path: string): boolean => IMAGE.test(path) || OTHER_IMAGE.test(path);
 
 /** Images between two calls of `onProgress`. */
 const REPORT_EVERY = 256;
@@ -40,8 +45,6 @@ export function imagePaths({ location, paths, nameOf }: FileSource): readonly st
   return images;
 }
 
-const sizeOf = ({ width, height }: ImageFile): string => `${width}x${height}`;
-
 function checkMemory(count: number, { width, height }: ImageFile, location: string): void {
   const bytes = count * width * height * 3;
   if (bytes <= totalmem()) return;
@@ -51,80 +54,6 @@ function checkMemory(count: number, { width, height }: ImageFile, location: stri
   );
 }
 
-/** Collects notes on images, by number. */
-class Findings {
-  readonly #location: string;
-  readonly #paths: readonly string[];
-  readonly #unusable = new Map<number, InputError>();
-  readonly #otherSize = new Map<number, string>();
-  readonly #turned: number[] = [];
-  readonly #odd: number[] = [];
-
-  constructor(location: string, paths: readonly string[]) {
-    this.#location = location;
-    this.#paths = paths;
-  }
-
-  unusable(index: number, error: InputError): void {
-    this.#unusable.set(index, error);
-  }
-
-  otherSize(index: number, file: ImageFile): void {
-    this.#otherSize.set(index, `${file.name} has ${sizeOf(file)}`);
-  }
-
-  read(index: number, { orientation }: ImageFile, { isOdd }: DecodedImage): void {
-    if (orientation !== 1) this.#turned.push(index);
-    if (isOdd) this.#odd.push(index);
-  }
-
-  /** In the order of the images, not of completion. */
-  #names(indices: Iterable<number>): string {
-    return abbreviated([...indices].sort((a, b) => a - b).map((index) => this.#paths[index] as string));
-  }
-
-  #some(count: number): string {
-    return `${count} of ${this.#paths.length} images`;
-  }
-
-  /** @throws InputError that lists all unusable images */
-  check(first: ImageFile | undefined): void {
-    const complaints: string[] = [];
-    const [failed, sizes] = [this.#unusable, this.#otherSize];
-    const lowest = failed.get(Math.min(...failed.keys()));
-    if (failed.size === 1) complaints.push(lowest?.message ?? "");
-    else if (failed.size > 1) {
-      complaints.push(
-        `${this.#some(failed.size)} in ${this.#location} cannot be used: ${this.#names(failed.keys())}. ${lowest?.message}`,
-      );
-    }
-    if (sizes.size > 0) {
-      const others =
-        sizes.size === 1 ? "" : ` (${this.#some(sizes.size)} have another size: ${this.#names(sizes.keys())})`;
-      complaints.push(
-        `all images must have one size: ${first?.name} has ${first && sizeOf(first)}, ${sizes.get(Math.min(...sizes.keys()))}${others}; crop or resize them`,
-      );
-    }
-    if (complaints.length > 0) throw new InputError(complaints.join(". Besides, "), { cause: lowest });
-  }
-
-  /** Notes for the user on images that were read successfully. */
-  get notes(): string[] {
-    const notes: string[] = [];
-    if (this.#turned.length > 0) {
-      notes.push(
-        `${this.#some(this.#turned.length)} were turned or mirrored by their EXIF orientation: ${this.#names(this.#turned)}`,
-      );
-    }
-    if (this.#odd.length > 0) {
-      notes.push(
-        `${this.#some(this.#odd.length)} have intact pixels, which were read, but damaged or stray bytes elsewhere: ${this.#names(this.#odd)}`,
-      );
-    }
-    return notes;
-  }
-}
-
 /** Options of {@link readImages}. */
 export interface ReadOptions {
   /** Class information of the images. */
@@ -132,6 +61,94 @@ export interface ReadOptions {
   readonly onProgress?: OnProgress | undefined;
   /** Called with notes on the images, one line each. */
   readonly onNote?: ((line: string) => void) | undefined;
+}
+
+/** Images per batch: enough pixels that passing them on costs little beside decoding. */
+const batchSize = (area: number): number => Math.min(Math.max(1, Math.floor(2 ** 18 / area)), 64);
+
+/** More threads than this wait for the one that reads the files. */
+const MOST_THREADS = 8;
+
+/** Threads worth starting, which takes a tenth of a second. */
+function threadsFor(count: number, first: ImageFile): number {
+  if (!isQuickSize(first.header)) return 0;
+  // Decoding takes a time for each image, and one for each pixel.
+  const work = count * (4096 + first.width * first.height);
+  return work < 2 ** 23 ? 0 : Math.min(availableParallelism(), MOST_THREADS);
+}
+
+/** Reads the images of a source into a table. */
+class Reader {
+  readonly #source: FileSource;
+  readonly #paths: readonly string[];
+  readonly #findings: Findings;
+
+  constructor(source: FileSource, paths: readonly string[]) {
+    this.#source = source;
+    this.#paths = paths;
+    this.#findings = new Findings(source.location, paths);
+  }
+
+  /** Undefined, with a finding, if it is unusable. */
+  async #usable<T>(index: number, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      this.#findings.unusable(index, error);
+      return undefined;
+    }
+  }
+
+  #fileAt(index: number): Promise<ImageFile | undefined> {
+    return this.#usable(index, async () => {
+      const path = this.#paths[index] as string;
+      return await imageFile(this.#source.nameOf(path), await this.#source.read(path));
+    });
+  }
+
+  /** The first file that can be used. @throws InputError when none can be */
+  async first(): Promise<ImageFile> {
+    for (let index = 0; index < this.#paths.length; index++) {
+      const file = await this.#fileAt(index);
+      if (file) return file;
+    }
+    this.#findings.check(undefined);
+    throw new InputError(`${this.#source.location} holds no images`);
+  }
+
+  /** Files of the right size, by number. */
+  async #filesOf(begin: number, end: number, { width, height }: ImageFile): Promise<[number, ImageFile][]> {
+    const files: [number, ImageFile][] = [];
+    for (let index = begin; index < end; index++) {
+      const file = await this.#fileAt(index);
+      if (file && file.width === width && file.height === height) files.push([index, file]);
+      else if (file) this.#findings.otherSize(index, file);
+    }
+    return files;
+  }
+
+  /** Reads the images from `begin` to before `end` into their rows. */
+  async read(begin: number, end: number, first: ImageFile, table: PixelTable, decoder: BatchDecoder): Promise<void> {
+    const files = await this.#filesOf(begin, end, first);
+    const upright = files.filter(([, { orientation }]) => orientation === 1);
+    const decoded = await decoder.decode(upright.map(([, { bytes }]) => bytes));
+    const planes = new Map(upright.map(([index], i) => [index, decoded[i]]));
+    table.writePlanes(planes);
+    for (const [index, file] of files) {
+      if (planes.get(index)) continue;
+      const image = await this.#usable(index, () => decodeImage(file));
+      if (!image) continue;
+      table.write(index, image, file.header.channels < 3);
+      this.#findings.read(index, file, image);
+    }
+  }
+
+  /** @throws InputError that lists all images that cannot be used */
+  check(first: ImageFile): readonly string[] {
+    this.#findings.check(first);
+    return this.#findings.notes;
+  }
 }
 
 /**
@@ -147,56 +164,34 @@ export async function readImages(
   paths: readonly string[],
   { classes, onProgress, onNote }: ReadOptions = {},
 ): Promise<ImageBank> {
-  const findings = new Findings(source.location, paths);
-  /** Undefined if it is unusable. */
-  const usable = async <T>(index: number, work: () => Promise<T>): Promise<T | undefined> => {
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      findings.unusable(index, error);
-      return undefined;
-    }
-  };
-  const fileAt = (index: number): Promise<ImageFile | undefined> =>
-    usable(index, async () => {
-      const path = paths[index] as string;
-      return await imageFile(source.nameOf(path), await source.read(path));
-    });
-  let first: ImageFile | undefined;
-  for (let index = 0; index < paths.length && !first; index++) first = await fileAt(index);
-  if (!first) findings.check(first);
-  const { height = 0, width = 0 } = first ?? {};
-  if (first) checkMemory(paths.length, first, source.location);
-
-  const table = new PixelTable(paths.length, height, width);
+  const reader = new Reader(source, paths);
+  const first = await reader.first();
+  checkMemory(paths.length, first, source.location);
+  const size = batchSize(first.width * first.height);
+  const threads = threadsFor(paths.length, first);
+  const table = new PixelTable(paths.length, first.height, first.width);
+  const decoder = await openBatchDecoder(threads);
   let done = 0;
-  const readImage = async (index: number): Promise<void> => {
-    const file = await fileAt(index);
-    if (file && (file.width !== width || file.height !== height)) findings.otherSize(index, file);
-    else if (file) {
-      const image = await usable(index, () => decodeImage(file));
-      if (image) {
-        table.write(index, image, file.header.channels < 3);
-        findings.read(index, file, image);
-      }
+  const readBatch = async (number: number): Promise<void> => {
+    const [begin, end] = [number * size, Math.min((number + 1) * size, paths.length)];
+    await reader.read(begin, end, first, table, decoder);
+    for (let index = begin; index < end; index++) {
+      done++;
+      if (done % REPORT_EVERY === 0 || done === paths.length) onProgress?.(done, paths.length);
     }
-    done++;
-    if (done % REPORT_EVERY === 0 || done === paths.length) {
-      onProgress?.(done, paths.length);
-      // Small files are read and decoded without waiting, so timers and signals get their turn here.
-      await setImmediate();
-    }
+    // Small files are read and decoded without waiting, so timers and signals get their turn here.
+    await setImmediate();
   };
   try {
-    // One more than processors, so that reading goes on while all of them decode.
-    await inParallel(paths.length, availableParallelism() + 1, readImage);
-    findings.check(first);
+    // Reading goes on while all threads decode.
+    await inParallel(Math.ceil(paths.length / size), threads > 0 ? 2 * threads : availableParallelism() + 1, readBatch);
+    for (const note of reader.check(first)) onNote?.(note);
   } catch (error) {
     table.dispose();
     throw error;
+  } finally {
+    await decoder.close();
   }
-  for (const note of findings.notes) onNote?.(note);
   const name = basename(source.location).replace(/\.zip$/i, "");
   return new ImageBank(name, table.shape, table.pixels, classes);
 }

@@ -7,6 +7,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { syncFolder } from "@stf/torch";
 import { ZipFile } from "yazl";
+import { npyHeader } from "../codecs/npy.js";
 import { interleave } from "../codecs/planes.js";
 import type { ImageShape } from "../common/image-shape.js";
 import { formatLabels, LABEL_FILE } from "../data/labels.js";
@@ -27,23 +28,9 @@ const EPOCH = new Date("1980-01-01T00:00:00");
 /** PNGs are compressed already, and arrays of generated images hardly compress. */
 const STORED = { compress: false, mtime: EPOCH, mode: 0o100644, forceDosTimestamp: true } as const;
 
-/** The header of an .npy file (NumPy enhancement proposal 1), for numbers in C order. */
-function npyHeader(dtype: string, shape: readonly number[]): Buffer {
-  const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(", ")})`;
-  const text = `{'descr': '${dtype}', 'fortran_order': False, 'shape': ${tuple}, }`;
-  const preamble = 10;
-  // The numbers begin at a multiple of 64.
-  const padded = `${text.padEnd(64 * Math.ceil((preamble + text.length + 1) / 64) - preamble - 1)}\n`;
-  const header = Buffer.alloc(preamble + padded.length);
-  header.write("\x93NUMPY\x01\x00", "latin1");
-  header.writeUInt16LE(padded.length, 8);
-  header.write(padded, preamble, "latin1");
-  return header;
-}
-
 function addNpz(zip: ZipFile, { images, shape, seeds, classes }: ArchiveContent): void {
   const { channels, height, width } = shape;
-  const header = npyHeader("|u1", [seeds.length, height, width, channels]);
+  const header = npyHeader("uint8", [seeds.length, height, width, channels]);
   const size = header.length + seeds.length * channels * height * width;
   zip.addReadStreamLazy("arr_0.npy", { ...STORED, size }, (ready) => {
     const parts = function* () {
@@ -54,7 +41,7 @@ function addNpz(zip: ZipFile, { images, shape, seeds, classes }: ArchiveContent)
   });
   if (!classes) return;
   const labels = Buffer.from(BigInt64Array.from(classes, BigInt).buffer);
-  zip.addBuffer(Buffer.concat([npyHeader("<i8", [classes.length]), labels]), "arr_1.npy", STORED);
+  zip.addBuffer(Buffer.concat([npyHeader("int64", [classes.length]), labels]), "arr_1.npy", STORED);
 }
 
 function addPngs(zip: ZipFile, { images, seeds, classes }: ArchiveContent): void {

@@ -5,74 +5,57 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { writeFileAtomically } from "@stf/torch";
 import { InputError } from "../common/errors.js";
-import { digestOf } from "../common/file-digest.js";
 import { makeFolder, removePartialFiles } from "../common/folders.js";
 import type { ImageShape } from "../common/image-shape.js";
 import { formatIntegers } from "../common/text.js";
-import { generateFields, samplerOf } from "../config/generate-options.js";
 import type { ResolvedGenerate } from "../config/generate-request.js";
 import { LABEL_FILE } from "../data/labels.js";
 import { writeArchive } from "../images/archive.js";
 import { ImageSet } from "../images/image-set.js";
 import { GENERATE_OPTIONS_FILE } from "../run/files.js";
+import type { Protocol } from "../run/protocol.js";
 import { checkStop, type JobContext } from "./context.js";
+import { drawingDifference, drawingProtocol, readDrawingProtocol } from "./drawing-protocol.js";
 
 const POLL_MILLISECONDS = 200;
 
 /** Whether a destination is one file, not a folder. */
 const isArchive = (path: string): boolean => /\.(zip|npz)$/i.test(path);
 
-/** The options that determine an image and its path. */
-async function protocolOf(request: ResolvedGenerate, processes: number): Promise<Record<string, unknown>> {
-  const { outdir, grid, trajectory, seeds, batch, device, notes, solver, ...options } = request;
-  const files = { network: request.network, gnet: request.gnet, image: request.image, mask: request.mask };
-  const digests: Record<string, string> = {};
-  for (const [name, path] of Object.entries(files)) {
-    if (path !== null) digests[`${name}_sha256`] = await digestOf(path);
-  }
-  return {
-    ...options,
-    sampler: samplerOf(request),
-    // Different generators, and so a different image for a seed.
-    device: device.startsWith("cuda") ? "cuda" : device,
-    ...(isCoupled(request) ? { batch, processes } : {}),
-    ...digests,
-  };
-}
-
-/** Whether an image depends on the others in its batch. */
-export function isCoupled(request: ResolvedGenerate): boolean {
-  return samplerOf(request) === "rk45" && request.errorControl === "batch";
-}
-
-/** @throws InputError when the images in the folder were drawn with other options. */
-function checkProtocol(images: ImageSet, protocol: Record<string, unknown>, outdir: string): void {
+/**
+ * The protocol of a folder's images; undefined for a folder without images.
+ *
+ * @throws InputError when it is damaged or missing
+ */
+function protocolIn(images: ImageSet, outdir: string, advice: string): Protocol | undefined {
   const path = join(images.folder, GENERATE_OPTIONS_FILE);
-  const advice = `choose another 'outdir', or remove ${images.folder}`;
   if (!existsSync(path)) {
     const held = images.hasImages ? "images" : images.hasLabels ? `a ${LABEL_FILE}` : undefined;
-    if (held === undefined) return;
+    if (held === undefined) return undefined;
     throw new InputError(
       `${outdir} holds ${held} but no ${GENERATE_OPTIONS_FILE}, which records how images were drawn; ${advice}`,
     );
   }
   const found = (() => {
     try {
-      return Object(JSON.parse(readFileSync(path, "utf8"))) as Record<string, unknown>;
+      return readDrawingProtocol(JSON.parse(readFileSync(path, "utf8")));
     } catch (cause) {
       throw new InputError(`${path} is damaged; ${advice}`, { cause });
     }
   })();
-  const names = [...new Set([...Object.keys(found), ...Object.keys(protocol)])];
-  // An option that an earlier version lacked had the effect of its default.
-  const defaults = Object.fromEntries(Object.entries(generateFields).map(([key, field]) => [key, field.default]));
-  const differs = (name: string): boolean =>
-    JSON.stringify(name in found ? found[name] : defaults[name]) !== JSON.stringify(protocol[name]);
-  // A file may have moved: its content counts. Images of other seeds may be in the same folder.
-  const other = names.find((name) => name !== "seeds" && !(`${name}_sha256` in protocol) && differs(name));
-  if (other === undefined) return;
+  if (!found) throw new InputError(`${path} is damaged; ${advice}`);
+  return found;
+}
+
+/** @throws InputError when the images in the folder were drawn with other options. */
+function checkProtocol(images: ImageSet, protocol: Protocol, outdir: string): void {
+  const advice = `choose another 'outdir', or remove ${images.folder}`;
+  const found = protocolIn(images, outdir, advice);
+  const difference = found && drawingDifference(found, protocol);
+  if (!difference) return;
+  const { name, there, here } = difference;
   throw new InputError(
-    `${outdir} holds images that were drawn with other options (${other}: ${JSON.stringify(found[other]) ?? "none"} there, ${JSON.stringify(protocol[other]) ?? "none"} here); ${advice}`,
+    `${outdir} holds images that were drawn with other options (${name}: ${JSON.stringify(there) ?? "none"} there, ${JSON.stringify(here) ?? "none"} here); ${advice}`,
   );
 }
 
@@ -114,7 +97,7 @@ export class ImageOutput {
     const isFinished = (): boolean => isArchive(outdir) && existsSync(outdir);
     const folder = isArchive(outdir) ? `${outdir}.parts` : outdir;
     const images = new ImageSet(folder, contents.shape, request.subdirs);
-    const protocol = await protocolOf(request, size);
+    const protocol = await drawingProtocol(request, size);
     const path = join(folder, GENERATE_OPTIONS_FILE);
     // The images of an archive must be known even when some of its parts have been removed.
     const kept = { ...protocol, ...(isArchive(outdir) && { seeds: formatIntegers(request.seeds) }) };

@@ -40,7 +40,8 @@ export function importCheckpoint(request: ImportRequest): ImportResult {
   try {
     const { format, part, skipped, isAveraged = false } = source;
     makeFolder(dirname(dest), "dest");
-    saveNetwork(dest, denoiser, config, { imported: basename(file), ...(part === undefined ? {} : { part }) });
+    const about = { imported: basename(file), weights: isAveraged ? "averaged" : "raw" };
+    saveNetwork(dest, denoiser, config, part === undefined ? about : { ...about, part });
     return { dest, config, parameterCount: denoiser.parameterCount, format, part, isAveraged, skipped };
   } finally {
     denoiser.dispose();

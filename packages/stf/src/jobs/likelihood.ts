@@ -11,16 +11,19 @@ import { abbreviated, formatDuration } from "../common/text.js";
 import { type LikelihoodRequest, likelihoodOptions, type ResolvedLikelihood } from "../config/likelihood-request.js";
 import { storedNames } from "../config/training.js";
 import type { ImageBank } from "../data/image-bank.js";
+import { digestOfImages } from "../data/image-digest.js";
 import { openDataset } from "../data/open.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { oneHot } from "../networks/network.js";
 import { processFor } from "../processes/by-name.js";
 import type { Process } from "../processes/process.js";
 import { type Purpose, randomKey } from "../random/keyed.js";
+import type { Protocol } from "../run/protocol.js";
 import { checkKnown, denoiseWith, rangeWithin } from "../sampling/generate.js";
 import { bitsPerDimension, dequantize, logDensity } from "../sampling/log-density.js";
 import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
 import { checkDevice } from "./device.js";
+import { weightsOf } from "./drawing-protocol.js";
 import { withinMemory } from "./memory.js";
 import { writeOrRescue } from "./rescue.js";
 
@@ -221,26 +224,22 @@ function errorsOf({ bits }: Measured): LikelihoodErrors {
   return (first[0]?.length ?? 0) > 1 ? { ...images, probes: ofEstimates(([only = []]) => only) } : images;
 }
 
-/** How a value was computed. */
-export type LikelihoodProtocol = Readonly<Record<string, unknown>>;
-
-async function protocolOf(found: Measured, { request, path }: Measurement): Promise<LikelihoodProtocol> {
+async function protocolOf(found: Measured, { request, path, bank }: Measurement, weights: string): Promise<Protocol> {
   const { network, data, class: told, probes, repeats, rtol, atol, seed } = request;
   return {
-    network,
-    network_sha256: await digestOf(network),
-    data,
-    images: found.bits.length,
-    class: told,
-    probes,
-    repeats,
-    process: request.process,
-    sigmaMin: path.process.sigma(path.first),
-    sigmaMax: path.process.sigma(path.last),
-    rtol,
-    atol,
-    seed,
-    evaluations: found.evaluations,
+    subject: { network, network_sha256: await digestOf(network), data },
+    method: {
+      network: { weights },
+      images: { sha256: digestOfImages(bank), count: found.bits.length, class: told },
+      flow: {
+        process: request.process,
+        sigmaMin: path.process.sigma(path.first),
+        sigmaMax: path.process.sigma(path.last),
+        rtol,
+        atol,
+      },
+      estimate: { probes, repeats, seed },
+    },
   };
 }
 
@@ -256,10 +255,12 @@ export interface LikelihoodResult {
   readonly errors: LikelihoodErrors;
   /** Bits per dimension of each image. */
   readonly perImage: readonly number[];
+  /** Network evaluations per image, chosen by the solver. */
+  readonly evaluations: number;
   /** Seconds of computation. */
   readonly seconds: number;
   /** How the values were computed. */
-  readonly protocol: LikelihoodProtocol;
+  readonly protocol: Protocol;
   /** What could not be written to its path, in one line. */
   readonly problem?: string;
 }
@@ -277,7 +278,8 @@ export async function likelihood(
   const { reporter } = context;
   checkAlone("likelihood", context.rank);
   checkDevice(options.device);
-  const { denoiser, config, about } = loadSnapshot(options.network, { device: options.device });
+  const snapshot = loadSnapshot(options.network, { device: options.device });
+  const { denoiser, config, about } = snapshot;
   const path = pathOf(options, denoiser);
   const isConditional = denoiser.labelDim > 0 && options.class === "data";
   const names = storedNames(about["classNames"]);
@@ -315,12 +317,13 @@ export async function likelihood(
       bitsPerDimension: average(perImage),
       errors: errorsOf(found),
       perImage,
+      evaluations: found.evaluations,
       seconds: context.now() - start,
-      protocol: await protocolOf(found, measurement),
+      protocol: await protocolOf(found, measurement, weightsOf(snapshot)),
     };
     if (options.dest !== null && perImage.length > 0) {
-      const { bitsPerDimension, protocol } = result;
-      const text = JSON.stringify({ bitsPerDimension, protocol, perImage }, undefined, 2);
+      const { bitsPerDimension, evaluations, protocol } = result;
+      const text = JSON.stringify({ bitsPerDimension, evaluations, protocol, perImage }, undefined, 2);
       const bytes = new TextEncoder().encode(`${text}\n`);
       const { problem } = await writeOrRescue(options.dest, (place) => writeFileAtomically(place, bytes));
       if (problem !== undefined) return { ...result, problem };

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { runWriter } from "../checkpoints/run-writer.js";
 import { removePartialFiles } from "../common/folders.js";
 import { formatDuration } from "../common/text.js";
+import { isTooShort, RECOGNISABLE } from "../config/enough-training.js";
 import type { TrainOptions } from "../config/train-options.js";
 import type { TrainRequest } from "../config/train-request.js";
 import { loopOptions, trainingData, trainingSettings, usesDistances } from "../config/training.js";
@@ -19,7 +20,8 @@ import { DivergenceError } from "../training/step.js";
 import { type JobContext, jobContext, type Reporter } from "./context.js";
 import { withinMemory } from "./memory.js";
 import { RunFolder } from "./run-folder.js";
-import { memoryAdvice, planTraining, type TrainingPlan } from "./training-plan.js";
+import { memoryAdvice } from "./training-description.js";
+import { planTraining, type TrainingPlan } from "./training-plan.js";
 import { TrainingSamples } from "./training-samples.js";
 
 /** How a training ended, and the paths of its output. */
@@ -156,8 +158,8 @@ async function trainInFolder(
     });
   const writer = run.writer(writerFor);
   const history = historyOf(folder);
-  const samples = new TrainingSamples(folder, settings, bank.classNames, context);
-  let lowestLoss = history.lowestLoss;
+  const loop = loopOptions(options);
+  const samples = new TrainingSamples(folder, { ...settings, ...loop }, bank.classNames, context);
   const hooks: LoopHooks = {
     onStep: (progress) => {
       reporter.update(formatProgress(progress));
@@ -165,12 +167,12 @@ async function trainInFolder(
     },
     onTick: (progress) => {
       reporter.print(formatProgress(progress));
-      if (isDiverged(progress.loss, lowestLoss)) {
+      const { loss, lowestLoss } = progress;
+      if (isDiverged(loss, lowestLoss)) {
         reporter.print(
-          `note        the loss has risen from ${lowestLoss.toPrecision(3)} to ${progress.loss.toPrecision(3)}: training diverges; stop it, and resume from an earlier state with a lower 'lr'`,
+          `note        the loss has risen from ${lowestLoss.toPrecision(3)} to ${loss.toPrecision(3)}: training diverges; stop it, and resume from an earlier state with a lower 'lr'`,
         );
       }
-      lowestLoss = Math.min(lowestLoss, progress.loss);
     },
     onSnapshot: (trained) => samples.drawOnTheWay(trained),
     shouldStop: () => context.shouldStop(),
@@ -182,11 +184,16 @@ async function trainInFolder(
       const latest = run.latestState;
       return `${memoryAdvice(options)}${latest === undefined ? "" : `; the latest training state is ${latest}`}`;
     },
-    () => trainingLoop(state, trainingData(bank, options), settings, loopOptions(options), writer, hooks),
+    () => trainingLoop(state, trainingData(bank, options), settings, loop, writer, hooks),
   );
   const { problem: moved, ...kept } = run.keep(last, state, writerFor);
   reporter.print(`${endings[reason]} after ${state.images} images; saved ${kept.snapshot}`);
   const drawn = reason === "stopped" || moved !== undefined ? undefined : samples.draw(state);
+  if (drawn?.path !== undefined && options.transfer === null && isTooShort(state.images)) {
+    reporter.print(
+      `note        after only ${state.images} images of training they are mostly noise; about ${RECOGNISABLE} make most of them recognisable`,
+    );
+  }
   const problem = moved ?? drawn?.problem ?? run.unwritten();
   return {
     ...{ reason, folder, images: state.images, progress, ...kept },

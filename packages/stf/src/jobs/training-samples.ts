@@ -4,11 +4,11 @@ import { isOutOfMemory } from "@stf/torch";
 import { writeGrid } from "../codecs/grid.js";
 import { imagesOf } from "../codecs/planes.js";
 import { isFileProblem, problemOf } from "../common/folders.js";
-import { formatDuration } from "../common/text.js";
+import { formatDuration, listed } from "../common/text.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { samplesPath } from "../run/files.js";
 import { generateImages } from "../sampling/generate.js";
-import type { Progress } from "../training/loop.js";
+import type { LoopOptions, Progress } from "../training/loop.js";
 import type { TrainingState } from "../training/state.js";
 import type { TrainingSettings } from "../training/step.js";
 import { checkStop, type JobContext, Stopped } from "./context.js";
@@ -23,6 +23,32 @@ const EVALUATIONS = 35;
 const STEP_COST = 3;
 /** Fraction of the time that samples may take during training. */
 const BUDGET = 0.04;
+/** Fraction of the time limit that the samples at the end may take. */
+const LAST_BUDGET = 0.1;
+/** Seconds that they may always take. */
+const LEAST_SECONDS = 10;
+/** Drawing that takes longer is announced, in seconds. */
+const ANNOUNCED = 5;
+
+/** Rows and columns of a grid. */
+interface Grid {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+const clamp = (columns: number): number => Math.min(Math.max(columns, 1), COLUMNS);
+
+const counted = (images: number): string => `${images} ${images === 1 ? "image" : "images"}`;
+
+/**
+ * The largest grid of at most `affordable` images, and at least one. A network with classes keeps its rows, one per class, as long
+ * as there is an image for each.
+ */
+export function gridWithin(affordable: number, rows: number, hasClasses: boolean): Grid {
+  const most = Math.max(1, Math.floor(affordable));
+  if (hasClasses) return { rows: Math.min(rows, most), columns: clamp(Math.floor(most / rows)) };
+  return { rows: Math.min(rows, Math.max(1, Math.floor(most / COLUMNS))), columns: clamp(most) };
+}
 
 /** Samples: their path, or why there are none; neither if drawing was stopped. */
 export interface Drawn {
@@ -36,18 +62,22 @@ export class TrainingSamples {
   readonly #halflife: number;
   readonly #classNames: readonly string[] | undefined;
   readonly #context: JobContext;
-  #imagesPerSecond = 0;
+  readonly #timeLimit: number;
+  /** Seconds to draw an image; estimated from the speed of training until some have been drawn. */
+  #secondsPerImage = 0;
+  #isMeasured = false;
   /** When samples were last drawn. */
   #since: number;
 
   constructor(
     folder: string,
-    { ema }: TrainingSettings,
+    { ema, timeLimit }: Pick<TrainingSettings, "ema"> & Pick<LoopOptions, "timeLimit">,
     classNames: readonly string[] | undefined,
     context: JobContext,
   ) {
     this.#folder = folder;
     this.#halflife = ema.halflife;
+    this.#timeLimit = timeLimit;
     this.#classNames = classNames;
     this.#context = context;
     this.#since = context.now();
@@ -55,7 +85,7 @@ export class TrainingSamples {
 
   /** Called after every step. */
   onStep({ imagesPerSecond }: Progress): void {
-    this.#imagesPerSecond = imagesPerSecond;
+    if (!this.#isMeasured) this.#secondsPerImage = EVALUATIONS / (STEP_COST * imagesPerSecond);
   }
 
   /**
@@ -65,42 +95,53 @@ export class TrainingSamples {
   drawOnTheWay(state: TrainingState): void {
     const { now } = this.#context;
     const isEarly = state.images < 4 * this.#halflife;
-    const affordable = (BUDGET * (now() - this.#since) * STEP_COST * this.#imagesPerSecond) / EVALUATIONS;
+    const affordable = (BUDGET * (now() - this.#since)) / this.#secondsPerImage;
     const rows = Math.min(this.#rowsOf(state.averaged), Math.floor(affordable / COLUMNS / (isEarly ? 2 : 1)));
-    if (rows < 1) return;
-    const drawn = [this.#grid(state.averaged, state.images, "averaged", rows)];
+    if (!(rows >= 1)) return;
+    const grid = { rows, columns: COLUMNS };
+    const drawn = [this.#grid(state.averaged, state.images, "averaged", grid)];
     if (isEarly) {
       state.network.eval();
-      drawn.push(this.#grid(state.network, state.images, "raw", rows));
+      drawn.push(this.#grid(state.network, state.images, "raw", grid));
       state.network.train();
     }
     for (const { problem } of drawn) if (problem !== undefined) this.#context.reporter.warn(problem);
     this.#since = now();
   }
 
-  /** Draws with the averaged weights at the end. */
+  /** Draws with the averaged weights at the end: as many images as a tenth of the time limit allows, or ten seconds. */
   draw({ averaged, images }: TrainingState): Drawn {
-    return this.#grid(averaged, images, "averaged", this.#rowsOf(averaged));
+    const { reporter } = this.#context;
+    const all = this.#rowsOf(averaged);
+    const affordable = Math.max(LAST_BUDGET * this.#timeLimit, LEAST_SECONDS) / this.#secondsPerImage;
+    const grid = gridWithin(affordable, all, averaged.labelDim > 0);
+    const count = grid.rows * grid.columns;
+    const why = count < all * COLUMNS ? `, not ${all * COLUMNS}, because of the time limit` : "";
+    const seconds = this.#secondsPerImage * count;
+    if (why !== "" || seconds >= ANNOUNCED) {
+      reporter.print(`drawing ${counted(count)}${why}: about ${formatDuration(Math.max(seconds, 1))}`);
+    }
+    return this.#grid(averaged, images, "averaged", grid);
   }
 
   #rowsOf({ labelDim }: Denoiser): number {
     return labelDim > 0 ? Math.min(labelDim, ROWS.most) : ROWS.plain;
   }
 
-  #grid(denoiser: Denoiser, images: number, weights: "averaged" | "raw", rows: number): Drawn {
+  #grid(denoiser: Denoiser, images: number, weights: "averaged" | "raw", { rows, columns }: Grid): Drawn {
     const { reporter, now } = this.#context;
-    const seeds = Array.from({ length: rows * COLUMNS }, (_, i) => i);
+    const seeds = Array.from({ length: rows * columns }, (_, i) => i);
     const path = samplesPath(this.#folder, images, weights);
     const start = now();
     try {
       const { images: drawn } = generateImages(denoiser, seeds, {
-        classes: seeds.map((seed) => Math.floor(seed / COLUMNS)),
+        classes: seeds.map((seed) => Math.floor(seed / columns)),
         onStep: ({ progress }) => {
           checkStop(this.#context);
-          reporter.update(`drawing ${seeds.length} images: ${Math.floor(100 * progress)} %`);
+          reporter.update(`drawing ${counted(seeds.length)}: ${Math.floor(100 * progress)} %`);
         },
       });
-      writeGrid(path, imagesOf(drawn), denoiser.shape, COLUMNS);
+      writeGrid(path, imagesOf(drawn), denoiser.shape, columns);
       drawn.dispose();
     } catch (error) {
       reporter.clear();
@@ -111,10 +152,12 @@ export class TrainingSamples {
         problem: `there is not enough memory to draw ${seeds.length} images at once; draw them with stf generate and 'batch=4'`,
       };
     }
-    const names = this.#classNames?.slice(0, rows).join(", ");
+    this.#secondsPerImage = (now() - start) / seeds.length;
+    this.#isMeasured = true;
+    const names = this.#classNames?.slice(0, rows).map(listed).join(", ");
     const perClass = denoiser.labelDim > 0 ? `, a row per class${names === undefined ? "" : ` (${names})`},` : "";
     reporter.print(
-      `drew ${seeds.length} images with the ${weights} weights${perClass} in ${formatDuration(now() - start)}: ${path}`,
+      `drew ${counted(seeds.length)} with the ${weights} weights${perClass} in ${formatDuration(now() - start)}: ${path}`,
     );
     return { path };
   }

@@ -18,7 +18,8 @@ export type Purpose =
   | "labelDropout"
   | "data"
   | "dequantization"
-  | "probes";
+  | "probes"
+  | "heldOut";
 
 const purposes = {
   weights: 1,
@@ -32,6 +33,7 @@ const purposes = {
   data: 9,
   dequantization: 10,
   probes: 11,
+  heldOut: 12,
 } as const satisfies Record<Purpose, number>;
 
 /** The finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection of 64-bit numbers without visible structure. */

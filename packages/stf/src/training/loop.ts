@@ -63,6 +63,8 @@ export interface Progress {
   readonly totalImages: number;
   /** Mean loss per value since the last tick. */
   readonly loss: number;
+  /** The lowest mean loss of a tick in this run, this one included; infinity before the first. */
+  readonly lowestLoss: number;
   /** Speed in this process; time spent on checkpoints does not count. */
   readonly imagesPerSecond: number;
   /** Seconds of training in this process. */
@@ -135,6 +137,7 @@ export async function trainingLoop(
       images: state.images,
       totalImages: options.totalImages,
       loss: statistics.mean("Loss/loss"),
+      lowestLoss,
       imagesPerSecond,
       elapsed,
       remaining: Math.max(0, remaining),
@@ -203,7 +206,7 @@ export async function trainingLoop(
       lastLoss = report.loss;
       lowestLoss = Math.min(lowestLoss, Number.isNaN(lastLoss) ? lowestLoss : lastLoss);
       writeStatistics();
-      onTick?.(report);
+      onTick?.({ ...report, lowestLoss });
       tick++;
     }
     if (reason !== undefined) {

@@ -42,8 +42,12 @@ function isSize(value: PickleValue): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
-/** The elements of an array stored with the first axis fastest, reordered so that the last one is. */
-function inOrderOfC(bytes: Uint8Array, shape: readonly number[], size: number): Uint8Array {
+/**
+ * The elements of an array stored with the first axis fastest, reordered so that the last one is.
+ *
+ * @param size - bytes of one element
+ */
+export function inOrderOfC(bytes: Uint8Array, shape: readonly number[], size: number): Uint8Array {
   const ordered = new Uint8Array(bytes.length);
   const strides = shape.map((_, axis) => size * elementCount(shape.slice(0, axis)));
   let to = 0;

@@ -1,0 +1,93 @@
+/** Quality numbers as lines of text. */
+
+import { type Evaluation, type Measured, type MetricName, metricLabel, metricNames } from "../run/evaluation.js";
+import type { Facts } from "../run/protocol.js";
+
+/** To four significant digits. */
+const rounded = (value: number): string => (value === 0 ? "0" : String(Number(value.toPrecision(4))));
+
+/** "0.913 +- 0.008": the error to two digits at most, the value to as many decimals. */
+function withError(value: number, error: number): string {
+  if (!(error > 0)) return rounded(value);
+  const decimals = Math.min(12, Math.max(0, 1 - Math.floor(Math.log10(error))));
+  return `${value.toFixed(decimals)} +- ${error.toFixed(decimals)}`;
+}
+
+function shown({ value, error, floor, perChannel = [] }: Measured): string {
+  return [
+    error === undefined ? rounded(value) : withError(value, error),
+    floor !== undefined && `(floor ${rounded(floor)})`,
+    perChannel.length > 1 && `(${perChannel.map((own) => rounded(own.value)).join(", ")})`,
+  ]
+    .filter(Boolean)
+    .join(" ");
+}
+
+/** Units, and what a difference is a difference of. */
+const units: Partial<Readonly<Record<MetricName, string>>> = {
+  mean: "grey levels above the reference",
+  contrast: "grey levels above the reference",
+  copies: "of the images",
+};
+
+/** "fid5k 12.3": a number with its name. */
+export const numberOf = (name: MetricName, { values, protocol }: Evaluation): string =>
+  [metricLabel(name, protocol), shown(values[name] as Measured), units[name]].filter(Boolean).join(" ");
+
+const short = (digest: unknown): string => String(digest).slice(0, 8);
+
+/** How numbers were obtained, in one line. */
+function methodLine({ method }: Evaluation["protocol"]): string {
+  const part = (name: string): Facts => method[name] ?? {};
+  const [images, features, reference, drawing] = ["images", "features", "reference", "drawing"].map(part);
+  const from = images?.["seeds"] === undefined ? "" : `, seeds ${images["seeds"]}`;
+  const steps =
+    drawing?.["evaluations"] === undefined ? `${drawing?.["steps"]} steps` : `${drawing["evaluations"]} evaluations`;
+  return [
+    `${images?.["count"]} images${from}`,
+    drawing?.["sampler"] !== undefined && `${drawing["sampler"]} with ${steps}`,
+    method["network"]?.["weights"] !== undefined && `${method["network"]["weights"]} weights`,
+    features?.["name"] !== undefined &&
+      `features ${features["name"]} ${short(features["sha256"])}, resize ${features["resize"]}`,
+    reference?.["sha256"] !== undefined && `reference ${reference["count"]} images ${short(reference["sha256"])}`,
+    reference?.["statistics_sha256"] !== undefined && `reference statistics ${short(reference["statistics_sha256"])}`,
+  ]
+    .filter(Boolean)
+    .join("; ");
+}
+
+/** What was evaluated. */
+function subjectOf({ subject }: Evaluation["protocol"]): string {
+  const trained = subject["trained"] === undefined ? "" : ` after ${subject["trained"]} images`;
+  return `${subject["images"] ?? subject["network"]}${trained}`;
+}
+
+/** An evaluation, line by line. */
+export function describeEvaluation(evaluation: Evaluation): string[] {
+  const names = metricNames.filter((name) => evaluation.values[name] !== undefined);
+  return [
+    subjectOf(evaluation.protocol),
+    ...names.map((name) => `  ${numberOf(name, evaluation)}`),
+    `  ${methodLine(evaluation.protocol)}`,
+  ];
+}
+
+/** Evaluations obtained alike, as a table: the method once, and a line for each. */
+export function describeTable(all: readonly Evaluation[], names: readonly MetricName[]): string[] {
+  const [first] = all as [Evaluation];
+  const cells = all.map((evaluation) => [
+    subjectOf(evaluation.protocol),
+    ...names.map((name) => shown(evaluation.values[name] as Measured)),
+  ]);
+  const rows = [["", ...names.map((name) => metricLabel(name, first.protocol))], ...cells];
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length))) ?? [];
+  return [
+    ...rows.map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] as number))
+        .join("  ")
+        .trimEnd(),
+    ),
+    methodLine(first.protocol),
+  ];
+}

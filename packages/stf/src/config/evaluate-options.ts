@@ -1,0 +1,68 @@
+/** The options of `stf evaluate`: what to evaluate, against what, by which metrics, and how images are drawn. */
+
+import { metricNames } from "../run/evaluation.js";
+import { choices, integer, text, texts, type Values } from "./fields.js";
+import { generateFields } from "./generate-options.js";
+
+/** Where features come from: `stf evaluate` and `stf fid` share it. */
+export const featuresField = text<string | null>({
+  default: null,
+  help: "feature network: a file with the Inception of FID, one that stf features train wrote, or fashion-mnist for the one that comes along",
+  placeholder: "FILE",
+});
+
+const { outdir, subdirs, grid, trajectory, seeds, image, mask, colorize, fromSigma, network, ...drawingFields } =
+  generateFields;
+
+/** The options of `stf evaluate`, by name. */
+export const evaluateFields = {
+  network: texts<readonly string[] | null>({
+    default: null,
+    help: "network snapshots to draw images from and evaluate, or run folders, for all of their snapshots",
+    placeholder: "FILE,...",
+  }),
+  images: texts<readonly string[] | null>({
+    default: null,
+    help: "sets of images to evaluate: folders, zips, npz",
+    placeholder: "PATH,...",
+  }),
+  ref: text<string | null>({
+    default: null,
+    help: "reference: the training images, or statistics of their features (*.npz), which allow fid and is only",
+    placeholder: "PATH",
+  }),
+  refNum: integer<number | null>({
+    default: null,
+    min: 2,
+    help: "images of the reference, chosen by --seed; all when left out",
+  }),
+  features: featuresField,
+  metrics: choices<(typeof metricNames)[number], readonly (typeof metricNames)[number][] | null>(metricNames, {
+    default: null,
+    help: "what to compute (default: all that the reference and the features allow)",
+  }),
+  num: integer({ default: 5000, min: 2, help: "images to draw, or to choose from each set" }),
+  seed: integer({
+    default: 0,
+    min: 0,
+    max: 2 ** 32 - 1,
+    help: "seed of the first image drawn, and of the choice of images from a set",
+  }),
+  dest: text<string | null>({
+    default: null,
+    help: "JSON file with the numbers and their protocols",
+    placeholder: "FILE",
+  }),
+  pairs: text<string | null>({
+    default: null,
+    help: "PNG of the images most like a training image, each beside its nearest",
+    placeholder: "FILE",
+  }),
+  ...drawingFields,
+} as const;
+
+/** The options of `stf evaluate`, with their values. */
+export type EvaluateCommandOptions = Values<typeof evaluateFields>;
+
+/** The options that decide how images are drawn. */
+export const drawingKeys = Object.keys(drawingFields) as readonly (keyof typeof drawingFields)[];

@@ -1,0 +1,85 @@
+/** Results of several processes brought together through files, in a folder that all of them see. */
+
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { cat, loadSafetensors, readSafetensorsMetadata, saveSafetensors, scope, type Tensor } from "@stf/torch";
+import { makeFolder } from "../common/folders.js";
+import { checkStop, type JobContext } from "./context.js";
+
+const POLL_MILLISECONDS = 100;
+
+/** The part of `count` items, in order, that one of several processes works on. */
+export function partOf(
+  count: number,
+  { rank, size }: JobContext["rank"],
+): { readonly first: number; readonly end: number } {
+  return { first: Math.floor((rank * count) / size), end: Math.floor(((rank + 1) * count) / size) };
+}
+
+/** The names of the parts that a process has written or read. */
+export class Exchange {
+  readonly #folder: string;
+  readonly #context: JobContext;
+
+  /** @param folder - used, and finally removed, only if there are several processes */
+  constructor(folder: string, context: JobContext) {
+    this.#folder = folder;
+    this.#context = context;
+  }
+
+  #pathOf(name: string, rank: number): string {
+    return join(this.#folder, `${name}-${rank}.safetensors`);
+  }
+
+  /** Waits for the file of a process; one with another key is left over from other work, and will be replaced. */
+  async #wait(path: string, key: string): Promise<void> {
+    for (;;) {
+      // Files appear under their name only when complete.
+      if (existsSync(path) && readSafetensorsMetadata(path)["key"] === key) return;
+      checkStop(this.#context);
+      await setTimeout(POLL_MILLISECONDS);
+    }
+  }
+
+  /**
+   * The rows of all processes, one process after the other. The first process gets them; the others get undefined.
+   *
+   * @param name - name of what is exchanged, a file name
+   * @param key - identifies its content: equal in all processes, and different if anything about the work is
+   * @param own - tensors by name, which are consumed
+   * @throws Stopped when the job is to stop; errors of the file system
+   */
+  async gather(name: string, key: string, own: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor> | undefined> {
+    const { rank, size } = this.#context.rank;
+    if (size === 1) return new Map(own);
+    const release = (tensors: Iterable<Tensor>): void => {
+      for (const each of tensors) each.dispose();
+    };
+    if (rank > 0) {
+      makeFolder(this.#folder, "dest");
+      saveSafetensors(this.#pathOf(name, rank), new Map(own), { key });
+      release(own.values());
+      return undefined;
+    }
+    const parts: ReadonlyMap<string, Tensor>[] = [own];
+    try {
+      for (let other = 1; other < size; other++) {
+        const path = this.#pathOf(name, other);
+        await this.#wait(path, key);
+        parts.push(loadSafetensors(path).tensors);
+      }
+      return scope(
+        () => new Map([...own.keys()].map((key) => [key, cat(parts.map((part) => part.get(key) as Tensor))] as const)),
+      );
+    } finally {
+      for (const part of parts) release(part.values());
+    }
+  }
+
+  /** Removes the folder, when the first process has everything. */
+  finish(): void {
+    const { rank, size } = this.#context.rank;
+    if (size > 1 && rank === 0) rmSync(this.#folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,121 @@
+/** The published `fid.py` as jobs: reference statistics of a data set, and the Fréchet distance of images to them. */
+
+import { writeFileAtomically } from "@stf/torch";
+import { writeStatistics } from "../checkpoints/statistics-file.js";
+import { makeFolderFor } from "../common/folders.js";
+import { checkAlone } from "../common/ranks.js";
+import { type FidCalcRequest, type FidRefRequest, fidCalcOptions, fidRefOptions } from "../config/fid-options.js";
+import { featureStatistics } from "../metrics/feature-statistics.js";
+import type { Evaluation } from "../run/evaluation.js";
+import type { Protocol } from "../run/protocol.js";
+import { type JobContext, jobContext } from "./context.js";
+import { checkDevice } from "./device.js";
+import { formatEvaluations } from "./evaluate.js";
+import { describeCost } from "./evaluation-cost.js";
+import { Exchange } from "./exchange.js";
+import { collect, featureFacts } from "./feature-set.js";
+import { imagesOnDisk } from "./image-source.js";
+import { withinMemory } from "./memory.js";
+import { openFeatures } from "./open-features.js";
+import { QualityMeasure } from "./quality.js";
+import { referenceFacts, storedReference } from "./reference.js";
+import { writeOrRescue } from "./rescue.js";
+
+/** The result of {@link calculateFid}. */
+export interface FidResult {
+  /** With the Fréchet distance; undefined in processes other than the first. */
+  readonly evaluation: Evaluation | undefined;
+  /** What could not be written to its path, in one line. */
+  readonly problem?: string;
+}
+
+/**
+ * The Fréchet distance between the features of images and reference statistics. Of more images than `num` the same ones are
+ * chosen as by the published tool. Several processes can divide the work: the first has the result.
+ *
+ * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used;
+ * Stopped when the job is to stop
+ */
+export async function calculateFid(request: FidCalcRequest, context: JobContext = jobContext()): Promise<FidResult> {
+  const options = fidCalcOptions(request, context.rank.size);
+  const { images, ref, num, seed, batch, dest, device } = options;
+  checkDevice(device);
+  if (dest !== null) makeFolderFor(dest, "dest");
+  using network = disposable(await openFeatures(options.features, device));
+  using reference = disposable(await storedReference(ref, network));
+  using source = disposable(await imagesOnDisk(images, { num, seed, atLeast: num, context }));
+  context.reporter.print(describeCost({ first: source, sets: 1, reference: 0, network }, context));
+  const exchange = new Exchange(`${dest ?? "fid"}.parts`, context);
+  const start = context.now();
+  const set = await withinMemory(
+    () => `lower 'batch' (it is ${batch})`,
+    () => collect(source, { network, batch, title: images, exchange, context }),
+  );
+  if (!set) return { evaluation: undefined };
+  const { values } = new QualityMeasure(reference, context).of(set, ["frechet"]);
+  set.dispose();
+  exchange.finish();
+  context.reporter.clear();
+  const { subject, method } = source.protocol;
+  const protocol: Protocol = {
+    subject,
+    method: { ...method, features: featureFacts(network), reference: reference.facts },
+  };
+  const evaluation: Evaluation = { values, protocol, seconds: context.now() - start };
+  if (dest === null) return { evaluation };
+  const bytes = new TextEncoder().encode(formatEvaluations([evaluation]));
+  const { problem } = await writeOrRescue(dest, (place) => writeFileAtomically(place, bytes));
+  return problem === undefined ? { evaluation } : { evaluation, problem };
+}
+
+/** The result of {@link referenceStatistics}. */
+export interface FidReferenceResult {
+  /** Number of images. */
+  readonly count: number;
+  /** Number of features. */
+  readonly dimension: number;
+  readonly protocol: Protocol;
+  /** What could not be written to its path, in one line. */
+  readonly problem?: string;
+}
+
+/**
+ * Mean and covariance of the features of all images of a data set, written to an npz file that the published tool reads, too.
+ *
+ * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used;
+ * Stopped when the job is to stop
+ */
+export async function referenceStatistics(
+  request: FidRefRequest,
+  context: JobContext = jobContext(),
+): Promise<FidReferenceResult> {
+  const { data, dest, features, batch, device } = fidRefOptions(request);
+  checkAlone("fid ref", context.rank);
+  checkDevice(device);
+  makeFolderFor(dest, "dest");
+  using network = disposable(await openFeatures(features, device));
+  using source = disposable(await imagesOnDisk(data, { num: null, seed: 0, context }));
+  context.reporter.print(describeCost({ first: source, sets: 1, reference: 0, network }, context));
+  const exchange = new Exchange(`${dest}.parts`, context);
+  const set = await withinMemory(
+    () => `lower 'batch' (it is ${batch})`,
+    () => collect(source, { network, batch, title: data, exchange, context }),
+  );
+  if (!set?.features) throw new Error("a single process has all features");
+  const statistics = featureStatistics(set.features);
+  set.dispose();
+  context.reporter.clear();
+  const protocol: Protocol = {
+    subject: source.protocol.subject,
+    method: { features: featureFacts(network), reference: referenceFacts(source) },
+  };
+  const { problem } = await writeOrRescue(dest, (place) => writeStatistics(place, statistics, protocol));
+  statistics.mean.dispose();
+  statistics.covariance.dispose();
+  const result = { count: source.count, dimension: network.dimension, protocol };
+  return problem === undefined ? result : { ...result, problem };
+}
+
+/** For `using`, which frees at the end of the block. */
+const disposable = <T extends { dispose(): void }>(item: T): T & Disposable =>
+  Object.assign(item, { [Symbol.dispose]: () => item.dispose() });

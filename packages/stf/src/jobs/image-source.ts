@@ -1,0 +1,212 @@
+/** What is evaluated: images from a file or folder, or drawn from a network. */
+
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { noGrad, scope, type Tensor, zeros } from "@stf/torch";
+import { InputError } from "../common/errors.js";
+import type { ImageShape } from "../common/image-shape.js";
+import { samplerOf } from "../config/generate-options.js";
+import type { ResolvedGenerate } from "../config/generate-request.js";
+import type { ImageBank } from "../data/image-bank.js";
+import { digestOfImages } from "../data/image-digest.js";
+import { openDataset } from "../data/open.js";
+import { oneHot } from "../networks/network.js";
+import { chosenSubset } from "../random/random-state.js";
+import { GENERATE_OPTIONS_FILE } from "../run/files.js";
+import type { Facts, Protocol } from "../run/protocol.js";
+import { denoiseWith } from "../sampling/generate.js";
+import type { JobContext } from "./context.js";
+import { DrawingTally, drawBatches } from "./draw-batches.js";
+import { type Drawing, openDrawing } from "./drawing.js";
+import { drawingProtocol, readDrawingProtocol, weightsOf } from "./drawing-protocol.js";
+import { partOf } from "./exchange.js";
+
+/** A set of images in a fixed order. */
+export interface ImageSource {
+  /** What it is called in messages. */
+  readonly title: string;
+  readonly count: number;
+  readonly shape: ImageShape;
+  /** What it is, and how it was obtained. */
+  readonly protocol: Protocol;
+  /** Network evaluations for an image; 0 for images that exist. NaN if the sampler decides. */
+  readonly evaluations: number;
+  /** Seconds per image of one network evaluation, measured; 0 for images that exist. */
+  secondsPerEvaluation(images: number, now: () => number): number;
+  /**
+   * The images of this process, batch by batch, uint8 `[B, C, H, W]`; a batch is freed when the next one is requested.
+   *
+   * @throws Stopped when the job is to stop
+   */
+  batches(size: number): Generator<Tensor, void, void>;
+  /** Frees networks and images. */
+  dispose(): void;
+}
+
+/** How the images in a folder were drawn, if `stf generate` drew them. */
+function drawnBy(path: string): Protocol | undefined {
+  const record = join(path, GENERATE_OPTIONS_FILE);
+  if (!statSync(path).isDirectory() || !existsSync(record)) return undefined;
+  try {
+    return readDrawingProtocol(JSON.parse(readFileSync(record, "utf8")));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Reads a data set without its labels, with a line of progress. */
+export async function readImages(path: string, { reporter }: JobContext): Promise<ImageBank> {
+  const notes: string[] = [];
+  const bank = await openDataset(path, {
+    labels: false,
+    onNote: (line) => void notes.push(line),
+    onProgress: (done, total) => reporter.update(`reading ${path}: ${done} of ${total} images`),
+  });
+  reporter.clear();
+  for (const note of notes) reporter.print(`note: ${note}`);
+  return bank;
+}
+
+/** Rows of a bank as images, batch by batch. */
+function* batchesOf(bank: ImageBank, indices: Int32Array, size: number, context: JobContext): Generator<Tensor> {
+  const { channels, height, width } = bank.shape;
+  const { first, end } = partOf(indices.length, context.rank);
+  for (let start = first; start < end; start += size) {
+    const batch = scope(() => {
+      const own = indices.subarray(start, Math.min(start + size, end));
+      return bank.gather(own).view([own.length, channels, height, width]);
+    });
+    try {
+      yield batch;
+    } finally {
+      batch.dispose();
+    }
+  }
+}
+
+/** The images of a bank, or those that a seed chooses. */
+export function bankSource(
+  bank: ImageBank,
+  title: string,
+  { num, seed, context }: { readonly num: number | null; readonly seed: number; readonly context: JobContext },
+): ImageSource {
+  const indices = chosenSubset(bank.count, num ?? bank.count, seed);
+  const isAll = indices.length === bank.count;
+  return {
+    title,
+    count: indices.length,
+    shape: bank.shape,
+    protocol: {
+      subject: { images: title, images_sha256: digestOfImages(bank) },
+      method: { images: { count: indices.length, ...(!isAll && { seed }) } },
+    },
+    evaluations: 0,
+    secondsPerEvaluation: () => 0,
+    batches: (size) => batchesOf(bank, indices, size, context),
+    dispose: () => bank.dispose(),
+  };
+}
+
+/**
+ * Images of a file or folder: all, or those that a seed chooses as the published tools do.
+ *
+ * @throws InputError when they cannot be read, or are fewer than `atLeast`
+ */
+export async function imagesOnDisk(
+  path: string,
+  options: {
+    readonly num: number | null;
+    readonly seed: number;
+    readonly atLeast?: number;
+    readonly context: JobContext;
+  },
+): Promise<ImageSource> {
+  const bank = await readImages(path, options.context);
+  const { atLeast = 2 } = options;
+  if (bank.count < atLeast) {
+    bank.dispose();
+    throw new InputError(
+      `${path} must hold at least ${atLeast} images, found ${bank.count}; draw more, or lower 'num'`,
+    );
+  }
+  const source = bankSource(bank, path, options);
+  const drawn = drawnBy(path);
+  if (!drawn) return source;
+  const { subject, method } = source.protocol;
+  return {
+    ...source,
+    protocol: {
+      subject: { ...drawn.subject, ...subject },
+      method: { ...method, drawing: drawn.method["drawing"] as Facts },
+    },
+  };
+}
+
+/** Network evaluations of a sampler for an image; NaN if it chooses its steps. */
+export function evaluationsOf(request: ResolvedGenerate): number {
+  const { steps, guidance, correctorSteps, corrector } = request;
+  const once = {
+    heun: 2 * steps - 1,
+    euler: steps,
+    "dpm++2m": steps,
+    "dpm++2m-sde": steps,
+    rk45: Number.NaN,
+    pc: steps * (1 + (corrector === "none" ? 0 : correctorSteps)),
+  }[samplerOf(request)];
+  return guidance === 1 ? once : 2 * once;
+}
+
+/** Seconds per image of a network evaluation, after one that warms up. */
+function evaluationSeconds({ snapshot: { denoiser } }: Drawing, images: number, now: () => number): number {
+  const { shape, device, labelDim } = denoiser;
+  return scope(() => {
+    const x = zeros([images, shape.channels, shape.height, shape.width], { dtype: "float64", device });
+    const labels = labelDim > 0 ? oneHot(new Array(images).fill(0), labelDim, { dtype: "float32", device }) : undefined;
+    const denoise = denoiseWith(denoiser, { labels });
+    // Reading a value waits for a GPU.
+    const run = (): void => scope(() => void noGrad(() => denoise(x, 1).sum().item()));
+    run();
+    const start = now();
+    run();
+    return (now() - start) / images;
+  });
+}
+
+/**
+ * Images drawn from a network, one for each seed of the request.
+ *
+ * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used
+ */
+export async function drawnImages(given: ResolvedGenerate, context: JobContext): Promise<ImageSource> {
+  const drawing = await openDrawing(given, context.rank);
+  const { request, snapshot } = drawing;
+  const { seeds } = request;
+  for (const note of drawing.notes) context.reporter.print(`note: ${note}`);
+  const { subject, method } = await drawingProtocol(request, context.rank.size);
+  const evaluations = evaluationsOf(request);
+  const trained = snapshot.about["images"];
+  return {
+    title: request.network,
+    count: seeds.length,
+    shape: snapshot.config.shape,
+    protocol: {
+      subject: { ...subject, ...(typeof trained === "number" && { trained }) },
+      method: {
+        network: { weights: weightsOf(snapshot) },
+        images: { count: seeds.length, seeds: `${seeds[0]}-${seeds.at(-1)}` },
+        drawing: { ...method["drawing"], ...(Number.isFinite(evaluations) && { evaluations }) },
+      },
+    },
+    evaluations,
+    secondsPerEvaluation: (images, now) => evaluationSeconds(drawing, images, now),
+    *batches(size) {
+      const { first, end } = partOf(seeds.length, context.rank);
+      const own = seeds.slice(first, end);
+      const batches = Array.from({ length: Math.ceil(own.length / size) }, (_, i) =>
+        own.slice(i * size, (i + 1) * size),
+      );
+      for (const { images } of drawBatches(drawing, batches, context, new DrawingTally(context.now))) yield images;
+    },
+    dispose: () => drawing.dispose(),
+  };
+}

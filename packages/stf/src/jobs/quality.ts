@@ -1,0 +1,206 @@
+/** The metrics of a set of images against a reference, on one set of features. */
+
+import { scope, type Tensor, tensor } from "@stf/torch";
+import { InputError } from "../common/errors.js";
+import { formatImageShape, type ImageShape } from "../common/image-shape.js";
+import { ChannelAccumulator, type ChannelMoments, compareChannels } from "../metrics/channel-moments.js";
+import { type CopyPair, findCopies } from "../metrics/copies.js";
+import { type FeatureStatistics, featureStatistics } from "../metrics/feature-statistics.js";
+import { frechetDistance } from "../metrics/frechet.js";
+import { inceptionScore } from "../metrics/inception-score.js";
+import { kernelDistance } from "../metrics/kernel-distance.js";
+import { precisionRecall } from "../metrics/precision-recall.js";
+import { slicedWasserstein, slicedWassersteinFloor } from "../metrics/sliced-wasserstein.js";
+import { PacketAccumulator, type PacketStatistics, packetDistance } from "../metrics/wavelet-packets.js";
+import { chosenSubset } from "../random/random-state.js";
+import type { Measured, MetricName } from "../run/evaluation.js";
+import type { Facts } from "../run/protocol.js";
+import { checkStop, type JobContext } from "./context.js";
+import type { FeatureSet } from "./feature-set.js";
+
+/** What sets are compared with: statistics of features, and the images themselves if they are at hand. */
+export interface Reference {
+  /** Mean and covariance of the features; undefined without a feature network. */
+  readonly statistics: FeatureStatistics | undefined;
+  /** Undefined for statistics from a file. */
+  readonly set: FeatureSet | undefined;
+}
+
+/** A number with what belongs to its method. */
+interface Result {
+  readonly measured: Measured;
+  readonly facts?: Facts;
+}
+
+/** The metrics of a set, and what only those know that compute them. */
+export interface Quality {
+  readonly values: Partial<Readonly<Record<MetricName, Measured>>>;
+  /** The parameters of each metric that has some. */
+  readonly methods: Readonly<Record<string, Facts>>;
+  /** The samples by their likeness to a training image; undefined if copies were not searched. */
+  readonly copies: readonly CopyPair[] | undefined;
+}
+
+/** Of directions, blocks, and choices among the reference: always the same, so that numbers of other images compare. */
+const SEED = 0;
+const DIRECTIONS = 1000;
+const NEIGHBOURS = 3;
+const IMAGES_AT_ONCE = 1024;
+
+/** Images as batches `[B, C, H, W]`. */
+function forEachBatch({ pixels, shape }: FeatureSet, body: (images: Tensor) => void): void {
+  const { channels, height, width } = shape;
+  const count = pixels.size(0);
+  for (let first = 0; first < count; first += IMAGES_AT_ONCE) {
+    scope(() => {
+      const length = Math.min(IMAGES_AT_ONCE, count - first);
+      body(pixels.narrow(0, first, length).view([length, channels, height, width]));
+    });
+  }
+}
+
+function packetsOf(set: FeatureSet): PacketStatistics {
+  using packets = new PacketAccumulator(set.shape);
+  forEachBatch(set, (images) => packets.add(images));
+  return packets.statistics();
+}
+
+function channelsOf(set: FeatureSet): ChannelMoments[] {
+  const channels = new ChannelAccumulator(set.shape.channels);
+  forEachBatch(set, (images) => channels.add(images));
+  return channels.moments();
+}
+
+/** The mean over channels, with each channel. */
+function overChannels(perChannel: readonly Measured[]): Measured {
+  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  return { value: mean(perChannel.map(({ value }) => value)), perChannel };
+}
+
+/** Compares sets with one reference; what only depends on the reference is computed once. */
+export class QualityMeasure {
+  readonly #reference: Reference;
+  readonly #context: JobContext;
+  #packets: PacketStatistics | undefined;
+  #channels: ChannelMoments[] | undefined;
+  readonly #floors = new Map<number, number>();
+
+  constructor(reference: Reference, context: JobContext) {
+    this.#reference = reference;
+    this.#context = context;
+  }
+
+  /** The reference's images. */
+  get #set(): FeatureSet {
+    return this.#reference.set as FeatureSet;
+  }
+
+  #features({ features }: FeatureSet): { readonly own: Tensor; readonly other: Tensor } {
+    return { own: features as Tensor, other: this.#set.features as Tensor };
+  }
+
+  #progress(name: string): (done: number, total: number) => void {
+    return (done, total) => {
+      checkStop(this.#context);
+      this.#context.reporter.update(`${name}: ${Math.floor((100 * done) / total)} %`);
+    };
+  }
+
+  #frechet({ features }: FeatureSet): Result {
+    const own = (): FeatureStatistics => featureStatistics(features as Tensor);
+    const value = scope(() => frechetDistance(own(), this.#reference.statistics as FeatureStatistics));
+    return { measured: { value } };
+  }
+
+  #kernel(set: FeatureSet): Result {
+    const { own, other } = this.#features(set);
+    const measured = kernelDistance(own, other, { seed: SEED, onProgress: this.#progress("kernel distance") });
+    return { measured, facts: { seed: SEED } };
+  }
+
+  #slicedWasserstein(set: FeatureSet): Result {
+    const { own, other } = this.#features(set);
+    const options = { directions: DIRECTIONS, seed: SEED, onProgress: this.#progress("sliced Wasserstein") };
+    const count = own.size(0);
+    const floor = this.#floors.get(count) ?? slicedWassersteinFloor(other, count, options).value;
+    this.#floors.set(count, floor);
+    const measured = { ...slicedWasserstein(own, other, options), floor };
+    return { measured, facts: { directions: DIRECTIONS, seed: SEED } };
+  }
+
+  /** As published, with as many reference images as samples: more of them make precision easier and recall harder. */
+  #precisionRecall(set: FeatureSet): { readonly precision: Result; readonly recall: Result } {
+    const { own, other } = this.#features(set);
+    const chosen = chosenSubset(other.size(0), own.size(0), SEED);
+    const facts = { neighbours: NEIGHBOURS, reference: chosen.length, seed: SEED };
+    const { precision, recall } = scope(() =>
+      precisionRecall(other.indexSelect(0, tensor(chosen)), own, {
+        neighbours: NEIGHBOURS,
+        onProgress: this.#progress("precision and recall"),
+      }),
+    );
+    return { precision: { measured: precision, facts }, recall: { measured: recall, facts } };
+  }
+
+  #wavelet(set: FeatureSet): Result {
+    this.#packets ??= packetsOf(this.#set);
+    const packets = this.#packets;
+    const { value, protocol } = scope(() => packetDistance(packetsOf(set), packets));
+    return { measured: { value }, facts: { wavelet: protocol.wavelet, level: protocol.level } };
+  }
+
+  #channelDifferences(set: FeatureSet): { readonly mean: Result; readonly contrast: Result } {
+    this.#channels ??= channelsOf(this.#set);
+    const differences = compareChannels(channelsOf(set), this.#channels);
+    const result = (name: "mean" | "contrast"): Result => ({
+      measured: overChannels(differences.map((difference) => difference[name])),
+    });
+    return { mean: result("mean"), contrast: result("contrast") };
+  }
+
+  /** Frees what was kept. */
+  dispose(): void {
+    this.#packets?.mean.dispose();
+    this.#packets?.covariance.dispose();
+    this.#packets = undefined;
+  }
+
+  /**
+   * The metrics of a set.
+   *
+   * @throws InputError for images of another shape, and for fewer than a metric needs; Stopped when the job is to stop
+   */
+  of(set: FeatureSet, wanted: readonly MetricName[]): Quality {
+    const { shape } = this.#reference.set ?? set;
+    checkShapes(set.shape, shape, wanted);
+    const results: Partial<Record<MetricName, Result>> = {};
+    const wants = (...names: MetricName[]): boolean => names.some((name) => wanted.includes(name));
+    if (wants("frechet")) results.frechet = this.#frechet(set);
+    if (wants("kernel")) results.kernel = this.#kernel(set);
+    if (wants("slicedWasserstein")) results.slicedWasserstein = this.#slicedWasserstein(set);
+    if (wants("precision", "recall")) Object.assign(results, this.#precisionRecall(set));
+    if (wants("score")) results.score = { measured: inceptionScore(set.logits as Tensor), facts: { splits: 1 } };
+    if (wants("wavelet")) results.wavelet = this.#wavelet(set);
+    if (wants("mean", "contrast")) Object.assign(results, this.#channelDifferences(set));
+    const report = wants("copies")
+      ? findCopies(set.pixels, this.#set.pixels, { onProgress: this.#progress("copies") })
+      : undefined;
+    if (report) results.copies = { measured: report.share, facts: { space: "pixels", threshold: report.threshold } };
+    const kept = Object.entries(results).filter(([name]) => wants(name as MetricName));
+    return {
+      values: Object.fromEntries(kept.map(([name, { measured }]) => [name, measured])),
+      methods: Object.fromEntries(kept.flatMap(([name, { facts }]) => (facts ? [[name, facts]] : []))),
+      copies: report?.pairs,
+    };
+  }
+}
+
+/** Pixels are compared value by value, features are not. */
+function checkShapes(found: ImageShape, wanted: ImageShape, metrics: readonly MetricName[]): void {
+  const [own, other] = [formatImageShape(found), formatImageShape(wanted)];
+  const strict = metrics.find((name) => ["wavelet", "mean", "contrast", "copies"].includes(name));
+  if (own === other || strict === undefined) return;
+  throw new InputError(
+    `the images must have the shape of the reference's, ${other}, found ${own}; for features alone leave out ${strict} with 'metrics'`,
+  );
+}

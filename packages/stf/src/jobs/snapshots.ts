@@ -1,0 +1,22 @@
+/** Network snapshots by file or by run folder. */
+
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { InputError } from "../common/errors.js";
+import { stampedNames } from "../run/files.js";
+
+/**
+ * The network snapshots that paths name: a file stands for itself, a run folder for all its snapshots, oldest first.
+ *
+ * @throws InputError for a folder without snapshots
+ */
+export function snapshotsOf(paths: readonly string[]): string[] {
+  return paths.flatMap((path) => {
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [path];
+    const names = stampedNames(readdirSync(path), "network-snapshot");
+    if (names.length === 0) {
+      throw new InputError(`${path} must be a network snapshot or a run folder with some, found neither`);
+    }
+    return names.map((name) => join(path, name));
+  });
+}

@@ -1,0 +1,78 @@
+/** A planned training in words. */
+
+import { engineReport } from "@stf/torch";
+import type { Transferred } from "../checkpoints/foreign/transfer.js";
+import { formatImageShape } from "../common/image-shape.js";
+import { abbreviated, formatDuration, listed } from "../common/text.js";
+import type { ResolvedOptions } from "../config/resolved-options.js";
+import { trainFields } from "../config/train-options.js";
+import type { ImageBank } from "../data/image-bank.js";
+import type { TrainingState } from "../training/state.js";
+
+/** Number of classes shown; a run folder's options have all of them. */
+const MOST_CLASSES = 20;
+
+/** The number of each class. */
+function describedClasses({ classNames }: ImageBank): string[] {
+  if (!classNames) return [];
+  const shown = classNames.slice(0, MOST_CLASSES).map((name, number) => `${number}: ${listed(name)}`);
+  const rest = classNames.length > MOST_CLASSES ? ` and ${classNames.length - MOST_CLASSES} more` : "";
+  return [`classes     ${shown.join(", ")}${rest}`];
+}
+
+/** How long a run is. A time limit with the default duration is all that the user asked for. */
+function describedLength({ duration, timeLimit }: ResolvedOptions): string {
+  const images = `${duration} million images`;
+  if (timeLimit === null) return images;
+  const limit = `at most ${formatDuration(60 * timeLimit)}`;
+  return duration === trainFields.duration.default ? limit : `${images}, ${limit},`;
+}
+
+/** The training, line by line. */
+export function describedTraining(
+  options: ResolvedOptions,
+  bank: ImageBank,
+  { network, parameters }: TrainingState,
+): readonly string[] {
+  const engine = engineReport();
+  const ofClass = options.cond && options.stfRef === "class" ? " of its class" : "";
+  const isAll = options.rbatch === "all" || options.rbatch === bank.count;
+  const references = isAll ? `all ${ofClass ? "" : `${bank.count} `}references` : `${options.rbatch} references`;
+  const classes = network.labelDim;
+  const target = options.stf
+    ? `stable target field, ${references}${ofClass} per sample`
+    : "plain denoising score matching ('stf=1' trains on stable targets)";
+  const augmentation =
+    options.augment > 0
+      ? `, augmentation ${options.augment}${options.stf ? ` (references ${options.stfAugment})` : ""}`
+      : "";
+  const device =
+    parameters.values.device === "cpu" ? `${engine.cpuCapability}, ${engine.threads} threads` : options.device;
+  return [
+    `data        ${bank.count} images of ${formatImageShape(bank.shape)} from ${options.data}`,
+    ...(options.cond ? describedClasses(bank) : []),
+    `objective   ${options.precond}, ${target}${augmentation}`,
+    `network     ${options.arch}, ${(network.parameterCount / 1e6).toFixed(2)} million parameters, ${options.precision}${classes > 0 ? `, ${classes} classes` : ""}`,
+    `training    ${describedLength(options)} in batches of ${options.batch}, seed ${options.seed}`,
+    `engine      libtorch ${engine.version}, ${device}`,
+  ];
+}
+
+/** Notes on transferred weights. */
+export function describedTransfer({ copied, missing, unused }: Transferred, path: string): string[] {
+  return [
+    `transfer    ${copied.length} tensors from ${path}`,
+    ...(missing.length > 0 ? [`            not in the file, newly initialised:  ${abbreviated(missing)}`] : []),
+    ...(unused.length > 0 ? [`            not used here:  ${abbreviated(unused)}`] : []),
+  ];
+}
+
+/** What to lower when a training runs out of memory. */
+export function memoryAdvice({ batch, batchGpu, rbatch, recompute, stf }: ResolvedOptions): string {
+  const parts = [
+    `'batchGpu' (it is ${batchGpu ?? batch}; the gradient is still that of the whole batch)`,
+    "the network's size ('cbase', 'cres', 'numBlocks')",
+    ...(stf ? [`'rbatch' (it is ${rbatch})`] : []),
+  ];
+  return `lower ${parts.slice(0, -1).join(", ")} or ${parts.at(-1)}${recompute ? "" : ", or set 'recompute=1'"}`;
+}

@@ -1,0 +1,156 @@
+/** What a person is told about time: how long a useful training takes, and how many images are drawn at its end. */
+
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { nextSteps } from "../src/cli/next-steps.js";
+import { writePng } from "../src/codecs/png.js";
+import { enoughMinutes, isTooShort, RECOGNISABLE } from "../src/config/enough-training.js";
+import type { TrainRequest } from "../src/config/train-request.js";
+import { trainingData, trainingSettings } from "../src/config/training.js";
+import { jobContext } from "../src/jobs/context.js";
+import { measureSpeed } from "../src/jobs/measure.js";
+import { type TrainResult, train } from "../src/jobs/train.js";
+import { planTraining } from "../src/jobs/training-plan.js";
+import { gridWithin } from "../src/jobs/training-samples.js";
+import { disposeState } from "../src/training/state.js";
+import { listener } from "./support.js";
+
+const folder = mkdtempSync(join(tmpdir(), "stf-advice-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const shape = { channels: 1, height: 8, width: 8 };
+
+function makeImages(name: string, paths: readonly string[]): string {
+  for (const [i, path] of paths.entries()) {
+    const file = join(folder, name, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writePng(
+      file,
+      Uint8Array.from({ length: 64 }, (_, p) => (p * (i + 3)) % 256),
+      shape,
+    );
+  }
+  return join(folder, name);
+}
+
+const data = makeImages(
+  "images",
+  Array.from({ length: 16 }, (_, i) => `${i}.png`),
+);
+const small: TrainRequest = {
+  ...{ data, outdir: join(folder, "runs"), stf: true, rbatch: 8, arch: "mlp", cbase: 8, numBlocks: 1 },
+  ...{ augment: 0, batch: 8, lrRampup: 0, duration: 4e-5, tick: 0.016, seed: 3 },
+};
+
+describe("a time limit that is worth it", () => {
+  test("is long enough, and no longer than people's rounding requires", () => {
+    for (const speed of [0.01, 0.3, 1, 3.7, 4.1, 17, 82, 500, 1e5]) {
+      const minutes = enoughMinutes(speed);
+      const needed = RECOGNISABLE / speed / 60;
+      expect(minutes).toBeGreaterThanOrEqual(needed);
+      expect(minutes).toBeLessThanOrEqual(Math.max(1, 2 * needed));
+    }
+    expect(enoughMinutes(10, RECOGNISABLE / 2)).toBeLessThan(enoughMinutes(10));
+    expect(enoughMinutes(10, 2 * RECOGNISABLE)).toBe(1);
+    expect([isTooShort(100), isTooShort(RECOGNISABLE)]).toEqual([true, false]);
+  });
+
+  test("is what the end of a short run suggests, at the speed that the run had", () => {
+    const plan = { options: { timeLimit: 1 }, network: {}, bank: {} } as Parameters<typeof nextSteps>[1];
+    const further = (result: Partial<TrainResult>): string | undefined => {
+      const lines = nextSteps({ reason: "time limit", folder: "runs/1", images: 240, ...result }, plan);
+      return /train further .*--resume=runs\/1 (\S+)$/.exec(lines.join("\n").split("\n  stat")[0] as string)?.[1];
+    };
+    const progress = { imagesPerSecond: 4 } as TrainResult["progress"] & object;
+    expect(further({ progress })).toBe(`--time-limit=${enoughMinutes(4, 240)}`);
+    expect(further({ progress, images: 50_000 })).toBe("--time-limit=1");
+    expect(further({ progress, reason: "finished" })).toBe("--duration=0.00048");
+  });
+});
+
+test("the speed that is measured is the machine's own when others disturb two steps of three", async () => {
+  const plan = await planTraining(small, jobContext());
+  const settings = trainingSettings(plan.options);
+  // A step takes 0.25 seconds, and three times as long when it is disturbed.
+  const speedOf = (isDisturbed: (step: number) => boolean): number => {
+    let [calls, time] = [0, 0];
+    const now = (): number => {
+      const step = calls >> 1;
+      if (calls++ % 2 === 1) time += isDisturbed(step) ? 0.75 : 0.25;
+      return time;
+    };
+    return measureSpeed(plan.state, trainingData(plan.bank, plan.options), settings, jobContext({ now }));
+  };
+  const own = speedOf(() => false);
+  expect(own).toBeCloseTo(8 / 0.25, 9);
+  expect(speedOf((step) => step % 3 > 0)).toBe(own);
+  expect(speedOf(() => true)).toBeCloseTo(own / 3, 9);
+  disposeState(plan.state);
+  plan.bank.dispose();
+});
+
+describe("the images drawn at the end", () => {
+  test("fill the grid if time allows, and are at least one", () => {
+    expect(gridWithin(Number.POSITIVE_INFINITY, 8, false)).toEqual({ rows: 8, columns: 8 });
+    expect(gridWithin(63, 8, false)).toEqual({ rows: 7, columns: 8 });
+    expect(gridWithin(15.9, 8, false)).toEqual({ rows: 1, columns: 8 });
+    expect(gridWithin(3.2, 8, false)).toEqual({ rows: 1, columns: 3 });
+    expect(gridWithin(0, 8, false)).toEqual({ rows: 1, columns: 1 });
+    // A row per class, as long as there can be.
+    expect(gridWithin(1000, 10, true)).toEqual({ rows: 10, columns: 8 });
+    expect(gridWithin(25, 10, true)).toEqual({ rows: 10, columns: 2 });
+    expect(gridWithin(4, 10, true)).toEqual({ rows: 4, columns: 1 });
+  });
+
+  test("are fewer when a tenth of the time limit does not suffice, and short trainings are noise", async () => {
+    const { lines, reporter } = listener();
+    // Every look at the clock takes three seconds: 8 images each time it is looked at.
+    let time = 0;
+    const now = (): number => {
+      time += 3;
+      return time;
+    };
+    await train({ ...small, name: "short", timeLimit: 2 }, jobContext({ reporter, now }));
+    const text = lines.join("\n");
+    const [, count] = /^drawing (\d+) images?, not 64, because of the time limit: about \d+s$/m.exec(text) ?? [];
+    expect(Number(count)).toBeLessThan(8);
+    expect(text).toMatch(new RegExp(`^drew ${count} images? with the averaged weights in `, "m"));
+    expect(text).toMatch(/^note +after only \d+ images of training they are mostly noise; about 20000/m);
+  });
+
+  test("are all there without a time limit", async () => {
+    const { lines, reporter } = listener();
+    await train({ ...small, name: "full" }, jobContext({ reporter }));
+    expect(lines.join("\n")).toMatch(/^drew 64 images/m);
+    expect(lines.join("\n")).not.toMatch(/not 64/);
+  });
+});
+
+describe("class folders that are not used", () => {
+  const dry = async (request: TrainRequest): Promise<string> => {
+    const plan = await planTraining({ ...small, batch: 2, rbatch: 2, ...request }, jobContext());
+    disposeState(plan.state);
+    plan.bank.dispose();
+    return plan.description.join("\n");
+  };
+  const hint = /^note .*'cond=1'/m;
+
+  test("are named, with the option that uses them", async () => {
+    const photos = makeImages("photos", ["cats/1.png", "cats/2.png", "dogs, big/1.png", "dogs, big/2.png"]);
+    expect(await dry({ data: photos })).toMatch(/2 folders \(cats, "dogs, big"\): 'cond=1' trains a network/);
+    expect(await dry({ data: photos, cond: true })).not.toMatch(hint);
+    expect(await dry({ data: photos, cond: true })).toMatch(/^classes +0: cats, 1: "dogs, big"$/m);
+  });
+
+  test.each([
+    ["numbered in thousands", ["00000/1.png", "00000/2.png", "00001/1.png", "00001/2.png"]],
+    ["an image each", ["a/1.png", "b/1.png", "c/1.png"]],
+    ["beside other images", ["a/1.png", "a/2.png", "3.png", "4.png"]],
+    ["parts of a data set", ["train/1.png", "train/2.png", "test/1.png", "test/2.png"]],
+    ["a single one", ["a/1.png", "a/2.png", "a/3.png"]],
+  ])("are not meant by folders %s", async (name, paths) => {
+    expect(await dry({ data: makeImages(name, paths) })).not.toMatch(hint);
+  });
+});
