@@ -75,8 +75,9 @@ function checkNamedChecksum(path: string, sha256: string): void {
 }
 
 /**
- * Reads a feature network: the Inception network of Fréchet distances as pytorch-fid's and torch-fidelity's state dict, NVIDIA's TorchScript
- * file or NVIDIA's pickle; a state dict of DINOv2 without registers; or a classifier of `stf features train`. Nothing in the file is executed.
+ * Reads a feature network: the Inception network of Fréchet distances as pytorch-fid's and torch-fidelity's state dict,
+ * NVIDIA's TorchScript file or NVIDIA's pickle; a state dict of DINOv2 without registers; or a classifier of
+ * `stf features train`. Nothing in the file is executed.
  *
  * @throws InputError or FileFormatError naming the file, when it is missing, damaged, or another network
  */
