@@ -401,7 +401,6 @@ export {
   saveClassifier,
 } from "./checkpoints/classifier-file.js";
 export { type FeatureNetworkOptions, loadFeatureNetwork } from "./checkpoints/feature-network-file.js";
-
 export { shippedFeatures, shippedFeaturesPath } from "./checkpoints/shipped-features.js";
 export { Classifier, type ClassifierConfig, type ClassifierOutput, classifierFeatures } from "./features/classifier.js";
 export {
@@ -415,9 +414,7 @@ export {
   trainClassifier,
   triangle,
 } from "./features/classifier-training.js";
-
 export { type Dinov2Sizes, dinov2Network, dinov2Shapes, type WeightSource } from "./features/dinov2.js";
-
 export type { ExtractedFeatures, FeatureNetwork } from "./features/feature-network.js";
 export { type InceptionOptions, type InceptionResize, inceptionNetwork } from "./features/inception.js";
 export { inceptionShapes } from "./features/inception-layers.js";
