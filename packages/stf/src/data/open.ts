@@ -25,6 +25,8 @@ export interface DatasetOptions {
    * of names, if all folders are in it. Default: "natural".
    */
   numbering?: Numbering;
+  /** A folder in which decoded images are kept, and from which they are read when the files are the same. Default: none. */
+  cache?: string;
   /** Called while images are decoded. */
   onProgress?: OnProgress;
   /** Called with notes on the data set, one line each. */
@@ -94,7 +96,7 @@ async function readImageFiles(whole: FileSource, isArchive: boolean, options: Da
   }
   const folders = labels ? [] : classFoldersAmong(paths);
   if (folders.length > 0) options.onClassFolders?.(folders);
-  return await readImages(source, paths, { classes, onProgress, onNote });
+  return await readImages(source, paths, { classes, cache: options.cache, onProgress, onNote });
 }
 
 /** Reads a folder or an archive according to its content. */
