@@ -73,8 +73,23 @@ async function dryRun(plan: TrainingPlan, context: JobContext, isJson: boolean):
   return 0;
 }
 
+/** Prints how good the images of a short run are, if its preset has features for them. */
+async function printQuality(
+  snapshot: string,
+  { options: { data } }: TrainingPlan,
+  features: string,
+  context: JobContext,
+) {
+  const [{ runQuality }, { describeEvaluation }] = await Promise.all([
+    import("../jobs/run-quality.js"),
+    import("./numbers.js"),
+  ]);
+  const evaluation = await runQuality({ snapshot, data, features }, context);
+  if (evaluation) for (const line of describeEvaluation(evaluation)) context.reporter.print(line);
+}
+
 /** Trains. Returns the exit code. */
-async function run(plan: TrainingPlan, context: JobContext): Promise<number> {
+async function run(plan: TrainingPlan, context: JobContext, features: string | undefined): Promise<number> {
   const { interruptedCode } = await import("./context.js");
   const { runTraining } = await import("../jobs/train.js");
   const result = await runTraining(plan, context);
@@ -93,6 +108,8 @@ async function run(plan: TrainingPlan, context: JobContext): Promise<number> {
     reporter.print(`resume with: ${pasteable("train", `--resume=${result.folder}`)}`);
     return interruptedCode();
   }
+  const { snapshot } = result;
+  if (features !== undefined && snapshot !== undefined) await printQuality(snapshot, plan, features, context);
   for (const line of nextSteps(result, plan)) reporter.print(line);
   return result.samples === undefined ? interruptedCode() : 0;
 }
@@ -115,7 +132,7 @@ export function declare(command: Command): void {
       else checkTrainRequest(request);
       if (!isDry) beginWork();
       process.exitCode = await withPlan(request, isJson ? [] : published.notes, (plan, context) =>
-        isDry ? dryRun(plan, context, isJson) : run(plan, context),
+        isDry ? dryRun(plan, context, isJson) : run(plan, context, request.preset && presets[request.preset].features),
       );
     });
 }
