@@ -23,13 +23,14 @@ function classLine({ classes, unlabelled }: CheckResult): string {
 function duplicateLines({ duplicates, nearDuplicates }: CheckResult): string[] {
   const surplus = duplicates.reduce((sum, group) => sum + group.length - 1, 0);
   const groups = abbreviated(duplicates.map((group) => abbreviated(group).replaceAll(", ", " = ")));
-  const exact = surplus === 0 ? "none" : `${surplus} in ${duplicates.length} groups: ${groups}`;
+  const exact =
+    surplus === 0 ? "none" : `${surplus} in ${duplicates.length} group${duplicates.length === 1 ? "" : "s"}: ${groups}`;
   const near =
     nearDuplicates === null
       ? "not searched"
       : nearDuplicates.length === 0
         ? "none"
-        : `${nearDuplicates.length} pairs: ${abbreviated(
+        : `${nearDuplicates.length} pair${nearDuplicates.length === 1 ? "" : "s"}: ${abbreviated(
             nearDuplicates.map(({ names: [one, two], correlation }) => `${one} ~ ${two} (${correlation.toFixed(3)})`),
           )}`;
   return [`duplicates  ${exact}`, `near        ${near}`];
@@ -54,7 +55,6 @@ function memoryLine({ bankBytes, count, channels, leastSide }: CheckResult): str
 function nextLines({ data, sizes, leastSide, unreadable, modes }: CheckResult): string[] {
   const [width, height] = (sizes[0]?.name ?? "").split("x");
   const isReadable = modes.every(({ name }) => /^(png|jpeg|array)/.test(name)) && unreadable.length === 0;
-  if (sizes.length === 0) return [];
   if (sizes.length === 1 && width === height && isReadable) {
     return [`next        ${pasteable("train", `--data=${data}`, "--dry-run")} tells time and memory of a training`];
   }
@@ -64,9 +64,22 @@ function nextLines({ data, sizes, leastSide, unreadable, modes }: CheckResult): 
   return [`next        ${pasteable("dataset", "convert", ...words)}`];
 }
 
+function linesOnReadable(result: CheckResult, remarks: readonly string[]): string[] {
+  const { sizes, modes } = result;
+  return [
+    `sizes       ${sizes.length === 1 ? sizes[0]?.name : `${sizes.length}: ${counted(sizes)}`}`,
+    `modes       ${[counted(modes), ...remarks].join("; ")}`,
+    `classes     ${classLine(result)}`,
+    ...duplicateLines(result),
+    ...valueLines(result),
+    memoryLine(result),
+    ...nextLines(result),
+  ];
+}
+
 /** What was found, line by line. */
 export function reportLines(result: CheckResult): string[] {
-  const { data, count, unreadable, sizes, modes, transparent, turned, odd } = result;
+  const { data, count, unreadable, sizes, transparent, turned, odd } = result;
   const remarks = [
     ...some(transparent, "transparent in places"),
     ...some(turned, "turned by their EXIF orientation"),
@@ -79,12 +92,6 @@ export function reportLines(result: CheckResult): string[] {
           `unreadable  ${unreadable.length}: ${abbreviated(unreadable.map(({ name }) => name))}. ${unreadable[0]?.problem}`,
         ]
       : []),
-    `sizes       ${sizes.length === 1 ? sizes[0]?.name : `${sizes.length}: ${counted(sizes)}`}`,
-    `modes       ${[counted(modes), ...remarks].join("; ")}`,
-    `classes     ${classLine(result)}`,
-    ...duplicateLines(result),
-    ...valueLines(result),
-    memoryLine(result),
-    ...nextLines(result),
+    ...(sizes.length === 0 ? [] : linesOnReadable(result, remarks)),
   ];
 }

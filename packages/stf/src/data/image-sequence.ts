@@ -89,6 +89,23 @@ async function classesOf(source: FileSource, paths: readonly string[], options: 
   return { unlabelled: line };
 }
 
+/** Images at the given paths of a source. */
+function sequenceOf(source: FileSource, paths: readonly string[], classes: Classes, close: () => void): ImageSequence {
+  return {
+    name: basename(source.location).replace(/\.(zip|tar|tgz|tar\.gz)$/i, ""),
+    location: source.location,
+    count: paths.length,
+    classes,
+    isIdx: false,
+    pathOf: (index) => paths[index] as string,
+    async open(index) {
+      const path = paths[index] as string;
+      return await pictureFile(source.nameOf(path), await source.read(path));
+    },
+    close,
+  };
+}
+
 async function sequenceOfFiles(
   whole: FileSource,
   isArchive: boolean,
@@ -103,24 +120,12 @@ async function sequenceOfFiles(
   }
   if (onNote) noteOthers(source, onNote, isAnyImagePath);
   const classes = await classesOf(source, paths, options);
-  return {
-    name: basename(source.location).replace(/\.(zip|tar|tgz|tar\.gz)$/i, ""),
-    location: source.location,
-    count: paths.length,
-    classes,
-    isIdx: false,
-    pathOf: (index) => paths[index] as string,
-    async open(index) {
-      const path = paths[index] as string;
-      return await pictureFile(source.nameOf(path), await source.read(path));
-    },
-    close: () => whole.close(),
-  };
+  return sequenceOf(source, paths, classes, () => whole.close());
 }
 
 /**
- * Opens a data set of any kind that is read: what `openDataset` reads, without requiring images of one size, and images of
- * further formats: WebP, BMP, TIFF, GIF and AVIF. The order of files is that of their paths.
+ * Opens a data set of any kind that is read: what `openDataset` reads, without requiring images of one size, images of
+ * further formats (WebP, BMP, TIFF, GIF and AVIF), and LMDB databases of images. The order is that of paths or keys.
  *
  * @param options.labels - whether class labels are read; default true
  * @param options.split - which part of CIFAR, of an idx set, or of a folder with `train` and `test`
@@ -130,10 +135,15 @@ export async function openImages(path: string, options: SequenceOptions = {}): P
   return await withReadErrors(path, async () => {
     const content = await openContent(path);
     if (content.kind === "arrays") return sequenceOfBank(path, await content.read(options), content.isIdx);
+    const { source } = content;
     try {
-      return await sequenceOfFiles(content.source, content.isArchive, options);
+      if (content.kind === "records") {
+        if (source.paths.length === 0) throw new InputError(`${path} must hold images, found an empty database`);
+        return sequenceOf(source, source.paths, { unlabelled: "a database has none" }, () => source.close());
+      }
+      return await sequenceOfFiles(source, content.isArchive, options);
     } catch (error) {
-      content.source.close();
+      source.close();
       throw error;
     }
   });

@@ -12,6 +12,7 @@ import { Findings } from "./findings.js";
 import { type Classes, ImageBank } from "./image-bank.js";
 import { inParallel } from "./parallel.js";
 import { PixelTable } from "./pixel-table.js";
+import { conversionCommand } from "./suggested-conversion.js";
 
 /** Called occasionally with the number of images ready and the total; finally with both equal. */
 export type OnProgress = (done: number, total: number) => void;
@@ -36,7 +37,9 @@ const REPORT_EVERY = 256;
 export function imagePaths({ location, paths, nameOf }: FileSource): readonly string[] {
   const other = paths.find((path) => OTHER_IMAGE.test(path));
   if (other !== undefined) {
-    throw new InputError(`images must be PNG or JPEG files, found ${nameOf(other)}; convert or remove it`);
+    throw new InputError(
+      `images must be PNG or JPEG files, found ${nameOf(other)}; convert them: ${conversionCommand(location, undefined)}`,
+    );
   }
   const images = paths.filter(isImagePath);
   if (images.length === 0) {

@@ -10,7 +10,7 @@ const VALUES = 3 * SIDE * SIDE;
 /** Thumbnails compared at a time: a block of that many squared correlations is held as float32. */
 const AT_ONCE = 2048;
 /** The least correlation of near duplicates. */
-export const LEAST_CORRELATION = 0.99;
+export const LEAST_CORRELATION = 0.995;
 /** Thumbnails with a smaller standard deviation, in grey levels, are of plain surfaces, which are all alike. */
 const LEAST_CONTRAST = 2;
 
@@ -24,30 +24,46 @@ export interface NearPair {
   readonly correlation: number;
 }
 
-/** Where the cells of a thumbnail begin and end along one side. */
-const edge = (cell: number, length: number): number => Math.floor((cell * length) / SIDE);
+/** The part of one side of an image that a cell covers: its first pixel, and the share of each pixel in the cell. */
+interface Cell {
+  readonly start: number;
+  readonly shares: readonly number[];
+}
 
-/** Mean colours of 16x16 cells that cover an image, in the order C, H, W; smaller images repeat pixels. */
+/** The cells along a side, which divide it evenly. */
+function cellsOf(length: number): readonly Cell[] {
+  return Array.from({ length: SIDE }, (_, cell) => {
+    const [from, to] = [(cell * length) / SIDE, ((cell + 1) * length) / SIDE];
+    const start = Math.floor(from);
+    const shares = Array.from({ length: Math.ceil(to) - start }, (_, i) => {
+      const covered = Math.min(start + i + 1, to) - Math.max(start + i, from);
+      return covered / (to - from);
+    });
+    return { start, shares };
+  });
+}
+
+/** Mean colours of 16x16 cells that cover an image, in the order H, W, C; of grey images in three equal channels. */
 function thumbnail({ pixels, width, height, channels }: Picture): Float64Array {
-  const cells = new Float64Array(VALUES);
-  for (let row = 0; row < SIDE; row++) {
-    const top = edge(row, height);
-    const bottom = Math.max(edge(row + 1, height), top + 1);
-    for (let column = 0; column < SIDE; column++) {
-      const left = edge(column, width);
-      const right = Math.max(edge(column + 1, width), left + 1);
+  const columns = cellsOf(width);
+  const stride = width * channels;
+  const row = new Float64Array(stride);
+  const thumb = new Float64Array(VALUES);
+  cellsOf(height).forEach(({ start, shares }, y) => {
+    row.fill(0);
+    shares.forEach((share, i) => {
+      const from = (start + i) * stride;
+      for (let x = 0; x < stride; x++) row[x] = (row[x] as number) + share * (pixels[from + x] as number);
+    });
+    columns.forEach((cell, x) => {
       for (let c = 0; c < 3; c++) {
-        let sum = 0;
-        for (let y = top; y < bottom; y++) {
-          const end = (y * width + right) * channels;
-          let i = (y * width + left) * channels + Math.min(c, channels - 1);
-          for (; i < end; i += channels) sum += pixels[i] as number;
-        }
-        cells[(c * SIDE + row) * SIDE + column] = sum / ((bottom - top) * (right - left));
+        const own = cell.start * channels + Math.min(c, channels - 1);
+        const mean = cell.shares.reduce((sum, share, i) => sum + share * (row[own + i * channels] as number), 0);
+        thumb[(y * SIDE + x) * 3 + c] = mean;
       }
-    }
-  }
-  return cells;
+    });
+  });
+  return thumb;
 }
 
 /** The thumbnails of up to N images, as unit vectors. */

@@ -12,7 +12,9 @@ import { isIdx, isIdxPath, isTest, readIdxImages, trainingImages } from "./idx.j
 import type { ImageBank } from "./image-bank.js";
 import { imagePaths, isAnyImagePath, isImagePath, type OnProgress, readImages } from "./images.js";
 import { classFoldersAmong, LABEL_FILE, type Numbering, partsAmong, readLabels } from "./labels.js";
+import { isLmdb, openLmdb } from "./lmdb.js";
 import { isNpyPath, readNumpy } from "./numpy.js";
+import { conversionCommand, suggestedSide } from "./suggested-conversion.js";
 import { isTar, openTar } from "./tar.js";
 import { openZip } from "./zip.js";
 
@@ -102,6 +104,8 @@ async function readImageFiles(whole: FileSource, isArchive: boolean, options: Da
 /** What a path holds: image files to decode, or arrays of images. */
 export type Content =
   | { readonly kind: "files"; readonly source: FileSource; readonly isArchive: boolean }
+  /** Values without names, all of which are images. */
+  | { readonly kind: "records"; readonly source: FileSource }
   | { readonly kind: "arrays"; readonly isIdx: boolean; read(options: DatasetOptions): Promise<ImageBank> };
 
 /** Arrays read from a source, which is then closed. */
@@ -176,7 +180,9 @@ const isTarContent = (path: string): boolean =>
 export async function openContent(path: string): Promise<Content> {
   const status = statSync(path, { throwIfNoEntry: false });
   if (!status) throw new InputError(`there is no data set at ${path}`);
-  if (status.isDirectory()) return contentOf(openFolder(path), false);
+  if (status.isDirectory()) {
+    return isLmdb(path) ? { kind: "records", source: openLmdb(path) } : contentOf(openFolder(path), false);
+  }
   if (status.isFile()) {
     const head = headOf(path);
     const is = (kind: keyof typeof kinds): boolean => head.toString("hex").startsWith(kinds[kind]);
@@ -214,8 +220,14 @@ export async function withReadErrors<T>(path: string, work: () => Promise<T>): P
 async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
   const content = await openContent(path);
   if (content.kind === "arrays") return await content.read(options);
-  const { source, isArchive } = content;
-  return await readImageFiles(source, isArchive, options).finally(() => source.close());
+  const { source } = content;
+  try {
+    if (content.kind === "files") return await readImageFiles(source, content.isArchive, options);
+    const side = suggestedSide(Number.POSITIVE_INFINITY);
+    throw new InputError(`${path} is a database of images, which must be converted: ${conversionCommand(path, side)}`);
+  } finally {
+    source.close();
+  }
 }
 
 /**

@@ -3,6 +3,7 @@
  * earlier entries for each new one and keeps the bytes of buffers until the end: for a million images neither is bearable.
  */
 
+import { fstatSync } from "node:fs";
 import { writeAll } from "@stf/torch";
 import { crc32 } from "../codecs/crc32.js";
 
@@ -34,16 +35,18 @@ function record(fields: readonly (readonly [value: number, bytes: 2 | 4 | 8])[])
 /** Writes an archive to an open file (APPNOTE.TXT of PKWARE, sections 4.3 and 4.5.3). */
 export class StoredZip {
   readonly #descriptor: number;
-  #position = 0;
+  /** Where the next byte goes. */
+  #position: number;
   #count = 0;
   #directory: Buffer[] = [];
 
-  /** @param descriptor - an empty file, open for writing; it is not closed here */
+  /** @param descriptor - a file open for writing, at whose end the archive begins; it is not closed here */
   constructor(descriptor: number) {
     this.#descriptor = descriptor;
+    this.#position = fstatSync(descriptor).size;
   }
 
-  /** Bytes written. */
+  /** Size of the file in bytes. */
   get size(): number {
     return this.#position;
   }

@@ -229,7 +229,7 @@ class Check {
  * anything that `convertDataset` reads, and requires nothing of it. With `json`, the result is also written to a file.
  *
  * Duplicates have the same size and pixels. Near duplicates have thumbnails (mean colours of 16x16 cells) with a correlation of
- * at least 0.99: they differ in compression, size, brightness or contrast, or little else. Plain surfaces are not compared.
+ * at least 0.995: they differ in compression, size, brightness or contrast, or little else. Plain surfaces are not compared.
  *
  * @throws UsageError for a request that is not possible; InputError when there is no data set; Stopped when the job is to stop
  */
