@@ -18,6 +18,7 @@ export {
 } from "./jobs/check-dataset.js";
 export { type JobContext, jobContext, type Reporter, Stopped, silentReporter } from "./jobs/context.js";
 export { type ConvertResult, convertDataset } from "./jobs/convert-dataset.js";
+export { type DrawingEstimate, estimateDrawing } from "./jobs/drawing-estimate.js";
 export { estimateTraining, type TrainingEstimate } from "./jobs/estimate.js";
 export { type GenerateResult, generate } from "./jobs/generate.js";
 export { type ImportResult, importCheckpoint } from "./jobs/import.js";
