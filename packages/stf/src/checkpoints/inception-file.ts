@@ -32,7 +32,7 @@ function checkVariant(weights: Weights): void {
   const isAnother = [...weights.keys()].some((name) => name.startsWith("AuxLogits.")) || classes === 1000;
   if (!isAnother) return;
   throw new InputError(
-    "it is the Inception-v3 of torchvision, whose Fréchet distances compare with nobody's; use the network of 2015-12-05, which docs/features.md says where to get",
+    "it is the Inception-v3 of torchvision, a network with other weights and layers; use the network of 2015-12-05, which docs/features.md says where to get",
   );
 }
 

@@ -1,6 +1,6 @@
 /** Checks of the tensors of a published network, whose sizes are known. */
 
-import { scope, type Tensor } from "@stf/torch";
+import { formatShape, scope, type Tensor } from "@stf/torch";
 import { InputError } from "../common/errors.js";
 import { abbreviated } from "../common/text.js";
 import type { StoredWeight } from "./stored-weights.js";
@@ -16,15 +16,14 @@ export function checkShapes(
 ): void {
   const missing = [...wanted.keys()].filter((name) => !found.has(name));
   const unknown = [...found.keys()].filter((name) => !wanted.has(name));
-  const different = [...wanted].flatMap(([name, shape]) => {
-    const weight = found.get(name);
-    if (!weight || String(weight.shape) === String(shape)) return [];
-    return [`${name} ([${weight.shape.join(", ")}], expected [${shape.join(", ")}])`];
-  });
+  const different = [...wanted].filter(([name, shape]) => String(found.get(name)?.shape ?? shape) !== String(shape));
   const complaints = [
     ...(missing.length > 0 ? [`it lacks ${abbreviated(missing)}`] : []),
     ...(unknown.length > 0 ? [`it has also ${abbreviated(unknown)}`] : []),
-    ...(different.length > 0 ? [`of another shape: ${abbreviated(different)}`] : []),
+    ...different.slice(0, 1).map(([name, shape]) => {
+      const others = different.length > 1 ? `, and ${different.length - 1} more have other shapes` : "";
+      return `its "${name}" has the shape ${formatShape(found.get(name)?.shape ?? [])}, expected ${formatShape(shape)}${others}`;
+    }),
   ];
   if (complaints.length > 0) throw new InputError(`it is not ${what}: ${complaints.join("; ")}`);
   for (const [name, { dtype }] of found) {

@@ -28,6 +28,10 @@ export const trainFields = {
     help: "training images: a folder or zip of PNG and JPEG, CIFAR-10 or CIFAR-100, or MNIST-style idx files",
     placeholder: "PATH",
   }),
+  cache: flag({
+    default: false,
+    help: "keep decoded images in ~/.cache/stf (or XDG_CACHE_HOME), for later runs on the same files",
+  }),
   desc: folderName({ default: null, help: "text appended to the name of the run folder", placeholder: "TEXT" }),
   name: folderName({ default: null, help: "name of the run folder, instead of a numbered one" }),
   stf: flag({

@@ -1,4 +1,7 @@
-/** DINOv2's vision transformers (Oquab et al. 2023), whose features judge images more like people do than Inception's (Stein et al. 2023). */
+/**
+ * DINOv2's vision transformers (Oquab et al. 2023), whose features judge images more like people do than Inception's (Stein
+ * et al. 2023).
+ */
 
 import {
   callOperator,

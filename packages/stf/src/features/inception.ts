@@ -28,8 +28,8 @@ import { tensorflowResize } from "./tensorflow-resize.js";
 const EPSILON = 1e-3;
 
 /**
- * How images become the network's input: as in the original network of 2015, torch-fidelity and NVIDIA's metrics, or as in pytorch-fid. They
- * differ in where pixels are and in the grey level that becomes 0, and so in every feature.
+ * How images become the network's input: as in the original network of 2015, torch-fidelity and NVIDIA's metrics, or as in
+ * pytorch-fid. They differ in where pixels are and in the grey level that becomes 0, and so in every feature.
  */
 export type InceptionResize = "tensorflow" | "pytorch";
 
@@ -170,11 +170,11 @@ function featuresOf(images: Tensor, weights: Weights, { prepare }: Preparation):
 }
 
 /**
- * The Inception-v3 network of Fréchet distances (Heusel et al. 2017): 2048 features per image, the mean over the pixels of its last block. Grey
- * images are taken as colours with three equal channels.
+ * The Inception-v3 network of Fréchet distances (Heusel et al. 2017): 2048 features per image, the mean over the pixels of its
+ * last block. Grey images are taken as colours with three equal channels.
  *
- * The logits leave out the bias of the classifier, as the original Inception Score does (Salimans et al. 2016) and other programs that
- * reproduce it.
+ * The logits leave out the bias of the classifier, as the original Inception Score does (Salimans et al. 2016) and other
+ * programs that reproduce it.
  *
  * @param state - the tensors named in {@link inceptionShapes}; copied
  * @throws InputError when one is missing
