@@ -10,13 +10,24 @@
 // Jobs: what each command does, as a function
 
 export { type AutomaticRun, chooseOptions, type NetworkOf } from "./jobs/automatic.js";
+export {
+  type CheckResult,
+  type Count,
+  checkDataset,
+  type UnreadableFile,
+} from "./jobs/check-dataset.js";
+export { comparableMetrics, type NamedEvaluation, readEvaluations } from "./jobs/compare-evaluations.js";
 export { type JobContext, jobContext, type Reporter, Stopped, silentReporter } from "./jobs/context.js";
+export { type ConvertResult, convertDataset } from "./jobs/convert-dataset.js";
 export { estimateTraining, type TrainingEstimate } from "./jobs/estimate.js";
+export { type EvaluateResult, evaluate } from "./jobs/evaluate.js";
+export { calculateFid, type FidReferenceResult, type FidResult, referenceStatistics } from "./jobs/fid.js";
 export { type GenerateResult, generate } from "./jobs/generate.js";
 export { type ImportResult, importCheckpoint } from "./jobs/import.js";
 export { type LikelihoodErrors, type LikelihoodResult, likelihood } from "./jobs/likelihood.js";
 export { measureSpeed } from "./jobs/measure.js";
 export { formatProgress, runTraining, type TrainResult, train } from "./jobs/train.js";
+export { type TrainFeaturesResult, trainFeatures } from "./jobs/train-features.js";
 export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
 
 // The options of jobs, their defaults and ranges
@@ -31,6 +42,13 @@ export {
   type SizeOptions,
   type Speeds,
 } from "./config/automatic.js";
+export { type CheckOptions, type ConvertOptions, checkFields, convertFields } from "./config/dataset-options.js";
+export type { CheckRequest, ConvertRequest } from "./config/dataset-request.js";
+export { type EvaluateCommandOptions, evaluateFields } from "./config/evaluate-options.js";
+export type { EvaluateRequest } from "./config/evaluate-request.js";
+export { type FeaturesCommandOptions, featuresFields } from "./config/features-options.js";
+export type { FeaturesRequest } from "./config/features-request.js";
+export type { FidCalcRequest, FidRefRequest } from "./config/fid-options.js";
 export type { Field, Fields, Values } from "./config/fields.js";
 export { type GenerateCommandOptions, generateFields } from "./config/generate-options.js";
 export type { GenerateRequest } from "./config/generate-request.js";
@@ -42,14 +60,23 @@ export type { ResolvedOptions } from "./config/resolved-options.js";
 export { type Preset, type PresetName, presets, type TrainOptions, trainFields } from "./config/train-options.js";
 export type { TrainRequest } from "./config/train-request.js";
 
+// Image files: one at a time, and their resampling
+
+export { type Picture, resizeLanczos } from "./codecs/lanczos.js";
+export { type DecodedPicture, type PictureFile, pictureFile } from "./codecs/picture-file.js";
+export { encodeStoredPng } from "./codecs/stored-png.js";
+export { type ImageSequence, openImages, type SequenceOptions } from "./data/image-sequence.js";
+
 // Data sets in memory, read from files or drawn from closed forms
 
 export type { Bank } from "./data/bank.js";
+export type { Split } from "./data/file-source.js";
 export { type Classes, ImageBank, normalize } from "./data/image-bank.js";
 export { digestOfImages } from "./data/image-digest.js";
 export type { OnProgress } from "./data/images.js";
 export { classCount, type Numbering } from "./data/labels.js";
 export { withMirrorImages } from "./data/mirror.js";
+export { LEAST_CORRELATION, type NearPair, Thumbnails } from "./data/near-duplicates.js";
 export { nearestDistances } from "./data/neighbours.js";
 export { type DatasetOptions, openDataset } from "./data/open.js";
 export { DataOrder, drawPool } from "./data/order.js";
@@ -63,6 +90,14 @@ export {
   toyBank,
   twoGaussians,
 } from "./data/toy.js";
+export {
+  onBackground,
+  type TransformName,
+  type TransformOptions,
+  transformImage,
+  transformNames,
+} from "./data/transforms.js";
+export { ValueMoments, type ValueStatistics } from "./data/value-statistics.js";
 export { VectorBank } from "./data/vector-bank.js";
 
 // Diffusion processes: signal and noise over time
@@ -357,7 +392,29 @@ export { loadState, type SavedState, saveState } from "./checkpoints/state-file.
 
 // Feature networks
 
+export {
+  type ClassifierAccuracy,
+  type ClassifierDescription,
+  isClassifierFile,
+  readClassifier,
+  type StoredClassifier,
+  saveClassifier,
+} from "./checkpoints/classifier-file.js";
 export { type FeatureNetworkOptions, loadFeatureNetwork } from "./checkpoints/feature-network-file.js";
+export { shippedFeatures, shippedFeaturesPath } from "./checkpoints/shipped-features.js";
+export { Classifier, type ClassifierConfig, type ClassifierOutput, classifierFeatures } from "./features/classifier.js";
+export {
+  type ClassifierHooks,
+  type ClassifierProgress,
+  type ClassifierSettings,
+  classificationLoss,
+  countCorrect,
+  type Division,
+  holdOut,
+  trainClassifier,
+  triangle,
+} from "./features/classifier-training.js";
+export { type Dinov2Sizes, dinov2Network, dinov2Shapes, type WeightSource } from "./features/dinov2.js";
 export type { ExtractedFeatures, FeatureNetwork } from "./features/feature-network.js";
 export { type InceptionOptions, type InceptionResize, inceptionNetwork } from "./features/inception.js";
 export { inceptionShapes } from "./features/inception-layers.js";
@@ -373,6 +430,7 @@ export { InputError, UsageError } from "./common/errors.js";
 export type { ImageShape } from "./common/image-shape.js";
 export type { Rank } from "./common/ranks.js";
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
+export { type Evaluation, type Measured, type MetricName, metricLabel, metricNames } from "./run/evaluation.js";
 export { historyOf, type RunHistory, setAsideAfter } from "./run/history.js";
 export {
   type Difference,

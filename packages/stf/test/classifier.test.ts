@@ -364,3 +364,20 @@ describe("the file", () => {
     }
   });
 });
+
+describe("the classifier that comes with the program", () => {
+  test("describes grey images of 28x28, and says how accurate it is", async () => {
+    const shipped = await shippedFeatures();
+    expect(shipped.title).toMatch(
+      /^classifier of the 10 classes of .*fashion-mnist.*, accuracy 0\.9[12]\d\d on 10000 images/,
+    );
+    expect([shipped.dimension, shipped.config.shape]).toEqual([64, { channels: 1, height: 28, width: 28 }]);
+    const { correct, images } = shipped.about.accuracy;
+    expect([correct > 9100, images, shipped.about.images, shipped.about.seed]).toEqual([true, 10_000, 60_000, 0]);
+    scope(() => {
+      const { features } = shipped.extract(bytesOf(3, { channels: 1, height: 28, width: 28 }));
+      expect(features.isfinite().all().item()).toBe(1);
+    });
+    shipped.dispose();
+  });
+});

@@ -5,7 +5,8 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ownCommand, shellQuote } from "../src/cli/shell.js";
+import { ownCommand } from "../src/cli/shell.js";
+import { shellQuote } from "../src/common/text.js";
 
 test("a shell reads back what was quoted", () => {
   const words = ["--data=my photos", "it's", 'a "b"', "$HOME", "a\\b", "`x`", "*", "~", "", "new\nline", "plain-1.5/x"];

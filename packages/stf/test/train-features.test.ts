@@ -71,8 +71,22 @@ test("the accuracy is that on a test set, if there is one, and all images are tr
   const dest = join(folder, "tested.safetensors");
   const testData = makeIdx("others", 120);
   const { about } = await trainFeatures({ ...small, testData, dest });
-  expect(about).toMatchObject({ images: 300, accuracy: { images: 120, from: "others-images-idx3-ubyte" } });
+  expect(about).toMatchObject({ images: 300, accuracy: { images: 120, from: "others-images" } });
   expect(about?.accuracy.correct).toBeGreaterThan(108);
+});
+
+test("a data set whose files are named after its parts is named after its folder", async () => {
+  mkdirSync(join(folder, "lines"));
+  const path = makeIdx(join("lines", "train"), 100);
+  for (const given of [path, join(folder, "lines")]) {
+    const { about } = await trainFeatures({
+      ...small,
+      epochs: 1,
+      data: given,
+      dest: join(folder, "named.safetensors"),
+    });
+    expect(about?.data).toBe("lines/train-images");
+  }
 });
 
 test("the same request gives the same file, byte for byte", async () => {

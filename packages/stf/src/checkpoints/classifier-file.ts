@@ -38,13 +38,17 @@ export interface ClassifierDescription {
   readonly images: number;
   /** Names of the classes by number, if they have names. */
   readonly classNames: readonly string[] | null;
+  /** How accurate it is. */
   readonly accuracy: ClassifierAccuracy;
   /** How many times each image was seen. */
   readonly epochs: number;
+  /** Images in a step. */
   readonly batch: number;
+  /** The largest learning rate. */
   readonly lr: number;
   /** Whether half of the images were mirrored. */
   readonly xflip: boolean;
+  /** Seed of the weights, the order of the images, their shifts, and of which are held out. */
   readonly seed: number;
 }
 

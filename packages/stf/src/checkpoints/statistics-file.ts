@@ -33,6 +33,9 @@ export async function holdsStatistics(path: string): Promise<boolean> {
  * @throws InputError when the file is missing or damaged, or does not hold a mean and a covariance that fit together
  */
 export async function readStatistics(path: string): Promise<StoredStatistics> {
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
+    throw new InputError(`there are no statistics at ${path}; 'stf fid ref' computes them`);
+  }
   const source = await openZip(path);
   try {
     const array = async (name: string): Promise<{ shape: readonly number[]; values: Float64Array }> => {

@@ -1,5 +1,6 @@
 /** The library names options as programs write them, in quotes, such as 'batchGpu' or 'rbatch=all'; a command names its flags. */
 
+import { checkFields, convertFields } from "../config/dataset-options.js";
 import { evaluateFields } from "../config/evaluate-options.js";
 import { featuresFields } from "../config/features-options.js";
 import { fidCalcFields, fidRefFields } from "../config/fid-options.js";
@@ -19,6 +20,8 @@ const names = new Set(
     likelihoodFields,
     importFields,
     featuresFields,
+    convertFields,
+    checkFields,
   ].flatMap((fields) => Object.keys(fields)),
 )
   .add("preset")

@@ -65,6 +65,11 @@ const commands = [
     load: () => import("./features-command.js"),
   },
   {
+    name: "dataset",
+    description: "convert images to a data set, or check one before training",
+    load: () => import("./dataset-command.js"),
+  },
+  {
     name: "launch",
     description: "run a command in several processes that divide its work",
     load: () => import("./launch-command.js"),

@@ -6,22 +6,33 @@ import type { Facts } from "../run/protocol.js";
 /** To four significant digits. */
 const rounded = (value: number): string => (value === 0 ? "0" : String(Number(value.toPrecision(4))));
 
-function shown({ value, error, floor, perChannel }: Measured): string {
-  const channels =
-    perChannel && perChannel.length > 1 ? ` (${perChannel.map((own) => rounded(own.value)).join(", ")})` : "";
+/** "0.913 +- 0.008": the error to two digits at most, the value to as many decimals. */
+function withError(value: number, error: number): string {
+  if (!(error > 0)) return rounded(value);
+  const decimals = Math.min(12, Math.max(0, 1 - Math.floor(Math.log10(error))));
+  return `${value.toFixed(decimals)} +- ${error.toFixed(decimals)}`;
+}
+
+function shown({ value, error, floor, perChannel = [] }: Measured): string {
   return [
-    rounded(value),
-    error !== undefined && `+- ${rounded(error)}`,
+    error === undefined ? rounded(value) : withError(value, error),
     floor !== undefined && `(floor ${rounded(floor)})`,
-    channels.trim(),
+    perChannel.length > 1 && `(${perChannel.map((own) => rounded(own.value)).join(", ")})`,
   ]
     .filter(Boolean)
     .join(" ");
 }
 
+/** Units, and what a difference is a difference of. */
+const units: Partial<Readonly<Record<MetricName, string>>> = {
+  mean: "grey levels above the reference",
+  contrast: "grey levels above the reference",
+  copies: "of the images",
+};
+
 /** "fid5k 12.3": a number with its name. */
 export const numberOf = (name: MetricName, { values, protocol }: Evaluation): string =>
-  `${metricLabel(name, protocol)} ${shown(values[name] as Measured)}`;
+  [metricLabel(name, protocol), shown(values[name] as Measured), units[name]].filter(Boolean).join(" ");
 
 const short = (digest: unknown): string => String(digest).slice(0, 8);
 

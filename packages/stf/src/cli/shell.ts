@@ -2,11 +2,7 @@
 
 import { existsSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-
-/** A word quoted for a POSIX shell. */
-export function shellQuote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
+import { shellQuote } from "../common/text.js";
 
 /** The nearest path of this name in a folder or its parents. */
 function findAbove(folder: string, name: string): string | undefined {

@@ -24,6 +24,12 @@ export function formatDuration(seconds: number): string {
 /** A name as an element of a list: in quotes if it has a comma or quotes itself. */
 export const listed = (name: string): string => (/[,"]/.test(name) ? JSON.stringify(name) : name);
 
+/** "2.0 GiB" */
+export function formatBytes(bytes: number): string {
+  const power = Math.min(4, Math.max(0, Math.floor(Math.log2(bytes) / 10)));
+  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${["bytes", "KiB", "MiB", "GiB", "TiB"][power]}`;
+}
+
 /** The first of many names, and the number of the others. */
 export function abbreviated(names: readonly string[]): string {
   const shown = names.slice(0, 4).map(listed).join(", ");
@@ -43,3 +49,8 @@ export function formatIntegers(numbers: readonly number[]): string {
 
 /** Whether a path is a URL, as the published tools accept. */
 export const isUrl = (path: string): boolean => /^[a-z][a-z0-9+.-]+:\/\//i.test(path);
+
+/** A word quoted for a POSIX shell. */
+export function shellQuote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

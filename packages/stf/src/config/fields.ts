@@ -214,6 +214,23 @@ export function rangeOr<W extends string>(
   );
 }
 
+const LARGEST_SIDE = 2 ** 14;
+
+/** Width and height of images, "WxH"; one number is both. */
+export function imageSize(
+  description: Description<readonly [number, number] | null>,
+): Field<readonly [number, number] | null> {
+  return field<readonly [number, number] | null>(
+    { placeholder: "WxH", ...description },
+    `a width and a height in pixels, such as 64x64, at most ${LARGEST_SIDE}`,
+    (value) => Array.isArray(value) && value.length === 2 && value.every((side) => isWhole(side, 1, LARGEST_SIDE)),
+    (value) => {
+      const sides = /^(\d+)(?:[x,](\d+))?$/i.exec(value.trim());
+      return sides ? [Number(sides[1]), Number(sides[2] ?? sides[1])] : undefined;
+    },
+  );
+}
+
 /** File systems allow 255 bytes; the other parts of a run's name need some of them. */
 const LONGEST_NAME = 120;
 

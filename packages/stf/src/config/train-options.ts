@@ -151,10 +151,16 @@ export interface Preset {
   readonly help: string;
   /** The options it sets. */
   readonly options: Partial<TrainOptions>;
+  /** Features for a number of quality at the end, if some for its images come along. */
+  readonly features?: string;
 }
 
 /** Karras et al. (2022) and Xu et al. (2023) on CIFAR-10, unconditional, for eight GPUs; give the images with --data. */
 const cifar10 = { stf: true, rbatch: 1024, batch: 512, duration: 200, lr: 1e-3, lrRampup: 10, ema: 0.5, dropout: 0.13 };
+/** Karras et al. (2022) at 64x64: images of `stf dataset convert --resolution=64x64`, given with --data. */
+const published64 = { batch: 256, cres: [1, 2, 2, 2], duration: 200, lr: 2e-4, lrRampup: 10, ema: 0.5, augment: 0.15 };
+/** The same with stable targets, as Xu et al. (2023) use them. */
+const stable = { stf: true, rbatch: 1024 };
 /** The published behavior where our defaults differ. */
 const published = { stfAugment: "independent", stfRef: "any", stfSigma: [0, Number.MAX_VALUE] } as const;
 
@@ -169,7 +175,11 @@ export type PresetName =
   | "cifar10-ddpmpp"
   | "cifar10-ncsnpp"
   | "cifar10-ddpmpp-published"
-  | "cifar10-ncsnpp-published";
+  | "cifar10-ncsnpp-published"
+  | "celeba64"
+  | "ffhq64"
+  | "afhqv2-64"
+  | "imagenet64";
 
 /** Settings that belong together. The published schedules are meant for days on eight GPUs; short runs need their own. */
 export const presets: Readonly<Record<PresetName, Preset>> = {
@@ -202,6 +212,7 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
       tick: 2,
       seed: 0,
     },
+    features: "fashion-mnist",
   },
   "cifar10-ddpmpp": {
     help: "CIFAR-10 as published, DDPM++, with targets consistent with labels and augmentation",
@@ -218,5 +229,35 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
   "cifar10-ncsnpp-published": {
     help: "the same with NCSN++",
     options: { ...cifar10, ...published, arch: "ncsnpp" },
+  },
+  celeba64: {
+    help: "CelebA at 64x64 with the options of ffhq64 and the dropout of score_sde: none were published for this network",
+    options: { ...published64, ...stable, arch: "ddpmpp", dropout: 0.1 },
+  },
+  ffhq64: {
+    help: "FFHQ at 64x64 as published by EDM, with stable targets",
+    options: { ...published64, ...stable, arch: "ddpmpp", dropout: 0.05 },
+  },
+  "afhqv2-64": {
+    help: "AFHQv2 at 64x64 as published by EDM, with stable targets",
+    options: { ...published64, ...stable, arch: "ddpmpp", dropout: 0.25 },
+  },
+  imagenet64: {
+    help: "ImageNet at 64x64 as published by EDM, by class, with stable targets and bf16 instead of fp16",
+    options: {
+      ...stable,
+      arch: "adm",
+      cond: true,
+      batch: 4096,
+      duration: 2500,
+      lr: 1e-4,
+      lrRampup: 10,
+      ema: 50,
+      dropout: 0.1,
+      augment: 0,
+      precision: "bf16",
+      ls: 100,
+      tick: 200,
+    },
   },
 };

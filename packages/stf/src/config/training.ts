@@ -8,6 +8,7 @@ import { abbreviated } from "../common/text.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { classCount, type Numbering } from "../data/labels.js";
 import { DataOrder } from "../data/order.js";
+import { conversionCommand, suggestedSide } from "../data/suggested-conversion.js";
 import { defaultSizes } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
 import type { Constants } from "../preconditioning/constants.js";
@@ -50,7 +51,7 @@ export function checkAgainstData(options: TrainOptions, bank: ImageBank): void {
   const { height, width } = bank.shape;
   if (arch !== "mlp" && height !== width) {
     throw new UsageError(
-      `'data' must hold square images, as the networks require, found ${width}x${height}; crop them to squares of one size first`,
+      `'data' must hold square images, as the networks require, found ${width}x${height}; make squares of them: ${conversionCommand(options.data ?? bank.name, suggestedSide(Math.min(width, height)))}`,
     );
   }
   const classes = classCount(bank);

@@ -3,7 +3,7 @@
 import { NumpyArray, numpyNames, type PickleValue, pickleText, readPickle } from "@stf/torch";
 import { InputError } from "../common/errors.js";
 import type { ImageShape } from "../common/image-shape.js";
-import type { FileSource } from "./file-source.js";
+import type { FileSource, Split } from "./file-source.js";
 import { ImageBank } from "./image-bank.js";
 
 const shape: ImageShape = { channels: 3, height: 32, width: 32 };
@@ -14,8 +14,8 @@ interface Layout {
   readonly name: string;
   readonly title: string;
   readonly classes: number;
-  /** Names of the files with the training images, in order; the binary ones end in .bin. */
-  readonly batches: readonly string[];
+  /** Names of the files with the images of each part, in order; the binary ones end in .bin. */
+  readonly batches: Readonly<Record<Split, readonly string[]>>;
   /** The key of the labels in pickles. */
   readonly labels: string;
   /** Bytes of a binary record before the pixels; the last is the label. */
@@ -28,7 +28,7 @@ const cifar10: Layout = {
   name: "cifar10",
   title: "CIFAR-10",
   classes: 10,
-  batches: [1, 2, 3, 4, 5].map((number) => `data_batch_${number}`),
+  batches: { train: [1, 2, 3, 4, 5].map((number) => `data_batch_${number}`), test: ["test_batch"] },
   labels: "labels",
   labelBytes: 1,
   names: { pickle: "batches.meta", key: "label_names", text: "batches.meta.txt" },
@@ -38,7 +38,7 @@ const cifar100: Layout = {
   name: "cifar100",
   title: "CIFAR-100",
   classes: 100,
-  batches: ["train"],
+  batches: { train: ["train"], test: ["test"] },
   labels: "fine_labels",
   labelBytes: 2,
   names: { pickle: "meta", key: "fine_label_names", text: "fine_label_names.txt" },
@@ -50,9 +50,8 @@ const folderIn = (path: string): string => path.slice(0, path.lastIndexOf("/") +
 /** Whether a file of an archive may belong to one of the data sets. */
 export function isCifarPath(path: string): boolean {
   const name = nameIn(path);
-  return [cifar10, cifar100].some(
-    ({ batches, names }) =>
-      batches.includes(name.replace(/\.bin$/, "")) || name === names.pickle || name === names.text,
+  return [cifar10, cifar100].some(({ batches, names }) =>
+    [...batches.train, ...batches.test, names.pickle, names.text].includes(name.replace(/\.bin$/, "")),
   );
 }
 
@@ -162,18 +161,25 @@ async function namesOf(source: FileSource, folder: string, { names }: Layout): P
 
 /**
  * The training images of CIFAR-10, `[50000, 3, 32, 32]`, in the order of the batches, with labels 0 to 9; or those of CIFAR-100,
- * with the fine labels 0 to 99.
+ * with the fine labels 0 to 99; or the 10,000 images for tests.
  *
  * @param source - the files, of either version, in any folder
  * @param options.labels - whether the bank gets the labels
+ * @param options.split - which part; the training images when left out
  * @throws InputError when it is damaged or truncated, or lacks a batch
  */
-export async function readCifar(source: FileSource, { labels = true }: { labels?: boolean } = {}): Promise<ImageBank> {
+export async function readCifar(
+  source: FileSource,
+  { labels = true, split = "train" }: { labels?: boolean; split?: Split | undefined } = {},
+): Promise<ImageBank> {
   const { layout, folder } = found(source.paths) ?? { layout: cifar10, folder: "" };
   const own = source.paths.filter((path) => folderIn(path) === folder);
-  const paths = layout.batches.map((name) => {
+  const paths = layout.batches[split].map((name) => {
     const path = own.find((candidate) => nameIn(candidate).replace(/\.bin$/, "") === name);
     if (path !== undefined) return path;
+    if (split === "test") {
+      throw new InputError(`${source.location} must hold the images for tests of ${layout.title}, found no ${name}`);
+    }
     const count = own.filter((candidate) => /^data_batch_\d(\.bin)?$/.test(nameIn(candidate))).length;
     throw new InputError(
       `${source.location} must hold the batches 1 to 5 of CIFAR-10 (data_batch_1 or data_batch_1.bin, ...), or the training images of CIFAR-100 (train or train.bin, with meta or fine_label_names.txt), found ${count} without batch ${name.slice(-1)}`,

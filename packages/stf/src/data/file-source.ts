@@ -22,6 +22,9 @@ export interface FileSource {
   close(): void;
 }
 
+/** A part of a published data set: the images to train on, or those for tests. */
+export type Split = "train" | "test";
+
 /** The pieces of a file; in one piece if the source knows no other way. */
 export async function* piecesOf(source: FileSource, path: string): AsyncGenerator<Uint8Array> {
   if (source.pieces) yield* source.pieces(path);

@@ -3,6 +3,7 @@
 import type { DecodedImage, ImageFile } from "../codecs/decode.js";
 import { InputError } from "../common/errors.js";
 import { abbreviated } from "../common/text.js";
+import { conversionCommand, suggestedSide } from "./suggested-conversion.js";
 
 const sizeOf = ({ width, height }: ImageFile): string => `${width}x${height}`;
 
@@ -12,6 +13,7 @@ export class Findings {
   readonly #paths: readonly string[];
   readonly #unusable = new Map<number, InputError>();
   readonly #otherSize = new Map<number, string>();
+  #leastSide = Number.POSITIVE_INFINITY;
   readonly #turned: number[] = [];
   readonly #odd: number[] = [];
 
@@ -26,6 +28,7 @@ export class Findings {
 
   otherSize(index: number, file: ImageFile): void {
     this.#otherSize.set(index, `${file.name} has ${sizeOf(file)}`);
+    this.#leastSide = Math.min(this.#leastSide, file.width, file.height);
   }
 
   read(index: number, { orientation }: ImageFile, { isOdd }: DecodedImage): void {
@@ -54,10 +57,11 @@ export class Findings {
       );
     }
     if (sizes.size > 0) {
+      const leastSide = Math.min(this.#leastSide, first?.width ?? 1, first?.height ?? 1);
       const others =
         sizes.size === 1 ? "" : ` (${this.#some(sizes.size)} have another size: ${this.#names(sizes.keys())})`;
       complaints.push(
-        `all images must have one size: ${first?.name} has ${first && sizeOf(first)}, ${sizes.get(Math.min(...sizes.keys()))}${others}; crop or resize them`,
+        `all images must have one size: ${first?.name} has ${first && sizeOf(first)}, ${sizes.get(Math.min(...sizes.keys()))}${others}; make a data set of one size: ${conversionCommand(this.#location, suggestedSide(leastSide))}`,
       );
     }
     if (complaints.length > 0) throw new InputError(complaints.join(". Besides, "), { cause: lowest });

@@ -3,7 +3,7 @@
 import { basename } from "node:path";
 import { constants, gunzipSync } from "node:zlib";
 import { InputError } from "../common/errors.js";
-import type { FileSource } from "./file-source.js";
+import type { FileSource, Split } from "./file-source.js";
 import { ImageBank } from "./image-bank.js";
 
 const UNSIGNED_BYTES = 0x08;
@@ -114,17 +114,19 @@ export async function readIdxImages(
   return ImageBank.fromBytes(name, { channels: 1, height, width }, images.bytes, { unlabelled });
 }
 
-const isTest = (path: string): boolean => /(^|-)(t10k|test|val|validation)(-|$)/.test(plainName(path));
+/** Whether a file is named like images for tests. */
+export const isTest = (path: string): boolean => /(^|-)(t10k|test|val|validation)(-|$)/.test(plainName(path));
 
 /**
- * The images to train on among the files of a data set: the only set, or the one that is not for tests.
+ * The images to train on among the files of a data set: the only set, or the one that is not for tests; or those for tests.
  *
+ * @param options.split - which part must be there; when left out, the training images, or the only ones
  * @returns undefined when there are none
  * @throws InputError when there are several
  */
 export function trainingImages(
   { paths, nameOf, location }: FileSource,
-  onNote?: (line: string) => void,
+  { split, onNote }: { split?: Split | undefined; onNote?: ((line: string) => void) | undefined } = {},
 ): string | undefined {
   const sets = new Map<string, string>();
   // A set may exist both packed and unpacked; the unpacked one counts.
@@ -134,8 +136,10 @@ export function trainingImages(
   }
   const all = [...sets.values()];
   if (all.length === 0) return undefined;
-  const training = all.filter((path) => !isTest(path));
-  const [chosen, ...others] = training.length > 0 ? training : all;
+  const part = all.filter((path) => isTest(path) === (split === "test"));
+  if (split !== undefined && part.length === 0)
+    throw new InputError(`${location} holds no ${split} images in idx files`);
+  const [chosen, ...others] = part.length > 0 ? part : all;
   if (others.length > 0) {
     throw new InputError(
       `${location} holds several sets of images; give the path of one: ${[chosen as string, ...others].map(nameOf).join(", ")}`,

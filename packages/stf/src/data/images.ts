@@ -13,6 +13,7 @@ import { Findings } from "./findings.js";
 import { type Classes, ImageBank } from "./image-bank.js";
 import { inParallel } from "./parallel.js";
 import { PixelTable } from "./pixel-table.js";
+import { conversionCommand } from "./suggested-conversion.js";
 
 /** Called occasionally with the number of images ready and the total; finally with both equal. */
 export type OnProgress = (done: number, total: number) => void;
@@ -22,6 +23,9 @@ const OTHER_IMAGE = /\.(apng|avif|bmp|gif|hei[cf]|jfif|jp2|jpe|jxl|p[bgnp]m|tga|
 
 /** Whether a file is named like an image. */
 export const isImagePath = (path: string): boolean => IMAGE.test(path);
+
+/** The same for a format that may have to be converted first. */
+export const isAnyImagePath = (path: string): boolean => IMAGE.test(path) || OTHER_IMAGE.test(path);
 
 /** Images between two calls of `onProgress`. */
 const REPORT_EVERY = 256;
@@ -34,7 +38,9 @@ const REPORT_EVERY = 256;
 export function imagePaths({ location, paths, nameOf }: FileSource): readonly string[] {
   const other = paths.find((path) => OTHER_IMAGE.test(path));
   if (other !== undefined) {
-    throw new InputError(`images must be PNG or JPEG files, found ${nameOf(other)}; convert or remove it`);
+    throw new InputError(
+      `images must be PNG or JPEG files, found ${nameOf(other)}; convert them: ${conversionCommand(location, undefined)}`,
+    );
   }
   const images = paths.filter(isImagePath);
   if (images.length === 0) {

@@ -5,7 +5,10 @@ import { abbreviated } from "../common/text.js";
 import { type FileSource, topFolderOf } from "./file-source.js";
 import type { Classes, ImageBank } from "./image-bank.js";
 
-/** The file at the root of a data set with `{"labels": [["path/of/image.png", 3], ...]}` or `{"labels": null}`. */
+/**
+ * The file at the root of a data set with `{"labels": [["path/of/image.png", 3], ...]}` or `{"labels": null}`. The names of the
+ * classes may be there, too, as `"classNames": ["cat", ...]`; other readers look at `labels` only.
+ */
 export const LABEL_FILE = "dataset.json";
 /** The largest class number. */
 export const LARGEST_CLASS = 2 ** 31 - 1;
@@ -14,9 +17,13 @@ export const LARGEST_CLASS = 2 ** 31 - 1;
  * The text of `dataset.json`.
  *
  * @param labels - paths below the data set's root, with forward slashes, and their classes; null where images have none
+ * @param classNames - names of the classes, by number
  */
-export function formatLabels(labels: readonly (readonly [path: string, label: number])[] | null): string {
-  return JSON.stringify({ labels });
+export function formatLabels(
+  labels: readonly (readonly [path: string, label: number])[] | null,
+  classNames?: readonly string[],
+): string {
+  return JSON.stringify({ labels, ...(labels && classNames && { classNames }) });
 }
 
 /** Number of classes: the largest label and one, or 0 without labels. */
@@ -24,7 +31,13 @@ export function classCount({ labels }: ImageBank): number {
   return labels ? labels.reduce((largest, label) => Math.max(largest, label), -1) + 1 : 0;
 }
 
-function parseEntries(text: string, name: string): readonly unknown[] | undefined {
+interface LabelFile {
+  /** Undefined for null. */
+  readonly labels: readonly unknown[] | undefined;
+  readonly classNames: unknown;
+}
+
+function parseLabelFile(text: string, name: string): LabelFile {
   const expected = `${name} must read {"labels": [["path", class], ...]} or {"labels": null}`;
   let content: unknown;
   try {
@@ -32,10 +45,30 @@ function parseEntries(text: string, name: string): readonly unknown[] | undefine
   } catch (cause) {
     throw new InputError(`${expected}; it is not JSON (${(cause as Error).message.split("\n", 1)[0]})`, { cause });
   }
-  const labels = typeof content === "object" && content !== null && "labels" in content ? content.labels : undefined;
-  if (labels === null) return undefined;
+  const { labels, classNames } = Object(content) as { labels?: unknown; classNames?: unknown };
+  if (labels === null) return { labels: undefined, classNames };
   if (!Array.isArray(labels)) throw new InputError(`${expected}; found no such "labels"`);
-  return labels;
+  return { labels, classNames };
+}
+
+/** @throws InputError when they are not one name for each class */
+function checkNames(names: unknown, labels: Int32Array, file: string): readonly string[] | undefined {
+  if (names === undefined || names === null) return undefined;
+  const classes = 1 + labels.reduce((largest, label) => Math.max(largest, label), -1);
+  const isList = Array.isArray(names) && names.every((name) => typeof name === "string" && name !== "");
+  if (isList && names.length >= classes && new Set(names).size === names.length) return names;
+  throw new InputError(
+    `"classNames" in ${file} must be a list of different names, one for each of the ${classes} classes; correct or remove it`,
+  );
+}
+
+/** The same classes with the numbers of a list of names, if all of them are in it. */
+function renumbered(labels: Int32Array, classNames: readonly string[], numbering: Numbering = "natural"): Classes {
+  if (typeof numbering === "string" || !classNames.every((name) => numbering.includes(name))) {
+    return { labels, classNames };
+  }
+  const numbers = classNames.map((name) => numbering.indexOf(name));
+  return { labels: labels.map((label) => numbers[label] as number), classNames: numbering };
 }
 
 function isPair(entry: unknown): entry is [string, unknown] {
@@ -57,12 +90,16 @@ function checkClass(label: unknown, path: string, name: string): number {
 /** Names come in different normal forms: an accented letter as one character or two. */
 const normal = (name: string): string => name.normalize("NFC");
 
-async function labelsFromFile(source: FileSource, images: readonly string[]): Promise<Classes> {
+async function labelsFromFile(
+  source: FileSource,
+  images: readonly string[],
+  { numbering }: LabelOptions,
+): Promise<Classes> {
   const name = source.nameOf(LABEL_FILE);
-  const entries = parseEntries(new TextDecoder().decode(await source.read(LABEL_FILE)), name);
-  if (!entries) return { unlabelled: `${name} states that there are none` };
+  const content = parseLabelFile(new TextDecoder().decode(await source.read(LABEL_FILE)), name);
+  if (!content.labels) return { unlabelled: `${name} states that there are none` };
   const classes = new Map<string, number>();
-  for (const entry of entries) {
+  for (const entry of content.labels) {
     if (!isPair(entry)) {
       throw new InputError(`labels must be pairs ["path", class], ${name} has ${JSON.stringify(entry).slice(0, 100)}`);
     }
@@ -76,7 +113,8 @@ async function labelsFromFile(source: FileSource, images: readonly string[]): Pr
       `every image must have a label, ${name} has none for "${path}"; add it, remove the image, or train without labels`,
     );
   });
-  return { labels };
+  const names = checkNames(content.classNames, labels, name);
+  return names ? renumbered(labels, names, numbering) : { labels };
 }
 
 /** Compares whole numbers in names by value, everything else as text: "b" after "a", "10" after "9". */
@@ -175,6 +213,6 @@ export async function readLabels(
   options: LabelOptions = {},
 ): Promise<Classes> {
   return source.paths.includes(LABEL_FILE)
-    ? labelsFromFile(source, images)
+    ? labelsFromFile(source, images, options)
     : labelsFromFolders(source, images, options);
 }

@@ -6,14 +6,16 @@ import { InputError } from "../common/errors.js";
 import { abbreviated } from "../common/text.js";
 import { GENERATE_OPTIONS_FILE } from "../run/files.js";
 import { holdsCifar, isCifarPath, readCifar } from "./cifar.js";
-import { type FileSource, filesBelow, topFolderOf } from "./file-source.js";
+import { type FileSource, filesBelow, type Split, topFolderOf } from "./file-source.js";
 import { openFolder } from "./folder.js";
-import { isIdx, isIdxPath, readIdxImages, trainingImages } from "./idx.js";
+import { isIdx, isIdxPath, isTest, readIdxImages, trainingImages } from "./idx.js";
 import type { ImageBank } from "./image-bank.js";
-import { imagePaths, isImagePath, type OnProgress, readImages } from "./images.js";
+import { imagePaths, isAnyImagePath, isImagePath, type OnProgress, readImages } from "./images.js";
 import { classFoldersAmong, LABEL_FILE, type Numbering, partsAmong, readLabels } from "./labels.js";
+import { isLmdb, openLmdb } from "./lmdb.js";
 import { isNpyPath, readNumpy } from "./numpy.js";
-import { isTar, readTar } from "./tar.js";
+import { conversionCommand, suggestedSide } from "./suggested-conversion.js";
+import { isTar, openTar } from "./tar.js";
 import { openZip } from "./zip.js";
 
 /** Options of {@link openDataset}. */
@@ -27,6 +29,8 @@ export interface DatasetOptions {
   numbering?: Numbering;
   /** A folder in which decoded images are kept, and from which they are read when the files are the same. Default: none. */
   cache?: string;
+  /** Which part of CIFAR or an idx set; the training images when left out. */
+  split?: Split | undefined;
   /** Called while images are decoded. */
   onProgress?: OnProgress;
   /** Called with notes on the data set, one line each. */
@@ -60,21 +64,21 @@ const kinds = {
  * The common top folder, if all images are in one, as in many archives. A folder that directly holds images stays
  * a class if the user named its parent.
  */
-function topOf(source: FileSource, isArchive: boolean): FileSource {
-  const images = source.paths.filter(isImagePath);
+export function topOf(source: FileSource, isArchive: boolean, isImage = isImagePath): FileSource {
+  const images = source.paths.filter(isImage);
   const top = topFolderOf(images[0] ?? "");
   if (top === "" || source.paths.includes(LABEL_FILE) || !images.every((path) => topFolderOf(path) === top)) {
     return source;
   }
   const below = filesBelow(source, `${top}/`);
-  const hasFolders = below.paths.filter(isImagePath).every((path) => topFolderOf(path) !== "");
-  return isArchive || hasFolders || below.paths.includes(LABEL_FILE) ? topOf(below, isArchive) : source;
+  const hasFolders = below.paths.filter(isImage).every((path) => topFolderOf(path) !== "");
+  return isArchive || hasFolders || below.paths.includes(LABEL_FILE) ? topOf(below, isArchive, isImage) : source;
 }
 
 /** A note on files other than images. */
-function noteOthers({ paths }: FileSource, onNote: (line: string) => void): void {
+export function noteOthers({ paths }: FileSource, onNote: (line: string) => void, isImage = isImagePath): void {
   const expected = [LABEL_FILE, GENERATE_OPTIONS_FILE];
-  const others = paths.filter((path) => !isImagePath(path) && !expected.includes(path));
+  const others = paths.filter((path) => !isImage(path) && !expected.includes(path));
   if (others.length > 0) {
     const files =
       others.length === 1 ? "1 file that is not an image was" : `${others.length} files that are not images were`;
@@ -99,19 +103,35 @@ async function readImageFiles(whole: FileSource, isArchive: boolean, options: Da
   return await readImages(source, paths, { classes, cache: options.cache, onProgress, onNote });
 }
 
-/** Reads a folder or an archive according to its content. */
-async function readSource(source: FileSource, isArchive: boolean, options: DatasetOptions): Promise<ImageBank> {
-  try {
-    if (!source.paths.some(isImagePath)) {
-      if (holdsCifar(source.paths)) return await readCifar(source, options);
-      const images = trainingImages(source, options.onNote);
-      if (images !== undefined) return await readIdxImages(source, images, options);
-      if (source.paths.some(isNpyPath)) return await readNumpy(source, options);
+/** What a path holds: image files to decode, or arrays of images. */
+export type Content =
+  | { readonly kind: "files"; readonly source: FileSource; readonly isArchive: boolean }
+  /** Values without names, all of which are images. */
+  | { readonly kind: "records"; readonly source: FileSource }
+  | { readonly kind: "arrays"; readonly isIdx: boolean; read(options: DatasetOptions): Promise<ImageBank> };
+
+/** Arrays read from a source, which is then closed. */
+function arraysIn(source: FileSource, isIdx: boolean, read: (options: DatasetOptions) => Promise<ImageBank>): Content {
+  return { kind: "arrays", isIdx, read: (options) => read(options).finally(() => source.close()) };
+}
+
+/** The content of a folder or an archive. */
+function contentOf(source: FileSource, isArchive: boolean): Content {
+  const { paths } = source;
+  if (!paths.some(isAnyImagePath)) {
+    if (holdsCifar(paths)) return arraysIn(source, false, (options) => readCifar(source, options));
+    if (paths.some(isIdxPath)) {
+      return arraysIn(source, true, async (options) => {
+        const images = trainingImages(source, options);
+        if (images !== undefined) return await readIdxImages(source, images, options);
+        return await readImageFiles(source, isArchive, options);
+      });
     }
-    return await readImageFiles(source, isArchive, options);
-  } finally {
-    source.close();
+    if (paths.some(isNpyPath)) {
+      return arraysIn(source, false, (options) => readNumpy(source, options));
+    }
   }
+  return { kind: "files", source, isArchive };
 }
 
 /** A file with the others in its folder. */
@@ -126,6 +146,18 @@ function openNeighbours(path: string): FileSource {
   };
 }
 
+/** An idx file, with its labels among the others of its folder. */
+function idxFile(path: string): Content {
+  const source = openNeighbours(path);
+  return arraysIn(source, true, (options) => {
+    const { split } = options;
+    if (split !== undefined && (split === "test") !== isTest(basename(path))) {
+      throw new InputError(`${path} is not named like ${split} images; give the path of that file, or of the folder`);
+    }
+    return readIdxImages(source, basename(path), options);
+  });
+}
+
 /** A single file. */
 function openAlone(path: string): FileSource {
   return {
@@ -138,29 +170,31 @@ function openAlone(path: string): FileSource {
   };
 }
 
-/** The files of CIFAR in a tar archive. */
-async function openTar(archive: string, gzipped: boolean): Promise<FileSource> {
-  const files = await readTar(archive, isCifarPath, { gzipped });
-  return {
-    location: archive,
-    paths: [...files.keys()].sort(),
-    nameOf: (path) => `${path} in ${archive}`,
-    read: async (path) => files.get(path) as Uint8Array,
-    close() {},
-  };
-}
+/** Files of a tar archive that are read. */
+const isTarContent = (path: string): boolean =>
+  isCifarPath(path) || isAnyImagePath(path) || isIdxPath(path) || basename(path) === LABEL_FILE;
 
-async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
+/**
+ * Recognises what a path holds.
+ *
+ * @throws InputError when it is missing, damaged, or of an unknown kind
+ */
+export async function openContent(path: string): Promise<Content> {
   const status = statSync(path, { throwIfNoEntry: false });
   if (!status) throw new InputError(`there is no data set at ${path}`);
-  if (status.isDirectory()) return readSource(openFolder(path), false, options);
+  if (status.isDirectory()) {
+    return isLmdb(path) ? { kind: "records", source: openLmdb(path) } : contentOf(openFolder(path), false);
+  }
   if (status.isFile()) {
     const head = headOf(path);
     const is = (kind: keyof typeof kinds): boolean => head.toString("hex").startsWith(kinds[kind]);
-    if (isNpy(head)) return readNumpy(openAlone(path), options);
-    if (isIdx(head) || isIdxPath(path)) return readIdxImages(openNeighbours(path), basename(path), options);
-    if (is("zip") || /\.(zip|npz)$/i.test(path)) return readSource(await openZip(path), true, options);
-    if (is("gzip") || isTar(head)) return readCifar(await openTar(path, is("gzip")), options);
+    if (isNpy(head)) {
+      const source = openAlone(path);
+      return arraysIn(source, false, (options) => readNumpy(source, options));
+    }
+    if (isIdx(head) || isIdxPath(path)) return idxFile(path);
+    if (is("zip") || /\.(zip|npz)$/i.test(path)) return contentOf(await openZip(path), true);
+    if (is("gzip") || isTar(head)) return contentOf(await openTar(path, isTarContent, { gzipped: is("gzip") }), true);
     const packed = (["bzip2", "xz", "zstd"] as const).find(is);
     if (packed) {
       throw new InputError(
@@ -169,14 +203,39 @@ async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
     }
   }
   throw new InputError(
-    `${path} is not a known kind of data set; supported: a folder or zip of PNG and JPEG images, CIFAR-10 and CIFAR-100 as tar, tar.gz, zip or folder, MNIST-style idx files and folders with them, NumPy's npz and npy files`,
+    `${path} is not a known kind of data set; supported: folders, zip and tar archives of images, CIFAR-10 and CIFAR-100, MNIST-style idx files, NumPy's npz and npy files`,
   );
+}
+
+/** The result of `work`, with failures of the file system as InputErrors about the path. */
+export async function withReadErrors<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (cause instanceof Error && "syscall" in cause) {
+      throw new InputError(`${path} cannot be read (${cause.message})`, { cause });
+    }
+    throw cause;
+  }
+}
+
+async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
+  const content = await openContent(path);
+  if (content.kind === "arrays") return await content.read(options);
+  const { source } = content;
+  try {
+    if (content.kind === "files") return await readImageFiles(source, content.isArchive, options);
+    const side = suggestedSide(Number.POSITIVE_INFINITY);
+    throw new InputError(`${path} is a database of images, which must be converted: ${conversionCommand(path, side)}`);
+  } finally {
+    source.close();
+  }
 }
 
 /**
  * Reads a data set into memory. Its kind is recognised by content and name:
  *
- * - a folder or zip archive of PNG and JPEG images, in sub-folders or not, the archives of the EDM code among them; the
+ * - a folder, zip or tar archive of PNG and JPEG images, in sub-folders or not, the archives of the EDM code among them; the
  *   order is that of the paths; classes come from `dataset.json`, else from the top-level folders, whose names they get; if
  *   an archive has a single top folder, paths start inside it;
  * - CIFAR-10 and CIFAR-100, the python or the binary version: the published archive, another tar or zip archive, or a folder;
@@ -187,12 +246,5 @@ async function read(path: string, options: DatasetOptions): Promise<ImageBank> {
  * @throws InputError when it is missing, damaged, or of an unknown kind
  */
 export async function openDataset(path: string, options: DatasetOptions = {}): Promise<ImageBank> {
-  try {
-    return await read(path, options);
-  } catch (cause) {
-    if (cause instanceof Error && "syscall" in cause) {
-      throw new InputError(`${path} cannot be read (${cause.message})`, { cause });
-    }
-    throw cause;
-  }
+  return await withReadErrors(path, () => read(path, options));
 }

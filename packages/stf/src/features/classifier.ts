@@ -18,6 +18,12 @@ export interface ClassifierConfig {
   readonly width: number;
 }
 
+/** What a classifier computes for a batch. */
+export interface ClassifierOutput extends ExtractedFeatures {
+  /** Class scores before softmax, `[B, classes]` */
+  readonly logits: Tensor;
+}
+
 /** The smallest height and width: there is something to halve. */
 export const SMALLEST_SIZE = 4;
 
@@ -118,7 +124,7 @@ export class Classifier extends Module {
    *
    * @param images - float32 `[B, C, H, W]` of the classifier's shape, values in [-1, 1]
    */
-  forward(images: Tensor): ExtractedFeatures & { readonly logits: Tensor } {
+  forward(images: Tensor): ClassifierOutput {
     return scope(() => {
       let x = images.to({ memoryFormat: "channelsLast" });
       for (const stage of this.stages) x = stage.forward(x);

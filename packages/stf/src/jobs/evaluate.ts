@@ -1,6 +1,6 @@
 /** Quality numbers as a job: of sets of images, or of what networks draw, against a reference. */
 
-import { writeFileAtomically } from "@stf/torch";
+import { scope, writeFileAtomically } from "@stf/torch";
 import { holdsStatistics } from "../checkpoints/statistics-file.js";
 import { imagesOf } from "../codecs/planes.js";
 import { UsageError } from "../common/errors.js";
@@ -83,7 +83,7 @@ function pairsOf(
   copies: readonly { sample: number; nearest: number }[],
 ): Pair[] {
   const row = ({ pixels }: FeatureSet, index: number): Uint8Array =>
-    imagesOf(pixels.narrow(0, index, 1))[0] as Uint8Array;
+    scope(() => imagesOf(pixels.narrow(0, index, 1))[0] as Uint8Array);
   return copies.slice(0, MOST_PAIRS).map(({ sample, nearest }) => [row(set, sample), row(reference, nearest)]);
 }
 
@@ -144,6 +144,7 @@ export async function evaluate(request: EvaluateRequest, context: JobContext = j
   const pairs: Pair[] = [];
   let network: FeatureNetwork | undefined;
   let reference: OpenedReference | undefined;
+  let measure: QualityMeasure | undefined;
   let shape: FeatureSet["shape"] | undefined;
   let reason: EvaluateResult["reason"] = "finished";
   try {
@@ -173,7 +174,7 @@ export async function evaluate(request: EvaluateRequest, context: JobContext = j
         reference = own
           ? await imageReference(own, collecting)
           : await storedReference(options.ref, network as FeatureNetwork);
-        const measure = reference && new QualityMeasure(reference, options.seed, context);
+        measure = reference && new QualityMeasure(reference, context);
         for (let number = 0; number < sources.length; number++) {
           if (number > 0) source = await (sources[number] as (typeof sources)[0])();
           try {
@@ -196,6 +197,7 @@ export async function evaluate(request: EvaluateRequest, context: JobContext = j
   } finally {
     network?.dispose();
     reference?.dispose();
+    measure?.dispose();
   }
   const problems: (string | undefined)[] = [];
   if (dest !== null && evaluations.length > 0) {

@@ -52,7 +52,7 @@ export async function calculateFid(request: FidCalcRequest, context: JobContext 
     () => collect(source, { network, batch, title: images, exchange, context }),
   );
   if (!set) return { evaluation: undefined };
-  const { values } = new QualityMeasure(reference, seed, context).of(set, ["frechet"]);
+  const { values } = new QualityMeasure(reference, context).of(set, ["frechet"]);
   set.dispose();
   exchange.finish();
   context.reporter.clear();
@@ -110,6 +110,8 @@ export async function referenceStatistics(
     method: { features: featureFacts(network), reference: referenceFacts(source) },
   };
   const { problem } = await writeOrRescue(dest, (place) => writeStatistics(place, statistics, protocol));
+  statistics.mean.dispose();
+  statistics.covariance.dispose();
   const result = { count: source.count, dimension: network.dimension, protocol };
   return problem === undefined ? result : { ...result, problem };
 }

@@ -1,12 +1,20 @@
+import { totalmem } from "node:os";
+import { constrainedMemory } from "node:process";
 import { isOutOfMemory } from "@stf/torch";
 import { InputError } from "../common/errors.js";
+import { formatBytes } from "../common/text.js";
+
+/** Bytes of memory of the machine or container. */
+export function machineMemory(): number {
+  const limit = constrainedMemory() ?? 0;
+  return Math.min(totalmem(), limit > 0 ? limit : Number.POSITIVE_INFINITY);
+}
 
 /** "2.0 GiB" */
 function formatSize(text: string, unit: string): string {
   const bytes = Number(text);
   if (unit !== "bytes" || !Number.isFinite(bytes)) return `${text} ${unit}`;
-  const power = Math.min(4, Math.max(0, Math.floor(Math.log2(bytes) / 10)));
-  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${["bytes", "KiB", "MiB", "GiB", "TiB"][power]}`;
+  return formatBytes(bytes);
 }
 
 /**

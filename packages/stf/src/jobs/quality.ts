@@ -41,6 +41,8 @@ export interface Quality {
   readonly copies: readonly CopyPair[] | undefined;
 }
 
+/** Of directions, blocks, and choices among the reference: always the same, so that numbers of other images compare. */
+const SEED = 0;
 const DIRECTIONS = 1000;
 const NEIGHBOURS = 3;
 const IMAGES_AT_ONCE = 1024;
@@ -78,16 +80,13 @@ function overChannels(perChannel: readonly Measured[]): Measured {
 /** Compares sets with one reference; what only depends on the reference is computed once. */
 export class QualityMeasure {
   readonly #reference: Reference;
-  readonly #seed: number;
   readonly #context: JobContext;
   #packets: PacketStatistics | undefined;
   #channels: ChannelMoments[] | undefined;
   readonly #floors = new Map<number, number>();
 
-  /** @param seed - of everything that is drawn at random: directions, blocks, and choices among the reference */
-  constructor(reference: Reference, seed: number, context: JobContext) {
+  constructor(reference: Reference, context: JobContext) {
     this.#reference = reference;
-    this.#seed = seed;
     this.#context = context;
   }
 
@@ -108,31 +107,32 @@ export class QualityMeasure {
   }
 
   #frechet({ features }: FeatureSet): Result {
-    const statistics = featureStatistics(features as Tensor);
-    return { measured: { value: frechetDistance(statistics, this.#reference.statistics as FeatureStatistics) } };
+    const own = (): FeatureStatistics => featureStatistics(features as Tensor);
+    const value = scope(() => frechetDistance(own(), this.#reference.statistics as FeatureStatistics));
+    return { measured: { value } };
   }
 
   #kernel(set: FeatureSet): Result {
     const { own, other } = this.#features(set);
-    const measured = kernelDistance(own, other, { seed: this.#seed, onProgress: this.#progress("kernel distance") });
-    return { measured, facts: { seed: this.#seed } };
+    const measured = kernelDistance(own, other, { seed: SEED, onProgress: this.#progress("kernel distance") });
+    return { measured, facts: { seed: SEED } };
   }
 
   #slicedWasserstein(set: FeatureSet): Result {
     const { own, other } = this.#features(set);
-    const options = { directions: DIRECTIONS, seed: this.#seed, onProgress: this.#progress("sliced Wasserstein") };
+    const options = { directions: DIRECTIONS, seed: SEED, onProgress: this.#progress("sliced Wasserstein") };
     const count = own.size(0);
     const floor = this.#floors.get(count) ?? slicedWassersteinFloor(other, count, options).value;
     this.#floors.set(count, floor);
     const measured = { ...slicedWasserstein(own, other, options), floor };
-    return { measured, facts: { directions: DIRECTIONS, seed: this.#seed } };
+    return { measured, facts: { directions: DIRECTIONS, seed: SEED } };
   }
 
   /** As published, with as many reference images as samples: more of them make precision easier and recall harder. */
   #precisionRecall(set: FeatureSet): { readonly precision: Result; readonly recall: Result } {
     const { own, other } = this.#features(set);
-    const chosen = chosenSubset(other.size(0), own.size(0), this.#seed);
-    const facts = { neighbours: NEIGHBOURS, reference: chosen.length, seed: this.#seed };
+    const chosen = chosenSubset(other.size(0), own.size(0), SEED);
+    const facts = { neighbours: NEIGHBOURS, reference: chosen.length, seed: SEED };
     const { precision, recall } = scope(() =>
       precisionRecall(other.indexSelect(0, tensor(chosen)), own, {
         neighbours: NEIGHBOURS,
@@ -144,7 +144,8 @@ export class QualityMeasure {
 
   #wavelet(set: FeatureSet): Result {
     this.#packets ??= packetsOf(this.#set);
-    const { value, protocol } = packetDistance(packetsOf(set), this.#packets);
+    const packets = this.#packets;
+    const { value, protocol } = scope(() => packetDistance(packetsOf(set), packets));
     return { measured: { value }, facts: { wavelet: protocol.wavelet, level: protocol.level } };
   }
 
@@ -155,6 +156,13 @@ export class QualityMeasure {
       measured: overChannels(differences.map((difference) => difference[name])),
     });
     return { mean: result("mean"), contrast: result("contrast") };
+  }
+
+  /** Frees what was kept. */
+  dispose(): void {
+    this.#packets?.mean.dispose();
+    this.#packets?.covariance.dispose();
+    this.#packets = undefined;
   }
 
   /**

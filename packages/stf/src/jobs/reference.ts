@@ -62,10 +62,15 @@ export async function imageReference(
 ): Promise<OpenedReference | undefined> {
   const set = await collect(source, { ...options, title: "reference" });
   if (!set) return undefined;
+  const statistics = set.features && featureStatistics(set.features);
   return {
     set,
-    statistics: set.features && featureStatistics(set.features),
+    statistics,
     facts: referenceFacts(source),
-    dispose: () => set.dispose(),
+    dispose: () => {
+      set.dispose();
+      statistics?.mean.dispose();
+      statistics?.covariance.dispose();
+    },
   };
 }

@@ -1,6 +1,7 @@
 /** Training a classifier whose features describe images, as a job: from labelled images to a file. */
 
-import { basename } from "node:path";
+import { statSync } from "node:fs";
+import { basename, dirname, resolve } from "node:path";
 import { type ClassifierDescription, saveClassifier } from "../checkpoints/classifier-file.js";
 import { InputError } from "../common/errors.js";
 import { digestOf } from "../common/file-digest.js";
@@ -40,10 +41,14 @@ interface Chosen {
 interface Sets {
   readonly training: Chosen;
   readonly test: Chosen;
+  /** Name of the data set. */
+  readonly name: string;
   /** Where the images for the accuracy come from. */
   readonly from: string;
   /** Names of the classes, by number. */
   readonly classNames: readonly string[] | undefined;
+  /** SHA-256 of the images that were read. */
+  readonly digest: string;
 }
 
 /** The classes that occur, ascending. @throws InputError when there are none */
@@ -106,6 +111,14 @@ async function read(
   return bank;
 }
 
+/** Files such as train-images-idx3-ubyte have the name of a part of a data set; the folder has that of the data set. */
+function dataName(path: string, { name }: ImageBank): string {
+  if (!/^(train|t10k|test)\b/i.test(name)) return name;
+  const whole = resolve(path);
+  const isWithin = statSync(whole).isDirectory() && basename(whole) !== name;
+  return `${basename(isWithin ? whole : dirname(whole))}/${name}`;
+}
+
 const allOf = (bank: ImageBank): Chosen => ({ bank, indices: Int32Array.from({ length: bank.count }, (_, i) => i) });
 
 /** Reads the images, checks them, and divides them. Calls `own` with each bank that is to be freed. */
@@ -113,7 +126,7 @@ async function setsFor(
   { data, testData, seed, device }: ResolvedFeatures,
   context: JobContext,
   own: (bank: ImageBank) => void,
-): Promise<Sets & { readonly digest: string }> {
+): Promise<Sets> {
   const placed = (bank: ImageBank): ImageBank => {
     if (device === "cpu") return bank;
     const moved = bank.to(device);
@@ -124,17 +137,24 @@ async function setsFor(
   own(bank);
   checkTrainable(data, bank);
   const { classNames, labels = new Int32Array() } = bank;
-  const digest = digestOfImages(bank);
+  const [name, digest] = [dataName(data, bank), digestOfImages(bank)];
   if (testData === null) {
     const { training, heldOut } = holdOut(labels, HELD_OUT, seed);
     const moved = placed(bank);
     const [kept, held] = [training, heldOut].map((indices) => ({ bank: moved, indices })) as [Chosen, Chosen];
-    return { training: kept, test: held, from: "held out", classNames, digest };
+    return { training: kept, test: held, name, from: "held out", classNames, digest };
   }
   const test = await read(testData, classNames, context);
   own(test);
   checkTest(testData, test, bank);
-  return { training: allOf(placed(bank)), test: allOf(placed(test)), from: basename(testData), classNames, digest };
+  return {
+    training: allOf(placed(bank)),
+    test: allOf(placed(test)),
+    name,
+    from: dataName(testData, test),
+    classNames,
+    digest,
+  };
 }
 
 /** What a training of a classifier gave. */
@@ -206,12 +226,8 @@ export async function trainFeatures(
   }
 }
 
-async function trainOn(
-  sets: Sets & { readonly digest: string },
-  options: ResolvedFeatures,
-  context: JobContext,
-): Promise<TrainFeaturesResult> {
-  const { training, test, from, classNames, digest } = sets;
+async function trainOn(sets: Sets, options: ResolvedFeatures, context: JobContext): Promise<TrainFeaturesResult> {
+  const { training, test, name, from, classNames, digest } = sets;
   const { width, batch, lr, xflip, seed } = options;
   const epochs = options.epochs ?? automaticEpochs(training.indices.length);
   context.reporter.print(
@@ -244,7 +260,7 @@ async function trainOn(
     const { parameterCount } = network;
     const correct = countCorrect(network, test.bank, test.indices);
     const about: ClassifierDescription = {
-      ...{ data: training.bank.name, dataDigest: digest, images: training.indices.length },
+      ...{ data: name, dataDigest: digest, images: training.indices.length },
       classNames: classNames ?? null,
       accuracy: { correct, images: test.indices.length, from },
       ...{ epochs, batch, lr, xflip, seed },

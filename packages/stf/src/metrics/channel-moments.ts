@@ -14,7 +14,9 @@ export interface ChannelMoments {
 
 /** Moments of samples minus those of the data, in grey levels. */
 export interface ChannelDifference {
+  /** Positive if the samples are brighter. */
   readonly mean: Estimate;
+  /** Positive if the samples are more varied. */
   readonly contrast: Estimate;
 }
 
@@ -49,7 +51,8 @@ export class ChannelAccumulator {
   add(images: Tensor): void {
     const [batch, channels] = images.shape as [number, number];
     if (images.rank !== 4 || channels !== this.#channels.length) {
-      throw new InputError(`images must have ${this.#channels.length} channels, found [${images.shape.join(", ")}]`);
+      const wanted = `[images, ${this.#channels.length}, height, width]`;
+      throw new InputError(`images must be ${wanted}, found [${images.shape.join(", ")}]`);
     }
     scope(() => {
       const pixels = images.flatten(2).double();

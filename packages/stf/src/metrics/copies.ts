@@ -35,6 +35,7 @@ export interface CopyPair {
 export interface CopyReport {
   /** Share of samples whose ratio is below the threshold. */
   readonly share: Estimate;
+  /** The ratio below which a sample is called a copy. */
   readonly threshold: number;
   /** Training images that differ from each other. */
   readonly distinct: number;

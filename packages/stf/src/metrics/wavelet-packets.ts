@@ -17,6 +17,7 @@ import { RunningMoments } from "./moments.js";
 
 /** What numbers must share to be compared. */
 export interface PacketProtocol {
+  /** The wavelet. */
   readonly wavelet: "haar";
   /** L */
   readonly level: number;
@@ -30,7 +31,9 @@ export interface PacketProtocol {
 
 /** Means and covariances of the packets of a set of images. */
 export interface PacketStatistics {
+  /** How the packets were made. */
   readonly protocol: PacketProtocol;
+  /** Shape of the images. */
   readonly shape: ImageShape;
   /** Images. */
   readonly count: number;
@@ -49,6 +52,7 @@ export interface PacketDistance {
    * of neighbouring columns is taken instead of their sum, 2 where that of rows is. Packet 0 has the coarse picture.
    */
   readonly perPacket: Float64Array;
+  /** How the packets were made. */
   readonly protocol: PacketProtocol;
 }
 
@@ -114,7 +118,9 @@ function protocolOf(shape: ImageShape, level: number): PacketProtocol {
 
 /** Sums up the statistics of wavelet packets batch by batch, in float64. */
 export class PacketAccumulator {
+  /** Shape of the images. */
   readonly shape: ImageShape;
+  /** How the packets are made. */
   readonly protocol: PacketProtocol;
   readonly #moments = new RunningMoments();
 
