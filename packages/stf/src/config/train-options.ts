@@ -25,7 +25,7 @@ export const trainFields = {
   outdir: text({ default: "runs", help: "parent folder, in which the run gets a numbered folder", placeholder: "DIR" }),
   data: text<string | null>({
     default: null,
-    help: "training images: a folder or zip of PNG and JPEG, CIFAR-10 or CIFAR-100, or MNIST-style idx files",
+    help: "training images: a folder or zip of PNG and JPEG, CIFAR-10 or CIFAR-100, MNIST-style idx files, or an npz",
     placeholder: "PATH",
   }),
   cache: flag({
