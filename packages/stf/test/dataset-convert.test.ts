@@ -114,7 +114,11 @@ describe("the published layout", () => {
     expect(source.paths).toEqual(["00000/img00000000.png", "00000/img00000002.png", "dataset.json"]);
     source.close();
     expect(rejected).toEqual(["1.png"]);
-    expect(lines.join()).toMatch(/1 of 3 images are smaller.*1\.png/);
+    expect(lines.join()).toMatch(/1 of 3 images are smaller than 'crop=8'.*1\.png/);
+    const wide = { resolution: [8, 6], transform: "center-crop-wide" } as const;
+    const flat = await convert(makeFolder({ "a.png": plainPng([1], 9, 9), "b.png": plainPng([1], 16, 5) }), wide);
+    expect([flat.rejected, flat.shape]).toEqual([["b.png"], { channels: 1, height: 8, width: 8 }]);
+    expect(flat.lines.join()).toMatch(/1 of 2 images are narrower than 8 pixels, or too low for 'resolution=8x6'/);
   });
 });
 

@@ -142,6 +142,13 @@ class Conversion {
     }
   }
 
+  /** Why images are rejected, in words. */
+  get #tooSmall(): string {
+    const { crop, transform, resolution } = this.#options;
+    if (transform !== "center-crop-wide" || resolution === null) return `smaller than 'crop=${crop}'`;
+    return `narrower than ${resolution[0]} pixels, or too low for 'resolution=${resolution.join("x")}'`;
+  }
+
   #names(indices: Iterable<number>): string[] {
     return Array.from(indices, (index) => this.#images.pathOf(index));
   }
@@ -158,7 +165,7 @@ class Conversion {
       );
     }
     if (this.#written > 0) return;
-    const reasons = `${this.#rejected.length} of ${this.#count} were smaller than the result, ${errors.length} could not be read`;
+    const reasons = `${this.#rejected.length} of ${this.#count} are ${this.#tooSmall}, ${errors.length} could not be read`;
     throw new InputError(`no image of ${this.#images.location} can be used: ${reasons}`, { cause: first });
   }
 
@@ -169,7 +176,7 @@ class Conversion {
     }
     if (this.#rejected.length > 0) {
       reporter.print(
-        `note: ${this.#rejected.length} of ${this.#count} images are smaller than asked for and were left out; their numbers are not used: ${abbreviated(this.#names(this.#rejected))}`,
+        `note: ${this.#rejected.length} of ${this.#count} images are ${this.#tooSmall} and were left out; their numbers are not used: ${abbreviated(this.#names(this.#rejected))}`,
       );
     }
     if (this.#unreadable.size > 0) {
