@@ -340,6 +340,12 @@ describe("what cannot be evaluated gets one line", () => {
     await expect(readStatistics(at("flawed.npz"))).rejects.toThrow(`found ${found}; compute it again`);
   });
 
+  test("statistics under a name by which they would not be recognised", async () => {
+    await expect(referenceStatistics({ data, dest: at("r.json"), features })).rejects.toThrow(
+      /'dest' must name an \*\.npz/,
+    );
+  });
+
   test("a count of images that is none is not believed", async () => {
     const { statistics: own } = await readStatistics(statistics);
     for (const reference of [{}, { count: "many" }, { count: -1 }]) {

@@ -91,6 +91,7 @@ export function fidCalcOptions(
 export function fidRefOptions(request: FidRefRequest): Required<typeof fidRefFields, "data" | "dest" | "features"> {
   const options = checked(fidRefFields, request, ["data", "dest", "features"]);
   const { dest, data, features } = options;
+  if (!/\.npz$/i.test(dest)) throw new UsageError(`'dest' must name an *.npz file, as statistics are, found ${dest}`);
   checkDistinct({ dest }, { data, features });
   return options;
 }
