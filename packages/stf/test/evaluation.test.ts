@@ -1,6 +1,6 @@
 /** Evaluations: numbers against closed forms, however the images are given and the work is divided, and what is refused. */
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,7 +16,7 @@ import type { EvaluateRequest } from "../src/config/evaluate-request.js";
 import { openDataset } from "../src/data/open.js";
 import { Classifier } from "../src/features/classifier.js";
 import { comparableMetrics, readEvaluations } from "../src/jobs/compare-evaluations.js";
-import { jobContext } from "../src/jobs/context.js";
+import { type JobContext, jobContext } from "../src/jobs/context.js";
 import { type EvaluateResult, evaluate } from "../src/jobs/evaluate.js";
 import { calculateFid, referenceStatistics } from "../src/jobs/fid.js";
 import { generate } from "../src/jobs/generate.js";
@@ -175,6 +175,9 @@ describe("an evaluation", () => {
     const [alone] = (await evaluate(request)).evaluations as [Evaluation];
     const ranks: Rank[] = [2, 0, 1].map((rank) => ({ rank, size: 3, local: rank }));
     const dest = at("shared.json");
+    const [parts, other] = [`${dest}.parts`, join(`${dest}.parts`, "notes.txt")];
+    mkdirSync(parts);
+    writeFileSync(other, "somebody else's");
     const results = await Promise.all(ranks.map((rank) => evaluate({ ...request, dest }, jobContext({ rank }))));
     expect(results.map(({ evaluations }) => evaluations.length)).toEqual([0, 1, 0]);
     const [shared] = (results[1] as EvaluateResult).evaluations as [Evaluation];
@@ -183,6 +186,18 @@ describe("an evaluation", () => {
       expect(difference).toBeLessThanOrEqual(1e-6 * Math.abs(value));
     }
     expect(readEvaluations(dest)[0]?.evaluation.protocol).toEqual(JSON.parse(JSON.stringify(alone.protocol)));
+    expect(readdirSync(parts)).toEqual(["notes.txt"]);
+  });
+
+  test("leaves nothing beside the result when it is stopped in the first of two processes", async () => {
+    const request: EvaluateRequest = { images: [others], num: 50, ref: data, dest: at("stopped.json") };
+    const ranks = [0, 1].map((rank) => jobContext({ rank: { rank, size: 2, local: rank } }));
+    await evaluate(request, ranks[1]);
+    expect(readdirSync(folder)).toContain("stopped.json.parts");
+    let asked = 0;
+    const { reason } = await evaluate(request, { ...(ranks[0] as JobContext), shouldStop: () => ++asked > 1 });
+    expect(reason).toBe("stopped");
+    expect(readdirSync(folder).filter((name) => name.startsWith("stopped"))).toEqual([]);
   });
 
   test("compares pixels without a feature network, and features with statistics alone", async () => {

@@ -104,7 +104,6 @@ export async function evaluate(request: EvaluateRequest, context: JobContext = j
       }
       reporter.printPlain(`${source.title}: ${formatDuration(found.evaluation.seconds)}`);
     }
-    evaluator.finish();
   };
   let reason: EvaluateResult["reason"] = "finished";
   try {

@@ -194,13 +194,9 @@ export class Evaluator {
     }
   }
 
-  /** To be called when all sets are evaluated: removes what processes shared. */
-  finish(): void {
-    this.#collecting.exchange.finish();
-  }
-
-  /** Frees the feature network and the reference. */
+  /** Frees the feature network and the reference, and removes what processes shared. */
   dispose(): void {
+    this.#collecting.exchange.finish();
     this.#images?.dispose();
     this.#measure?.dispose();
     this.#reference?.dispose();
