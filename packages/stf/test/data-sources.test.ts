@@ -209,6 +209,7 @@ describe("classes", () => {
     ["no pair", '{"labels": [["a/1.png"]]}', /pairs .* has \["a\/1.png"\]/],
     ["a missing image", '{"labels": [["a/1.png", 0]]}', /has none for "b\/2.png"/],
     ["a negative label", '{"labels": [["a/1.png", -1]]}', /whole numbers from 0 on, .* has -1 for "a\/1.png"/],
+    ["an id for a label", '{"labels": [["a/1.png", 1000000000]]}', /at most 1048575, .* has 1000000000 for "a\/1.png"/],
     ["a fraction", '{"labels": [["a/1.png", 0.5]]}', /has 0.5 for "a\/1.png"/],
     ["text for a label", '{"labels": [["a/1.png", "cat"]]}', /has "cat" for "a\/1.png"/],
     ["two labels for an image", '{"labels": [["a/1.png", 0], ["./a/1.png", 1]]}', /has 0 and 1 for ".\/a\/1.png"/],

@@ -1,6 +1,6 @@
 /** `stf dataset convert`: what is written, from which sources, and what is refused. */
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -354,6 +354,7 @@ describe("is refused", () => {
     [{ source: "a" }, /'dest' must name/],
     [{ dest: "a" }, /'source' must name/],
     [{ source: "a", dest: "./a" }, /must differ/],
+    [{ source: "a", dest: "./a/b" }, /'dest' must lie outside 'source'/],
     [{ source: "a", dest: "b", transform: "center-crop" }, /'transform=center-crop' needs.*'resolution=64x64'/],
     [{ source: "a", dest: "b", transform: "center-crop-wide", resolution: [3, 4] }, /width of at least the height/],
     [{ source: "a", dest: "b", channels: 2 }, /1 \(grey\) or 3/],
@@ -383,12 +384,18 @@ describe("an interrupted conversion", () => {
 
   test("that was killed is cleaned up by the next one to the same name, and by no other", async () => {
     const dest = newPath("set.zip");
-    const left = (name: string): string => join(dirname(dest), `.${name}.99999.partial`);
+    const { pid: ended } = spawnSync("true");
+    const left = (name: string, pid = ended): string => join(dirname(dest), `.${name}.${pid}.partial`);
     mkdirSync(left("set.zip"));
     writeFileSync(join(left("set.zip"), "x"), "");
     writeFileSync(left("other.zip"), "");
+    // Of another conversion that is under way.
+    const running = left("set.zip", process.ppid);
+    writeFileSync(running, "");
     await convert(makeFolder({ "a.png": numbered(1) }), { dest });
-    expect(readdirSync(dirname(dest)).sort()).toEqual([".other.zip.99999.partial", "set.zip"]);
+    expect(readdirSync(dirname(dest)).sort()).toEqual(
+      [basename(left("other.zip")), basename(running), "set.zip"].sort(),
+    );
   });
 
   test("Ctrl-C ends the command with code 130 and leaves nothing", async () => {

@@ -56,7 +56,7 @@ function nextLines({ data, sizes, leastSide, unreadable, modes }: CheckResult): 
   const [width, height] = (sizes[0]?.name ?? "").split("x");
   const isReadable = modes.every(({ name }) => /^(png|jpeg|array)/.test(name)) && unreadable.length === 0;
   if (sizes.length === 1 && width === height && isReadable) {
-    return [`next        ${pasteable("train", `--data=${data}`, "--dry-run")} tells time and memory of a training`];
+    return [`next        ${pasteable("train", `--data=${data}`, "--dry-run")}`];
   }
   const isOneSize = sizes.length === 1 && width === height;
   const words = conversionOptions(data, isOneSize ? undefined : suggestedSide(leastSide));

@@ -30,6 +30,7 @@ export function problemOf(error: unknown): string {
   if (code === "EFBIG") return "the file would be larger than ulimit -f allows";
   if (code === "EMFILE" || code === "ENFILE") return "too many files are open; allow more with ulimit -n";
   if (code === "ENOTDIR" || code === "EEXIST") return "a file of that name exists";
+  if (code === "ENOTEMPTY") return "a folder that holds files is there";
   return error instanceof Error ? error.message : String(error);
 }
 

@@ -1,6 +1,6 @@
 /** Requests to convert or check a data set: the options of `stf dataset`, checked together. */
 
-import { resolve as resolvePath } from "node:path";
+import { isAbsolute, relative, resolve as resolvePath } from "node:path";
 import { UsageError } from "../common/errors.js";
 import { type CheckOptions, type ConvertOptions, checkFields, convertFields } from "./dataset-options.js";
 import { checkValues, resolve } from "./fields.js";
@@ -23,6 +23,12 @@ export function convertOptions(request: ConvertRequest): ResolvedConvert {
     throw new UsageError("'dest' must name the data set to write, such as 'dest=photos-64x64.zip', or a folder");
   }
   if (resolvePath(source) === resolvePath(dest)) throw new UsageError("'dest' must differ from 'source'");
+  const isFolder = !/zip$/i.test(dest);
+  if (isFolder && !relative(source, dest).startsWith("..") && !isAbsolute(relative(source, dest))) {
+    throw new UsageError(
+      `'dest' must lie outside 'source', whose images its own would join, found ${dest} in ${source}`,
+    );
+  }
   if (transform !== "none" && resolution === null) {
     throw new UsageError(`'transform=${transform}' needs the size of the results, such as 'resolution=64x64'`);
   }

@@ -10,8 +10,8 @@ import type { Classes, ImageBank } from "./image-bank.js";
  * classes may be there, too, as `"classNames": ["cat", ...]`; other readers look at `labels` only.
  */
 export const LABEL_FILE = "dataset.json";
-/** The largest class number. */
-export const LARGEST_CLASS = 2 ** 31 - 1;
+/** The largest class number: tables with a row for each class stay small, and no labelled set has as many. */
+export const LARGEST_CLASS = 2 ** 20 - 1;
 
 /**
  * The text of `dataset.json`.
@@ -83,7 +83,7 @@ function checkClass(label: unknown, path: string, name: string): number {
   }
   if (typeof label === "number" && Number.isInteger(label) && label >= 0 && label <= LARGEST_CLASS) return label;
   throw new InputError(
-    `labels must be whole numbers from 0 on, ${name} has ${JSON.stringify(label)} for "${path}"; number the classes 0, 1, 2, ...`,
+    `labels must be whole numbers from 0 on, at most ${LARGEST_CLASS}, ${name} has ${JSON.stringify(label)} for "${path}"; number the classes 0, 1, 2, ...`,
   );
 }
 

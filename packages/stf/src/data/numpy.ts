@@ -97,7 +97,8 @@ function chooseLabels(arrays: readonly ArrayFile[], images: ArrayFile, source: F
 function classesOf(array: NpyArray, name: string): Int32Array {
   const numbers = npyNumbers(array);
   const wrong = numbers.find((number) => number < 0 || number > LARGEST_CLASS);
-  if (wrong !== undefined) throw new InputError(`labels must be whole numbers from 0 on, ${name} has ${wrong}`);
+  if (wrong !== undefined)
+    throw new InputError(`labels must be whole numbers from 0 on, at most ${LARGEST_CLASS}, ${name} has ${wrong}`);
   return Int32Array.from(numbers);
 }
 

@@ -93,12 +93,23 @@ function folderWriter(dest: string): DatasetWriter {
   };
 }
 
-/** Removes what killed conversions to the same name left. */
+/** Whether a process is running. */
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** Removes what killed conversions to the same name left; the files of one that is under way are left to it. */
 function removeRemains(dest: string): void {
   const folder = dirname(dest);
-  const isRemains = (name: string): boolean =>
-    name.startsWith(`.${basename(dest)}.`) && /^\d+\.partial$/.test(name.slice(basename(dest).length + 2));
-  for (const name of readdirSync(folder).filter(isRemains)) {
+  const start = `.${basename(dest)}.`;
+  for (const name of readdirSync(folder).filter((each) => each.startsWith(start))) {
+    const pid = /^(\d+)\.partial$/.exec(name.slice(start.length))?.[1];
+    if (pid === undefined || (Number(pid) !== process.pid && isRunning(Number(pid)))) continue;
     rmSync(join(folder, name), { recursive: true, force: true });
   }
 }
