@@ -262,7 +262,14 @@ describe("comparing", () => {
     expect(() => comparableMetrics(all)).toThrow(says);
   });
 
-  test.each(["{", "3", '{"evaluations": []}', '{"evaluations": [{"values": {}}]}'])("refuses the file %s", (text) => {
+  test.each([
+    '{"evaluations": [{"values": {}, "protocol": {"subject": {}, "method": {}}}]}',
+    '{"evaluations": [{"values": {}, "protocol": {"subject": {}, "method": {"images": {"count": "many"}}}}]}',
+    "{",
+    "3",
+    '{"evaluations": []}',
+    '{"evaluations": [{"values": {}}]}',
+  ])("refuses the file %s", (text) => {
     writeFileSync(at("wrong.json"), text);
     expect(() => readEvaluations(at("wrong.json"))).toThrow(
       /wrong\.json must be a file that 'stf evaluate --dest' wrote/,

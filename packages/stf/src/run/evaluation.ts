@@ -78,6 +78,11 @@ export function isEvaluation(value: unknown): value is Evaluation {
   const { values, protocol } = Object(value) as Partial<Evaluation>;
   const isMeasured = (measured: unknown): boolean => typeof Object(measured)["value"] === "number";
   return (
-    typeof values === "object" && values !== null && Object.values(values).every(isMeasured) && isProtocol(protocol)
+    typeof values === "object" &&
+    values !== null &&
+    Object.values(values).every(isMeasured) &&
+    isProtocol(protocol) &&
+    // Without it a number would be named like one of 50,000 images.
+    Number.isInteger(protocol.method["images"]?.["count"])
   );
 }
