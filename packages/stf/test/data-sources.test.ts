@@ -338,7 +338,9 @@ describe("decoding", () => {
     expect(message).toMatch(
       /^8 of 10 images in \S*photos cannot be used: a\.png, b0\.png, b1\.png, b2\.png and 4 more\. \S*a\.png is not a PNG/,
     );
-    expect(message).toMatch(/Besides, all images must have one size: \S*c\.jpg has 16x16, \S*e\.png has 4x4; crop/);
+    expect(message).toMatch(
+      /Besides, all images must have one size: \S*c\.jpg has 16x16, \S*e\.png has 4x4; make a data set/,
+    );
   });
 
   test("a damaged image is named, the first one by path, and no tensor stays behind", async () => {

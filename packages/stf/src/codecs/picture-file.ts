@@ -5,6 +5,8 @@ import { decodeImage, imageFile } from "./decode.js";
 import { readImageHeader } from "./image-header.js";
 import type { Picture } from "./lanczos.js";
 import { isOnItsSide } from "./orientation.js";
+import { interleave } from "./planes.js";
+import { isQuickSize, QuickDecoder } from "./quick-decode.js";
 import { loadSharp } from "./sharp.js";
 
 /** An image as it is stored. */
@@ -68,6 +70,8 @@ function separated(
   return { picture: { pixels, width, height, channels }, alpha, isOdd: false };
 }
 
+let quick: Promise<QuickDecoder> | undefined;
+
 async function pngOrJpeg(name: string, bytes: Uint8Array): Promise<PictureFile> {
   const file = await imageFile(name, bytes);
   const { header, orientation, width, height } = file;
@@ -79,6 +83,15 @@ async function pngOrJpeg(name: string, bytes: Uint8Array): Promise<PictureFile> 
   return {
     ...about,
     async decode() {
+      // Decoders without alpha, which is wanted here.
+      if (orientation === 1 && !hasAlpha && isQuickSize(header)) {
+        quick ??= QuickDecoder.load();
+        const planes = (await quick).decode(bytes);
+        if (planes) {
+          const shape = { channels: planes.channels, height, width };
+          return { picture: { pixels: interleave(planes.bytes, shape), ...shape }, alpha: undefined, isOdd: false };
+        }
+      }
       const { bytes: values, channels: stored, isOdd } = await decodeImage(file);
       return { ...separated(values, stored, mode === "grey", about), isOdd };
     },

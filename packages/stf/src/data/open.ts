@@ -27,10 +27,10 @@ export interface DatasetOptions {
    * of names, if all folders are in it. Default: "natural".
    */
   numbering?: Numbering;
-  /** A folder in which decoded images are kept, and from which they are read when the files are the same. Default: none. */
-  cache?: string;
   /** Which part of CIFAR or an idx set; the training images when left out. */
   split?: Split | undefined;
+  /** A folder in which decoded images are kept, and from which they are read when the files are the same. Default: none. */
+  cache?: string;
   /** Called while images are decoded. */
   onProgress?: OnProgress;
   /** Called with notes on the data set, one line each. */

@@ -89,8 +89,10 @@ export async function openTar(
     };
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
+    // Without the advice of tar-stream.
+    const [reason] = (cause as Error).message.split(". ");
     throw new InputError(
-      `${archive} is not a${gzipped ? " gzipped" : ""} tar archive, or is damaged or truncated (${(cause as Error).message}); download it again`,
+      `${archive} is not a${gzipped ? " gzipped" : ""} tar archive, or is damaged or truncated (${reason}); download it again`,
       { cause },
     );
   }
