@@ -19,6 +19,7 @@ export {
 export { comparableMetrics, type NamedEvaluation, readEvaluations } from "./jobs/compare-evaluations.js";
 export { type JobContext, jobContext, type Reporter, Stopped, silentReporter } from "./jobs/context.js";
 export { type ConvertResult, convertDataset } from "./jobs/convert-dataset.js";
+export { type DrawingEstimate, estimateDrawing } from "./jobs/drawing-estimate.js";
 export { estimateTraining, type TrainingEstimate } from "./jobs/estimate.js";
 export { type EvaluateResult, evaluate } from "./jobs/evaluate.js";
 export { calculateFid, type FidReferenceResult, type FidResult, referenceStatistics } from "./jobs/fid.js";

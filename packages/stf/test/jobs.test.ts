@@ -110,6 +110,19 @@ describe("a program trains, draws and asks", () => {
     expect(existsSync(join(folder, "never.png"))).toBe(false);
   });
 
+  test("a long step shows how far it is, and parts of a batch change nothing", async () => {
+    const shown: string[] = [];
+    const reporter = { ...listener().reporter, update: (line: string) => void shown.push(line) };
+    await train({ ...small, name: "parts", batchGpu: 3, duration: 1.6e-5 }, jobContext({ reporter }));
+    const parts = shown.filter((line) => line.includes("of the next"));
+    expect(parts).toEqual([
+      "first step: 3 of the next 8 images",
+      "first step: 6 of the next 8 images",
+      expect.stringMatching(/ kimg .* left: 3 of the next 8 images$/),
+      expect.stringMatching(/ kimg .* left: 6 of the next 8 images$/),
+    ]);
+  });
+
   test("work that is not shared is refused to one of several processes", async () => {
     const context = jobContext({ rank: { rank: 1, size: 2, local: 1 } });
     await expect(train(small, context)).rejects.toThrow(/train cannot divide its work.*one of 2 processes/);

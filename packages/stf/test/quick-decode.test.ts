@@ -161,7 +161,9 @@ describe("threads", () => {
     const expected = Array.from({ length: 2100 }, (_, i) => (i === 1234 ? pixelsOf(bank, 1234)[0] : i % 256));
     expect(firstValues(bank)).toEqual(expected);
     expect(pixelsOf(bank, 99)).toEqual(Array.from({ length: 48 }, () => 99));
-    const message = await failure(openDataset(await makeZip({ ...files, "11000.png": jpeg.subarray(0, -30) }, { compress: false })));
+    const message = await failure(
+      openDataset(await makeZip({ ...files, "11000.png": jpeg.subarray(0, -30) }, { compress: false })),
+    );
     expect(message).toMatch(/^11000\.png in photos\.zip cannot be decoded, it is damaged or truncated/);
   });
 });

@@ -1,9 +1,11 @@
 /** What a training leaves behind when its folder cannot be written: nothing that was trained is lost. */
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { runWriter } from "../src/checkpoints/run-writer.js";
+import { checkpointBytes } from "../src/checkpoints/state-file.js";
 import { writePng } from "../src/codecs/png.js";
 import { appendLine, Backlog } from "../src/common/backlog.js";
 import { InputError } from "../src/common/errors.js";
@@ -11,7 +13,11 @@ import { formatIntegers } from "../src/common/text.js";
 import type { TrainRequest } from "../src/config/train-request.js";
 import { jobContext, type Reporter } from "../src/jobs/context.js";
 import { writeOrRescue } from "../src/jobs/rescue.js";
+import { RunFolder } from "../src/jobs/run-folder.js";
 import { train } from "../src/jobs/train.js";
+import type { NetworkConfig } from "../src/networks/build.js";
+import { disposeState, initialState } from "../src/training/state.js";
+import { listener } from "./support.js";
 
 const folder = mkdtempSync(join(tmpdir(), "stf-run-folder-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -204,4 +210,38 @@ test("a result is written where there is a place for it, and nowhere when the fa
 test("seeds in a line", () => {
   expect(formatIntegers([0, 1, 2, 5, 7, 8, 3])).toBe("0-2,5,7-8,3");
   expect(formatIntegers([])).toBe("");
+});
+
+test("a snapshot by time leaves room for the next training state", () => {
+  const path = mkdtempSync(join(folder, "tight-"));
+  const config: NetworkConfig = {
+    ...{ arch: "mlp", precond: "edm", shape: { channels: 1, height: 4, width: 4 }, modelChannels: 8, numBlocks: 1 },
+    ...{ channelMult: [], attnResolutions: [], dropout: 0 },
+  };
+  const state = initialState(config, 0, "fp32");
+  const bytes = checkpointBytes(state);
+  const enough = bytes.state + bytes.snapshot;
+  const { lines, reporter } = listener();
+  const warnings: string[] = [];
+  const heard = { ...reporter, warn: (line: string) => void warnings.push(line) };
+  let free = enough;
+  const run = new RunFolder(path, {}, heard, undefined, () => free);
+  const writer = run.writer((place) => runWriter(place, { network: config, options: {}, about: {} }));
+  const facts = { loss: 1, lowestLoss: 1 };
+  expect(writer.snapshot(state, { ...facts, temporary: true })).toBeDefined();
+  free -= 1;
+  for (let i = 0; i < 2; i++) expect(writer.snapshot(state, { ...facts, temporary: true })).toBeUndefined();
+  expect(warnings).toEqual([expect.stringMatching(/MiB left, which are kept for the next training state/)]);
+  // What is asked for by ticks, or at the end, is tried in any case, and so is the state.
+  expect(writer.snapshot(state, { ...facts, temporary: false })).toBeDefined();
+  const written = writer.state(state, { ...facts, temporary: true }) as string;
+  // Names and configuration come on top.
+  expect(statSync(written).size - bytes.state).toBeLessThan(10_000);
+  free = enough;
+  expect(writer.snapshot(state, { ...facts, temporary: true })).toBeDefined();
+  free = 0;
+  expect(writer.snapshot(state, { ...facts, temporary: true })).toBeUndefined();
+  expect(warnings).toHaveLength(2);
+  expect(lines).toEqual([]);
+  disposeState(state);
 });

@@ -1,6 +1,6 @@
 /** Training states: everything needed to resume, as safetensors with JSON metadata. */
 
-import { FileFormatError, noGrad, saveSafetensors, scope, type Tensor } from "@stf/torch";
+import { elementCount, FileFormatError, noGrad, saveSafetensors, scope, type Tensor } from "@stf/torch";
 import { UsageError } from "../common/errors.js";
 import type { NetworkConfig } from "../networks/build.js";
 import { differenceOf } from "../preconditioning/table.js";
@@ -15,6 +15,12 @@ const flatParts = (state: TrainingState): Record<string, Tensor> => ({
   exp_avg: state.optimizer.expAvg,
   exp_avg_sq: state.optimizer.expAvgSq,
 });
+
+/** Approximate size of the files of a state and of a snapshot, in bytes. */
+export function checkpointBytes(state: TrainingState): { readonly state: number; readonly snapshot: number } {
+  const snapshot = 4 * elementCount(state.parameters.values.shape);
+  return { state: Object.keys(flatParts(state)).length * snapshot, snapshot };
+}
 
 /**
  * Writes everything needed to resume from here, as a safetensors file.

@@ -1,6 +1,16 @@
 /** Writable folders. */
 
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  statfsSync,
+  statSync,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { InputError } from "./errors.js";
 
@@ -85,5 +95,15 @@ export function removePartialFiles(folder: string, of?: string): void {
   for (const name of readdirSync(folder)) {
     const written = /^\.(.+)\.\d+\.partial$/.exec(name)?.[1];
     if (written !== undefined && (of ?? written) === written) rmSync(join(folder, name), { force: true });
+  }
+}
+
+/** Bytes that can still be written to the file system of a folder; infinity if it does not tell. */
+export function freeBytes(folder: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize;
+  } catch {
+    return Number.POSITIVE_INFINITY;
   }
 }

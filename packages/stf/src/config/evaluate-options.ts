@@ -34,7 +34,7 @@ export const evaluateFields = {
   refNum: integer<number | null>({
     default: null,
     min: 2,
-    help: "images of the reference, chosen by --seed; all when left out",
+    help: "images of the reference, chosen at random and always the same; all when left out",
   }),
   features: featuresField,
   metrics: choices<(typeof metricNames)[number], readonly (typeof metricNames)[number][] | null>(metricNames, {

@@ -12,13 +12,13 @@ import { type JobContext, jobContext } from "./context.js";
 import { checkDevice } from "./device.js";
 import { formatEvaluations } from "./evaluate.js";
 import { describeCost } from "./evaluation-cost.js";
+import { Evaluator } from "./evaluator.js";
 import { Exchange } from "./exchange.js";
 import { collect, featureFacts } from "./feature-set.js";
 import { imagesOnDisk } from "./image-source.js";
 import { withinMemory } from "./memory.js";
 import { openFeatures } from "./open-features.js";
-import { QualityMeasure } from "./quality.js";
-import { referenceFacts, storedReference } from "./reference.js";
+import { referenceFacts } from "./reference.js";
 import { writeOrRescue } from "./rescue.js";
 
 /** The result of {@link calculateFid}. */
@@ -38,31 +38,23 @@ export interface FidResult {
  */
 export async function calculateFid(request: FidCalcRequest, context: JobContext = jobContext()): Promise<FidResult> {
   const options = fidCalcOptions(request, context.rank.size);
-  const { images, ref, num, seed, batch, dest, device } = options;
+  const { images, num, seed, dest, device } = options;
   checkDevice(device);
   if (dest !== null) makeFolderFor(dest, "dest");
-  using network = disposable(await openFeatures(options.features, device));
-  using reference = disposable(await storedReference(ref, network));
-  using source = disposable(await imagesOnDisk(images, { num, seed, atLeast: num, context }));
-  context.reporter.print(describeCost({ first: source, sets: 1, reference: 0, network }, context));
-  const exchange = new Exchange(`${dest ?? "fid"}.parts`, context);
-  const start = context.now();
-  const set = await withinMemory(
-    () => `lower 'batch' (it is ${batch})`,
-    () => collect(source, { network, batch, title: images, exchange, context }),
+  const shared = dest ?? "fid";
+  const found = await withinMemory(
+    () => `lower 'batch' (it is ${options.batch})`,
+    async () => {
+      using evaluator = await Evaluator.open({ ...options, refNum: null, metrics: ["frechet"], shared }, context);
+      using source = await imagesOnDisk(images, { num, seed, atLeast: num, context });
+      context.reporter.print(evaluator.cost(source, 1));
+      const evaluated = await evaluator.evaluate(source);
+      evaluator.finish();
+      return evaluated;
+    },
   );
-  if (!set) return { evaluation: undefined };
-  const { values } = new QualityMeasure(reference, context).of(set, ["frechet"]);
-  set.dispose();
-  exchange.finish();
-  context.reporter.clear();
-  const { subject, method } = source.protocol;
-  const protocol: Protocol = {
-    subject,
-    method: { ...method, features: featureFacts(network), reference: reference.facts },
-  };
-  const evaluation: Evaluation = { values, protocol, seconds: context.now() - start };
-  if (dest === null) return { evaluation };
+  const evaluation = found?.evaluation;
+  if (dest === null || !evaluation) return { evaluation };
   const bytes = new TextEncoder().encode(formatEvaluations([evaluation]));
   const { problem } = await writeOrRescue(dest, (place) => writeFileAtomically(place, bytes));
   return problem === undefined ? { evaluation } : { evaluation, problem };
@@ -93,8 +85,9 @@ export async function referenceStatistics(
   checkAlone("fid ref", context.rank);
   checkDevice(device);
   makeFolderFor(dest, "dest");
-  using network = disposable(await openFeatures(features, device));
-  using source = disposable(await imagesOnDisk(data, { num: null, seed: 0, context }));
+  const network = await openFeatures(features, device);
+  using _network = { [Symbol.dispose]: () => network.dispose() };
+  using source = await imagesOnDisk(data, { num: null, seed: 0, context });
   context.reporter.print(describeCost({ first: source, sets: 1, reference: 0, network }, context));
   const exchange = new Exchange(`${dest}.parts`, context);
   const set = await withinMemory(
@@ -115,7 +108,3 @@ export async function referenceStatistics(
   const result = { count: source.count, dimension: network.dimension, protocol };
   return problem === undefined ? result : { ...result, problem };
 }
-
-/** For `using`, which frees at the end of the block. */
-const disposable = <T extends { dispose(): void }>(item: T): T & Disposable =>
-  Object.assign(item, { [Symbol.dispose]: () => item.dispose() });

@@ -41,6 +41,8 @@ export interface ImageSource {
   batches(size: number): Generator<Tensor, void, void>;
   /** Frees networks and images. */
   dispose(): void;
+  /** What `using` calls: {@link dispose}. */
+  [Symbol.dispose](): void;
 }
 
 /** How the images in a folder were drawn, if `stf generate` drew them. */
@@ -104,6 +106,7 @@ export function bankSource(
     secondsPerEvaluation: () => 0,
     batches: (size) => batchesOf(bank, indices, size, context),
     dispose: () => bank.dispose(),
+    [Symbol.dispose]: () => bank.dispose(),
   };
 }
 
@@ -208,5 +211,6 @@ export async function drawnImages(given: ResolvedGenerate, context: JobContext):
       for (const { images } of drawBatches(drawing, batches, context, new DrawingTally(context.now))) yield images;
     },
     dispose: () => drawing.dispose(),
+    [Symbol.dispose]: () => drawing.dispose(),
   };
 }

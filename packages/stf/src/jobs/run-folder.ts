@@ -6,9 +6,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { isOutOfMemory, writeFileAtomically } from "@stf/torch";
+import { checkpointBytes } from "../checkpoints/state-file.js";
 import { appendLine, Backlog } from "../common/backlog.js";
 import { InputError } from "../common/errors.js";
-import { isFileProblem, makeFolders, problemOf, removeEmptyFolder } from "../common/folders.js";
+import { freeBytes, isFileProblem, makeFolders, problemOf, removeEmptyFolder } from "../common/folders.js";
 import { LOG_FILE, OPTIONS_FILE, STATS_FILE } from "../run/files.js";
 import type { StatsLine } from "../run/statistics.js";
 import type { CheckpointFacts, LoopResult, TrainingWriter } from "../training/loop.js";
@@ -44,14 +45,24 @@ export class RunFolder {
   /** What was reported about that checkpoint. */
   #facts: CheckpointFacts | undefined;
   #statistics: Backlog<StatsLine> | undefined;
+  readonly #freeBytes: (folder: string) => number;
+  #isTight = false;
 
   /**
    * Writes the options.
    *
    * @param path - path of the folder, which must exist
    * @param state - the training state that the run resumes from
+   * @param free - bytes that can still be written to a folder
    */
-  constructor(path: string, options: Readonly<Record<string, unknown>>, reporter: Reporter, state: string | undefined) {
+  constructor(
+    path: string,
+    options: Readonly<Record<string, unknown>>,
+    reporter: Reporter,
+    state: string | undefined,
+    free = freeBytes,
+  ) {
+    this.#freeBytes = free;
     this.#path = path;
     this.#options = options;
     this.#state = state;
@@ -104,6 +115,20 @@ export class RunFolder {
     );
   }
 
+  /** Whether a snapshot would leave no room for the next training state, which matters more. Reported once. */
+  #lacksRoom(state: TrainingState): boolean {
+    const bytes = checkpointBytes(state);
+    const left = this.#freeBytes(this.#path);
+    const wasTight = this.#isTight;
+    this.#isTight = left < bytes.state + bytes.snapshot;
+    if (this.#isTight && !wasTight) {
+      this.reporter.warn(
+        `the disk of ${this.#path} has only ${(left / 2 ** 20).toFixed(0)} MiB left, which are kept for the next training state: no network snapshots are saved by time until there is more`,
+      );
+    }
+    return this.#isTight;
+  }
+
   /** The writer for the folder; its failures do not stop the training. */
   writer(writerFor: WriterFor): TrainingWriter {
     const writer = writerFor(this.#path);
@@ -128,7 +153,8 @@ export class RunFolder {
     return {
       ...(writer.check && { check: (state: TrainingState) => writer.check?.(state) }),
       statistics: (line) => lines.add(line),
-      snapshot: (state, facts) => attempt("snapshot", state, facts),
+      snapshot: (state, facts) =>
+        facts.temporary && this.#lacksRoom(state) ? undefined : attempt("snapshot", state, facts),
       state: (state, facts) => {
         const path = attempt("state", state, facts);
         this.#state = path ?? this.#state;

@@ -160,9 +160,15 @@ async function trainInFolder(
   const writer = run.writer(writerFor);
   const history = historyOf(folder);
   const samples = new TrainingSamples(folder, settings, bank.classNames, context);
+  let shown = "first step";
   const hooks: LoopHooks = {
+    // A step may take minutes.
+    onPart: (done) => {
+      if (done < settings.batch) reporter.update(`${shown}: ${done} of the next ${settings.batch} images`);
+    },
     onStep: (progress) => {
-      reporter.update(formatProgress(progress));
+      shown = formatProgress(progress);
+      reporter.update(shown);
       samples.onStep(progress);
     },
     onTick: (progress) => {

@@ -75,6 +75,8 @@ export interface Progress {
 
 /** Callbacks of {@link trainingLoop}. */
 export interface LoopHooks {
+  /** Called during a step, after each of its forward and backward passes, with the number of its samples done. */
+  onPart?(done: number): void;
   /** Called after every step. */
   onStep?(progress: Progress): void;
   /** Called after every tick. */
@@ -114,7 +116,15 @@ export async function trainingLoop(
   settings: TrainingSettings,
   options: LoopOptions,
   writer: TrainingWriter,
-  { onStep, onTick, onSnapshot, shouldStop, now = () => performance.now() / 1000, history = noHistory }: LoopHooks = {},
+  {
+    onPart,
+    onStep,
+    onTick,
+    onSnapshot,
+    shouldStop,
+    now = () => performance.now() / 1000,
+    history = noHistory,
+  }: LoopHooks = {},
 ): Promise<LoopResult> {
   // Before hours of training, not after.
   writer.check?.(state);
@@ -189,7 +199,7 @@ export async function trainingLoop(
   for (;;) {
     let reason = endReason();
     if (reason === undefined) {
-      const loss = trainingStep(state, data, settings);
+      const loss = trainingStep(state, data, settings, onPart);
       statistics.add("Loss/loss", loss.mean, loss.meanSquare, loss.count);
       onStep?.(progress());
       // Timers, and anything else that waits for the event loop, get their turn.

@@ -82,8 +82,15 @@ export class DivergenceError extends Error {
 /**
  * The first half of a step: sets the flat gradients to those of its loss, the sum over pixels and the mean over samples,
  * times `lossScaling`. Weights and clock are unchanged.
+ *
+ * @param onPart - called after each forward and backward pass with the number of samples done
  */
-export function computeGradients(state: TrainingState, data: TrainingData, settings: TrainingSettings): StepSums {
+export function computeGradients(
+  state: TrainingState,
+  data: TrainingData,
+  settings: TrainingSettings,
+  onPart?: (done: number) => void,
+): StepSums {
   const { batch, microBatch, lossScaling, loss } = settings;
   const { network, parameters, images: first } = state;
   const { noiseLevels = network.preconditioning.noiseLevels } = settings;
@@ -105,6 +112,7 @@ export function computeGradients(state: TrainingState, data: TrainingData, setti
         recomputation?.backward();
         count += error.numel;
       });
+      onPart?.(end);
     }
     return { sums, count };
   });
@@ -138,8 +146,14 @@ export function applyGradients(state: TrainingState, { sums, count }: StepSums, 
 /**
  * Takes one step and advances the clock: the gradient of the loss through Adam, and then the average.
  *
+ * @param onPart - as that of {@link computeGradients}
  * @throws DivergenceError when the loss or a gradient is not finite; weights and clock are then unchanged.
  */
-export function trainingStep(state: TrainingState, data: TrainingData, settings: TrainingSettings): StepLoss {
-  return scope(() => applyGradients(state, computeGradients(state, data, settings), settings));
+export function trainingStep(
+  state: TrainingState,
+  data: TrainingData,
+  settings: TrainingSettings,
+  onPart?: (done: number) => void,
+): StepLoss {
+  return scope(() => applyGradients(state, computeGradients(state, data, settings, onPart), settings));
 }
