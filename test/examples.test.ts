@@ -1,12 +1,20 @@
 /** The examples run as their first lines say, and show what they promise. */
 
 import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
+import { decode } from "fast-png";
+import { writePng } from "stf";
+import { afterAll, expect, test } from "vitest";
 
-function run(name: string): string {
+const folder = mkdtempSync(join(tmpdir(), "stf-examples-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function run(name: string, ...args: readonly string[]): string {
   const path = fileURLToPath(new URL(`../examples/dist/${name}.js`, import.meta.url));
-  const { status, stdout, stderr } = spawnSync(process.execPath, [path], { encoding: "utf8" });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [path, ...args], { encoding: "utf8" });
   expect(stderr).toBe("");
   expect(status).toBe(0);
   return stdout;
@@ -52,4 +60,29 @@ test("mixture: the stable target comes closer to the exact denoiser at every noi
   stable.forEach((error, i) => {
     expect(error).toBeLessThan(denoising[i] as number);
   });
+});
+
+test("target, then sampler: a network is trained on an own target, and an own sampler draws from it", () => {
+  const images = join(folder, "images");
+  mkdirSync(images);
+  const shape = { channels: 1, height: 8, width: 8 };
+  for (let i = 0; i < 20; i++) {
+    const pixels = Uint8Array.from({ length: 64 }, (_, p) => (p * (i + 3)) % 256);
+    writePng(join(images, `${i}.png`), pixels, shape);
+  }
+  const [snapshot, grid] = [join(folder, "net.safetensors"), join(folder, "grid.png")];
+  expect(run("target", images, snapshot, "3")).toMatch(/^3 steps, mean loss \d\.\d+\nsaved /);
+  expect(existsSync(snapshot)).toBe(true);
+  expect(run("sampler", snapshot, grid, "3")).toMatch(/^drew 16 images with midpoint/);
+  const { width, height, channels } = decode(readFileSync(grid));
+  expect([width, height, channels]).toEqual([32, 32, 1]);
+});
+
+test.each([
+  ["sampler", "sampling"],
+  ["target", "targets"],
+])("docs quote the example %s as it is", (name, page) => {
+  const source = readFileSync(new URL(`../examples/${name}.ts`, import.meta.url), "utf8");
+  const text = readFileSync(new URL(`../docs/${page}.md`, import.meta.url), "utf8");
+  expect(text).toContain(`\`\`\`ts\n${source.slice(source.indexOf("import"))}\`\`\``);
 });

@@ -16,9 +16,12 @@ export {
   checkDataset,
   type UnreadableFile,
 } from "./jobs/check-dataset.js";
+export { comparableMetrics, type NamedEvaluation, readEvaluations } from "./jobs/compare-evaluations.js";
 export { type JobContext, jobContext, type Reporter, Stopped, silentReporter } from "./jobs/context.js";
 export { type ConvertResult, convertDataset } from "./jobs/convert-dataset.js";
 export { estimateTraining, type TrainingEstimate } from "./jobs/estimate.js";
+export { type EvaluateResult, evaluate } from "./jobs/evaluate.js";
+export { calculateFid, type FidReferenceResult, type FidResult, referenceStatistics } from "./jobs/fid.js";
 export { type GenerateResult, generate } from "./jobs/generate.js";
 export { type ImportResult, importCheckpoint } from "./jobs/import.js";
 export { type LikelihoodErrors, type LikelihoodResult, likelihood } from "./jobs/likelihood.js";
@@ -41,8 +44,11 @@ export {
 } from "./config/automatic.js";
 export { type CheckOptions, type ConvertOptions, checkFields, convertFields } from "./config/dataset-options.js";
 export type { CheckRequest, ConvertRequest } from "./config/dataset-request.js";
+export { type EvaluateCommandOptions, evaluateFields } from "./config/evaluate-options.js";
+export type { EvaluateRequest } from "./config/evaluate-request.js";
 export { type FeaturesCommandOptions, featuresFields } from "./config/features-options.js";
 export type { FeaturesRequest } from "./config/features-request.js";
+export type { FidCalcRequest, FidRefRequest } from "./config/fid-options.js";
 export type { Field, Fields, Values } from "./config/fields.js";
 export { type GenerateCommandOptions, generateFields } from "./config/generate-options.js";
 export type { GenerateRequest } from "./config/generate-request.js";
@@ -408,6 +414,7 @@ export {
   trainClassifier,
   triangle,
 } from "./features/classifier-training.js";
+export { type Dinov2Sizes, dinov2Network, dinov2Shapes, type WeightSource } from "./features/dinov2.js";
 export type { ExtractedFeatures, FeatureNetwork } from "./features/feature-network.js";
 export { type InceptionOptions, type InceptionResize, inceptionNetwork } from "./features/inception.js";
 export { inceptionShapes } from "./features/inception-layers.js";
@@ -423,6 +430,7 @@ export { InputError, UsageError } from "./common/errors.js";
 export type { ImageShape } from "./common/image-shape.js";
 export type { Rank } from "./common/ranks.js";
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
+export { type Evaluation, type Measured, type MetricName, metricLabel, metricNames } from "./run/evaluation.js";
 export { historyOf, type RunHistory, setAsideAfter } from "./run/history.js";
 export {
   type Difference,

@@ -142,7 +142,7 @@ describe("wrong usage is exit code 2 and one line", () => {
     [["trian"], /trian/],
     [["train", data, "surplus"], /argument/],
     [["train", data, "--batch"], /--batch/],
-    [["train", "--preset=imagenet"], /--preset.*imagenet.*fashion-mnist/],
+    [["train", "--preset=imagenet"], /--preset.*fashion-mnist.*imagenet/],
     [["train"], /--data.*--preset/],
     [["train", data, "--rbatch=0"], /--rbatch.*at least 1.*"all".*"0"/],
     [["train", ...tiny, "--batch=301"], /--batch.*300.*301/],
@@ -198,7 +198,10 @@ test("--dry-run says what it would do and writes nothing", async () => {
   expect(stdout).toMatch(/64 references/);
   expect(stdout).toMatch(/^time +about [\d.e+]+ images\/s here: .* for 200000000 images$/m);
   expect(stdout).toMatch(/^memory +about \d+ MiB: weights and optimizer \d+ MiB, images 0 MiB, activations \d+ MiB/m);
-  const options = JSON.parse(stdout.slice(stdout.indexOf("\n{"))) as Record<string, unknown>;
+  const same = /^the same +(.* train --preset=published .*)$/m.exec(stdout)?.[1] as string;
+  const text = execFileSync("sh", ["-c", `${same} --dry-run --json`], { cwd: folder, encoding: "utf8" });
+  const { options, estimate } = JSON.parse(text) as Record<"options" | "estimate", Record<string, unknown>>;
+  expect(estimate).toMatchObject({ images: 200_000_000, memory: { images: 300 * 64 } });
   expect(options).toMatchObject({ batch: 32, rbatch: 64, stf: true, cres: [1, 2], seed: 1, lr: 1e-3 });
   expect(Object.keys(options).sort()).toEqual(Object.keys(trainFields).sort());
   expect(readdirSync(folder).sort()).toEqual(before);
@@ -232,9 +235,7 @@ describe("a run of which little is said", () => {
     const dry = ["train", ...tiny, "--duration=0.0001", "--dry-run"];
     const { code, stdout } = await stf(dry);
     expect(code).toBe(0);
-    expect(stdout.slice(0, stdout.indexOf("{"))).toMatch(
-      /batches of 300, the whole data set[\s\S]*plain denoising.*--stf=1/,
-    );
+    expect(stdout).toMatch(/batches of 300, the whole data set[\s\S]*plain denoising.*--stf=1/);
     await expectFailure(2, [...dry, "--rbatch=64", "--label-dropout=0.1"], /--rbatch needs --stf=1.*--label-dropout/);
     await expectFailure(2, [...dry, "--batch=301", "--stf", "--rbatch=302"], /--batch.*301; --rbatch.*302/);
     expect((await stf([...dry, "--attn=16"])).stdout).toMatch(/^note.*no attention at 16.*8, 4; --attn=8/m);

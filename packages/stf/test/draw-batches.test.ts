@@ -1,6 +1,6 @@
 /** Drawing in memory: batches of a snapshot, over several processes, without output files. */
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { memory } from "@stf/torch";
@@ -11,6 +11,9 @@ import { drawingOptions, type GenerateRequest } from "../src/config/generate-req
 import { jobContext, Stopped } from "../src/jobs/context.js";
 import { batchesOfRank, DrawingTally, drawBatches } from "../src/jobs/draw-batches.js";
 import { type Drawing, openDrawing } from "../src/jobs/drawing.js";
+import { estimateDrawing } from "../src/jobs/drawing-estimate.js";
+import { generate } from "../src/jobs/generate.js";
+import { latestSnapshot } from "../src/jobs/snapshots.js";
 import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
 import { generateImages } from "../src/sampling/generate.js";
 
@@ -50,6 +53,51 @@ test("every seed is in one batch of one process, and no process waits for a last
     const rounds = ranks.map((batches) => batches.length);
     expect(Math.max(...rounds) - Math.min(...rounds)).toBeLessThanOrEqual(1);
   }
+});
+
+describe("a run folder stands for its latest snapshot", () => {
+  const run = join(folder, "run");
+  const latest = join(run, "network-snapshot-000001500.safetensors");
+  beforeAll(() => {
+    mkdirSync(run);
+    mkdirSync(join(folder, "empty"));
+    writeFileSync(join(run, "network-snapshot-000000900.safetensors"), "damaged");
+    copyFileSync(network, latest);
+    // An earlier version counted thousands.
+    writeFileSync(join(run, "network-snapshot-000001.safetensors"), "damaged");
+  });
+
+  test("which is named", async () => {
+    const drawing = await open({ network: run });
+    expect(drawing.request.network).toBe(latest);
+    expect(drawing.notes).toEqual([`using the latest network snapshot of the run, ${latest}`]);
+    drawing.dispose();
+    expect(latestSnapshot(network)).toEqual({ path: network, notes: [] });
+  });
+
+  test("if it has one", async () => {
+    await expect(open({ network: join(folder, "empty") })).rejects.toThrow(
+      /must be a network snapshot or a run folder/,
+    );
+  });
+});
+
+test("an estimate has the network evaluations that drawing then takes, and writes nothing", async () => {
+  const grid = join(folder, "grid.png");
+  for (const more of [{}, { guidance: 2 }, { sampler: "euler" }, { sampler: "pc", corrector: "none" }] as const) {
+    const request: GenerateRequest = { network, steps: 4, seeds: [1, 2, 3], grid, ...more };
+    let time = 0;
+    // Every look at the clock takes 1.5 seconds: half a second for each of three images.
+    const now = (): number => (time += 1.5);
+    const estimate = await estimateDrawing(request, jobContext({ now }));
+    expect(existsSync(grid)).toBe(false);
+    const drawn = await generate(request);
+    rmSync(grid);
+    expect(estimate).toMatchObject({ images: 3, evaluations: drawn.evaluations, secondsPerEvaluation: 0.5 });
+    expect(estimate.seconds).toBeCloseTo(1.5 * drawn.evaluations!, 9);
+    expect(estimate.description[0]).toMatch(/^drawing 3 images of 4x4x1/);
+  }
+  expect((await estimateDrawing({ network, sampler: "rk45", grid })).seconds).toBeNaN();
 });
 
 describe("batches", () => {

@@ -5,12 +5,14 @@ import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { cat, memory, ones, saveSafetensors, scope, type Tensor, tensor, zeros } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { saveClassifier } from "../src/checkpoints/classifier-file.js";
 import { loadFeatureNetwork } from "../src/checkpoints/feature-network-file.js";
+import { Classifier } from "../src/features/classifier.js";
 import type { FeatureNetwork } from "../src/features/feature-network.js";
 import { inceptionNetwork } from "../src/features/inception.js";
 import { inceptionShapes } from "../src/features/inception-layers.js";
 import { tensorflowResize } from "../src/features/tensorflow-resize.js";
-import { madeImages, madeWeights } from "./inception-support.js";
+import { madeImages, madeWeights } from "./feature-support.js";
 import { golden, relativeDeviation, uniforms } from "./support.js";
 
 const sha256 = "0".repeat(64);
@@ -30,7 +32,7 @@ function fileOf(name: string): string {
 
 /** A network a sixteenth as wide, with the weights of the formulas and some replaced. */
 function narrowNetwork(): FeatureNetwork {
-  return scope(() => inceptionNetwork(madeWeights(WIDTH), { sha256 }));
+  return scope(() => inceptionNetwork(madeWeights(inceptionShapes(WIDTH)), { sha256 }));
 }
 
 describe("the resize of TensorFlow", () => {
@@ -85,11 +87,11 @@ describe("the full network", () => {
   let likePytorch: FeatureNetwork;
   beforeAll(() => {
     scope(() => {
-      const weights = madeWeights();
+      const weights = madeWeights(inceptionShapes());
       network = inceptionNetwork(weights, { sha256 });
       likePytorch = inceptionNetwork(weights, { sha256, resize: "pytorch" });
     });
-  });
+  }, 120_000);
   afterAll(() => {
     network.dispose();
     likePytorch.dispose();
@@ -168,7 +170,7 @@ describe("a network", () => {
         of([1, 3, 0, 8]),
         of([0, 3, 8, 8]),
       ]) {
-        expect(() => network.extract(wrong)).toThrow(/^the Inception network describes images as bytes/);
+        expect(() => network.extract(wrong)).toThrow(/^feature networks describe images as bytes/);
       }
       network.dispose();
     });
@@ -203,9 +205,22 @@ describe("files in the published layouts", () => {
     network.dispose();
   });
 
+  test("a classifier that was trained here is recognised, too", async () => {
+    const path = join(folder, "classifier.safetensors");
+    const shape = { channels: 1, height: 8, width: 8 };
+    const classifier = new Classifier({ shape, classes: 3, dimension: 16, width: 8 });
+    const accuracy = { correct: 1, images: 2, from: "held out" };
+    const data = { data: "few", dataDigest: sha256, images: 8, classNames: null };
+    saveClassifier(path, classifier, { ...data, accuracy, epochs: 1, batch: 4, lr: 0.01, xflip: false, seed: 0 });
+    classifier.dispose();
+    const network = await loadFeatureNetwork(path);
+    expect(network).toMatchObject({ name: "classifier", dimension: 16, classes: 3 });
+    network.dispose();
+  });
+
   test("safetensors, and the checksum of the file", async () => {
     const path = join(folder, "converted.safetensors");
-    scope(() => saveSafetensors(path, madeWeights(WIDTH)));
+    scope(() => saveSafetensors(path, madeWeights(inceptionShapes(WIDTH))));
     const network = await loadFeatureNetwork(path, { width: WIDTH });
     const direct = narrowNetwork();
     scope(() => {
@@ -223,7 +238,7 @@ describe("files that are refused", () => {
   function changed(name: string, change: (weights: Map<string, Tensor>) => void): string {
     const path = join(folder, name);
     scope(() => {
-      const weights = madeWeights(WIDTH);
+      const weights = madeWeights(inceptionShapes(WIDTH));
       change(weights);
       saveSafetensors(path, weights);
     });
@@ -247,7 +262,7 @@ describe("files that are refused", () => {
     [
       "shape.safetensors",
       (w) => w.set("Mixed_7c.branch_pool.bn.bias", zeros([13])),
-      "of another shape: Mixed_7c.branch_pool.bn.bias ([13], expected [12])",
+      'its "Mixed_7c.branch_pool.bn.bias" has the shape [13], expected [12]',
     ],
     [
       "whole.safetensors",
@@ -274,7 +289,7 @@ describe("files that are refused", () => {
 
   test("a network of another width", async () => {
     expect(await refusal(fileOf("inception-dict.pth"), 1)).toMatch(
-      /it is not the Inception network: of another shape:/,
+      /it is not the Inception network: its "Conv2d_1a_3x3.conv.weight" has the shape \[2, 3, 3, 3\].* and 471 more/,
     );
   });
 

@@ -117,6 +117,17 @@ describe("a program trains, draws and asks", () => {
     await expect(asked).rejects.toThrow(/likelihood cannot divide its work/);
   });
 
+  test("more random numbers than fit in memory are refused before they are drawn", async () => {
+    const network = join(folder, "runs", "first", "network-snapshot-000000040.safetensors");
+    const { tensors } = memory();
+    for (const more of [{ probes: 1e9 }, { repeats: 1e9, probes: 2 }]) {
+      await expect(likelihood({ network, data, ...more })).rejects.toThrow(
+        /not enough memory: the random numbers of a batch take [\d.]+ GiB; lower 'batch' \(it is 64\) or 'probes' \(/,
+      );
+    }
+    expect(memory().tensors).toBe(tensors);
+  });
+
   test("a network too large for the memory names what to lower", async () => {
     const { tensors } = memory();
     const huge = train({ ...small, cbase: 400_000, batchGpu: 2 });

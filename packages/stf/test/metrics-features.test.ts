@@ -68,6 +68,25 @@ describe("the kernel distance", () => {
     });
   });
 
+  test("from a far larger set, which is taken in parts, has the same expectation", () => {
+    scope(() => {
+      const [a, b] = [normals([40, 3], 1), normals([2501, 3], 2)];
+      const mean = (x: Tensor, y: Tensor): Tensor => x.mm(y.t()).div(3).add(1).pow(3);
+      const within = (x: Tensor): number => {
+        const [values, n] = [mean(x, x), x.size(0)];
+        return values.sum().sub(values.trace()).item() / (n * (n - 1));
+      };
+      const rows = shuffled(b, 0);
+      const [found, exact] = [
+        kernelDistance(a, rows, { blocks: 1 }).value,
+        within(a) + within(b) - 2 * mean(a, b).mean().item(),
+      ];
+      // Pairs of images in different parts are left out; the mean of k over 2501 images is known to about a hundredth.
+      expect(found).not.toBe(exact);
+      expect(Math.abs(found - exact)).toBeLessThan(5e-3);
+    });
+  });
+
   test("grows with noise", () => {
     expect(isIncreasing(byNoise((a, b) => kernelDistance(a, b).value))).toBe(true);
   });

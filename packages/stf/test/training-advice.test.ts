@@ -5,11 +5,14 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { nextSteps } from "../src/cli/next-steps.js";
+import { commandFor } from "../src/cli/train-dry-run.js";
 import { writePng } from "../src/codecs/png.js";
+import { precisionNotes } from "../src/config/contradictions.js";
 import { enoughMinutes, isTooShort, RECOGNISABLE } from "../src/config/enough-training.js";
-import type { TrainRequest } from "../src/config/train-request.js";
+import { type TrainRequest, trainingOptions } from "../src/config/train-request.js";
 import { trainingData, trainingSettings } from "../src/config/training.js";
 import { jobContext } from "../src/jobs/context.js";
+import { warningsOn } from "../src/jobs/estimate.js";
 import { measureSpeed } from "../src/jobs/measure.js";
 import { type TrainResult, train } from "../src/jobs/train.js";
 import { planTraining } from "../src/jobs/training-plan.js";
@@ -54,6 +57,7 @@ describe("a time limit that is worth it", () => {
     }
     expect(enoughMinutes(10, RECOGNISABLE / 2)).toBeLessThan(enoughMinutes(10));
     expect(enoughMinutes(10, 2 * RECOGNISABLE)).toBe(1);
+    expect([enoughMinutes(0), enoughMinutes(Number.NaN)]).toEqual([0, 0]);
     expect([isTooShort(100), isTooShort(RECOGNISABLE)]).toEqual([true, false]);
   });
 
@@ -91,6 +95,39 @@ test("the speed that is measured is the machine's own when others disturb two st
   plan.bank.dispose();
 });
 
+describe("a planned training", () => {
+  const options = trainingOptions({ data, preset: "published" }, undefined);
+  const day = 86_400;
+  const memory = { state: 0, images: 0, activations: 0, peak: 3 * 2 ** 30 };
+
+  test("that takes weeks or more memory than there is gets a warning", () => {
+    expect(warningsOn({ seconds: 6 * day, memory }, options, 4 * 2 ** 30)).toEqual([]);
+    expect(warningsOn({ seconds: 30 * day, memory }, options, 4 * 2 ** 30)).toEqual([
+      expect.stringMatching(/^that is 30 days on this machine; 'timeLimit'/),
+    ]);
+    expect(warningsOn({ seconds: 1460 * day, memory }, options, 2 * 2 ** 30)).toEqual([
+      expect.stringMatching(/^that is 4 years/),
+      expect.stringMatching(/^the memory of this machine is 2\.0 GiB, and training needs 3\.0 GiB; lower 'batchGpu'/),
+    ]);
+    expect(warningsOn({ seconds: day, memory }, { ...options, device: "cuda" }, 2 ** 30)).toEqual([]);
+  });
+
+  test("is a command that asks for the same", () => {
+    const given = { data: "my photos", stf: true, cres: [1, 2], stfSigma: [0.5, 80] as const, lr: 2e-4, seed: 7 };
+    const found = commandFor(trainingOptions({ ...given, preset: "published" }, undefined));
+    expect(found).toMatch(/ train --preset=published /);
+    expect(found.split(" --preset=published ")[1]).toBe(
+      "'--data=my photos' --stf=1 --stf-sigma=0.5,80 --cres=1,2 --lr=0.0002 --seed=7",
+    );
+  });
+
+  test("in TF32 on a CPU is told what that is", () => {
+    expect(precisionNotes({ precision: "tf32", device: "cpu" })).toEqual([expect.stringMatching(/'precision=bf16'/)]);
+    expect(precisionNotes({ precision: "tf32", device: "cuda:1" })).toEqual([]);
+    expect(precisionNotes({ precision: "fp32", device: "cpu" })).toEqual([]);
+  });
+});
+
 describe("the images drawn at the end", () => {
   test("fill the grid if time allows, and are at least one", () => {
     expect(gridWithin(Number.POSITIVE_INFINITY, 8, false)).toEqual({ rows: 8, columns: 8 });
@@ -114,7 +151,7 @@ describe("the images drawn at the end", () => {
     };
     await train({ ...small, name: "short", timeLimit: 2 }, jobContext({ reporter, now }));
     const text = lines.join("\n");
-    const [, count] = /^drawing (\d+) images?, not 64, because of the time limit: about \d+s$/m.exec(text) ?? [];
+    const [, count] = /^drawing (\d+) images?, not 64, to take at most a tenth .*: about \d+s$/m.exec(text) ?? [];
     expect(Number(count)).toBeLessThan(8);
     expect(text).toMatch(new RegExp(`^drew ${count} images? with the averaged weights in `, "m"));
     expect(text).toMatch(/^note +after only \d+ images of training they are mostly noise; about 20000/m);

@@ -1,6 +1,6 @@
 /**
- * The names of the tensors in NVIDIA's translation of the Inception network (the detector of its metrics), which follow TensorFlow's graph, and
- * the same tensors' names in torchvision, which the state dict here has.
+ * The names of the tensors in NVIDIA's translation of the Inception network (the detector of its metrics), which follow
+ * TensorFlow's graph, and the same tensors' names in torchvision, which the state dict here has.
  */
 
 type Names = Readonly<Record<string, string>>;

@@ -2,12 +2,12 @@
 
 import { noGrad, ones, type StateDict, scope, type Tensor } from "@stf/torch";
 import { InputError } from "../common/errors.js";
-import { abbreviated } from "../common/text.js";
 import type { FeatureNetwork } from "../features/feature-network.js";
 import { type InceptionOptions, inceptionNetwork } from "../features/inception.js";
 import { inceptionShapes } from "../features/inception-layers.js";
 import { isDetector, namesOfDetector } from "./detector-names.js";
 import type { StoredWeight } from "./stored-weights.js";
+import { checkShapes, readFinite } from "./weight-checks.js";
 
 type Weights = ReadonlyMap<string, StoredWeight>;
 
@@ -32,36 +32,14 @@ function checkVariant(weights: Weights): void {
   const isAnother = [...weights.keys()].some((name) => name.startsWith("AuxLogits.")) || classes === 1000;
   if (!isAnother) return;
   throw new InputError(
-    "it is the Inception-v3 of torchvision, whose Fréchet distances compare with nobody's; use the network of 2015-12-05, which docs/features.md says where to get",
+    "it is the Inception-v3 of torchvision, a network with other weights and layers; use the network of 2015-12-05, which docs/features.md says where to get",
   );
 }
 
-/** @throws InputError naming what is missing, unknown, or of another shape */
-function checkShapes(found: Weights, wanted: ReadonlyMap<string, readonly number[]>): void {
-  const missing = [...wanted.keys()].filter((name) => !found.has(name));
-  const unknown = [...found.keys()].filter((name) => !wanted.has(name));
-  const different = [...wanted].flatMap(([name, shape]) => {
-    const weight = found.get(name);
-    if (!weight || String(weight.shape) === String(shape)) return [];
-    return [`${name} ([${weight.shape.join(", ")}], expected [${shape.join(", ")}])`];
-  });
-  const complaints = [
-    ...(missing.length > 0 ? [`it lacks ${abbreviated(missing)}`] : []),
-    ...(unknown.length > 0 ? [`it has also ${abbreviated(unknown)}`] : []),
-    ...(different.length > 0 ? [`of another shape: ${abbreviated(different)}`] : []),
-  ];
-  if (complaints.length > 0) throw new InputError(`it is not the Inception network: ${complaints.join("; ")}`);
-  for (const [name, { dtype }] of found) {
-    if (!/^b?float/.test(dtype)) throw new InputError(`its "${name}" must hold floating-point numbers, found ${dtype}`);
-  }
-}
-
-/** @throws InputError when a number is infinite, none, or a negative variance */
-function checkValues(state: StateDict): void {
+/** @throws InputError for negative variances */
+function checkVariances(state: StateDict): void {
   for (const [name, tensor] of state) {
-    const [allFinite, least] = scope(() => [tensor.isfinite().all().item(), tensor.min().item()]);
-    if (!allFinite) throw new InputError(`its "${name}" has numbers that are not finite; it is damaged`);
-    if (name.endsWith("running_var") && (least as number) < 0) {
+    if (name.endsWith("running_var") && scope(() => tensor.min().item()) < 0) {
       throw new InputError(`its "${name}" has negative variances; it is damaged`);
     }
   }
@@ -89,12 +67,12 @@ export function inceptionOf(
   const renamed = withUsualNames(stored);
   checkVariant(renamed);
   const weights = isDetector(stored) ? withFactors(renamed) : renamed;
-  checkShapes(weights, inceptionShapes(width));
+  checkShapes("the Inception network", weights, inceptionShapes(width));
   return noGrad(() => {
     const state = new Map<string, Tensor>();
     try {
-      for (const [name, weight] of weights) state.set(name, weight.toTensor());
-      checkValues(state);
+      for (const [name, weight] of weights) state.set(name, readFinite(name, weight));
+      checkVariances(state);
       return inceptionNetwork(state, options);
     } finally {
       for (const tensor of state.values()) tensor.dispose();

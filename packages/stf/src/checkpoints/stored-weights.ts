@@ -21,8 +21,8 @@ export interface StoredWeights {
 }
 
 /**
- * Opens the network in a file while `use` runs: safetensors, a state dict or module saved by PyTorch, a pickled module, or a TorchScript
- * program. Nothing in the file is executed.
+ * Opens the network in a file while `use` runs: safetensors, a state dict or module saved by PyTorch, a pickled module, or a
+ * TorchScript program. Nothing in the file is executed.
  *
  * @throws FileFormatError naming the file, when it is truncated, damaged, of another kind, or made to do harm
  */

@@ -17,6 +17,18 @@ function summary({ drawn, evaluations, seconds }: GenerateResult): string {
   return `${each} network evaluations each, ${(drawn / seconds).toFixed(2)} images/s, ${formatDuration(seconds)}`;
 }
 
+/** Prints what would be drawn, and how long that takes. */
+async function dryRun(request: GenerateRequest): Promise<void> {
+  const { commandContext } = await import("./context.js");
+  const { estimateDrawing } = await import("../jobs/drawing-estimate.js");
+  const context = commandContext();
+  const { description, images, evaluations, secondsPerEvaluation, seconds } = await estimateDrawing(request, context);
+  const time = Number.isNaN(evaluations)
+    ? `about ${secondsPerEvaluation.toPrecision(2)}s here for each image and network evaluation; the sampler chooses how many`
+    : `about ${(images / seconds).toPrecision(2)} images/s here: ${formatDuration(seconds)} for ${images} images, ${evaluations} network evaluations each`;
+  for (const line of [...description, `time: ${time}`]) context.reporter.print(line);
+}
+
 /** Runs the command. Returns the exit code. */
 async function run(request: GenerateRequest): Promise<number> {
   // One after the other, because Node opens the files of all modules that it loads in parallel.
@@ -42,9 +54,11 @@ async function run(request: GenerateRequest): Promise<number> {
 
 /** Sets the command's options and action. */
 export function declare(command: Command): void {
-  addFields(command, generateFields).action(async (texts) => {
+  command.option("-n, --dry-run", "show what would be drawn and how long it takes, and stop");
+  addFields(command, generateFields).action(async ({ dryRun: isDry = false, ...texts }) => {
     const request = parse(generateFields, texts);
     generateOptions(request, rankOf().size);
-    process.exitCode = await run(request);
+    if (isDry) await dryRun(request);
+    else process.exitCode = await run(request);
   });
 }

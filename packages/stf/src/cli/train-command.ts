@@ -4,13 +4,11 @@ import type { Command } from "commander";
 import { UsageError } from "../common/errors.js";
 import { checkAlone } from "../common/ranks.js";
 import { didYouMean } from "../common/similar.js";
-import { formatDuration } from "../common/text.js";
 import { parse } from "../config/fields.js";
 import { type Preset, type PresetName, presets, trainFields } from "../config/train-options.js";
 import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
-import type { TrainingEstimate } from "../jobs/estimate.js";
+import type { JobContext } from "../jobs/context.js";
 import type { TrainingPlan } from "../jobs/training-plan.js";
-import { withFlags } from "./flags.js";
 import { nextSteps } from "./next-steps.js";
 import { addFields, type Groups } from "./options.js";
 import { beginWork } from "./output.js";
@@ -18,7 +16,7 @@ import { addPublishedOptions, publishedHelp, withPublishedOptions } from "./publ
 import { pasteable } from "./shell.js";
 
 const groups: Groups<typeof trainFields> = {
-  "Data and run folder:": ["data", "outdir", "name", "desc"],
+  "Data and run folder:": ["data", "cache", "outdir", "name", "desc"],
   "Duration:": ["timeLimit", "duration"],
   "Objective:": [
     ...(["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
@@ -35,21 +33,6 @@ function presetHelp(): string {
   return `\nPresets (the defaults above are those of "published"):\n${lines.join("\n")}`;
 }
 
-const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
-
-function dryRun(plan: TrainingPlan, { imagesPerSecond, images, seconds, memory }: TrainingEstimate): void {
-  const { description, options } = plan;
-  const speed = imagesPerSecond.toPrecision(imagesPerSecond < 100 ? 2 : 3);
-  const parts = `weights and optimizer ${mebibytes(memory.state)}, images ${mebibytes(memory.images)}, activations ${mebibytes(memory.activations)}`;
-  const lines = [
-    ...description,
-    `time        about ${speed} images/s here: ${formatDuration(seconds)} for ${Math.round(images)} images`,
-    `memory      about ${mebibytes(memory.peak)}: ${parts}, and the program`,
-  ];
-  for (const line of lines) console.log(withFlags(line));
-  console.log(JSON.stringify(options, undefined, 2));
-}
-
 /** @throws UsageError for an unknown preset. */
 function presetOf(name: string | undefined): Pick<TrainRequest, "preset"> {
   const names = Object.keys(presets) as PresetName[];
@@ -59,29 +42,56 @@ function presetOf(name: string | undefined): Pick<TrainRequest, "preset"> {
   throw new UsageError(`--preset must be one of ${names.join(", ")}, found "${name}"${didYouMean(name, names)}`);
 }
 
-/** Runs the command. Returns the exit code. */
-async function run(request: TrainRequest, isDry: boolean, notes: readonly string[]): Promise<number> {
+/** Plans a training and passes it on. Returns the exit code. */
+async function withPlan(
+  request: TrainRequest,
+  notes: readonly string[],
+  body: (plan: TrainingPlan, context: JobContext) => Promise<number>,
+): Promise<number> {
   // One after the other, because Node opens the files of all modules that it loads in parallel.
   const { commandContext, interruptedCode } = await import("./context.js");
   const { planTraining } = await import("../jobs/training-plan.js");
-  const { runTraining } = await import("../jobs/train.js");
-  const { estimateTraining } = await import("../jobs/estimate.js");
   const { Stopped } = await import("../jobs/context.js");
-  if (!isDry) beginWork();
   const context = commandContext({ plainSeconds: 60 });
   for (const note of notes) context.reporter.print(`note        ${note}`);
-  let plan: TrainingPlan;
   try {
-    plan = await planTraining(request, context);
-    if (isDry) {
-      dryRun(plan, estimateTraining(plan, context));
-      return 0;
-    }
+    return await body(await planTraining(request, context), context);
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
     context.reporter.print("stopped before the first step; nothing was written");
     return interruptedCode();
   }
+}
+
+/** Shows a plan and its cost. Returns the exit code. */
+async function dryRun(plan: TrainingPlan, context: JobContext, isJson: boolean): Promise<number> {
+  const { estimateTraining } = await import("../jobs/estimate.js");
+  const { describedEstimate } = await import("./train-dry-run.js");
+  const estimate = estimateTraining(plan, context);
+  if (isJson) console.log(JSON.stringify({ options: plan.options, estimate }, undefined, 2));
+  else for (const line of describedEstimate(plan, estimate)) context.reporter.print(line);
+  return 0;
+}
+
+/** Prints how good the images of a short run are, if its preset has features for them. */
+async function printQuality(
+  snapshot: string,
+  { options: { data } }: TrainingPlan,
+  features: string,
+  context: JobContext,
+) {
+  const [{ runQuality }, { describeEvaluation }] = await Promise.all([
+    import("../jobs/run-quality.js"),
+    import("./numbers.js"),
+  ]);
+  const evaluation = await runQuality({ snapshot, data, features }, context);
+  if (evaluation) for (const line of describeEvaluation(evaluation)) context.reporter.print(line);
+}
+
+/** Trains. Returns the exit code. */
+async function run(plan: TrainingPlan, context: JobContext, features: string | undefined): Promise<number> {
+  const { interruptedCode } = await import("./context.js");
+  const { runTraining } = await import("../jobs/train.js");
   const result = await runTraining(plan, context);
   const { reporter } = context;
   if (result.reason === "complete") {
@@ -98,6 +108,8 @@ async function run(request: TrainRequest, isDry: boolean, notes: readonly string
     reporter.print(`resume with: ${pasteable("train", `--resume=${result.folder}`)}`);
     return interruptedCode();
   }
+  const { snapshot } = result;
+  if (features !== undefined && snapshot !== undefined) await printQuality(snapshot, plan, features, context);
   for (const line of nextSteps(result, plan)) reporter.print(line);
   return result.samples === undefined ? interruptedCode() : 0;
 }
@@ -107,15 +119,20 @@ export function declare(command: Command): void {
   command
     .option("--preset <NAME>", "a set of defaults, which other options override; those below")
     .option("--resume <PATH>", "resume from a training state, or from the latest one in a run folder")
-    .option("-n, --dry-run", "show what would be done, and stop");
+    .option("-n, --dry-run", "show what would be done, and stop")
+    .option("--json", "with --dry-run, show all options and the estimate as JSON only");
   addPublishedOptions(addFields(command, trainFields, groups))
     .addHelpText("after", `${presetHelp()}\n\n${publishedHelp}`)
-    .action(async ({ preset, resume, dryRun: isDry = false, ...texts }) => {
+    .action(async ({ preset, resume, dryRun: isDry = false, json: isJson = false, ...texts }) => {
+      if (isJson && !isDry) throw new UsageError("--json needs --dry-run; a run folder has its options as JSON");
       const published = withPublishedOptions(texts);
       const request: TrainRequest = { ...parse(trainFields, published.texts), ...presetOf(preset), resume };
       checkAlone("train");
       if (resume === undefined) trainingOptions(request, undefined);
       else checkTrainRequest(request);
-      process.exitCode = await run(request, isDry, published.notes);
+      if (!isDry) beginWork();
+      process.exitCode = await withPlan(request, isJson ? [] : published.notes, (plan, context) =>
+        isDry ? dryRun(plan, context, isJson) : run(plan, context, request.preset && presets[request.preset].features),
+      );
     });
 }

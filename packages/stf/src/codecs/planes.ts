@@ -33,6 +33,15 @@ export function deinterleave(
 ): Uint8Array {
   const area = height * width;
   const planes = new Uint8Array(channels * area);
+  if (channels === 3) {
+    // In one pass, which halves the time of the commonest case.
+    for (let i = 0, from = 0; i < area; i++, from += stored) {
+      planes[i] = pixels[from] as number;
+      planes[area + i] = pixels[from + 1] as number;
+      planes[2 * area + i] = pixels[from + 2] as number;
+    }
+    return planes;
+  }
   for (let c = 0; c < channels; c++) {
     for (let i = 0, from = c; i < area; i++, from += stored) planes[c * area + i] = pixels[from] as number;
   }

@@ -65,9 +65,17 @@ export function checkContradictions(given: Partial<TrainOptions>, options: Train
   throw new UsageError(`${parts.join(", and ")}; add that, or leave ${found.length > 1 ? "them" : "it"} out`);
 }
 
+/** A line if the device does not have the precision. */
+export function precisionNotes({ precision, device }: Pick<TrainOptions, "precision" | "device">): string[] {
+  return precision === "tf32" && device === "cpu"
+    ? ["'precision=tf32' has no effect on a CPU, which computes as with fp32; 'precision=bf16' is what it has"]
+    : [];
+}
+
 /** A line for each given option that has no effect. */
 export function withoutEffect(given: Partial<TrainOptions>, options: TrainOptions): string[] {
-  return withoutEffectAmong(given, options, () => true).flatMap(({ names, needs }) =>
+  const idle = withoutEffectAmong(given, options, () => true).flatMap(({ names, needs }) =>
     names.map((name) => `'${name}' has no effect without ${needs}`),
   );
+  return [...idle, ...precisionNotes(options)];
 }

@@ -13,12 +13,13 @@ export const isTooShort = (images: number): boolean => images < FEWEST;
 
 /**
  * A time limit within which images become recognisable, in minutes. It is rounded up to one that people choose, since speed
- * varies with everything else that the machine does.
+ * varies with everything else that the machine does. 0 if no speed is known.
  *
  * @param imagesPerSecond - speed of the training
  * @param done - images that were trained on before
  */
 export function enoughMinutes(imagesPerSecond: number, done = 0): number {
   const minutes = Math.max(0, RECOGNISABLE - done) / imagesPerSecond / 60;
+  if (!Number.isFinite(minutes)) return 0;
   return usualMinutes.find((usual) => usual >= minutes) ?? 1440 * Math.ceil(minutes / 1440);
 }

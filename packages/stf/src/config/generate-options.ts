@@ -5,6 +5,7 @@ import { precisions } from "../networks/architectures.js";
 import { type DiscreteProcessName, discreteProcessNames } from "../processes/by-name.js";
 import { scalings, schedules } from "../processes/scheduled.js";
 import { discretizationNames, discretizations, edmSchedule } from "../sampling/steps.js";
+import { precisionNotes } from "./contradictions.js";
 import { choice, classLabel, device, flag, integer, integers, number, text, type Values } from "./fields.js";
 
 /** The samplers by name. */
@@ -17,7 +18,11 @@ const DEFAULT_CHAIN = 1000;
 
 /** The options of `stf generate`. */
 export const generateFields = {
-  network: text<string | null>({ default: null, help: "network snapshot to draw from", placeholder: "FILE" }),
+  network: text<string | null>({
+    default: null,
+    help: "network snapshot to draw from, or a run folder for its latest one",
+    placeholder: "PATH",
+  }),
   outdir: text<string | null>({
     default: null,
     help: "output, one PNG per seed: a folder, or a file named *.zip or *.npz",
@@ -217,7 +222,10 @@ export function extremeOptions(options: GenerateCommandOptions): string[] {
 /** Notes on options that have no effect in combination with the others. */
 export function withoutEffectIn(given: Partial<GenerateCommandOptions>, options: GenerateCommandOptions): string[] {
   const idle = churn.filter((key) => key !== "S_churn" && given[key] !== undefined);
-  return options.S_churn === 0 && idle.length > 0
-    ? [`${idle.map((key) => `'${key}'`).join(", ")} without effect, as noise is added only when 'S_churn' is above 0`]
-    : [];
+  return [
+    ...(options.S_churn === 0 && idle.length > 0
+      ? [`${idle.map((key) => `'${key}'`).join(", ")} without effect, as noise is added only when 'S_churn' is above 0`]
+      : []),
+    ...precisionNotes(options),
+  ];
 }

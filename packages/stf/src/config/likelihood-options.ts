@@ -6,7 +6,11 @@ import { choice, device, integer, number, text, type Values } from "./fields.js"
 
 /** The options of `stf likelihood`, by name. */
 export const likelihoodFields = {
-  network: text<string | null>({ default: null, help: "network snapshot to evaluate", placeholder: "FILE" }),
+  network: text<string | null>({
+    default: null,
+    help: "network snapshot to evaluate, or a run folder for its latest one",
+    placeholder: "PATH",
+  }),
   data: text<string | null>({
     default: null,
     help: "images: a folder or zip of PNG and JPEG, CIFAR-10, or an MNIST-style idx file",

@@ -20,7 +20,7 @@ export interface ResolvedOptions extends TrainOptions {
  * their order are fixed.
  */
 const changeable: ReadonlySet<string> = new Set<keyof TrainOptions>([
-  ...(["data", "device", "precision", "duration", "timeLimit", "tick", "snap", "dump", "saveEvery"] as const),
+  ...(["data", "cache", "device", "precision", "duration", "timeLimit", "tick", "snap", "dump", "saveEvery"] as const),
   ...(["lr", "lrRampup", "ema", "ls", "batch", "batchGpu", "recompute", "labelDropout"] as const),
   ...(["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
 ]);

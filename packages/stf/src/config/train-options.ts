@@ -28,6 +28,10 @@ export const trainFields = {
     help: "training images: a folder or zip of PNG and JPEG, CIFAR-10 or CIFAR-100, or MNIST-style idx files",
     placeholder: "PATH",
   }),
+  cache: flag({
+    default: false,
+    help: "keep decoded images in ~/.cache/stf (or XDG_CACHE_HOME), for later runs on the same files",
+  }),
   desc: folderName({ default: null, help: "text appended to the name of the run folder", placeholder: "TEXT" }),
   name: folderName({ default: null, help: "name of the run folder, instead of a numbered one" }),
   stf: flag({
@@ -147,6 +151,8 @@ export interface Preset {
   readonly help: string;
   /** The options it sets. */
   readonly options: Partial<TrainOptions>;
+  /** Features for a number of quality at the end, if some for its images come along. */
+  readonly features?: string;
 }
 
 /** Karras et al. (2022) and Xu et al. (2023) on CIFAR-10, unconditional, for eight GPUs; give the images with --data. */
@@ -206,6 +212,7 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
       tick: 2,
       seed: 0,
     },
+    features: "fashion-mnist",
   },
   "cifar10-ddpmpp": {
     help: "CIFAR-10 as published, DDPM++, with targets consistent with labels and augmentation",

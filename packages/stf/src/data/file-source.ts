@@ -17,6 +17,8 @@ export interface FileSource {
    * @throws InputError naming the file when it cannot be read, perhaps after the last piece
    */
   pieces?(path: string): AsyncIterable<Uint8Array>;
+  /** What changes when the content of a file does, known without reading it. */
+  readonly identityOf?: (path: string) => string;
   close(): void;
 }
 
@@ -31,12 +33,14 @@ export async function* piecesOf(source: FileSource, path: string): AsyncGenerato
 
 /** The files below a folder of a source, as a source. */
 export function filesBelow(source: FileSource, folder: string): FileSource {
+  const { identityOf } = source;
   return {
     location: source.location,
     paths: source.paths.filter((path) => path.startsWith(folder)).map((path) => path.slice(folder.length)),
     top: (source.top ?? "") + folder,
     nameOf: (path) => source.nameOf(folder + path),
     read: (path) => source.read(folder + path),
+    ...(identityOf && { identityOf: (path) => identityOf(folder + path) }),
     close: () => source.close(),
   };
 }

@@ -79,6 +79,11 @@ export function openFolder(root: string): FileSource {
         throw unreadable(path, cause);
       }
     },
+    identityOf(path) {
+      // The time of the last change of any kind cannot be set back, unlike that of the content.
+      const { size, mtimeNs, ctimeNs } = statSync(found.get(path) ?? nameOf(path), { bigint: true });
+      return `${size} ${mtimeNs} ${ctimeNs}`;
+    },
     close() {},
   };
 }

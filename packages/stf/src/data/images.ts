@@ -7,6 +7,7 @@ import { decodeImage, type ImageFile, imageFile } from "../codecs/decode.js";
 import { type BatchDecoder, openBatchDecoder } from "../codecs/decoding-threads.js";
 import { isQuickSize } from "../codecs/quick-decode.js";
 import { InputError } from "../common/errors.js";
+import { CacheEntry, type DecodedImages } from "./decoded-cache.js";
 import type { FileSource } from "./file-source.js";
 import { Findings } from "./findings.js";
 import { type Classes, ImageBank } from "./image-bank.js";
@@ -62,6 +63,8 @@ export interface ReadOptions {
   /** Class information of the images. */
   readonly classes?: Classes | undefined;
   readonly onProgress?: OnProgress | undefined;
+  /** A folder in which decoded images are kept, and from which they are read when the files are the same. */
+  readonly cache?: string | undefined;
   /** Called with notes on the images, one line each. */
   readonly onNote?: ((line: string) => void) | undefined;
 }
@@ -154,19 +157,11 @@ class Reader {
   }
 }
 
-/**
- * Reads and decodes images of one size. The bank is grey if all images are, else RGB, with grey values repeated. Alpha is dropped
- * and the colour under it kept; of 16 bits the upper 8 are kept; colour profiles are ignored; the EXIF orientation is applied,
- * as viewers do. Damage that no pixel depends on is ignored.
- *
- * @param paths - the files, in the order of the bank
- * @throws InputError naming the files that are damaged, are not images, or differ in size from the first
- */
-export async function readImages(
+async function decodeImages(
   source: FileSource,
   paths: readonly string[],
-  { classes, onProgress, onNote }: ReadOptions = {},
-): Promise<ImageBank> {
+  onProgress?: OnProgress,
+): Promise<DecodedImages> {
   const reader = new Reader(source, paths);
   const first = await reader.first();
   checkMemory(paths.length, first, source.location);
@@ -188,13 +183,35 @@ export async function readImages(
   try {
     // Reading goes on while all threads decode.
     await inParallel(Math.ceil(paths.length / size), threads > 0 ? 2 * threads : availableParallelism() + 1, readBatch);
-    for (const note of reader.check(first)) onNote?.(note);
+    const notes = reader.check(first);
+    return { shape: table.shape, pixels: table.pixels, notes };
   } catch (error) {
     table.dispose();
     throw error;
   } finally {
     await decoder.close();
   }
+}
+
+/**
+ * Reads and decodes images of one size. The bank is grey if all images are, else RGB, with grey values repeated. Alpha is dropped
+ * and the colour under it kept; of 16 bits the upper 8 are kept; colour profiles are ignored; the EXIF orientation is applied,
+ * as viewers do. Damage that no pixel depends on is ignored.
+ *
+ * @param paths - the files, in the order of the bank
+ * @throws InputError naming the files that are damaged, are not images, or differ in size from the first
+ */
+export async function readImages(
+  source: FileSource,
+  paths: readonly string[],
+  { classes, cache, onProgress, onNote }: ReadOptions = {},
+): Promise<ImageBank> {
+  const entry = cache === undefined ? undefined : CacheEntry.of(cache, source, paths);
+  const known = entry?.read(paths.length);
+  const images = known ?? (await decodeImages(source, paths, onProgress));
+  if (known) onProgress?.(paths.length, paths.length);
+  else entry?.write(images, onNote);
+  for (const note of images.notes) onNote?.(note);
   const name = basename(source.location).replace(/\.zip$/i, "");
-  return new ImageBank(name, table.shape, table.pixels, classes);
+  return new ImageBank(name, images.shape, images.pixels, classes);
 }

@@ -29,6 +29,8 @@ export interface DatasetOptions {
   numbering?: Numbering;
   /** Which part of CIFAR or an idx set; the training images when left out. */
   split?: Split | undefined;
+  /** A folder in which decoded images are kept, and from which they are read when the files are the same. Default: none. */
+  cache?: string;
   /** Called while images are decoded. */
   onProgress?: OnProgress;
   /** Called with notes on the data set, one line each. */
@@ -98,7 +100,7 @@ async function readImageFiles(whole: FileSource, isArchive: boolean, options: Da
   }
   const folders = labels ? [] : classFoldersAmong(paths);
   if (folders.length > 0) options.onClassFolders?.(folders);
-  return await readImages(source, paths, { classes, onProgress, onNote });
+  return await readImages(source, paths, { classes, cache: options.cache, onProgress, onNote });
 }
 
 /** What a path holds: image files to decode, or arrays of images. */

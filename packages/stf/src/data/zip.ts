@@ -192,6 +192,10 @@ export async function openZip(location: string): Promise<FileSource> {
           throw damaged(path, cause);
         }
       },
+      identityOf(path) {
+        const { crc32: checksum, uncompressedSize, compressedSize } = entries.get(path) as Entry;
+        return `${checksum} ${uncompressedSize} ${compressedSize}`;
+      },
       close: () => closeSync(descriptor),
     };
   } catch (cause) {

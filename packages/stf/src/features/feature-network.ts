@@ -27,6 +27,7 @@ export interface FeatureNetwork {
   readonly dimension: number;
   /** Number of classes; 0 for a network without logits. */
   readonly classes: number;
+  /** Where it computes. */
   readonly device: Device;
   /**
    * @param images - uint8 `[B, C, H, W]` with one or three channels

@@ -13,7 +13,8 @@ import {
   type Tensor,
 } from "@stf/torch";
 import { InputError } from "../common/errors.js";
-import type { ExtractedFeatures, FeatureNetwork } from "./feature-network.js";
+import type { FeatureNetwork } from "./feature-network.js";
+import { asColours, extractInBatches } from "./image-batches.js";
 import {
   type ConvolutionLayer,
   INCEPTION_SIDE,
@@ -26,12 +27,9 @@ import { tensorflowResize } from "./tensorflow-resize.js";
 /** Added to variances before their roots are taken. */
 const EPSILON = 1e-3;
 
-/** Images that are computed at a time on a CPU: more take more memory and are not faster. */
-const CPU_BATCH = 16;
-
 /**
- * How images become the network's input: as in the original network of 2015, torch-fidelity and NVIDIA's metrics, or as in pytorch-fid. They
- * differ in where pixels are and in the grey level that becomes 0, and so in every feature.
+ * How images become the network's input: as in the original network of 2015, torch-fidelity and NVIDIA's metrics, or as in
+ * pytorch-fid. They differ in where pixels are and in the grey level that becomes 0, and so in every feature.
  */
 export type InceptionResize = "tensorflow" | "pytorch";
 
@@ -82,11 +80,13 @@ function part(state: StateDict, name: string): Tensor {
 
 /** One convolution for both: s w and b - s m with s = g / sqrt(v + epsilon), computed in float64. */
 function fold(state: StateDict, name: string): Folded {
-  const double = (suffix: string): Tensor => part(state, `${name}.${suffix}`).to({ dtype: "float64" });
-  const scale = double("bn.weight").mul_(double("bn.running_var").add_(EPSILON).rsqrt_());
-  const weight = double("conv.weight").mul_(scale.reshape([-1, 1, 1, 1]));
-  const bias = double("bn.bias").sub_(double("bn.running_mean").mul_(scale));
-  return { weight: weight.float(), bias: bias.float() };
+  const double = (suffix: string): Tensor => part(state, `${name}.${suffix}`).to({ dtype: "float64", copy: true });
+  return scope(() => {
+    const scale = double("bn.weight").mul_(double("bn.running_var").add_(EPSILON).rsqrt_());
+    const weight = double("conv.weight").mul_(scale.reshape([-1, 1, 1, 1]));
+    const bias = double("bn.bias").sub_(double("bn.running_mean").mul_(scale));
+    return { weight: weight.float(), bias: bias.float() };
+  });
 }
 
 function* convolutionsOf(layers: readonly Layer[]): Generator<ConvolutionLayer> {
@@ -96,26 +96,48 @@ function* convolutionsOf(layers: readonly Layer[]): Generator<ConvolutionLayer> 
   }
 }
 
+/** Channels that the fast 3x3 convolution computes together. */
+const BLOCK = 32;
+
+/**
+ * Two convolutions in a row with a whole number of blocks of channels between them. The added channels are 0 and are multiplied
+ * by 0. The second convolution is the most expensive of the network, and becomes twice as fast.
+ */
+function withWholeBlocks(first: Folded, second: Folded): [Folded, Folded] {
+  const added = (BLOCK - (first.bias.numel % BLOCK)) % BLOCK;
+  const weight = first.weight.pad([0, 0, 0, 0, 0, 0, 0, added]);
+  return [
+    { weight, bias: first.bias.pad([0, added]) },
+    { weight: second.weight.pad([0, 0, 0, 0, 0, added]), bias: second.bias },
+  ];
+}
+
 function foldAll(state: StateDict, device: Device): Weights {
   // cuDNN is slow with channels_last images in float32.
   const memoryFormat = device === "cpu" ? "channelsLast" : "contiguous";
-  const convolutions = new Map<string, Folded>();
-  for (const { name } of convolutionsOf(inceptionLayers)) {
-    const folded = scope(() => {
-      const { weight, bias } = fold(state, name);
-      return { weight: weight.to({ device, memoryFormat }), bias: bias.to({ device }) };
-    });
-    convolutions.set(name, { weight: keep(folded.weight), bias: keep(folded.bias) });
-  }
+  const convolutions = scope(() => {
+    const folded = new Map(Array.from(convolutionsOf(inceptionLayers), ({ name }) => [name, fold(state, name)]));
+    const [first, second] = ["Conv2d_3b_1x1", "Conv2d_4a_3x3"] as const;
+    const widened = withWholeBlocks(folded.get(first) as Folded, folded.get(second) as Folded);
+    folded.set(first, widened[0]).set(second, widened[1]);
+    for (const [name, { weight, bias }] of folded) {
+      folded.set(name, { weight: keep(weight.to({ device, memoryFormat })), bias: keep(bias.to({ device })) });
+    }
+    return folded;
+  });
   const classes = keep(part(state, "fc.weight").to({ dtype: "float32", device, copy: true }));
   return { convolutions, classes };
 }
 
+/** The inside of images: what a 3x3 convolution without padding computes. */
+const inside = (x: Tensor): Tensor => x.narrow(2, 1, x.size(2) - 2).narrow(3, 1, x.size(3) - 2);
+
 function convolve(layer: ConvolutionLayer, { weight, bias }: Folded, x: Tensor): Tensor {
-  const [height, width] = layer.kernel;
-  const isPadded = height === 3 && width === 3 && layer.padding[0] === 1;
-  const y = isPadded ? conv3x3(x, weight, bias) : conv2d(x, weight, bias, layer.stride, layer.padding);
-  return y.relu_();
+  const { kernel, stride, padding } = layer;
+  if (kernel[0] !== 3 || kernel[1] !== 3 || stride !== 1) return conv2d(x, weight, bias, stride, padding).relu_();
+  const y = conv3x3(x, weight, bias).relu_();
+  // The fast kernel pads; leaving the border out afterwards is faster than another kernel.
+  return padding[0] === 1 ? y : inside(y);
 }
 
 const pool = ({ kind, stride, padding }: PoolLayer, x: Tensor): Tensor =>
@@ -142,30 +164,17 @@ function applyAll(layers: readonly Layer[], weights: Weights, x: Tensor): Tensor
   return current;
 }
 
-/** @throws InputError for tensors that are not images */
-function checkImages(images: Tensor): void {
-  const { shape, dtype } = images;
-  const isImages = shape.length === 4 && dtype === "uint8" && (shape[1] === 1 || shape[1] === 3);
-  if (isImages && !shape.includes(0)) return;
-  throw new InputError(
-    `the Inception network describes images as bytes [B, 1 or 3, H, W], at least one, found ${dtype} [${shape.join(", ")}]`,
-  );
-}
-
-function featuresOf(images: Tensor, weights: Weights, { prepare }: Preparation): ExtractedFeatures {
-  const input = prepare(images.float());
-  const memoryFormat = images.device === "cpu" ? "channelsLast" : "contiguous";
-  const colours = input.expand([-1, 3, -1, -1]).contiguous({ memoryFormat });
-  const features = applyAll(inceptionLayers, weights, colours).mean([2, 3]);
+function featuresOf(images: Tensor, weights: Weights, { prepare }: Preparation): { features: Tensor; logits: Tensor } {
+  const features = applyAll(inceptionLayers, weights, asColours(prepare(images.float()))).mean([2, 3]);
   return { features, logits: linear(features, weights.classes) };
 }
 
 /**
- * The Inception-v3 network of Fréchet distances (Heusel et al. 2017): 2048 features per image, the mean over the pixels of its last block. Grey
- * images are taken as colours with three equal channels.
+ * The Inception-v3 network of Fréchet distances (Heusel et al. 2017): 2048 features per image, the mean over the pixels of its
+ * last block. Grey images are taken as colours with three equal channels.
  *
- * The logits leave out the bias of the classifier, as the original Inception Score does (Salimans et al. 2016) and other programs that
- * reproduce it.
+ * The logits leave out the bias of the classifier, as the original Inception Score does (Salimans et al. 2016) and other
+ * programs that reproduce it.
  *
  * @param state - the tensors named in {@link inceptionShapes}; copied
  * @throws InputError when one is missing
@@ -185,18 +194,7 @@ export function inceptionNetwork(
     dimension,
     classes,
     device,
-    extract(images) {
-      checkImages(images);
-      return noGrad(() =>
-        scope(() => {
-          const here = images.to({ device });
-          const size = device === "cpu" ? CPU_BATCH : here.size(0);
-          const parts = here.split(size).map((some) => scope(() => featuresOf(some, weights, preparation)));
-          const joined = (of: (found: ExtractedFeatures) => Tensor): Tensor => cat(parts.map(of));
-          return { features: joined(({ features }) => features), logits: joined(({ logits }) => logits as Tensor) };
-        }),
-      );
-    },
+    extract: (images) => extractInBatches(images, device, (batch) => featuresOf(batch, weights, preparation)),
     dispose() {
       for (const { weight, bias } of weights.convolutions.values()) {
         weight.dispose();

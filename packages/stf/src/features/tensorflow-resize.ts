@@ -18,9 +18,9 @@ function interpolate(x: Tensor, axis: number, count: number): Tensor {
 }
 
 /**
- * Resizes images as `tf.image.resize_bilinear` of TensorFlow 1 with `align_corners=False`: pixel i of the result is interpolated at
- * i * (size / newSize) of the input. The corners of the images coincide, not the centres of their pixels, so that the result is shifted by half a
- * pixel; shrinking does not average. The operations and their order are TensorFlow's, in float32.
+ * Resizes images as `tf.image.resize_bilinear` of TensorFlow 1 with `align_corners=False`: pixel i of the result is
+ * interpolated at i * (size / newSize) of the input, without regard to the centres of pixels, which shifts the image; shrinking
+ * does not average. The operations and their order are TensorFlow's, in float32.
  *
  * @param images - float32 `[B, C, H, W]`
  * @returns float32 `[B, C, height, width]`

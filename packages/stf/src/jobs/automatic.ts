@@ -1,7 +1,5 @@
 /** The preset "auto": measures what the choice depends on, then makes it. */
 
-import { totalmem } from "node:os";
-import { constrainedMemory } from "node:process";
 import { type AutomaticFacts, automaticOptions, networkCandidates, nextToMeasure } from "../config/automatic.js";
 import type { ResolvedOptions } from "../config/resolved-options.js";
 import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
@@ -11,6 +9,7 @@ import type { NetworkConfig } from "../networks/build.js";
 import { disposeState, initialState } from "../training/state.js";
 import type { JobContext } from "./context.js";
 import { measureSpeed } from "./measure.js";
+import { machineMemory } from "./memory.js";
 
 /** The choice for a run. */
 export interface AutomaticRun {
@@ -22,9 +21,7 @@ export interface AutomaticRun {
 
 /** Bytes for activations: a quarter of the memory of the machine or container; on a GPU, as much as small ones have. */
 function memoryFor({ device }: ResolvedOptions): number {
-  if (device !== "cpu") return 8 * 2 ** 30;
-  const limit = constrainedMemory() ?? 0;
-  return Math.min(totalmem(), limit > 0 ? limit : Number.POSITIVE_INFINITY) / 4;
+  return device === "cpu" ? machineMemory() / 4 : 8 * 2 ** 30;
 }
 
 /** The objects built from options and images. */

@@ -13,6 +13,7 @@ import { type GenerateOptions, type Method, rangeWithin } from "../sampling/gene
 import { checkDevice } from "./device.js";
 import { givenImage } from "./given-image.js";
 import { classNamesOf, classNumber, classTitle } from "./network-classes.js";
+import { latestSnapshot } from "./snapshots.js";
 
 /** A request with its class as a number. */
 export type NumberedGenerate = ResolvedGenerate & { readonly class: number | null };
@@ -81,7 +82,10 @@ function lossNotes({ about }: Snapshot): string[] {
  *
  * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used.
  */
-export async function openDrawing(given: ResolvedGenerate, rank: Rank): Promise<Drawing> {
+export async function openDrawing(asked: ResolvedGenerate, rank: Rank): Promise<Drawing> {
+  const network = latestSnapshot(asked.network);
+  const weaker = asked.gnet === null ? undefined : latestSnapshot(asked.gnet);
+  const given = { ...asked, network: network.path, gnet: weaker?.path ?? null };
   const device = given.device === "cuda" && rank.size > 1 ? (`cuda:${rank.local}` as const) : given.device;
   checkDevice(device);
   const snapshot = loadSnapshot(given.network, { precision: given.precision, device });
@@ -103,7 +107,7 @@ export async function openDrawing(given: ResolvedGenerate, rank: Rank): Promise<
       request,
       snapshot,
       conditions: { method, guidance, ...fromImage },
-      notes: [...request.notes, ...notes, ...lossNotes(snapshot)],
+      notes: [...network.notes, ...(weaker?.notes ?? []), ...request.notes, ...notes, ...lossNotes(snapshot)],
       dispose,
     };
   } catch (error) {

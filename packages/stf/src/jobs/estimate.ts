@@ -1,9 +1,11 @@
 /** Time and memory of a planned training, without training: time from a few steps, memory by counting. */
 
+import type { ResolvedOptions } from "../config/resolved-options.js";
 import { loopOptions, trainingData, trainingSettings } from "../config/training.js";
 import { activationsPerImage } from "../networks/activations.js";
 import type { JobContext } from "./context.js";
 import { measureSpeed } from "./measure.js";
+import { memoryAdvice } from "./training-description.js";
 import type { TrainingPlan } from "./training-plan.js";
 
 /** Expected time and memory of a training. */
@@ -25,6 +27,36 @@ export interface TrainingEstimate {
     /** The whole process at its peak; on a GPU, the three above. */
     readonly peak: number;
   };
+}
+
+/** Days of training that nobody starts by mistake. */
+const MANY_DAYS = 7;
+
+/**
+ * Warnings on a training that this machine cannot finish, in memory or in a reasonable time.
+ *
+ * @param available - bytes of memory
+ */
+export function warningsOn(
+  { seconds, memory }: Pick<TrainingEstimate, "seconds" | "memory">,
+  options: ResolvedOptions,
+  available: number,
+): string[] {
+  const days = seconds / 86_400;
+  const span = days < 730 ? `${Math.round(days)} days` : `${Math.round(days / 365)} years`;
+  const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  return [
+    ...(days > MANY_DAYS
+      ? [
+          `that is ${span} on this machine; 'timeLimit' ends it earlier, and 'preset=auto' chooses settings for the time`,
+        ]
+      : []),
+    ...(options.device === "cpu" && memory.peak > available
+      ? [
+          `the memory of this machine is ${gib(available)}, and training needs ${gib(memory.peak)}; ${memoryAdvice(options)}`,
+        ]
+      : []),
+  ];
 }
 
 /**

@@ -157,7 +157,7 @@ export function evaluationsOf(request: ResolvedGenerate): number {
 }
 
 /** Seconds per image of a network evaluation, after one that warms up. */
-function evaluationSeconds({ snapshot: { denoiser } }: Drawing, images: number, now: () => number): number {
+export function evaluationSeconds({ snapshot: { denoiser } }: Drawing, images: number, now: () => number): number {
   const { shape, device, labelDim } = denoiser;
   return scope(() => {
     const x = zeros([images, shape.channels, shape.height, shape.width], { dtype: "float64", device });

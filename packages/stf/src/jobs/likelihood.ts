@@ -24,8 +24,9 @@ import { bitsPerDimension, dequantize, logDensity } from "../sampling/log-densit
 import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
 import { checkDevice } from "./device.js";
 import { weightsOf } from "./drawing-protocol.js";
-import { withinMemory } from "./memory.js";
+import { machineMemory, withinMemory } from "./memory.js";
 import { writeOrRescue } from "./rescue.js";
+import { latestSnapshot } from "./snapshots.js";
 
 /** The flow, and the times of images and noise on it. */
 interface Path {
@@ -153,6 +154,31 @@ function measureBatch(
   return { bits, evaluations: evaluations / repeats };
 }
 
+/** What to lower when a batch does not fit in memory. */
+function memoryAdvice({ batch, probes, repeats }: ResolvedLikelihood): string {
+  const parts = [
+    `'batch' (it is ${batch})`,
+    probes > 1 && `'probes' (${probes})`,
+    repeats > 1 && `'repeats' (${repeats})`,
+  ];
+  return `lower ${parts.filter(Boolean).join(" or ")}`;
+}
+
+/**
+ * Some systems end a process that takes too much memory without an error that could be reported.
+ *
+ * @throws InputError when the random numbers of a batch alone take more memory than there is
+ */
+function checkMemory({ request, bank, count }: Measurement, available: number): void {
+  const { batch, probes, repeats } = request;
+  // Each is drawn as a whole number, converted to float64, and copied into the batch.
+  const bytes = 3 * 8 * Math.min(batch, count) * bank.dimension * repeats * (1 + probes);
+  if (bytes <= available) return;
+  throw new InputError(
+    `there is not enough memory: the random numbers of a batch take ${(bytes / 2 ** 30).toFixed(1)} GiB; ${memoryAdvice(request)}`,
+  );
+}
+
 /** The result of `body`, or undefined if the job was stopped. */
 function untilStopped<T>(body: () => T): T | undefined {
   try {
@@ -274,16 +300,18 @@ export async function likelihood(
   request: LikelihoodRequest,
   context: JobContext = jobContext(),
 ): Promise<LikelihoodResult> {
-  const options = likelihoodOptions(request);
+  const asked = likelihoodOptions(request);
   const { reporter } = context;
   checkAlone("likelihood", context.rank);
-  checkDevice(options.device);
+  checkDevice(asked.device);
+  const chosen = latestSnapshot(asked.network);
+  const options = { ...asked, network: chosen.path };
   const snapshot = loadSnapshot(options.network, { device: options.device });
   const { denoiser, config, about } = snapshot;
   const path = pathOf(options, denoiser);
   const isConditional = denoiser.labelDim > 0 && options.class === "data";
   const names = storedNames(about["classNames"]);
-  const notes: string[] = [];
+  const notes = [...chosen.notes];
   const images = await openDataset(options.data, {
     labels: isConditional,
     // Classes keep their numbers from training. Networks without class names come from classes sorted as text.
@@ -306,8 +334,9 @@ export async function likelihood(
   const measurement: Measurement = { denoiser, bank, path, request: options, context, count };
   const start = context.now();
   try {
+    checkMemory(measurement, machineMemory());
     const found = await withinMemory(
-      () => `lower 'batch' (it is ${options.batch})`,
+      () => memoryAdvice(options),
       () => measure(measurement),
     );
     const perImage = found.bits.map(meanOf);

@@ -1,7 +1,16 @@
+import { totalmem } from "node:os";
+import { constrainedMemory } from "node:process";
 import { isOutOfMemory } from "@stf/torch";
 import { InputError } from "../common/errors.js";
 import { formatBytes } from "../common/text.js";
 
+/** Bytes of memory of the machine or container. */
+export function machineMemory(): number {
+  const limit = constrainedMemory() ?? 0;
+  return Math.min(totalmem(), limit > 0 ? limit : Number.POSITIVE_INFINITY);
+}
+
+/** "2.0 GiB" */
 function formatSize(text: string, unit: string): string {
   const bytes = Number(text);
   if (unit !== "bytes" || !Number.isFinite(bytes)) return `${text} ${unit}`;

@@ -20,3 +20,19 @@ export function snapshotsOf(paths: readonly string[]): string[] {
     return names.map((name) => join(path, name));
   });
 }
+
+/** A snapshot, and a note if it was chosen. */
+export interface FoundSnapshot {
+  readonly path: string;
+  readonly notes: readonly string[];
+}
+
+/**
+ * The network snapshot that a path names: the file itself, or the latest one of a run folder.
+ *
+ * @throws InputError for a folder without snapshots
+ */
+export function latestSnapshot(path: string): FoundSnapshot {
+  const latest = snapshotsOf([path]).at(-1) as string;
+  return { path: latest, notes: latest === path ? [] : [`using the latest network snapshot of the run, ${latest}`] };
+}

@@ -89,12 +89,13 @@ const USUAL_RATE = 1e-3;
 
 /** What a diverged run can resume from. */
 function afterDivergence(error: DivergenceError, folder: string, options: TrainOptions): DivergenceError {
-  const lr = Math.min(options.lr / 2, USUAL_RATE);
+  // A factor on the loss overflows long before it could help.
+  const lower = options.ls > 1 ? "'ls=1'" : `'lr=${Math.min(options.lr / 2, USUAL_RATE)}'`;
   const state = existsSync(folder) ? soundState(folder) : undefined;
   const advice =
     state === undefined
-      ? `no earlier state was saved; start again with 'lr=${lr}', say, or a longer 'lrRampup'`
-      : `resume from an earlier state with 'resume=${state}' and a lower rate such as 'lr=${lr}'; later states are then set aside`;
+      ? `no earlier state was saved; start again with ${lower}, say, or a longer 'lrRampup'`
+      : `resume from an earlier state with 'resume=${state}' and ${lower}, say; later states are then set aside`;
   return new DivergenceError(`${error.message}; ${advice}`, { cause: error });
 }
 
@@ -158,8 +159,7 @@ async function trainInFolder(
     });
   const writer = run.writer(writerFor);
   const history = historyOf(folder);
-  const loop = loopOptions(options);
-  const samples = new TrainingSamples(folder, { ...settings, ...loop }, bank.classNames, context);
+  const samples = new TrainingSamples(folder, settings, bank.classNames, context);
   const hooks: LoopHooks = {
     onStep: (progress) => {
       reporter.update(formatProgress(progress));
@@ -184,7 +184,7 @@ async function trainInFolder(
       const latest = run.latestState;
       return `${memoryAdvice(options)}${latest === undefined ? "" : `; the latest training state is ${latest}`}`;
     },
-    () => trainingLoop(state, trainingData(bank, options), settings, loop, writer, hooks),
+    () => trainingLoop(state, trainingData(bank, options), settings, loopOptions(options), writer, hooks),
   );
   const { problem: moved, ...kept } = run.keep(last, state, writerFor);
   reporter.print(`${endings[reason]} after ${state.images} images; saved ${kept.snapshot}`);

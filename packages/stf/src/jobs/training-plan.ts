@@ -25,6 +25,7 @@ import { openDataset } from "../data/open.js";
 import type { NetworkConfig } from "../networks/build.js";
 import { disposeState, initialState, type TrainingState } from "../training/state.js";
 import { chooseOptions } from "./automatic.js";
+import { cacheFolder } from "./cache-folder.js";
 import type { JobContext } from "./context.js";
 import { checkDevice } from "./device.js";
 import { withinMemory } from "./memory.js";
@@ -59,7 +60,7 @@ function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): Imag
 
 /** Reads the data set, with progress if it takes long. Notes on it are added to `notes`. */
 async function readImages(
-  { data: path, xflip, cond }: ResolvedOptions,
+  { data: path, cache, xflip, cond }: ResolvedOptions,
   saved: SavedData | undefined,
   notes: string[],
   { reporter }: JobContext,
@@ -67,6 +68,7 @@ async function readImages(
   const images = await openDataset(path, {
     labels: cond,
     numbering: numberingOf(saved),
+    ...(cache && { cache: cacheFolder() }),
     onNote: (line) => void notes.push(line),
     onClassFolders: (folders) => {
       // A resumed run cannot change it.

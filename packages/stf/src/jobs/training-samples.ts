@@ -8,7 +8,7 @@ import { formatDuration, listed } from "../common/text.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { samplesPath } from "../run/files.js";
 import { generateImages } from "../sampling/generate.js";
-import type { LoopOptions, Progress } from "../training/loop.js";
+import type { Progress } from "../training/loop.js";
 import type { TrainingState } from "../training/state.js";
 import type { TrainingSettings } from "../training/step.js";
 import { checkStop, type JobContext, Stopped } from "./context.js";
@@ -23,7 +23,7 @@ const EVALUATIONS = 35;
 const STEP_COST = 3;
 /** Fraction of the time that samples may take during training. */
 const BUDGET = 0.04;
-/** Fraction of the time limit that the samples at the end may take. */
+/** Fraction of the training's time that the samples at the end may take. */
 const LAST_BUDGET = 0.1;
 /** Seconds that they may always take. */
 const LEAST_SECONDS = 10;
@@ -62,7 +62,8 @@ export class TrainingSamples {
   readonly #halflife: number;
   readonly #classNames: readonly string[] | undefined;
   readonly #context: JobContext;
-  readonly #timeLimit: number;
+  /** Seconds of training so far. */
+  #elapsed = 0;
   /** Seconds to draw an image; estimated from the speed of training until some have been drawn. */
   #secondsPerImage = 0;
   #isMeasured = false;
@@ -71,20 +72,20 @@ export class TrainingSamples {
 
   constructor(
     folder: string,
-    { ema, timeLimit }: Pick<TrainingSettings, "ema"> & Pick<LoopOptions, "timeLimit">,
+    { ema }: Pick<TrainingSettings, "ema">,
     classNames: readonly string[] | undefined,
     context: JobContext,
   ) {
     this.#folder = folder;
     this.#halflife = ema.halflife;
-    this.#timeLimit = timeLimit;
     this.#classNames = classNames;
     this.#context = context;
     this.#since = context.now();
   }
 
   /** Called after every step. */
-  onStep({ imagesPerSecond }: Progress): void {
+  onStep({ imagesPerSecond, elapsed }: Progress): void {
+    this.#elapsed = elapsed;
     if (!this.#isMeasured) this.#secondsPerImage = EVALUATIONS / (STEP_COST * imagesPerSecond);
   }
 
@@ -109,14 +110,18 @@ export class TrainingSamples {
     this.#since = now();
   }
 
-  /** Draws with the averaged weights at the end: as many images as a tenth of the time limit allows, or ten seconds. */
+  /** Draws with the averaged weights at the end: as many images as a tenth of the training's time allows, or ten seconds. */
   draw({ averaged, images }: TrainingState): Drawn {
     const { reporter } = this.#context;
     const all = this.#rowsOf(averaged);
-    const affordable = Math.max(LAST_BUDGET * this.#timeLimit, LEAST_SECONDS) / this.#secondsPerImage;
+    // Without a step the speed is unknown, and the images are noise.
+    const affordable =
+      this.#secondsPerImage > 0
+        ? Math.max(LAST_BUDGET * this.#elapsed, LEAST_SECONDS) / this.#secondsPerImage
+        : COLUMNS;
     const grid = gridWithin(affordable, all, averaged.labelDim > 0);
     const count = grid.rows * grid.columns;
-    const why = count < all * COLUMNS ? `, not ${all * COLUMNS}, because of the time limit` : "";
+    const why = count < all * COLUMNS ? `, not ${all * COLUMNS}, to take at most a tenth of the training's time` : "";
     const seconds = this.#secondsPerImage * count;
     if (why !== "" || seconds >= ANNOUNCED) {
       reporter.print(`drawing ${counted(count)}${why}: about ${formatDuration(Math.max(seconds, 1))}`);

@@ -8,7 +8,7 @@
 import { Generator, randperm, scope, type Tensor } from "@stf/torch";
 import { InputError } from "../common/errors.js";
 import { type Estimate, meanOf } from "./estimate.js";
-import { checkFeatures } from "./feature-matrix.js";
+import { checkFeatures, forEachBlock } from "./feature-matrix.js";
 
 /** Options of {@link kernelDistance}. */
 export interface KernelDistanceOptions {
@@ -35,25 +35,50 @@ function kernel(a: Tensor, b: Tensor): Tensor {
   return a.mm(b.t()).div_(a.size(1)).add_(1).pow(3);
 }
 
-/** The mean of k over pairs of different items of one set. */
+/** Part number `index` of `parts` nearly equal ones. */
+function partOf(rows: Tensor, index: number, parts: number): Tensor {
+  const at = (part: number): number => Math.floor((part * rows.size(0)) / parts);
+  return rows.narrow(0, at(index), at(index + 1) - at(index));
+}
+
+/**
+ * The mean of k over pairs of different items of one set: of at most {@link LARGEST_BLOCK} at a time, because the blocks of a
+ * far larger set would dominate the cost, not the error.
+ */
 function meanWithin(rows: Tensor): number {
-  return scope(() => {
-    const values = kernel(rows, rows);
-    const count = rows.size(0);
-    return (values.sum().item() - values.trace().item()) / (count * (count - 1));
+  const parts = Math.ceil(rows.size(0) / LARGEST_BLOCK);
+  const means = Array.from({ length: parts }, (_, part) =>
+    scope(() => {
+      const items = partOf(rows, part, parts).double();
+      const [values, count] = [kernel(items, items), items.size(0)];
+      return (values.sum().item() - values.trace().item()) / (count * (count - 1));
+    }),
+  );
+  return meanOf(means).value;
+}
+
+/** The mean of k over all pairs of one item of each set. */
+function meanBetween(a: Tensor, b: Tensor): number {
+  let sum = 0;
+  forEachBlock(a.size(0), LARGEST_BLOCK, (first, length) => {
+    const items = a.narrow(0, first, length).double();
+    forEachBlock(b.size(0), LARGEST_BLOCK, (second, width) => {
+      sum += kernel(items, b.narrow(0, second, width).double())
+        .sum()
+        .item();
+    });
   });
+  return sum / (a.size(0) * b.size(0));
 }
 
-/** The unbiased estimate from float64 rows. */
+/** The unbiased estimate from a block of each set. */
 function unbiased(a: Tensor, b: Tensor): number {
-  const between = scope(() => kernel(a, b).mean().item());
-  return meanWithin(a) + meanWithin(b) - 2 * between;
+  return meanWithin(a) + meanWithin(b) - 2 * meanBetween(a, b);
 }
 
-/** The images of block number `index` of `blocks` nearly equal ones, in random order, float64. */
+/** The images of block number `index` of `blocks`, in random order. */
 function blockOf(features: Tensor, order: Tensor, index: number, blocks: number): Tensor {
-  const at = (block: number): number => Math.floor((block * features.size(0)) / blocks);
-  return features.indexSelect(0, order.narrow(0, at(index), at(index + 1) - at(index))).double();
+  return features.indexSelect(0, partOf(order, index, blocks));
 }
 
 /**

@@ -1,7 +1,6 @@
-/** Weights and images by the formulas of golden/make_inception.py. */
+/** Weights and images by the formulas of golden/make_inception.py and golden/make_dinov2.py. */
 
 import { type Tensor, tensor } from "@stf/torch";
-import { inceptionShapes } from "../src/features/inception-layers.js";
 
 /** A number on [-1, 1), a multiple of 2^-15, from a hash of two integers. */
 function uniform(seed: number, index: number): number {
@@ -16,15 +15,16 @@ function uniform(seed: number, index: number): number {
 
 function scaleOf(name: string, shape: readonly number[]): (u: number) => number {
   if (name.endsWith("running_var")) return (u) => 1 + u / 2;
-  if (name.endsWith("bn.weight")) return (u) => 1 + u / 4;
-  if (/(bn\.bias|running_mean|fc\.bias)$/.test(name)) return (u) => u / 4;
+  if (/(bn|norm\d?)\.weight$/.test(name)) return (u) => 1 + u / 4;
+  if (/(bias|running_mean)$/.test(name)) return (u) => u / 4;
+  if (/(gamma|_token|pos_embed)$/.test(name)) return (u) => u;
   const bound = Math.sqrt(6 / shape.slice(1).reduce((product, size) => product * size, 1));
   return (u) => u * bound;
 }
 
-/** The weights of a network of that width. The caller disposes of them. */
-export function madeWeights(width = 1): Map<string, Tensor> {
-  const entries = [...inceptionShapes(width)].map(([name, shape], seed): [string, Tensor] => {
+/** Weights of those shapes. The caller disposes of them. */
+export function madeWeights(shapes: ReadonlyMap<string, readonly number[]>): Map<string, Tensor> {
+  const entries = [...shapes].map(([name, shape], seed): [string, Tensor] => {
     const scale = scaleOf(name, shape);
     const count = shape.reduce((product, size) => product * size, 1);
     const values = new Float32Array(count);

@@ -1,0 +1,39 @@
+/** What `stf train --dry-run` prints. */
+
+import { formatDuration } from "../common/text.js";
+import { flagOf } from "../config/fields.js";
+import type { ResolvedOptions } from "../config/resolved-options.js";
+import { trainFields } from "../config/train-options.js";
+import { type TrainingEstimate, warningsOn } from "../jobs/estimate.js";
+import { machineMemory } from "../jobs/memory.js";
+import type { TrainingPlan } from "../jobs/training-plan.js";
+import { pasteable } from "./shell.js";
+
+const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+
+/** A value as text that the command line reads. */
+const written = (value: unknown): string => String(typeof value === "boolean" ? Number(value) : value);
+
+/** The command that sets all options one by one: those that differ from the defaults. */
+export function commandFor(options: ResolvedOptions): string {
+  const entries = Object.entries(options).filter(([key, value]) => {
+    const field = trainFields[key as keyof typeof trainFields];
+    return JSON.stringify(value) !== JSON.stringify(field.default);
+  });
+  const words = entries.map(([key, value]) => `${flagOf(key)}=${written(value)}`);
+  return pasteable("train", "--preset=published", ...words);
+}
+
+/** The plan with its cost, line by line. */
+export function describedEstimate({ description, options }: TrainingPlan, estimate: TrainingEstimate): string[] {
+  const { imagesPerSecond, images, seconds, memory } = estimate;
+  const speed = imagesPerSecond.toPrecision(imagesPerSecond < 100 ? 2 : 3);
+  const parts = `weights and optimizer ${mebibytes(memory.state)}, images ${mebibytes(memory.images)}, activations ${mebibytes(memory.activations)}`;
+  return [
+    ...description,
+    `time        about ${speed} images/s here: ${formatDuration(seconds)} for ${Math.round(images)} images`,
+    `memory      about ${mebibytes(memory.peak)}: ${parts}, and the program`,
+    ...warningsOn(estimate, options, machineMemory()).map((warning) => `warning     ${warning}`),
+    `the same    ${commandFor(options)}`,
+  ];
+}
