@@ -127,8 +127,8 @@ async function sequenceOfFiles(
  * Opens a data set of any kind that is read: what `openDataset` reads, without requiring images of one size, images of
  * further formats (WebP, BMP, TIFF, GIF and AVIF), and LMDB databases of images. The order is that of paths or keys.
  *
- * @param options - `labels`: whether class labels are read, default true; `split`: which part of CIFAR, of an idx set, or of a
- * folder with `train` and `test`
+ * @param options - whether class labels are read (yes when left out), and which part of CIFAR, of an idx set, or of a folder with
+ * `train` and `test`
  * @throws InputError when it is missing, damaged, or of an unknown kind
  */
 export async function openImages(path: string, options: SequenceOptions = {}): Promise<ImageSequence> {
