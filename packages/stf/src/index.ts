@@ -14,6 +14,7 @@ export {
   type CheckResult,
   type Count,
   checkDataset,
+  type NamedPair,
   type UnreadableFile,
 } from "./jobs/check-dataset.js";
 export { comparableMetrics, type NamedEvaluation, readEvaluations } from "./jobs/compare-evaluations.js";

@@ -17,7 +17,9 @@ export interface ImageSequence {
   readonly name: string;
   /** The path it was read from. */
   readonly location: string;
+  /** Number of images. */
   readonly count: number;
+  /** Their classes, if there are any. */
   readonly classes: Classes;
   /** Whether the images come from an idx file. */
   readonly isIdx: boolean;
@@ -29,6 +31,7 @@ export interface ImageSequence {
    * @throws InputError naming the file when it cannot be read or is not an image
    */
   open(index: number): Promise<PictureFile>;
+  /** Closes the files and frees the memory. */
   close(): void;
 }
 
