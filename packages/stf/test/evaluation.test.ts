@@ -132,7 +132,8 @@ describe("an evaluation", () => {
   test("has every metric, each with its name", async () => {
     const { tensors } = memory();
     const all = await only({ images: [others], num: 50 });
-    expect(memory().tensors).toBe(tensors);
+    // Tensors of earlier tests may be collected meanwhile.
+    expect(memory().tensors).toBeLessThanOrEqual(tensors);
     expect(Object.keys(all.values)).toEqual(
       expect.arrayContaining(["frechet", "kernel", "slicedWasserstein", "precision", "recall", "score", "copies"]),
     );
