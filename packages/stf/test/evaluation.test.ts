@@ -24,7 +24,7 @@ import { featureStatistics } from "../src/metrics/feature-statistics.js";
 import { frechetDistance } from "../src/metrics/frechet.js";
 import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
 import { chosenSubset } from "../src/random/random-state.js";
-import { type Evaluation, metricLabel } from "../src/run/evaluation.js";
+import { type Evaluation, type Measured, metricLabel } from "../src/run/evaluation.js";
 import type { Protocol } from "../src/run/protocol.js";
 import { listener, randomBytes, relativeDeviation } from "./support.js";
 
@@ -68,6 +68,16 @@ beforeAll(async () => {
   saveNetwork(network, buildDenoiser(config), config, { images: 1000 });
   await referenceStatistics({ data, dest: statistics, features });
 });
+
+/** Dark images first, then light ones. */
+function sortedImages(): string {
+  mkdirSync(at("sorted"));
+  for (let i = 0; i < 60; i++) {
+    const pixels = randomBytes(SIZE, i).map((value) => (i < 30 ? 0 : 180) + value / 4);
+    writePng(at("sorted", `${String(i).padStart(2, "0")}.png`), pixels, shape);
+  }
+  return at("sorted");
+}
 
 const numberOf = ({ values }: Evaluation, name: keyof Evaluation["values"]): number => values[name]?.value as number;
 const only = async (request: EvaluateRequest): Promise<Evaluation> => {
@@ -146,6 +156,14 @@ describe("an evaluation", () => {
     const far = await only({ images: [bright], num: 50 });
     expect(numberOf(far, "mean")).toBeCloseTo(50, 0);
     expect(far.values.mean?.perChannel).toHaveLength(3);
+  });
+
+  test("of images sorted by class has the error of shuffled ones", async () => {
+    const sorted = await only({ images: [sortedImages()], num: 60, metrics: ["score"] });
+    const { value, error = Number.NaN } = sorted.values.score as Measured;
+    // Ten parts, each with images of one level only, would differ by about the score's excess over 1.
+    expect(value).toBeGreaterThan(1);
+    expect(error).toBeLessThan(0.25 * (value - 1));
   });
 
   test("of a network is that of the images it draws", async () => {

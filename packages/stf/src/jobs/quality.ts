@@ -12,7 +12,7 @@ import { kernelDistance } from "../metrics/kernel-distance.js";
 import { precisionRecall } from "../metrics/precision-recall.js";
 import { slicedWasserstein, slicedWassersteinFloor } from "../metrics/sliced-wasserstein.js";
 import { PacketAccumulator, type PacketStatistics, packetDistance } from "../metrics/wavelet-packets.js";
-import { chosenSubset } from "../random/random-state.js";
+import { chosenSubset, RandomState } from "../random/random-state.js";
 import type { Measured, MetricName } from "../run/evaluation.js";
 import type { Facts } from "../run/protocol.js";
 import { checkStop, type JobContext } from "./context.js";
@@ -142,6 +142,14 @@ export class QualityMeasure {
     return { precision: { measured: precision, facts }, recall: { measured: recall, facts } };
   }
 
+  /** The error is that of images in random order; data sets are often sorted by class. */
+  #score({ logits }: FeatureSet): Result {
+    const scores = logits as Tensor;
+    const order = Int32Array.from({ length: scores.size(0) }, (_, i) => i);
+    new RandomState(SEED).shuffle(order);
+    return { measured: scope(() => inceptionScore(scores.indexSelect(0, tensor(order)))), facts: { splits: 1 } };
+  }
+
   #wavelet(set: FeatureSet): Result {
     this.#packets ??= packetsOf(this.#set);
     const packets = this.#packets;
@@ -179,7 +187,7 @@ export class QualityMeasure {
     if (wants("kernel")) results.kernel = this.#kernel(set);
     if (wants("slicedWasserstein")) results.slicedWasserstein = this.#slicedWasserstein(set);
     if (wants("precision", "recall")) Object.assign(results, this.#precisionRecall(set));
-    if (wants("score")) results.score = { measured: inceptionScore(set.logits as Tensor), facts: { splits: 1 } };
+    if (wants("score")) results.score = this.#score(set);
     if (wants("wavelet")) results.wavelet = this.#wavelet(set);
     if (wants("mean", "contrast")) Object.assign(results, this.#channelDifferences(set));
     const report = wants("copies")
