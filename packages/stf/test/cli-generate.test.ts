@@ -373,6 +373,19 @@ describe("several processes", () => {
     expect(pngs("halted").length).toBeGreaterThanOrEqual(4);
   });
 
+  test("a process that is killed is named", async () => {
+    const options = ["generate", net, "--seeds=0-39", "--batch=4", "--outdir=killed", "--sampler=pc", "--steps=60"];
+    const { child, ended, saying } = start(["launch", "--nproc=2", "--", ...options]);
+    await saying(/4 of 20 images/);
+    const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim().split(" ");
+    process.kill(Number(children[1]), "SIGKILL");
+    const { code, stderr } = await ended;
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^stf: process 2 of 2 was ended by SIGKILL, .*--batch.*\n$/),
+    ]);
+  });
+
   test("a process that comes when the archive is packed has nothing to do", async () => {
     const options = ["generate", net, "--seeds=0", "--steps=2", "--outdir=late.zip"];
     expect((await stf(options, { RANK: "0", WORLD_SIZE: "2" })).code).toBe(0);

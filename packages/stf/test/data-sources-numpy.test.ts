@@ -33,6 +33,16 @@ const openZip = async (files: Files, options?: DatasetOptions): Promise<ImageBan
   openDataset(await makeZip(files), options);
 const allPixels = (bank: ImageBank): number[] => Array.from({ length: bank.count }, (_, i) => pixelsOf(bank, i)).flat();
 
+test.each<[string, Buffer, string]>([
+  ["of another number", labels([1, 2]), "y (int64 [2])"],
+  ["of fractions", npy("float64", [count], new Float64Array(count)), "y (float64 [5])"],
+])("labels %s are not passed over silently", async (_, y, found) => {
+  const notes: string[] = [];
+  const bank = await openZip({ "x.npy": colours, "y.npy": y }, { onNote: (line) => void notes.push(line) });
+  expect(bank.labels).toBeUndefined();
+  expect(notes).toEqual([`no labels: ${found} must be 5 whole numbers, one for each image`]);
+});
+
 describe("images", () => {
   test.each<[string, number, number[], ArrayLike<number>, number[]]>([
     ["[N, H, W, 3]", 3, [height, width, 3], interleaved, planes],
@@ -179,7 +189,7 @@ describe("one clear line", () => {
     const place = bytes.indexOf(Buffer.of(7, 7, 7, 7));
     bytes[place] = 8;
     expect(await failure(openDataset(makeFile("x.npz", bytes)))).toMatch(
-      /^x\.npy in x\.npz cannot be unpacked: its checksum is wrong$/,
+      /^x\.npy in x\.npz cannot be unpacked: its checksum is wrong; download or pack the archive again$/,
     );
     expect(await failure(openDataset(makeFile("x.npz", "text")))).toMatch(/x\.npz is not a zip archive, or is damaged/);
   });

@@ -2,6 +2,7 @@
 
 import { mkdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { memory } from "@stf/torch";
 import { describe, expect, test } from "vitest";
 import { classCount } from "../src/data/labels.js";
@@ -17,6 +18,7 @@ import {
   newPath,
   plainJpeg,
   plainPng,
+  tarFile,
 } from "./data-sources-support.js";
 
 const grey = (value: number): Uint8Array => plainPng([value]);
@@ -186,6 +188,15 @@ describe("classes", () => {
     expect(outside.labels).toEqual(Int32Array.of(0, 1));
   });
 
+  test("dataset.json may name images that are not there, which is told", async () => {
+    const labels = ["a/1.png", "b/2.png", "b/3.png", "gone.png"].map((path) => [path, 0]);
+    const notes: string[] = [];
+    const folder = makeFolder({ ...images, "dataset.json": JSON.stringify({ labels }) });
+    const bank = await openDataset(folder, { onNote: (line) => void notes.push(line) });
+    expect(bank.count).toBe(2);
+    expect(notes.join()).toMatch(/dataset\.json has labels for 2 images that are not there: b\/3\.png, gone\.png/);
+  });
+
   test("dataset.json may say that there are none", async () => {
     const bank = await openDataset(makeFolder({ ...images, "dataset.json": '{"labels": null}' }));
     expect(bank.labels).toBeUndefined();
@@ -200,6 +211,7 @@ describe("classes", () => {
     ["a negative label", '{"labels": [["a/1.png", -1]]}', /whole numbers from 0 on, .* has -1 for "a\/1.png"/],
     ["a fraction", '{"labels": [["a/1.png", 0.5]]}', /has 0.5 for "a\/1.png"/],
     ["text for a label", '{"labels": [["a/1.png", "cat"]]}', /has "cat" for "a\/1.png"/],
+    ["two labels for an image", '{"labels": [["a/1.png", 0], ["./a/1.png", 1]]}', /has 0 and 1 for ".\/a\/1.png"/],
     ["vectors", '{"labels": [["a/1.png", [0.5, 1]]]}', /a vector for "a\/1.png"; .* train without labels/],
   ])("dataset.json with %s is refused when labels are asked for, and only then", async (_, content, message) => {
     const folder = makeFolder({ ...images, "dataset.json": content });
@@ -286,6 +298,20 @@ test.each<[string, Buffer]>([
   ["code page 437", Buffer.concat([Buffer.from("caf"), Buffer.of(0x82), Buffer.from("/1.png")])],
 ])("names in zip archives that do not say their encoding: %s", async (_, name) => {
   expect((await openDataset(await zipNamed(name))).classNames).toEqual(["caf\u00e9", "other"]);
+});
+
+test("a tar archive that ends between two files is truncated, gzipped or not", async () => {
+  const whole = tarFile({ "a/1.png": grey(1), "a/2.png": grey(2), "a/3.png": grey(3) });
+  expect((await openDataset(makeFile("whole.tar", whole))).count).toBe(3);
+  for (let size = 512; size <= whole.length - 1024; size += 512) {
+    const part = whole.subarray(0, size);
+    for (const [name, bytes] of [
+      ["a.tar", part],
+      ["a.tar.gz", gzipSync(part)],
+    ] as const) {
+      expect(await failure(openDataset(makeFile(name, bytes)))).toMatch(/tar archive, or is damaged or truncated/);
+    }
+  }
 });
 
 describe("damaged zip archives", () => {

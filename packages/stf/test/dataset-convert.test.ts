@@ -282,14 +282,15 @@ describe("is refused", () => {
       "3.jpg": jpeg.subarray(0, jpeg.length - 20),
       "4.webp": "RIFF",
       "5.png": numbered(5),
+      "6.png": "",
     });
     const dest = newPath("set.zip");
     expect(await failure(convert(folder, { dest }))).toMatch(
-      /3 of 5 images in .*photos cannot be used: 1\.png, 3\.jpg, 4\.webp\. .*1\.png is not an image.*'skipUnreadable'/,
+      /4 of 6 images in .*photos cannot be used: 1\.png, 3\.jpg, 4\.webp, 6\.png\. .*1\.png is not an image.*'skipUnreadable'/,
     );
     expect(readdirSync(dirname(dest))).toEqual([]);
     const result = await convert(folder, { dest, skipUnreadable: true });
-    expect([result.count, result.unreadable]).toEqual([2, ["1.png", "3.jpg", "4.webp"]]);
+    expect([result.count, result.unreadable]).toEqual([2, ["1.png", "3.jpg", "4.webp", "6.png"]]);
     const source = await openZip(dest);
     expect(source.paths.slice(0, 2)).toEqual(["00000/img00000001.png", "00000/img00000004.png"]);
     source.close();

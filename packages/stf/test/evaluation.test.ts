@@ -1,6 +1,6 @@
 /** Evaluations: numbers against closed forms, however the images are given and the work is divided, and what is refused. */
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,7 +16,7 @@ import type { EvaluateRequest } from "../src/config/evaluate-request.js";
 import { openDataset } from "../src/data/open.js";
 import { Classifier } from "../src/features/classifier.js";
 import { comparableMetrics, readEvaluations } from "../src/jobs/compare-evaluations.js";
-import { jobContext } from "../src/jobs/context.js";
+import { type JobContext, jobContext } from "../src/jobs/context.js";
 import { type EvaluateResult, evaluate } from "../src/jobs/evaluate.js";
 import { calculateFid, referenceStatistics } from "../src/jobs/fid.js";
 import { generate } from "../src/jobs/generate.js";
@@ -26,7 +26,7 @@ import { frechetDistance } from "../src/metrics/frechet.js";
 import { inceptionScore } from "../src/metrics/inception-score.js";
 import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
 import { chosenSubset } from "../src/random/random-state.js";
-import { type Evaluation, type Measured, metricLabel } from "../src/run/evaluation.js";
+import { type Evaluation, type Measured, metricLabel, metricNames } from "../src/run/evaluation.js";
 import type { Protocol } from "../src/run/protocol.js";
 import { listener, randomBytes, relativeDeviation } from "./support.js";
 
@@ -190,6 +190,9 @@ describe("an evaluation", () => {
     const [alone] = (await evaluate(request)).evaluations as [Evaluation];
     const ranks: Rank[] = [2, 0, 1].map((rank) => ({ rank, size: 3, local: rank }));
     const dest = at("shared.json");
+    const [parts, other] = [`${dest}.parts`, join(`${dest}.parts`, "notes.txt")];
+    mkdirSync(parts);
+    writeFileSync(other, "somebody else's");
     const results = await Promise.all(ranks.map((rank) => evaluate({ ...request, dest }, jobContext({ rank }))));
     expect(results.map(({ evaluations }) => evaluations.length)).toEqual([0, 1, 0]);
     const [shared] = (results[1] as EvaluateResult).evaluations as [Evaluation];
@@ -198,6 +201,18 @@ describe("an evaluation", () => {
       expect(difference).toBeLessThanOrEqual(1e-6 * Math.abs(value));
     }
     expect(readEvaluations(dest)[0]?.evaluation.protocol).toEqual(JSON.parse(JSON.stringify(alone.protocol)));
+    expect(readdirSync(parts)).toEqual(["notes.txt"]);
+  });
+
+  test("leaves nothing beside the result when it is stopped in the first of two processes", async () => {
+    const request: EvaluateRequest = { images: [others], num: 50, ref: data, dest: at("stopped.json") };
+    const ranks = [0, 1].map((rank) => jobContext({ rank: { rank, size: 2, local: rank } }));
+    await evaluate(request, ranks[1]);
+    expect(readdirSync(folder)).toContain("stopped.json.parts");
+    let asked = 0;
+    const { reason } = await evaluate(request, { ...(ranks[0] as JobContext), shouldStop: () => ++asked > 1 });
+    expect(reason).toBe("stopped");
+    expect(readdirSync(folder).filter((name) => name.startsWith("stopped"))).toEqual([]);
   });
 
   test("compares pixels without a feature network, and features with statistics alone", async () => {
@@ -341,6 +356,73 @@ describe("what cannot be evaluated gets one line", () => {
     writeFileSync(at("cut.npz"), readFileSync(statistics).subarray(0, 500));
     await expect(calc(at("cut.npz"))).rejects.toThrow(/cut\.npz is not a zip archive, or is damaged/);
     await expect(calc(at("none.npz"))).rejects.toThrow(InputError);
+  });
+
+  test.each<[string, number[], string]>([
+    ["not symmetric", [1, 0.5, 0, 1], "0 at [1, 0] and 0.5 at [0, 1]"],
+    ["of negative variances", [-1, 0, 0, 1], "a variance of -1"],
+    ["correlated beyond 1", [1, 3, 3, 1], "3 at [1, 0] between variances that allow 1"],
+  ])("a covariance that is %s", async (_, values, found) => {
+    const covariance = tensor(values, { shape: [2, 2], dtype: "float64" });
+    const protocol = { subject: {}, method: {} };
+    const mean = tensor([0, 0], { dtype: "float64" });
+    await writeStatistics(at("flawed.npz"), { count: 9, mean, covariance }, protocol);
+    await expect(readStatistics(at("flawed.npz"))).rejects.toThrow(`found ${found}; compute it again`);
+  });
+
+  test("statistics under a name by which they would not be recognised", async () => {
+    await expect(referenceStatistics({ data, dest: at("r.json"), features })).rejects.toThrow(
+      /'dest' must name an \*\.npz/,
+    );
+  });
+
+  test("a count of images that is none is not believed", async () => {
+    const { statistics: own } = await readStatistics(statistics);
+    for (const reference of [{}, { count: "many" }, { count: -1 }]) {
+      await writeStatistics(at("uncounted.npz"), own, { subject: {}, method: { reference } });
+      expect((await readStatistics(at("uncounted.npz"))).statistics.count).toBeUndefined();
+    }
+  });
+
+  test.each<[string, EvaluateRequest, RegExp]>([
+    ["two results under one name", { dest: "x.json", pairs: "./x.json" }, /'pairs' must differ from 'dest'/],
+    ["a result in place of what is read", { dest: "in", images: ["a", "in"] }, /'dest' must differ from 'images'/],
+    ["pairs with statistics", { ref: statistics, features, pairs: "p.png" }, /'pairs' needs the images/],
+    ["part of statistics", { ref: statistics, features, refNum: 9 }, /'refNum' needs the images/],
+  ])("%s", async (_, request, says) => {
+    await expect(evaluate({ images: [others], num: 50, ref: data, ...request })).rejects.toThrow(UsageError);
+    await expect(evaluate({ images: [others], num: 50, ref: data, ...request })).rejects.toThrow(says);
+  });
+
+  test("images of another shape, before any is drawn", async () => {
+    mkdirSync(at("grey"));
+    const grey = { channels: 1, height: 8, width: 8 };
+    for (let i = 0; i < 5; i++) writePng(at("grey", `${i}.png`), new Uint8Array(64).fill(9 * i), grey);
+    const { lines, reporter } = listener();
+    const drawn = evaluate({ network: [network], ref: at("grey"), num: 5, steps: 2 }, jobContext({ reporter }));
+    await expect(drawn).rejects.toThrow(
+      /network\.safetensors must have the shape of the reference's, 8x8x1, found 8x8x3/,
+    );
+    expect(lines.join()).not.toMatch(/seed/);
+    const mixed = await evaluate({ images: [at("grey"), others], ref: at("grey"), num: 5, dest: at("mixed.json") });
+    expect(mixed.evaluations).toHaveLength(1);
+    expect(mixed.problem).toMatch(/others must have the shape/);
+    expect(readEvaluations(at("mixed.json"))).toHaveLength(1);
+  });
+
+  test("a metric that cannot be computed does not cost the others", async () => {
+    const { lines, reporter } = listener();
+    const request = { images: [others], num: 2, ref: data, features };
+    const { evaluations, problem } = await evaluate(request, jobContext({ reporter }));
+    expect(Object.keys(evaluations[0]?.values ?? {})).toEqual(
+      metricNames.filter((name) => !["precision", "recall"].includes(name)),
+    );
+    expect(problem).toBeUndefined();
+    expect(lines.join("\n")).toMatch(/precision and recall could not be computed: .* at least 4 images .* found 2/);
+    const asked = await evaluate({ ...request, metrics: ["frechet", "recall"] });
+    expect(Object.keys(asked.evaluations[0]?.values ?? {})).toEqual(["frechet"]);
+    expect(asked.problem).toMatch(/recall could not be computed/);
+    await expect(evaluate({ ...request, metrics: ["recall"] })).rejects.toThrow(/at least 4 images/);
   });
 
   test("identical images have zero covariance, and a distance", async () => {

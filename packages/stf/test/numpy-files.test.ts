@@ -93,6 +93,8 @@ describe("npz", () => {
     const bytes = bytesOf(fixtures.statistics);
     bytes[bytes.length - 300] = 1 + (bytes[bytes.length - 300] as number);
     const path = makeFile("reference.npz", bytes);
-    expect(await failure(readNpz(path))).toBe("sigma.npy in reference.npz cannot be unpacked: its checksum is wrong");
+    expect(await failure(readNpz(path))).toBe(
+      "sigma.npy in reference.npz cannot be unpacked: its checksum is wrong; download or pack the archive again",
+    );
   });
 });

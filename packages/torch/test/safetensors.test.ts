@@ -1,4 +1,14 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -336,6 +346,15 @@ describe("damaged files are refused in one line", () => {
 });
 
 describe("a failed write", () => {
+  test("never puts a file in the place of a pipe, a device or a folder", () => {
+    execFileSync("mkfifo", [path("pipe")]);
+    mkdirSync(path("directory"));
+    const bytes = new Uint8Array(3);
+    expect(() => writeFileAtomically(path("pipe"), bytes)).toThrow("pipe cannot be written: it is a device or a pipe");
+    expect(statSync(path("pipe")).isFIFO()).toBe(true);
+    expect(() => writeFileAtomically(path("directory"), bytes)).toThrow("it is a folder");
+  });
+
   scopedTest("into a missing folder or over a folder leaves nothing behind", () => {
     mkdirSync(path("occupied"));
     const before = readdirSync(folder).sort();

@@ -27,6 +27,43 @@ export async function holdsStatistics(path: string): Promise<boolean> {
   return source.paths.includes("mu.npy") || source.paths.includes("sigma.npy");
 }
 
+/** Rounding, float32's included, of a covariance, in units of its largest variance. */
+const COVARIANCE_ROUNDING = 1e-4;
+
+/** What keeps a matrix `[d, d]` from being a covariance, in words; undefined if nothing does that shows without a decomposition. */
+function flawOf(sigma: Float64Array, d: number): string | undefined {
+  const at = (i: number, j: number): number => sigma[i * d + j] as number;
+  const variances = Array.from({ length: d }, (_, i) => at(i, i));
+  const rounding = COVARIANCE_ROUNDING * variances.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  for (const [i, variance] of variances.entries()) {
+    if (variance < -rounding) return `a variance of ${variance}`;
+    for (let j = 0; j < i; j++) {
+      const [one, other] = [at(i, j), at(j, i)];
+      if (Math.abs(one - other) > rounding) return `${one} at [${i}, ${j}] and ${other} at [${j}, ${i}]`;
+      // |covariance|² <= the product of the variances.
+      const most = Math.sqrt(Math.max(variance, 0) * Math.max(variances[j] as number, 0));
+      if (Math.abs(one) > most + rounding) return `${one} at [${i}, ${j}] between variances that allow ${most}`;
+    }
+  }
+  return undefined;
+}
+
+/** A protocol in a file; undefined if there is none that can be read, as in files of other programs. */
+function parseProtocol(text: string): Protocol | undefined {
+  try {
+    const protocol: unknown = JSON.parse(text);
+    return isProtocol(protocol) ? protocol : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Number of images that a protocol states. */
+function countOf(protocol: Protocol | undefined): number | undefined {
+  const count = protocol?.method["reference"]?.["count"];
+  return typeof count === "number" && Number.isInteger(count) && count >= 2 ? count : undefined;
+}
+
 /**
  * Reads statistics.
  *
@@ -58,15 +95,22 @@ export async function readStatistics(path: string): Promise<StoredStatistics> {
     if (![mu, sigma].every(({ values }) => values.every(Number.isFinite))) {
       throw new InputError(`${path} must hold finite numbers, found NaN or infinity; compute it again`);
     }
-    const text = source.paths.includes(PROTOCOL) ? new TextDecoder().decode(await source.read(PROTOCOL)) : "null";
-    const protocol: unknown = JSON.parse(text);
+    const flaw = flawOf(sigma.values, d);
+    if (flaw !== undefined) {
+      throw new InputError(
+        `${path} must hold a covariance in 'sigma', symmetric and without negative variances, found ${flaw}; compute it again`,
+      );
+    }
+    const protocol = source.paths.includes(PROTOCOL)
+      ? parseProtocol(new TextDecoder().decode(await source.read(PROTOCOL)))
+      : undefined;
     return {
       statistics: {
-        count: isProtocol(protocol) ? Number(protocol.method["reference"]?.["count"]) : undefined,
+        count: countOf(protocol),
         mean: tensor(mu.values, { shape: [d] }),
         covariance: tensor(sigma.values, { shape: [d, d] }),
       },
-      protocol: isProtocol(protocol) ? protocol : undefined,
+      protocol,
     };
   } finally {
     source.close();

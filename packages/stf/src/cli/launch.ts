@@ -26,6 +26,12 @@ function environmentOf(rank: number, count: number): NodeJS.ProcessEnv {
   };
 }
 
+/** What a process that could not speak for itself ended by. */
+function describeEnd(rank: number, count: number, signal: NodeJS.Signals): string {
+  const reason = signal === "SIGKILL" ? ", as the system does when memory runs out: start fewer, or lower --batch" : "";
+  return `process ${rank + 1} of ${count} was ended by ${signal}${reason}; the others are ended, too`;
+}
+
 /**
  * Runs a command of this program in several processes at once; the first has the terminal. When one fails, the others
  * are ended.
@@ -59,7 +65,9 @@ export async function launch(count: number, words: readonly string[]): Promise<n
       children.push(child);
       return new Promise<void>((resolve, reject) => {
         child.on("error", reject);
-        child.on("close", (code) => {
+        child.on("close", (code, signal) => {
+          if (signal !== null && failure === 0 && !isStopping)
+            console.error(`stf: ${describeEnd(rank, count, signal)}`);
           if (code !== 0 && failure === 0) {
             failure = code ?? 1;
             if (!isStopping) {

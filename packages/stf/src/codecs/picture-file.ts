@@ -168,6 +168,7 @@ async function bySharp(name: string, bytes: Uint8Array): Promise<PictureFile> {
  * @throws InputError when it is none of these, damaged, or exceeds the size limit
  */
 export async function pictureFile(name: string, bytes: Uint8Array): Promise<PictureFile> {
+  if (bytes.length === 0) throw new InputError(`${name} is an empty file; remove or replace it`);
   if (readImageHeader(bytes)) return await pngOrJpeg(name, bytes);
   const isBmp = bytes[0] === 0x42 && bytes[1] === 0x4d;
   const file = await (isBmp ? bmp(name, bytes) : bySharp(name, bytes));

@@ -33,6 +33,16 @@ export function problemOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** Why something cannot be read, in words. */
+export function readProblemOf(error: unknown): string {
+  const { code } = Object(error) as NodeJS.ErrnoException;
+  if (code === "EACCES" || code === "EPERM") return "no permission to read it";
+  if (code === "ENOENT") return "there is no such file";
+  if (code === "EISDIR") return "it is a folder";
+  if (code === "ENOTDIR") return "a part of its path is not a folder";
+  return problemOf(error);
+}
+
 /** Makes a folder and its parents. Node's recursive form never returns if a folder refuses new entries. */
 export function makeFolders(path: string): void {
   if (existsSync(path)) {
@@ -77,9 +87,10 @@ export function makeFolder(path: string, option = "outdir"): string {
 export function makeFolderFor(path: string, option: string): void {
   const folder = makeFolder(dirname(path), option);
   try {
-    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
-      throw Object.assign(new Error("it is a folder"), { code: "EISDIR" });
-    }
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found?.isDirectory()) throw Object.assign(new Error("it is a folder"), { code: "EISDIR" });
+    // A complete file takes the place of what has its name: of /dev/null, for the whole machine.
+    if (found && !found.isFile()) throw new Error("it is a device or a pipe, which a file would replace");
     accessSync(folder, constants.W_OK);
   } catch (cause) {
     throw new InputError(`${path} cannot be written: ${problemOf(cause)}; choose another with '${option}'`, { cause });

@@ -1,5 +1,6 @@
 /** A request to evaluate images or networks: the options of `stf evaluate`, checked together. */
 
+import { resolve as resolvePath } from "node:path";
 import { UsageError } from "../common/errors.js";
 import { isUrl } from "../common/text.js";
 import { drawingKeys, type EvaluateCommandOptions, evaluateFields } from "./evaluate-options.js";
@@ -20,6 +21,26 @@ export interface ResolvedEvaluate extends EvaluateCommandOptions {
 export function checkLocal(name: string, path: string | null): void {
   if (path !== null && isUrl(path)) {
     throw new UsageError(`'${name}' must be a file or folder of this machine, found ${path}; download it first`);
+  }
+}
+
+/**
+ * @param written - files that will be written, by the options that name them
+ * @param read - files that are read, by the options that name them
+ * @throws UsageError when one would take the place of another
+ */
+export function checkDistinct(
+  written: Readonly<Record<string, string | null>>,
+  read: Readonly<Record<string, string | readonly string[] | null>>,
+): void {
+  const taken = new Map<string, string>();
+  const take = (path: string, name: string): void => void taken.set(resolvePath(path), name);
+  for (const [name, paths] of Object.entries(read)) for (const path of [paths ?? []].flat()) take(path, name);
+  for (const [name, path] of Object.entries(written)) {
+    if (path === null) continue;
+    const other = taken.get(resolvePath(path));
+    if (other !== undefined) throw new UsageError(`'${name}' must differ from '${other}', found ${path} for both`);
+    take(path, name);
   }
 }
 
@@ -53,6 +74,7 @@ export function evaluateOptions(request: EvaluateRequest, processes = 1): Resolv
   if (pairs !== null && metrics !== null && !metrics.includes("copies")) {
     throw new UsageError("'pairs' needs 'metrics=copies'");
   }
+  checkDistinct({ dest, pairs }, { network, images, ref, features });
   if (processes > 1 && dest === null) {
     throw new UsageError("several processes need a 'dest', beside which they share what they computed");
   }

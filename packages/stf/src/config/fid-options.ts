@@ -2,7 +2,7 @@
 
 import { UsageError } from "../common/errors.js";
 import { featuresField } from "./evaluate-options.js";
-import { checkLocal } from "./evaluate-request.js";
+import { checkDistinct, checkLocal } from "./evaluate-request.js";
 import { checkValues, device, type Fields, integer, resolve, text, type Values } from "./fields.js";
 
 const shared = {
@@ -76,7 +76,9 @@ export function fidCalcOptions(
   processes = 1,
 ): Required<typeof fidCalcFields, "images" | "ref" | "features"> {
   const options = checked(fidCalcFields, request, ["images", "ref", "features"]);
-  if (processes > 1 && options.dest === null) {
+  const { dest, images, ref, features } = options;
+  checkDistinct({ dest }, { images, ref, features });
+  if (processes > 1 && dest === null) {
     throw new UsageError("several processes need a 'dest', beside which they share what they computed");
   }
   return options;
@@ -85,8 +87,12 @@ export function fidCalcOptions(
 /**
  * The options of a request for reference statistics, checked.
  *
- * @throws UsageError when an option is missing or out of range
+ * @throws UsageError when an option is missing or out of range, or two name one file
  */
 export function fidRefOptions(request: FidRefRequest): Required<typeof fidRefFields, "data" | "dest" | "features"> {
-  return checked(fidRefFields, request, ["data", "dest", "features"]);
+  const options = checked(fidRefFields, request, ["data", "dest", "features"]);
+  const { dest, data, features } = options;
+  if (!/\.npz$/i.test(dest)) throw new UsageError(`'dest' must name an *.npz file, as statistics are, found ${dest}`);
+  checkDistinct({ dest }, { data, features });
+  return options;
 }

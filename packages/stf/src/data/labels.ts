@@ -90,10 +90,24 @@ function checkClass(label: unknown, path: string, name: string): number {
 /** Names come in different normal forms: an accented letter as one character or two. */
 const normal = (name: string): string => name.normalize("NFC");
 
+/** A set that lacks some of its images is still a set, though probably not the one that was meant. */
+function noteMissing(
+  labelled: Iterable<string>,
+  images: readonly string[],
+  source: FileSource,
+  onNote?: (line: string) => void,
+): void {
+  const present = new Set(images.flatMap((path) => [normal(path), normal((source.top ?? "") + path)]));
+  const missing = Array.from(labelled).filter((path) => !present.has(path));
+  if (missing.length === 0) return;
+  const named = missing.length === 1 ? "an image that is" : `${missing.length} images that are`;
+  onNote?.(`${source.nameOf(LABEL_FILE)} has labels for ${named} not there: ${abbreviated(missing)}`);
+}
+
 async function labelsFromFile(
   source: FileSource,
   images: readonly string[],
-  { numbering }: LabelOptions,
+  { numbering, onNote }: LabelOptions,
 ): Promise<Classes> {
   const name = source.nameOf(LABEL_FILE);
   const content = parseLabelFile(new TextDecoder().decode(await source.read(LABEL_FILE)), name);
@@ -104,8 +118,17 @@ async function labelsFromFile(
       throw new InputError(`labels must be pairs ["path", class], ${name} has ${JSON.stringify(entry).slice(0, 100)}`);
     }
     const [path, label] = entry;
-    classes.set(normal(path.replaceAll("\\", "/").replace(/^\.\//, "")), checkClass(label, path, name));
+    const key = normal(path.replaceAll("\\", "/").replace(/^\.\//, ""));
+    const own = checkClass(label, path, name);
+    const earlier = classes.get(key);
+    if (earlier !== undefined && earlier !== own) {
+      throw new InputError(
+        `every image must have one label, ${name} has ${earlier} and ${own} for "${path}"; correct it, or train without labels`,
+      );
+    }
+    classes.set(key, own);
   }
+  noteMissing(classes.keys(), images, source, onNote);
   const labels = Int32Array.from(images, (path) => {
     const label = classes.get(normal(path)) ?? classes.get(normal((source.top ?? "") + path));
     if (label !== undefined) return label;

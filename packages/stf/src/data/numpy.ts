@@ -101,10 +101,19 @@ function classesOf(array: NpyArray, name: string): Int32Array {
   return Int32Array.from(numbers);
 }
 
-async function readClasses(arrays: readonly ArrayFile[], images: ArrayFile, source: FileSource): Promise<Classes> {
+async function readClasses(
+  arrays: readonly ArrayFile[],
+  images: ArrayFile,
+  source: FileSource,
+  onNote?: (line: string) => void,
+): Promise<Classes> {
   const labels = chooseLabels(arrays, images, source);
   if (!labels) {
     const [count = 0] = images.header.shape;
+    const others = arrays.filter((array) => !isImages(array) && isTest(array) === isTest(images));
+    if (others.length > 0) {
+      onNote?.(`no labels: ${others.map(described).join(", ")} must be ${count} whole numbers, one for each image`);
+    }
     return { unlabelled: `${source.location} has no array of ${count} whole numbers` };
   }
   const name = source.nameOf(labels.path);
@@ -126,6 +135,6 @@ export async function readNumpy(
   if (failures[0] && !arrays.some(isImages)) throw failures[0];
   for (const { message } of failures) options.onNote?.(`passed over: ${message}`);
   const images = chooseImages(arrays, source, options.onNote);
-  const classes = options.labels === false ? {} : await readClasses(arrays, images, source);
+  const classes = options.labels === false ? {} : await readClasses(arrays, images, source, options.onNote);
   return await readArrayImages(source, images, classes, options.onProgress);
 }

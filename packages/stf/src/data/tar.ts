@@ -23,6 +23,16 @@ export function isTar(start: Uint8Array): boolean {
   return Number.parseInt(field.replace(/[\0 ]+$/, "").trim(), 8) === sum;
 }
 
+/** Passes the pieces of an archive on. @throws an error after the last one if it was not an empty block, which ends an archive */
+async function* whole(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let end = Buffer.alloc(0);
+  for await (const piece of pieces) {
+    end = Buffer.concat([end, piece.subarray(-BLOCK)]).subarray(-BLOCK);
+    yield piece;
+  }
+  if (end.some((byte) => byte !== 0)) throw new Error("the empty blocks at its end are missing");
+}
+
 interface TarFiles {
   /** The wanted files with their bytes. */
   readonly files: ReadonlyMap<string, Uint8Array>;
@@ -37,8 +47,8 @@ async function readFiles(archive: string, gzipped: boolean, isWanted: (path: str
   // Old archives lack the mark of the later formats; headers are checked by checksum all the same. Its types lack the option.
   const unpack = extract({ allowUnknownFormat: true } as object);
   const flow = gzipped
-    ? pipeline(createReadStream(archive), createGunzip({ chunkSize: CHUNK_BYTES }), unpack)
-    : pipeline(createReadStream(archive), unpack);
+    ? pipeline(createReadStream(archive), createGunzip({ chunkSize: CHUNK_BYTES }), whole, unpack)
+    : pipeline(createReadStream(archive), whole, unpack);
   // Its failure ends the loop below, too, and is reported there.
   flow.catch(() => {});
   let total = 0;

@@ -173,7 +173,10 @@ export async function openZip(location: string): Promise<FileSource> {
     const entries = await readDirectory(zip);
     const nameOf = (path: string): string => `${path} in ${basename(location)}`;
     const damaged = (path: string, cause: unknown): InputError =>
-      new InputError(`${nameOf(path)} cannot be unpacked: ${(cause as Error).message}`, { cause });
+      new InputError(
+        `${nameOf(path)} cannot be unpacked: ${(cause as Error).message}; download or pack the archive again`,
+        { cause },
+      );
     return {
       location,
       paths: [...entries.keys()].sort(),

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { InputError } from "../common/errors.js";
-import { problemOf } from "../common/folders.js";
+import { readProblemOf } from "../common/folders.js";
 import { type Evaluation, isEvaluation, type MetricName, metricNames } from "../run/evaluation.js";
 import { formatDifference, methodDifferences, type Protocol } from "../run/protocol.js";
 
@@ -24,7 +24,7 @@ export function readEvaluations(path: string): NamedEvaluation[] {
     try {
       return readFileSync(path, "utf8");
     } catch (cause) {
-      throw new InputError(`${path} cannot be read: ${problemOf(cause)}`, { cause });
+      throw new InputError(`${path} cannot be read: ${readProblemOf(cause)}`, { cause });
     }
   })();
   const content = (() => {

@@ -1,6 +1,7 @@
 /** Quality numbers as a job: of sets of images, or of what networks draw, against a reference. */
 
-import { writeFileAtomically } from "@stf/torch";
+import { FileFormatError, writeFileAtomically } from "@stf/torch";
+import { InputError, UsageError } from "../common/errors.js";
 import { makeFolderFor } from "../common/folders.js";
 import { formatDuration } from "../common/text.js";
 import { type EvaluateRequest, evaluateOptions, type ResolvedEvaluate } from "../config/evaluate-request.js";
@@ -20,7 +21,7 @@ export interface EvaluateResult {
   readonly reason: "finished" | "stopped";
   /** One for each set or network, in the order of the request; none in processes other than the first. */
   readonly evaluations: readonly Evaluation[];
-  /** What could not be written to its path, in one line. */
+  /** What could not be computed, or written to its path, in one line. */
   readonly problem?: string;
 }
 
@@ -42,7 +43,7 @@ class Results {
   readonly evaluations: Evaluation[] = [];
   readonly #pairs: Pair[] = [];
   readonly #options: ResolvedEvaluate;
-  /** What could not be written to its path. */
+  /** What could not be computed, or written to its path. */
   problem: string | undefined;
 
   constructor(options: ResolvedEvaluate) {
@@ -96,16 +97,24 @@ export async function evaluate(request: EvaluateRequest, context: JobContext = j
       const found = await evaluator.evaluate(source);
       if (!found) continue;
       await results.add(found.evaluation, found.pairs, source);
+      for (const line of found.failures) {
+        // Metrics that were not asked for are computed as far as possible.
+        if (options.metrics === null) reporter.print(`note: ${source.title}: ${line}`);
+        else results.problem ??= `${source.title}: ${line}`;
+      }
       reporter.printPlain(`${source.title}: ${formatDuration(found.evaluation.seconds)}`);
     }
-    evaluator.finish();
   };
   let reason: EvaluateResult["reason"] = "finished";
   try {
     await withinMemory(() => `lower 'batch' (it is ${options.batch}) or 'num' (it is ${options.num})`, work);
   } catch (error) {
-    if (!(error instanceof Stopped)) throw error;
-    reason = "stopped";
+    const isStopped = error instanceof Stopped;
+    // What is finished is returned, though the next set cannot be evaluated.
+    const isInput = error instanceof InputError || error instanceof UsageError || error instanceof FileFormatError;
+    if (!isStopped && !(isInput && results.evaluations.length > 0)) throw error;
+    if (isStopped) reason = "stopped";
+    else results.problem ??= error.message;
   }
   const { evaluations, problem } = results;
   return { reason, evaluations, ...(problem !== undefined && { problem }) };

@@ -5,6 +5,7 @@ import { scope } from "@stf/torch";
 import { holdsStatistics } from "../checkpoints/statistics-file.js";
 import { imagesOf } from "../codecs/planes.js";
 import { UsageError } from "../common/errors.js";
+import type { ImageShape } from "../common/image-shape.js";
 import { needsFeatures } from "../config/evaluate-request.js";
 import type { FeatureNetwork } from "../features/feature-network.js";
 import { type Evaluation, type MetricName, metricNames } from "../run/evaluation.js";
@@ -16,7 +17,7 @@ import { type CollectOptions, collect, type FeatureSet, featureFacts } from "./f
 import { type ImageSource, imagesOnDisk } from "./image-source.js";
 import { openFeatures } from "./open-features.js";
 import type { Pair } from "./pairs.js";
-import { QualityMeasure } from "./quality.js";
+import { checkShapes, QualityMeasure } from "./quality.js";
 import { imageReference, type OpenedReference, storedReference } from "./reference.js";
 
 /** What to evaluate with. */
@@ -34,6 +35,8 @@ export interface EvaluatorOptions {
   readonly device: Device;
   /** A file that does not exist yet, beside which several processes share what they computed. */
   readonly shared: string;
+  /** Where pairs of copies are to be written; null or left out: nowhere. */
+  readonly pairs?: string | null;
 }
 
 /** An evaluated set. */
@@ -41,6 +44,8 @@ export interface Evaluated {
   readonly evaluation: Evaluation;
   /** The images most like one of the reference, beside that one; none if copies were not searched. */
   readonly pairs: readonly Pair[];
+  /** Why metrics are missing, one line each. */
+  readonly failures: readonly string[];
 }
 
 const MOST_PAIRS = 32;
@@ -85,6 +90,8 @@ export class Evaluator {
   readonly #collecting: Omit<CollectOptions, "title">;
   readonly #ref: string;
   readonly #isStatistics: boolean;
+  /** Of the reference's images; undefined for statistics. */
+  readonly #shape: ImageShape | undefined;
   /** The images of the reference, until their features are collected. */
   #images: ImageSource | undefined;
   #reference: OpenedReference | undefined;
@@ -99,6 +106,7 @@ export class Evaluator {
   ) {
     this.network = network;
     this.#images = images;
+    this.#shape = images?.shape;
     this.#wanted = wanted;
     this.#ref = ref;
     this.#isStatistics = images === undefined;
@@ -117,6 +125,12 @@ export class Evaluator {
       throw new UsageError(
         "'ref' with statistics needs the feature network that they were computed with, in 'features'",
       );
+    }
+    if (isStatistics) {
+      const idle = refNum !== null ? "refNum" : (options.pairs ?? null) !== null ? "pairs" : undefined;
+      if (idle !== undefined) {
+        throw new UsageError(`'${idle}' needs the images of the reference, not their statistics; leave it out`);
+      }
     }
     const own = device === "cuda" && context.rank.size > 1 ? (`cuda:${context.rank.local}` as const) : device;
     const network = features === null ? undefined : await openFeatures(features, own);
@@ -157,13 +171,15 @@ export class Evaluator {
    * @throws InputError for images that do not go with the reference; Stopped when the job is to stop
    */
   async evaluate(source: ImageSource): Promise<Evaluated | undefined> {
+    // Before anything is drawn.
+    checkShapes(source.shape, this.#shape ?? source.shape, this.#wanted, source.title);
     const reference = await this.#openReference();
     const { context, network } = this.#collecting;
     const start = context.now();
     const set = await collect(source, { ...this.#collecting, title: source.title });
     if (!set || !reference || !this.#measure) return undefined;
     try {
-      const { values, methods, copies } = this.#measure.of(set, this.#wanted);
+      const { values, methods, copies, failures } = this.#measure.of(set, this.#wanted);
       context.reporter.clear();
       const { subject, method } = source.protocol;
       const features = network && { features: featureFacts(network) };
@@ -172,19 +188,15 @@ export class Evaluator {
         method: { ...method, ...features, reference: reference.facts, ...methods },
       };
       const pairs = copies && reference.set ? pairsOf(set, reference.set, copies) : [];
-      return { evaluation: { values, protocol, seconds: context.now() - start }, pairs };
+      return { evaluation: { values, protocol, seconds: context.now() - start }, pairs, failures };
     } finally {
       set.dispose();
     }
   }
 
-  /** To be called when all sets are evaluated: removes what processes shared. */
-  finish(): void {
-    this.#collecting.exchange.finish();
-  }
-
-  /** Frees the feature network and the reference. */
+  /** Frees the feature network and the reference, and removes what processes shared. */
   dispose(): void {
+    this.#collecting.exchange.finish();
     this.#images?.dispose();
     this.#measure?.dispose();
     this.#reference?.dispose();

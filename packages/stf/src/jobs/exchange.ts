@@ -1,13 +1,15 @@
 /** Results of several processes brought together through files, in a folder that all of them see. */
 
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { cat, loadSafetensors, readSafetensorsMetadata, saveSafetensors, scope, type Tensor } from "@stf/torch";
-import { makeFolder } from "../common/folders.js";
+import { makeFolder, removeEmptyFolder } from "../common/folders.js";
 import { checkStop, type JobContext } from "./context.js";
 
 const POLL_MILLISECONDS = 100;
+/** The files of {@link Exchange}, complete or not: other files in the folder belong to somebody else. */
+const PART = /^\.?part-[0-9a-f]+-\d+\.safetensors(\.\d+\.partial)?$/;
 
 /** The part of `count` items, in order, that one of several processes works on. */
 export function partOf(
@@ -28,8 +30,8 @@ export class Exchange {
     this.#context = context;
   }
 
-  #pathOf(name: string, rank: number): string {
-    return join(this.#folder, `${name}-${rank}.safetensors`);
+  #pathOf(key: string, rank: number): string {
+    return join(this.#folder, `part-${key.slice(0, 16)}-${rank}.safetensors`);
   }
 
   /** Waits for the file of a process; one with another key is left over from other work, and will be replaced. */
@@ -45,12 +47,11 @@ export class Exchange {
   /**
    * The rows of all processes, one process after the other. The first process gets them; the others get undefined.
    *
-   * @param name - name of what is exchanged, a file name
-   * @param key - identifies its content: equal in all processes, and different if anything about the work is
+   * @param key - identifies what is exchanged, hexadecimal: equal in all processes, and different if anything about the work is
    * @param own - tensors by name, which are consumed
    * @throws Stopped when the job is to stop; errors of the file system
    */
-  async gather(name: string, key: string, own: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor> | undefined> {
+  async gather(key: string, own: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor> | undefined> {
     const { rank, size } = this.#context.rank;
     if (size === 1) return new Map(own);
     const release = (tensors: Iterable<Tensor>): void => {
@@ -58,14 +59,14 @@ export class Exchange {
     };
     if (rank > 0) {
       makeFolder(this.#folder, "dest");
-      saveSafetensors(this.#pathOf(name, rank), new Map(own), { key });
+      saveSafetensors(this.#pathOf(key, rank), new Map(own), { key });
       release(own.values());
       return undefined;
     }
     const parts: ReadonlyMap<string, Tensor>[] = [own];
     try {
       for (let other = 1; other < size; other++) {
-        const path = this.#pathOf(name, other);
+        const path = this.#pathOf(key, other);
         await this.#wait(path, key);
         parts.push(loadSafetensors(path).tensors);
       }
@@ -77,9 +78,13 @@ export class Exchange {
     }
   }
 
-  /** Removes the folder, when the first process has everything. */
+  /** Removes what processes wrote, in this call or an earlier one that was killed, when the first process needs it no more. */
   finish(): void {
     const { rank, size } = this.#context.rank;
-    if (size > 1 && rank === 0) rmSync(this.#folder, { recursive: true, force: true });
+    if (size === 1 || rank > 0 || !existsSync(this.#folder)) return;
+    for (const name of readdirSync(this.#folder).filter((each) => PART.test(each))) {
+      rmSync(join(this.#folder, name), { force: true });
+    }
+    removeEmptyFolder(this.#folder);
   }
 }

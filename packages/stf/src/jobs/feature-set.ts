@@ -79,7 +79,7 @@ export async function collect(source: ImageSource, options: CollectOptions): Pro
     const key = createHash("sha256")
       .update(JSON.stringify([source.protocol, network && featureFacts(network), context.rank.size]))
       .digest("hex");
-    const whole = await exchange.gather(`part-${key.slice(0, 16)}`, key, own);
+    const whole = await exchange.gather(key, own);
     if (!whole) return undefined;
     const [pixels, features, logits] = ["pixels", "features", "logits"].map((name) => whole.get(name));
     return {

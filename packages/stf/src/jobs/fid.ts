@@ -49,7 +49,6 @@ export async function calculateFid(request: FidCalcRequest, context: JobContext 
       using source = await imagesOnDisk(images, { num, seed, atLeast: num, context });
       context.reporter.print(evaluator.cost(source, 1));
       const evaluated = await evaluator.evaluate(source);
-      evaluator.finish();
       return evaluated;
     },
   );

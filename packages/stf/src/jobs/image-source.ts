@@ -129,7 +129,7 @@ export async function imagesOnDisk(
   if (bank.count < atLeast) {
     bank.dispose();
     throw new InputError(
-      `${path} must hold at least ${atLeast} images, found ${bank.count}; draw more, or lower 'num'`,
+      `${path} must hold at least ${atLeast} images, found ${bank.count}; ${atLeast === 2 ? "take a larger set" : "draw more, or lower 'num'"}`,
     );
   }
   const source = bankSource(bank, path, options);

@@ -3,8 +3,9 @@
 import { scope, type Tensor, tensor } from "@stf/torch";
 import { InputError } from "../common/errors.js";
 import { formatImageShape, type ImageShape } from "../common/image-shape.js";
+import { needsFeatures } from "../config/evaluate-request.js";
 import { ChannelAccumulator, type ChannelMoments, compareChannels } from "../metrics/channel-moments.js";
-import { type CopyPair, findCopies } from "../metrics/copies.js";
+import { type CopyPair, type CopyReport, findCopies } from "../metrics/copies.js";
 import { type FeatureStatistics, featureStatistics } from "../metrics/feature-statistics.js";
 import { frechetDistance } from "../metrics/frechet.js";
 import { inceptionScore } from "../metrics/inception-score.js";
@@ -39,7 +40,16 @@ export interface Quality {
   readonly methods: Readonly<Record<string, Facts>>;
   /** The samples by their likeness to a training image; undefined if copies were not searched. */
   readonly copies: readonly CopyPair[] | undefined;
+  /** Why metrics are missing, one line each. */
+  readonly failures: readonly string[];
 }
+
+/** What is computed of a set, in this order, before the search for copies. */
+const computations = ["frechet", "kernel", "slicedWasserstein", "precision", "score", "wavelet", "mean"] as const;
+const computedTogether: Partial<Readonly<Record<MetricName, readonly MetricName[]>>> = {
+  precision: ["precision", "recall"],
+  mean: ["mean", "contrast"],
+};
 
 /** Of directions, blocks, and choices among the reference: always the same, so that numbers of other images compare. */
 const SEED = 0;
@@ -173,42 +183,88 @@ export class QualityMeasure {
     this.#packets = undefined;
   }
 
+  /** The results by metric, of the metrics that are computed together under this name. */
+  #compute(set: FeatureSet, name: (typeof computations)[number]): Partial<Record<MetricName, Result>> {
+    switch (name) {
+      case "precision":
+        return this.#precisionRecall(set);
+      case "score":
+        return { score: this.#score(set) };
+      case "mean":
+        return this.#channelDifferences(set);
+      case "frechet":
+        return { frechet: this.#frechet(set) };
+      case "kernel":
+        return { kernel: this.#kernel(set) };
+      case "slicedWasserstein":
+        return { slicedWasserstein: this.#slicedWasserstein(set) };
+      case "wavelet":
+        return { wavelet: this.#wavelet(set) };
+    }
+  }
+
+  #copies(set: FeatureSet): { readonly copies: Result; readonly report: CopyReport } {
+    const report = findCopies(set.pixels, this.#set.pixels, { onProgress: this.#progress("copies") });
+    return { copies: { measured: report.share, facts: { space: "pixels", threshold: report.threshold } }, report };
+  }
+
   /**
-   * The metrics of a set.
+   * The metrics of a set. One that cannot be computed, of too few images for instance, does not cost the others, because the
+   * images may have taken hours.
    *
-   * @throws InputError for images of another shape, and for fewer than a metric needs; Stopped when the job is to stop
+   * @throws InputError for images of another shape, and when no metric can be computed; Stopped when the job is to stop
    */
   of(set: FeatureSet, wanted: readonly MetricName[]): Quality {
     const { shape } = this.#reference.set ?? set;
     checkShapes(set.shape, shape, wanted);
     const results: Partial<Record<MetricName, Result>> = {};
-    const wants = (...names: MetricName[]): boolean => names.some((name) => wanted.includes(name));
-    if (wants("frechet")) results.frechet = this.#frechet(set);
-    if (wants("kernel")) results.kernel = this.#kernel(set);
-    if (wants("slicedWasserstein")) results.slicedWasserstein = this.#slicedWasserstein(set);
-    if (wants("precision", "recall")) Object.assign(results, this.#precisionRecall(set));
-    if (wants("score")) results.score = this.#score(set);
-    if (wants("wavelet")) results.wavelet = this.#wavelet(set);
-    if (wants("mean", "contrast")) Object.assign(results, this.#channelDifferences(set));
-    const report = wants("copies")
-      ? findCopies(set.pixels, this.#set.pixels, { onProgress: this.#progress("copies") })
-      : undefined;
-    if (report) results.copies = { measured: report.share, facts: { space: "pixels", threshold: report.threshold } };
-    const kept = Object.entries(results).filter(([name]) => wants(name as MetricName));
+    const failures: { readonly name: string; readonly error: InputError }[] = [];
+    const attempt = (names: readonly MetricName[], compute: () => Partial<Record<MetricName, Result>>): void => {
+      const chosen = names.filter((name) => wanted.includes(name));
+      if (chosen.length === 0) return;
+      try {
+        const found = compute();
+        for (const name of chosen) results[name] = found[name] as Result;
+      } catch (error) {
+        if (!(error instanceof InputError)) throw error;
+        failures.push({ name: chosen.join(" and "), error });
+      }
+    };
+    for (const name of computations) attempt(computedTogether[name] ?? [name], () => this.#compute(set, name));
+    let report: CopyReport | undefined;
+    attempt(["copies"], () => {
+      const found = this.#copies(set);
+      report = found.report;
+      return { copies: found.copies };
+    });
+    const [first] = failures;
+    const kept = Object.entries(results);
+    if (first && kept.length === 0) throw first.error;
     return {
       values: Object.fromEntries(kept.map(([name, { measured }]) => [name, measured])),
       methods: Object.fromEntries(kept.flatMap(([name, { facts }]) => (facts ? [[name, facts]] : []))),
       copies: report?.pairs,
+      failures: failures.map(({ name, error }) => `${name} could not be computed: ${error.message}`),
     };
   }
 }
 
-/** Pixels are compared value by value, features are not. */
-function checkShapes(found: ImageShape, wanted: ImageShape, metrics: readonly MetricName[]): void {
+/**
+ * Pixels are compared value by value, features are not.
+ *
+ * @throws InputError when a wanted metric compares pixels, and the shapes differ
+ */
+export function checkShapes(
+  found: ImageShape,
+  wanted: ImageShape,
+  metrics: readonly MetricName[],
+  name = "the images",
+): void {
   const [own, other] = [formatImageShape(found), formatImageShape(wanted)];
-  const strict = metrics.find((name) => ["wavelet", "mean", "contrast", "copies"].includes(name));
-  if (own === other || strict === undefined) return;
+  if (own === other || metrics.every(needsFeatures)) return;
+  const left = metrics.filter(needsFeatures);
+  const advice = left.length > 0 ? `compare features alone, with 'metrics=${left}', or ` : "";
   throw new InputError(
-    `the images must have the shape of the reference's, ${other}, found ${own}; for features alone leave out ${strict} with 'metrics'`,
+    `${name} must have the shape of the reference's, ${other}, found ${own}; ${advice}convert them with 'stf dataset convert'`,
   );
 }
