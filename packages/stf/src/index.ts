@@ -14,6 +14,7 @@ export {
   type CheckResult,
   type Count,
   checkDataset,
+  type NamedPair,
   type UnreadableFile,
 } from "./jobs/check-dataset.js";
 export { comparableMetrics, type NamedEvaluation, readEvaluations } from "./jobs/compare-evaluations.js";
@@ -49,7 +50,7 @@ export { type EvaluateCommandOptions, evaluateFields } from "./config/evaluate-o
 export type { EvaluateRequest } from "./config/evaluate-request.js";
 export { type FeaturesCommandOptions, featuresFields } from "./config/features-options.js";
 export type { FeaturesRequest } from "./config/features-request.js";
-export type { FidCalcRequest, FidRefRequest } from "./config/fid-options.js";
+export { type FidCalcRequest, type FidRefRequest, fidCalcFields, fidRefFields } from "./config/fid-options.js";
 export type { Field, Fields, Values } from "./config/fields.js";
 export { type GenerateCommandOptions, generateFields } from "./config/generate-options.js";
 export type { GenerateRequest } from "./config/generate-request.js";

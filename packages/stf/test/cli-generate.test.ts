@@ -402,7 +402,7 @@ describe("several processes", () => {
     expect([alone.code, alone.stderr]).toEqual([2, expect.stringMatching(/--outdir/)]);
     await expectFailure(2, ["launch", "--nproc=1000", "--", "generate"], /--nproc.*at most/);
     await expectFailure(2, ["launch", "--nproc=0", "--", "generate"], /--nproc.*at least 1.*"0"/);
-    await expectFailure(2, ["launch", "--", "train"], /launch runs generate, found "train"/);
+    await expectFailure(2, ["launch", "--", "train"], /launch runs generate, evaluate, fid, found "train"/);
   });
 });
 
@@ -534,7 +534,7 @@ describe("what makes no sense is one line", () => {
     [2, [net, grid, "--seeds=4294967296"], /--seeds.*0 to 4294967295/],
     [2, [net, grid, "--S_churn=1", "--S_min=5", "--S_max=1"], /--S_min.*--S_max.*5 and 1/],
     [1, ["--network=elsewhere.pkl", grid], /npx stf import elsewhere\.pkl/],
-    [1, ["--network=.", grid], /\. is a folder/],
+    [1, ["--network=.", grid], /\. must be a network snapshot or a run folder with some, found neither/],
     [2, [net, grid, "--sampler=rk45", "--S_churn=3"], /--S_churn.*--sampler=rk45/],
     [
       2,

@@ -296,7 +296,7 @@ describe("is refused", () => {
     source.close();
     const none = makeFolder({ "1.png": "text" });
     expect(await failure(convert(none, { skipUnreadable: true }))).toMatch(
-      /no image of .* can be used: .* 1 could not be read/,
+      /none of the 1 images of .* can be used: 1 could not be read/,
     );
     expect(await failure(convert(none))).toMatch(/1\.png is not an image .*, or leave it out with 'skipUnreadable'/);
   });

@@ -301,7 +301,9 @@ test("images of another kind are refused in one line", async () => {
   mkdirSync(wide);
   for (let i = 0; i < 8; i++)
     writePng(join(wide, `${i}.png`), new Uint8Array(128), { channels: 1, height: 8, width: 16 });
-  await expect(train({ ...small, data: wide })).rejects.toThrow(/must hold square images.*found 16x8; crop them/);
+  await expect(train({ ...small, data: wide })).rejects.toThrow(
+    /must hold square images.*found 16x8; make squares of them: npx stf dataset convert/,
+  );
 });
 
 test("a single class is said to teach nothing, as other files beside the images are said to be there", async () => {

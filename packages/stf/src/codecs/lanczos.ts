@@ -2,8 +2,11 @@
 
 /** An image of 8 bits as rows of pixels: the order is H, W, channels. */
 export interface Picture {
+  /** One byte per value, row by row. */
   readonly pixels: Uint8Array;
+  /** In pixels. */
   readonly width: number;
+  /** In pixels. */
   readonly height: number;
   /** 1 for grey values, 3 for RGB. */
   readonly channels: number;

@@ -54,6 +54,7 @@ export const convertFields = {
     default: "stored",
     help: "colour behind transparent pixels; stored: that in the file, which programs may have set to anything",
   }),
+  /** A part of the source. */
   split,
   labels: flag({ default: true, help: "class labels, if there are any" }),
   skipUnreadable: flag({ default: false, help: "leave out files that cannot be read, and name them" }),
@@ -65,6 +66,7 @@ export type ConvertOptions = Values<typeof convertFields>;
 /** The options of `stf dataset check`, by name. */
 export const checkFields = {
   json: text<string | null>({ default: null, help: "JSON file with everything found", placeholder: "FILE" }),
+  /** A part of the source. */
   split,
   near: flag({ default: true, help: "search for near duplicates, which takes most of the time of a large set" }),
 } as const;

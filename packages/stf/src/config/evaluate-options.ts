@@ -1,15 +1,16 @@
 /** The options of `stf evaluate`: what to evaluate, against what, by which metrics, and how images are drawn. */
 
 import { metricNames } from "../run/evaluation.js";
-import { choices, integer, text, texts, type Values } from "./fields.js";
+import { choices, type Field, integer, text, texts, type Values } from "./fields.js";
 import { generateFields } from "./generate-options.js";
 
 /** Where features come from: `stf evaluate` and `stf fid` share it. */
-export const featuresField = text<string | null>({
-  default: null,
-  help: "feature network: a file with the Inception of FID, one that stf features train wrote, or fashion-mnist for the one that comes along",
-  placeholder: "FILE",
-});
+export const featuresField = (): Field<string | null> =>
+  text<string | null>({
+    default: null,
+    help: "feature network: a file with the Inception of FID, one that stf features train wrote, or fashion-mnist for the one that comes along",
+    placeholder: "FILE",
+  });
 
 const { outdir, subdirs, grid, trajectory, seeds, image, mask, colorize, fromSigma, network, ...drawingFields } =
   generateFields;
@@ -36,7 +37,8 @@ export const evaluateFields = {
     min: 2,
     help: "images of the reference, chosen at random and always the same; all when left out",
   }),
-  features: featuresField,
+  /** What sets of images are described by. */
+  features: featuresField(),
   metrics: choices<(typeof metricNames)[number], readonly (typeof metricNames)[number][] | null>(metricNames, {
     default: null,
     help: "what to compute (default: all that the reference and the features allow)",

@@ -6,7 +6,8 @@ import { checkDistinct, checkLocal } from "./evaluate-request.js";
 import { checkValues, device, type Fields, integer, resolve, text, type Values } from "./fields.js";
 
 const shared = {
-  features: featuresField,
+  /** What sets of images are described by. */
+  features: featuresField(),
   batch: integer({ default: 64, min: 1, help: "images computed at once" }),
   device: device({ default: "cpu", help: "device to compute on" }),
 } as const;

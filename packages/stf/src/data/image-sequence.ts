@@ -17,7 +17,9 @@ export interface ImageSequence {
   readonly name: string;
   /** The path it was read from. */
   readonly location: string;
+  /** Number of images. */
   readonly count: number;
+  /** Their classes, if there are any. */
   readonly classes: Classes;
   /** Whether the images come from an idx file. */
   readonly isIdx: boolean;
@@ -29,6 +31,7 @@ export interface ImageSequence {
    * @throws InputError naming the file when it cannot be read or is not an image
    */
   open(index: number): Promise<PictureFile>;
+  /** Closes the files and frees the memory. */
   close(): void;
 }
 
@@ -127,8 +130,8 @@ async function sequenceOfFiles(
  * Opens a data set of any kind that is read: what `openDataset` reads, without requiring images of one size, images of
  * further formats (WebP, BMP, TIFF, GIF and AVIF), and LMDB databases of images. The order is that of paths or keys.
  *
- * @param options - `labels`: whether class labels are read, default true; `split`: which part of CIFAR, of an idx set, or of a
- * folder with `train` and `test`
+ * @param options - whether class labels are read (yes when left out), and which part of CIFAR, of an idx set, or of a folder with
+ * `train` and `test`
  * @throws InputError when it is missing, damaged, or of an unknown kind
  */
 export async function openImages(path: string, options: SequenceOptions = {}): Promise<ImageSequence> {

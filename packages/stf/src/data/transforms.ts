@@ -14,6 +14,7 @@ export interface TransformOptions {
   readonly pad: number;
   /** Side of a centred square that is cut out first; null for none. */
   readonly crop: number | null;
+  /** The published transform. */
   readonly transform: TransformName;
   /** Width and height of the results; null for those of the source, which only "none" allows. */
   readonly resolution: readonly [width: number, height: number] | null;

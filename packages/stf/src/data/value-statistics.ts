@@ -23,6 +23,7 @@ export class ValueMoments {
   #sums = [0, 0, 0];
   #squares = [0, 0, 0];
 
+  /** Adds an image. */
   add({ pixels, channels }: Picture): void {
     this.#channels = Math.max(this.#channels, channels);
     this.#images++;
@@ -40,7 +41,7 @@ export class ValueMoments {
     }
   }
 
-  /** Undefined without images. */
+  /** The statistics of the images added so far; undefined without images. */
   get statistics(): ValueStatistics | undefined {
     if (this.#images === 0) return undefined;
     const [sums, squares] = [this.#sums, this.#squares].map((values) =>

@@ -18,15 +18,26 @@ import { checkStop, type JobContext, jobContext } from "./context.js";
 
 /** A property of images, and how many have it. */
 export interface Count {
+  /** The property. */
   readonly name: string;
+  /** The number of images. */
   readonly count: number;
 }
 
 /** A file that cannot be used. */
 export interface UnreadableFile {
+  /** Its path in the data set. */
   readonly name: string;
   /** Why, in one line. */
   readonly problem: string;
+}
+
+/** Two similar images. */
+export interface NamedPair {
+  /** Their paths in the data set. */
+  readonly names: readonly [string, string];
+  /** Correlation of their thumbnails, at most 1. */
+  readonly correlation: number;
 }
 
 /** What was found. */
@@ -35,6 +46,7 @@ export interface CheckResult {
   readonly data: string;
   /** Number of images, unreadable ones included. */
   readonly count: number;
+  /** Files that cannot be used. */
   readonly unreadable: readonly UnreadableFile[];
   /** Sizes in pixels, such as "64x64", the most frequent first. */
   readonly sizes: readonly Count[];
@@ -55,9 +67,7 @@ export interface CheckResult {
   /** Groups of images with the same size and pixels. */
   readonly duplicates: readonly (readonly string[])[];
   /** Pairs of similar images that are not such duplicates; null if they were not searched. */
-  readonly nearDuplicates:
-    | readonly { readonly names: readonly [string, string]; readonly correlation: number }[]
-    | null;
+  readonly nearDuplicates: readonly NamedPair[] | null;
   /** Moments of the pixel values; null without readable images. */
   readonly values: ValueStatistics | null;
   /** Channels that training would use: 1 if all images are grey. */

@@ -8,7 +8,9 @@ import { formatDifference, methodDifferences, type Protocol } from "../run/proto
 
 /** An evaluation with the file it is from. */
 export interface NamedEvaluation {
+  /** Path of the file. */
   readonly file: string;
+  /** One of the evaluations in it. */
   readonly evaluation: Evaluation;
 }
 

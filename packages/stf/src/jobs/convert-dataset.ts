@@ -165,8 +165,16 @@ class Conversion {
       );
     }
     if (this.#written > 0) return;
-    const reasons = `${this.#rejected.length} of ${this.#count} are ${this.#tooSmall}, ${errors.length} could not be read`;
-    throw new InputError(`no image of ${this.#images.location} can be used: ${reasons}`, { cause: first });
+    const reasons = [
+      ...(this.#rejected.length > 0 ? [`${this.#rejected.length} are ${this.#tooSmall}`] : []),
+      ...(errors.length > 0 ? [`${errors.length} could not be read`] : []),
+    ];
+    throw new InputError(
+      `none of the ${this.#count} images of ${this.#images.location} can be used: ${reasons.join("; ")}`,
+      {
+        cause: first,
+      },
+    );
   }
 
   #report(): void {

@@ -65,6 +65,7 @@ export interface FidReferenceResult {
   readonly count: number;
   /** Number of features. */
   readonly dimension: number;
+  /** How they were computed, as the file says, too. */
   readonly protocol: Protocol;
   /** What could not be written to its path, in one line. */
   readonly problem?: string;

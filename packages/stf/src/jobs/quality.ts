@@ -13,7 +13,7 @@ import { kernelDistance } from "../metrics/kernel-distance.js";
 import { precisionRecall } from "../metrics/precision-recall.js";
 import { slicedWasserstein, slicedWassersteinFloor } from "../metrics/sliced-wasserstein.js";
 import { PacketAccumulator, type PacketStatistics, packetDistance } from "../metrics/wavelet-packets.js";
-import { chosenSubset } from "../random/random-state.js";
+import { chosenSubset, RandomState } from "../random/random-state.js";
 import type { Measured, MetricName } from "../run/evaluation.js";
 import type { Facts } from "../run/protocol.js";
 import { checkStop, type JobContext } from "./context.js";
@@ -152,6 +152,14 @@ export class QualityMeasure {
     return { precision: { measured: precision, facts }, recall: { measured: recall, facts } };
   }
 
+  /** The error is that of images in random order; data sets are often sorted by class. */
+  #score({ logits }: FeatureSet): Result {
+    const scores = logits as Tensor;
+    const order = Int32Array.from({ length: scores.size(0) }, (_, i) => i);
+    new RandomState(SEED).shuffle(order);
+    return { measured: scope(() => inceptionScore(scores.indexSelect(0, tensor(order)))), facts: { splits: 1 } };
+  }
+
   #wavelet(set: FeatureSet): Result {
     this.#packets ??= packetsOf(this.#set);
     const packets = this.#packets;
@@ -181,7 +189,7 @@ export class QualityMeasure {
       case "precision":
         return this.#precisionRecall(set);
       case "score":
-        return { score: { measured: inceptionScore(set.logits as Tensor), facts: { splits: 1 } } };
+        return { score: this.#score(set) };
       case "mean":
         return this.#channelDifferences(set);
       case "frechet":

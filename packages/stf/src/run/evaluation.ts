@@ -21,6 +21,7 @@ export type MetricName = (typeof metricNames)[number];
 
 /** A number. */
 export interface Measured {
+  /** The number itself, in the unit of its metric. */
   readonly value: number;
   /** Standard error; undefined where it is not known. */
   readonly error?: number;
