@@ -22,7 +22,7 @@ describe("methods are compared fact by fact", () => {
       { name: "images.seeds", first: "0-999", second: undefined },
       { name: "reference.count", first: undefined, second: 3 },
     ]);
-    expect(methodDifferences(one, other).map(formatDifference)[1]).toBe('images.seeds is "0-999" and missing');
+    expect(methodDifferences(one, other).map(formatDifference)[1]).toBe('images.seeds: "0-999" and not stated');
   });
 
   test("a fact that JSON cannot hold equals what JSON makes of it", () => {

@@ -28,7 +28,11 @@ async function run(request: EvaluateRequest): Promise<number> {
   const { reason, evaluations, problem } = await evaluate(request, context);
   reporter.clear();
   for (const evaluation of evaluations) for (const line of describeEvaluation(evaluation)) reporter.print(line);
-  if (reason === "stopped") reporter.print(`stopped after ${evaluations.length} evaluations`);
+  if (reason === "stopped") {
+    reporter.print(`stopped after ${evaluations.length} ${evaluations.length === 1 ? "evaluation" : "evaluations"}`);
+  }
+  const written = evaluations.length > 0 && problem === undefined ? [request.dest, request.pairs] : [];
+  for (const path of written) if (path) reporter.print(`wrote ${path}`);
   if (problem !== undefined) {
     reporter.warn(problem);
     return 1;

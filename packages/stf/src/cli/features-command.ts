@@ -8,14 +8,14 @@ import { featuresFields } from "../config/features-options.js";
 import { type FeaturesRequest, featuresOptions } from "../config/features-request.js";
 import { parse } from "../config/fields.js";
 import type { TrainFeaturesResult } from "../jobs/train-features.js";
+import { shareOf } from "../metrics/estimate.js";
 import { addFields } from "./options.js";
 import { beginWork } from "./output.js";
 
-/** The accuracy with its standard error, that of a share of independent images. */
+/** The accuracy with its standard error. */
 function accuracyLine({ correct, images, from }: { correct: number; images: number; from: string }): string {
-  const share = correct / images;
-  const error = Math.sqrt((share * (1 - share)) / images);
-  return `${share.toFixed(4)} +- ${error.toFixed(4)} on ${images} images that it was not trained on (${from})`;
+  const { value, error = 0 } = shareOf(correct, images);
+  return `${value.toFixed(4)} +- ${error.toFixed(4)} on ${images} images that it was not trained on (${from})`;
 }
 
 /** The result, line by line. */
@@ -63,7 +63,7 @@ async function show(file: string): Promise<void> {
     `classes     ${config.classes}${classNames ? `: ${abbreviated(classNames)}` : ""}`,
     `accuracy    ${accuracyLine(accuracy)}`,
     `training    ${images} images, ${epochs} times; batch ${batch}, lr ${lr}, xflip ${xflip ? 1 : 0}, seed ${seed}`,
-    `data        ${dataDigest}`,
+    `data        ${dataDigest} (images and labels)`,
     `sha256      ${sha256}`,
   ];
   for (const line of lines) console.log(line);

@@ -50,7 +50,7 @@ async function reference(request: FidRefRequest): Promise<number> {
   const { referenceStatistics } = await import("../jobs/fid.js");
   return await working(async (context) => {
     const { count, dimension, problem } = await referenceStatistics(request, context);
-    context.reporter.print(`wrote mean and covariance of ${dimension} features of ${count} images`);
+    context.reporter.print(`wrote mean and covariance of ${dimension} features of ${count} images to ${request.dest}`);
     return problem;
   });
 }

@@ -1,10 +1,10 @@
 /** Quality numbers as lines of text. */
 
 import { type Evaluation, type Measured, type MetricName, metricLabel, metricNames } from "../run/evaluation.js";
-import type { Facts } from "../run/protocol.js";
+import type { Facts, Protocol } from "../run/protocol.js";
 
-/** To four significant digits. */
-const rounded = (value: number): string => (value === 0 ? "0" : String(Number(value.toPrecision(4))));
+/** To a number of significant digits. */
+const rounded = (value: number, digits = 4): string => (value === 0 ? "0" : String(Number(value.toPrecision(digits))));
 
 /** "0.913 +- 0.008": the error to two digits at most, the value to as many decimals. */
 function withError(value: number, error: number): string {
@@ -17,7 +17,7 @@ function shown({ value, error, floor, perChannel = [] }: Measured): string {
   return [
     error === undefined ? rounded(value) : withError(value, error),
     floor !== undefined && `(floor ${rounded(floor)})`,
-    perChannel.length > 1 && `(${perChannel.map((own) => rounded(own.value)).join(", ")})`,
+    perChannel.length > 1 && `(${perChannel.map((own, i) => `${"RGB"[i]} ${rounded(own.value, 3)}`).join(", ")})`,
   ]
     .filter(Boolean)
     .join(" ");
@@ -25,8 +25,8 @@ function shown({ value, error, floor, perChannel = [] }: Measured): string {
 
 /** Units, and what a difference is a difference of. */
 const units: Partial<Readonly<Record<MetricName, string>>> = {
-  mean: "grey levels above the reference",
-  contrast: "grey levels above the reference",
+  mean: "grey levels from the reference",
+  contrast: "grey levels from the reference",
   copies: "of the images",
 };
 
@@ -36,21 +36,28 @@ export const numberOf = (name: MetricName, { values, protocol }: Evaluation): st
 
 const short = (digest: unknown): string => String(digest).slice(0, 8);
 
+/** How images were drawn, with every option that is not a default. */
+function drawingLine({ subject, method }: Protocol): string | undefined {
+  const { drawing } = method;
+  if (!drawing) return undefined;
+  const { sampler, steps, weights = "averaged", ...others } = drawing;
+  const cost = subject["evaluations"] === undefined ? "" : ` (${subject["evaluations"]} evaluations)`;
+  const named = Object.entries(others).map(([name, fact]) => `${name} ${name.endsWith("sha256") ? short(fact) : fact}`);
+  return [`${sampler}, ${steps} steps${cost}`, ...named, `${weights} weights`].join(", ");
+}
+
 /** How numbers were obtained, in one line. */
-function methodLine({ method }: Evaluation["protocol"]): string {
-  const part = (name: string): Facts => method[name] ?? {};
-  const [images, features, reference, drawing] = ["images", "features", "reference", "drawing"].map(part);
-  const from = images?.["seeds"] === undefined ? "" : `, seeds ${images["seeds"]}`;
-  const steps =
-    drawing?.["evaluations"] === undefined ? `${drawing?.["steps"]} steps` : `${drawing["evaluations"]} evaluations`;
+function methodLine(protocol: Protocol): string {
+  const part = (name: string): Facts => protocol.method[name] ?? {};
+  const [images, features, reference] = ["images", "features", "reference"].map(part) as [Facts, Facts, Facts];
+  const from = images["seeds"] === undefined ? "" : `, seeds ${images["seeds"]}`;
+  const resized = features["resize"] === "none" ? "not resized" : `resized by ${features["resize"]}`;
   return [
-    `${images?.["count"]} images${from}`,
-    drawing?.["sampler"] !== undefined && `${drawing["sampler"]} with ${steps}`,
-    method["network"]?.["weights"] !== undefined && `${method["network"]["weights"]} weights`,
-    features?.["name"] !== undefined &&
-      `features ${features["name"]} ${short(features["sha256"])}, resize ${features["resize"]}`,
-    reference?.["sha256"] !== undefined && `reference ${reference["count"]} images ${short(reference["sha256"])}`,
-    reference?.["statistics_sha256"] !== undefined && `reference statistics ${short(reference["statistics_sha256"])}`,
+    `${images["count"]} images${from}`,
+    drawingLine(protocol),
+    features["name"] !== undefined && `features ${features["name"]} ${short(features["sha256"])}, ${resized}`,
+    reference["sha256"] !== undefined && `reference ${reference["count"]} images ${short(reference["sha256"])}`,
+    reference["statistics_sha256"] !== undefined && `reference statistics ${short(reference["statistics_sha256"])}`,
   ]
     .filter(Boolean)
     .join("; ");

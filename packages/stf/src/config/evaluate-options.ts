@@ -1,6 +1,6 @@
 /** The options of `stf evaluate`: what to evaluate, against what, by which metrics, and how images are drawn. */
 
-import { metricNames } from "../run/evaluation.js";
+import { metricAliases, metricNames } from "../run/evaluation.js";
 import { choices, type Field, integer, text, texts, type Values } from "./fields.js";
 import { generateFields } from "./generate-options.js";
 
@@ -41,7 +41,8 @@ export const evaluateFields = {
   features: featuresField(),
   metrics: choices<(typeof metricNames)[number], readonly (typeof metricNames)[number][] | null>(metricNames, {
     default: null,
-    help: "what to compute (default: all that the reference and the features allow)",
+    aliases: metricAliases,
+    help: "what to compute, separated by commas, also by printed names such as fid and sw (default: all that the reference and the features allow)",
   }),
   num: integer({ default: 5000, min: 2, help: "images to draw, or to choose from each set" }),
   seed: integer({
@@ -57,7 +58,7 @@ export const evaluateFields = {
   }),
   pairs: text<string | null>({
     default: null,
-    help: "PNG of the images most like a training image, each beside its nearest",
+    help: "PNG of the images most like a training image, each on the left of its nearest one",
     placeholder: "FILE",
   }),
   ...drawingFields,

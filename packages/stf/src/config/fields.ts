@@ -168,14 +168,14 @@ export function texts<T extends readonly string[] | null = readonly string[]>(
 /** One or more of a few words, separated by commas on a command line. */
 export function choices<W extends string, T extends readonly W[] | null = readonly W[]>(
   words: readonly W[],
-  description: Description<T>,
+  { aliases = {}, ...description }: Description<T> & { readonly aliases?: Readonly<Record<string, W>> },
 ): Field<T | readonly W[]> {
   const isWord = (value: unknown): boolean => words.some((word) => word === value);
   return field<T | readonly W[]>(
     { placeholder: words.join("|"), ...description },
     `one or more of ${words.join(", ")}, separated by commas`,
     (value) => Array.isArray(value) && value.length > 0 && value.every(isWord),
-    (value) => value.split(","),
+    (value) => value.split(",").map((word) => aliases[word] ?? word),
   );
 }
 

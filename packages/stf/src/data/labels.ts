@@ -26,9 +26,9 @@ export function formatLabels(
   return JSON.stringify({ labels, ...(labels && classNames && { classNames }) });
 }
 
-/** Number of classes: the largest label and one, or 0 without labels. */
-export function classCount({ labels }: ImageBank): number {
-  return labels ? labels.reduce((largest, label) => Math.max(largest, label), -1) + 1 : 0;
+/** Number of classes: as many as have names or, if that is more, the largest label and one; 0 without labels. */
+export function classCount({ labels, classNames = [] }: ImageBank): number {
+  return labels ? Math.max(classNames.length, labels.reduce((largest, label) => Math.max(largest, label), -1) + 1) : 0;
 }
 
 interface LabelFile {

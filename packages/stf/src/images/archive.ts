@@ -11,6 +11,7 @@ import { npyHeader } from "../codecs/npy.js";
 import { interleave } from "../codecs/planes.js";
 import type { ImageShape } from "../common/image-shape.js";
 import { formatLabels, LABEL_FILE } from "../data/labels.js";
+import { GENERATE_OPTIONS_FILE } from "../run/files.js";
 import type { ImageSet } from "./image-set.js";
 
 /** The contents of an archive. */
@@ -20,6 +21,10 @@ export interface ArchiveContent {
   readonly seeds: readonly number[];
   /** The class of each image, if they have classes. */
   readonly classes: readonly number[] | undefined;
+  /** Names of the classes by number. */
+  readonly classNames?: readonly string[] | undefined;
+  /** How the images were drawn, as JSON. */
+  readonly record: Uint8Array;
 }
 
 /** The fixed date of all files, so that equal images make equal archives. */
@@ -44,8 +49,10 @@ function addNpz(zip: ZipFile, { images, shape, seeds, classes }: ArchiveContent)
   zip.addBuffer(Buffer.concat([npyHeader("int64", [classes.length]), labels]), "arr_1.npy", STORED);
 }
 
-function addPngs(zip: ZipFile, { images, seeds, classes }: ArchiveContent): void {
-  zip.addBuffer(Buffer.from(formatLabels(classes ? images.labels(seeds, classes) : null)), LABEL_FILE, STORED);
+function addPngs(zip: ZipFile, { images, seeds, classes, classNames, record }: ArchiveContent): void {
+  const labels = formatLabels(classes ? images.labels(seeds, classes) : null, classNames);
+  zip.addBuffer(Buffer.from(labels), LABEL_FILE, STORED);
+  zip.addBuffer(Buffer.from(record), GENERATE_OPTIONS_FILE, STORED);
   for (const seed of seeds) zip.addFile(join(images.folder, images.nameOf(seed)), images.nameOf(seed), STORED);
 }
 

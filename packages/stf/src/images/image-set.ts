@@ -61,8 +61,8 @@ export class ImageSet {
   }
 
   /** Writes the label file of the folder, replacing an earlier one. */
-  writeLabels(seeds: readonly number[], classes: readonly number[]): void {
-    const text = formatLabels(this.labels(seeds, classes));
+  writeLabels(seeds: readonly number[], classes: readonly number[], classNames?: readonly string[]): void {
+    const text = formatLabels(this.labels(seeds, classes), classNames);
     writeFileAtomically(join(this.folder, LABEL_FILE), new TextEncoder().encode(text));
   }
 

@@ -1,5 +1,6 @@
 /** How images were drawn, as a protocol: stored with sets of images, and with numbers computed from them. */
 
+import { readSafetensorsMetadata } from "@stf/torch";
 import type { Snapshot } from "../checkpoints/network-file.js";
 import { digestOf } from "../common/file-digest.js";
 import { generateFields, samplerOf } from "../config/generate-options.js";
@@ -32,6 +33,16 @@ export function isCoupled(request: ResolvedGenerate): boolean {
   return samplerOf(request) === "rk45" && request.errorControl === "batch";
 }
 
+/** "raw" for weights that are no average, as the file says. */
+function rawWeights(network: string): { readonly weights?: "raw" } {
+  try {
+    const training: unknown = JSON.parse(readSafetensorsMetadata(network)["training"] ?? "null");
+    return Object(training)["weights"] === "raw" ? { weights: "raw" } : {};
+  } catch {
+    return {};
+  }
+}
+
 /** How the images of a request are drawn, except for their seeds. */
 export async function drawingProtocol(request: ResolvedGenerate, processes: number): Promise<Protocol> {
   const digests: Record<string, string> = {};
@@ -49,6 +60,7 @@ export async function drawingProtocol(request: ResolvedGenerate, processes: numb
         // Different generators, and so a different image for a seed.
         device: request.device.startsWith("cuda") ? "cuda" : request.device,
         ...(isCoupled(request) ? { batches: [request.batch, processes] } : {}),
+        ...rawWeights(request.network),
         ...others,
       }),
     },

@@ -93,7 +93,15 @@ export async function evaluate(request: EvaluateRequest, context: JobContext = j
     const all = openers(options, context);
     for (const [number, open] of all.entries()) {
       using source = await open();
-      if (number === 0) reporter.print(evaluator.cost(source, all.length));
+      if (number === 0) {
+        reporter.print(evaluator.cost(source, all.length));
+        const { dimension = 0 } = evaluator.network ?? {};
+        if (source.count < dimension) {
+          reporter.print(
+            `note: ${source.count} images are fewer than the ${dimension} features: a Fréchet distance of so few is mostly bias; the kernel distance has none`,
+          );
+        }
+      }
       const found = await evaluator.evaluate(source);
       if (!found) continue;
       await results.add(found.evaluation, found.pairs, source);

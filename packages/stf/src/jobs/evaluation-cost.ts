@@ -29,6 +29,8 @@ function extraction(network: FeatureNetwork, { shape }: ImageSource, now: () => 
   });
 }
 
+const about = (seconds: number): string => (seconds < 1 ? "less than a second" : `about ${formatDuration(seconds)}`);
+
 /** The work of an evaluation. */
 export interface Work {
   /** The first of the sets, which stands for all. */
@@ -54,9 +56,9 @@ export function describeCost({ first, sets, reference, network }: Work, { now, r
   const parts = [
     evaluations !== 0 &&
       `drawing ${sets === 1 ? "" : `${sets} x `}${count} images takes ${
-        Number.isFinite(drawing) ? `about ${formatDuration(drawing)}` : "as long as the sampler needs"
+        Number.isFinite(drawing) ? about(drawing) : "as long as the sampler needs"
       }`,
-    network && `features of ${described} images about ${formatDuration(extracting)}`,
+    network && `features of ${described} images ${about(extracting)}`,
     !network && `comparing ${sets * count} images with ${reference}`,
   ];
   return parts.filter(Boolean).join(", ");

@@ -47,7 +47,7 @@ export async function openFiles(drawing: Drawing, context: JobContext): Promise<
   if (trajectory !== null) await loadSharp();
   if (grid !== null) makeFolderFor(grid, "grid");
   if (trajectory !== null) makeFolderFor(trajectory, "trajectory");
-  const contents = { shape, classesOf: classesOf(drawing, context) };
+  const contents = { shape, classesOf: classesOf(drawing, context), classNames: classNamesOf(snapshot) };
   const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, contents, context);
   if (outdir !== null && !output) return undefined;
   const frames = trajectory === null ? undefined : new TrajectoryFrames(conditions.method.steps.process, shape);

@@ -64,6 +64,8 @@ export interface ImageContents {
   readonly shape: ImageShape;
   /** The class of each seed's image, if images have classes. @throws Stopped when the job is to stop. */
   readonly classesOf: ((seeds: readonly number[]) => number[]) | undefined;
+  /** Names of the classes by number, if they have names. */
+  readonly classNames: readonly string[] | undefined;
 }
 
 /** The images of a request, on disk. */
@@ -118,7 +120,7 @@ export class ImageOutput {
       writeFileAtomically(path, new TextEncoder().encode(text));
       if (contents.classesOf && !isArchive(outdir)) {
         const seeds = [...new Set([...images.present(), ...request.seeds])].sort((a, b) => a - b);
-        images.writeLabels(seeds, contents.classesOf(seeds));
+        images.writeLabels(seeds, contents.classesOf(seeds), contents.classNames);
       }
     } else {
       if (isFinished()) return undefined;
@@ -149,12 +151,14 @@ export class ImageOutput {
    */
   async finish(): Promise<void> {
     if (!isArchive(this.#outdir)) return;
-    const { shape, classesOf } = this.#contents;
+    const { shape, classesOf, classNames } = this.#contents;
     await writeArchive(this.#outdir, {
       images: this.images,
       shape,
       seeds: this.#seeds,
       classes: classesOf?.(this.#seeds),
+      classNames,
+      record: readFileSync(join(this.images.folder, GENERATE_OPTIONS_FILE)),
     });
     this.images.remove(this.#seeds);
   }

@@ -1,15 +1,17 @@
 /** What is evaluated: images from a file or folder, or drawn from a network. */
 
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { statSync } from "node:fs";
 import { noGrad, scope, type Tensor, zeros } from "@stf/torch";
 import { InputError } from "../common/errors.js";
 import type { ImageShape } from "../common/image-shape.js";
+import { formatIntegers } from "../common/text.js";
 import { samplerOf } from "../config/generate-options.js";
 import type { ResolvedGenerate } from "../config/generate-request.js";
+import { openFolder } from "../data/folder.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
 import { openDataset } from "../data/open.js";
+import { openZip } from "../data/zip.js";
 import { oneHot } from "../networks/network.js";
 import { chosenSubset } from "../random/random-state.js";
 import { GENERATE_OPTIONS_FILE } from "../run/files.js";
@@ -18,7 +20,7 @@ import { denoiseWith } from "../sampling/generate.js";
 import type { JobContext } from "./context.js";
 import { DrawingTally, drawBatches } from "./draw-batches.js";
 import { type Drawing, openDrawing } from "./drawing.js";
-import { drawingProtocol, readDrawingProtocol, weightsOf } from "./drawing-protocol.js";
+import { drawingProtocol, readDrawingProtocol } from "./drawing-protocol.js";
 import { partOf } from "./exchange.js";
 
 /** A set of images in a fixed order. */
@@ -45,14 +47,24 @@ export interface ImageSource {
   [Symbol.dispose](): void;
 }
 
-/** How the images in a folder were drawn, if `stf generate` drew them. */
-function drawnBy(path: string): Protocol | undefined {
-  const record = join(path, GENERATE_OPTIONS_FILE);
-  if (!statSync(path).isDirectory() || !existsSync(record)) return undefined;
+/** How the images in a folder or zip were drawn, if `stf generate` drew them, with their seeds if all have one. */
+async function drawnBy(
+  path: string,
+  count: number,
+): Promise<{ readonly protocol: Protocol; readonly seeds?: string } | undefined> {
+  const isFolder = statSync(path).isDirectory();
+  if (!isFolder && !/\.zip$/i.test(path)) return undefined;
+  const files = isFolder ? openFolder(path) : await openZip(path);
   try {
-    return readDrawingProtocol(JSON.parse(readFileSync(record, "utf8")));
+    if (!files.paths.includes(GENERATE_OPTIONS_FILE)) return undefined;
+    const protocol = readDrawingProtocol(JSON.parse(new TextDecoder().decode(await files.read(GENERATE_OPTIONS_FILE))));
+    const seeds = files.paths.flatMap((file) => /(\d+)\.png$/.exec(file)?.[1] ?? []).map(Number);
+    seeds.sort((a, b) => a - b);
+    return protocol && { protocol, ...(seeds.length === count && { seeds: formatIntegers(seeds) }) };
   } catch {
     return undefined;
+  } finally {
+    files.close();
   }
 }
 
@@ -133,14 +145,19 @@ export async function imagesOnDisk(
     );
   }
   const source = bankSource(bank, path, options);
-  const drawn = drawnBy(path);
+  const drawn = await drawnBy(path, bank.count);
   if (!drawn) return source;
   const { subject, method } = source.protocol;
+  // Folders for every thousand images change no image.
+  const { subdirs, ...drawing } = drawn.protocol.method["drawing"] as Facts;
   return {
     ...source,
     protocol: {
-      subject: { ...drawn.subject, ...subject },
-      method: { ...method, drawing: drawn.method["drawing"] as Facts },
+      subject: { ...drawn.protocol.subject, ...subject },
+      method: {
+        images: { ...method["images"], ...(drawn.seeds !== undefined && { seeds: drawn.seeds }) },
+        drawing,
+      },
     },
   };
 }
@@ -193,11 +210,14 @@ export async function drawnImages(given: ResolvedGenerate, context: JobContext):
     count: seeds.length,
     shape: snapshot.config.shape,
     protocol: {
-      subject: { ...subject, ...(typeof trained === "number" && { trained }) },
+      subject: {
+        ...subject,
+        ...(typeof trained === "number" && { trained }),
+        ...(Number.isFinite(evaluations) && { evaluations }),
+      },
       method: {
-        network: { weights: weightsOf(snapshot) },
-        images: { count: seeds.length, seeds: `${seeds[0]}-${seeds.at(-1)}` },
-        drawing: { ...method["drawing"], ...(Number.isFinite(evaluations) && { evaluations }) },
+        images: { count: seeds.length, seeds: formatIntegers(seeds) },
+        drawing: method["drawing"] as Facts,
       },
     },
     evaluations,

@@ -55,6 +55,11 @@ const labels: Readonly<Record<MetricName, { readonly inception: string; readonly
   copies: { inception: "copies", other: "copies" },
 };
 
+/** Metrics by what they are called in print: "fid", "fd" and the like, besides their own names. */
+export const metricAliases: Readonly<Record<string, MetricName>> = Object.fromEntries(
+  metricNames.flatMap((name) => Object.values(labels[name]).map((label) => [label, name] as const)),
+);
+
 /** The number of images to which the published numbers refer. */
 const USUAL_COUNT = 50_000;
 

@@ -51,10 +51,10 @@ export function methodDifferences(one: Protocol, other: Protocol): readonly Diff
   });
 }
 
-/** "features.sha256 is ab12 and cd34": a difference in words. */
+/** "features.sha256: "ab12" and "cd34"", a difference in words. */
 export function formatDifference({ name, first, second }: Difference): string {
-  const shown = (fact: Fact | undefined): string => (fact === undefined ? "missing" : JSON.stringify(fact));
-  return `${name} is ${shown(first)} and ${shown(second)}`;
+  const shown = (fact: Fact | undefined): string => (fact === undefined ? "not stated" : JSON.stringify(fact));
+  return `${name}: ${shown(first)} and ${shown(second)}`;
 }
 
 /** Whether a value, from a file, has the structure of a protocol. */
