@@ -3,6 +3,7 @@
 import { createReadStream } from "node:fs";
 import { totalmem } from "node:os";
 import { pipeline } from "node:stream/promises";
+import { setTimeout } from "node:timers/promises";
 import { createGunzip } from "node:zlib";
 import { extract } from "tar-stream";
 import { InputError } from "../common/errors.js";
@@ -11,6 +12,8 @@ import { type FileSource, isHidden, MAX_FILE_BYTES } from "./file-source.js";
 const BLOCK = 512;
 /** Larger pieces than node:zlib's default take fewer turns of the event loop. */
 const CHUNK_BYTES = 2 ** 18;
+/** An archive whose bytes are not asked for so long is given up. */
+const STALLED_MILLISECONDS = 3_000;
 
 /** Whether a file's first bytes are those of an uncompressed tar archive: a header whose checksum is right. */
 export function isTar(start: Uint8Array): boolean {
@@ -46,33 +49,62 @@ async function readFiles(archive: string, gzipped: boolean, isWanted: (path: str
   const others: string[] = [];
   // Old archives lack the mark of the later formats; headers are checked by checksum all the same. Its types lack the option.
   const unpack = extract({ allowUnknownFormat: true } as object);
+  const input = createReadStream(archive);
   const flow = gzipped
-    ? pipeline(createReadStream(archive), createGunzip({ chunkSize: CHUNK_BYTES }), whole, unpack)
-    : pipeline(createReadStream(archive), whole, unpack);
-  // Its failure ends the loop below, too, and is reported there.
-  flow.catch(() => {});
+    ? pipeline(input, createGunzip({ chunkSize: CHUNK_BYTES }), whole, unpack)
+    : pipeline(input, whole, unpack);
   let total = 0;
-  for await (const entry of unpack) {
-    const { name, type, size = 0 } = entry.header;
-    const path = name.replace(/^\.\//, "");
-    const isFile = type === "file" && !path.split("/").some(isHidden);
-    if (isFile && !isWanted(path)) others.push(path);
-    if (!isFile || !isWanted(path)) {
-      entry.resume();
-      continue;
+  let turns = 0;
+  const readAll = async (): Promise<void> => {
+    for await (const entry of unpack) {
+      turns++;
+      const { name, type, size = 0 } = entry.header;
+      const path = name.replace(/^\.\//, "");
+      const isFile = type === "file" && !path.split("/").some(isHidden);
+      if (isFile && !isWanted(path)) others.push(path);
+      if (!isFile || !isWanted(path)) {
+        entry.resume();
+        continue;
+      }
+      if (size > MAX_FILE_BYTES) throw new Error(`${path} declares ${size} bytes, at most ${MAX_FILE_BYTES} are read`);
+      total += size;
+      if (total > totalmem() / 2) {
+        throw new InputError(
+          `${archive} holds more than half of this machine's memory in images; unpack it, and give the resulting folder`,
+        );
+      }
+      const pieces: Uint8Array[] = [];
+      for await (const piece of entry) {
+        turns++;
+        pieces.push(piece as Uint8Array);
+      }
+      files.set(path, Buffer.concat(pieces));
     }
-    if (size > MAX_FILE_BYTES) throw new Error(`${path} declares ${size} bytes, at most ${MAX_FILE_BYTES} are read`);
-    total += size;
-    if (total > totalmem() / 2) {
-      throw new InputError(
-        `${archive} holds more than half of this machine's memory in images; unpack it, and give the resulting folder`,
-      );
+  };
+  flow.catch(() => {});
+  const work = async (): Promise<void> => {
+    await readAll();
+    await flow;
+  };
+  const timer = new AbortController();
+  // With some damaged headers tar-stream waits for ever.
+  const stalled = async (): Promise<void> => {
+    // A slow disk is waited for: what counts is bytes that have been read and are not asked for.
+    const isIdle = (): boolean => input.readableEnded || input.readableLength > 0;
+    for (let before = -1; before !== turns || !isIdle(); ) {
+      before = turns;
+      await setTimeout(STALLED_MILLISECONDS, undefined, { signal: timer.signal });
     }
-    const pieces: Uint8Array[] = [];
-    for await (const piece of entry) pieces.push(piece as Uint8Array);
-    files.set(path, Buffer.concat(pieces));
+    throw new Error("its entries do not fit together");
+  };
+  const watch = stalled();
+  watch.catch(() => {});
+  try {
+    await Promise.race([work(), watch]);
+  } finally {
+    timer.abort();
+    unpack.destroy();
   }
-  await flow;
   return { files, others };
 }
 
