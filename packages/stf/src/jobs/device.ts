@@ -1,5 +1,11 @@
 import { type Device, engineReport } from "@stf/torch";
 import { UsageError } from "../common/errors.js";
+import type { Rank } from "../common/ranks.js";
+
+/** The device of one of several processes: each has a GPU of its own on its machine. */
+export function deviceOf(device: Device, { size, local }: Rank): Device {
+  return device === "cuda" && size > 1 ? `cuda:${local}` : device;
+}
 
 /** @throws UsageError when libtorch does not find the device. */
 export function checkDevice(device: Device): void {

@@ -10,7 +10,7 @@ import type { ResolvedGenerate } from "../config/generate-request.js";
 import { samplingMethod } from "../config/sampling.js";
 import { isDiverged } from "../run/history.js";
 import { type GenerateOptions, type Method, rangeWithin } from "../sampling/generate.js";
-import { checkDevice } from "./device.js";
+import { checkDevice, deviceOf } from "./device.js";
 import { givenImage } from "./given-image.js";
 import { classNamesOf, classNumber, classTitle } from "./network-classes.js";
 import { latestSnapshot } from "./snapshots.js";
@@ -86,7 +86,7 @@ export async function openDrawing(asked: ResolvedGenerate, rank: Rank): Promise<
   const network = latestSnapshot(asked.network);
   const weaker = asked.gnet === null ? undefined : latestSnapshot(asked.gnet);
   const given = { ...asked, network: network.path, gnet: weaker?.path ?? null };
-  const device = given.device === "cuda" && rank.size > 1 ? (`cuda:${rank.local}` as const) : given.device;
+  const device = deviceOf(given.device, rank);
   checkDevice(device);
   const snapshot = loadSnapshot(given.network, { precision: given.precision, device });
   const opened = [snapshot];

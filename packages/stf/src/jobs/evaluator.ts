@@ -1,7 +1,6 @@
 /** What sets of images are evaluated with: feature network, reference and metrics, opened once and used for every set. */
 
-import type { Device } from "@stf/torch";
-import { scope } from "@stf/torch";
+import { type Device, scope } from "@stf/torch";
 import { holdsStatistics } from "../checkpoints/statistics-file.js";
 import { imagesOf } from "../codecs/planes.js";
 import { UsageError } from "../common/errors.js";
@@ -11,6 +10,7 @@ import type { FeatureNetwork } from "../features/feature-network.js";
 import { type Evaluation, type MetricName, metricNames } from "../run/evaluation.js";
 import type { Protocol } from "../run/protocol.js";
 import type { JobContext } from "./context.js";
+import { deviceOf } from "./device.js";
 import { describeCost } from "./evaluation-cost.js";
 import { Exchange } from "./exchange.js";
 import { type CollectOptions, collect, type FeatureSet, featureFacts } from "./feature-set.js";
@@ -132,7 +132,7 @@ export class Evaluator {
         throw new UsageError(`'${idle}' needs the images of the reference, not their statistics; leave it out`);
       }
     }
-    const own = device === "cuda" && context.rank.size > 1 ? (`cuda:${context.rank.local}` as const) : device;
+    const own = deviceOf(device, context.rank);
     const network = features === null ? undefined : await openFeatures(features, own);
     try {
       const wanted = chosenMetrics(options.metrics, network, isStatistics);

@@ -19,7 +19,7 @@ export function partOf(
   return { first: Math.floor((rank * count) / size), end: Math.floor(((rank + 1) * count) / size) };
 }
 
-/** The names of the parts that a process has written or read. */
+/** A folder through which processes give the first one what they computed. */
 export class Exchange {
   readonly #folder: string;
   readonly #context: JobContext;
