@@ -28,6 +28,16 @@ import { blobs, chiSquare, chiSquareBound, listener, meanAndError, sameBits } fr
 const draws = (levels: NoiseLevels, count: number, seed = 4): number[] =>
   Array.from({ length: count }, (_, i) => levels(new KeyedRandom(randomKey(seed, "noiseLevel", i))));
 
+/** Counts the numbers that are taken from it. */
+class CountedRandom extends KeyedRandom {
+  count = 0;
+
+  override uniform(): number {
+    this.count++;
+    return super.uniform();
+  }
+}
+
 describe("ln sigma is normal within the range", () => {
   const cases: [about: string, mean: number, deviation: number, sigmaMin: number, sigmaMax: number][] = [
     ["without a range", -0.4, 1, 0, Number.POSITIVE_INFINITY],
@@ -68,6 +78,11 @@ describe("ln sigma is normal within the range", () => {
     const levels = draws(logNormalLevels(mean, deviation, { sigmaMin, sigmaMax }), 20_000);
     expect(Math.min(...levels)).toBeGreaterThanOrEqual(sigmaMin);
     expect(Math.max(...levels)).toBeLessThanOrEqual(sigmaMax);
+    // However improbable the range, a level takes at most seven attempts, of two numbers each.
+    const counted = new CountedRandom(randomKey(1, "noiseLevel"));
+    const draw = logNormalLevels(mean, deviation, { sigmaMin, sigmaMax });
+    for (let i = 0; i < 500; i++) draw(counted);
+    expect(counted.count / 500).toBeLessThan(14);
     const logs = levels.map(Math.log);
     const wanted = moment(1);
     const found = meanAndError(logs);
