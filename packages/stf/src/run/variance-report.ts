@@ -33,6 +33,8 @@ export interface LevelReport {
   readonly floor: Measured;
   /** V_STF(n) for each number of references of the report, in its order; 0 for "all" of a data set. */
   readonly stable: readonly Measured[];
+  /** V_STF(n) / V_DSM in the same order, with an error of its own: the two are estimated from the same samples. */
+  readonly ratio: readonly Measured[];
   /** The paper's bound on V_STF(n) in the same order, without its term O(1/n²); null for one reference, which has none. */
   readonly bound: readonly (number | null)[];
   /** E D_f(p_0 || p_0|t), the divergence of the prior from the posterior in that bound. */

@@ -1,0 +1,198 @@
+/** The truth of a data set: the posterior over all of its items, or over those of the sample's class. */
+
+import { cat, noGrad, scope, type Tensor, tensor, zeros } from "@stf/torch";
+import type { Bank } from "../data/bank.js";
+import { drawPool } from "../data/order.js";
+import type { ReferenceCount } from "../run/variance-report.js";
+import { classMembers } from "../targets/references.js";
+import { divergenceTerms } from "./divergence.js";
+import { NoisySamples } from "./noisy-samples.js";
+import { RayPosterior, type Support, supportSize } from "./ray-posterior.js";
+import type { SampleFindings, Truth } from "./truth.js";
+
+/** Weights that are held at a time: 32 MiB of float64. */
+const MOST_WEIGHTS = 2 ** 22;
+/** Items that are summed up at a time. */
+const ITEMS_AT_ONCE = 2048;
+
+/** The mean of a support, in network input values, float64 `[1, D]`, and the mean squared distance to it, per value. */
+interface Centre {
+  readonly mean: Float64Array;
+  readonly variance: number;
+}
+
+function centreOf(bank: Bank, support: Support): Centre {
+  const { count: all, dimension, device } = bank;
+  const count = supportSize(bank, support);
+  const chunks = Math.ceil(count / ITEMS_AT_ONCE);
+  const valuesOf = (chunk: number): Tensor => {
+    const first = chunk * ITEMS_AT_ONCE;
+    const length = Math.min(ITEMS_AT_ONCE, count - first);
+    const rows =
+      support === "all" && count === all
+        ? bank.rows.narrow(0, first, length)
+        : bank.gather(Int32Array.from({ length }, (_, i) => (support as Int32Array)[first + i] as number));
+    return bank.toValues(rows).double();
+  };
+  return scope(() => {
+    const mean = zeros([1, dimension], { dtype: "float64", device });
+    for (let chunk = 0; chunk < chunks; chunk++) scope(() => mean.add_(valuesOf(chunk).sum(0, true)));
+    mean.div_(count);
+    let squares = 0;
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      squares += scope(() => valuesOf(chunk).sub(mean).square().sum().item());
+    }
+    return { mean: mean.toFloat64Array(), variance: squares / count / dimension };
+  });
+}
+
+/** Options of {@link EmpiricalTruth}. */
+export interface EmpiricalOptions {
+  /** Seed of samples and references. */
+  readonly seed: number;
+  /** Whether sources are only looked for in the class of their sample, as for class-conditional networks. */
+  readonly sameClass?: boolean;
+}
+
+/** Positions of the nested references of a sample: its own comes first. */
+function nestedReferences(own: number, most: number, size: number, samples: NoisySamples, sample: number): Int32Array {
+  return drawPool(Int32Array.of(own), most, size, samples.randomOf(sample));
+}
+
+/** A data set as the truth: samples are made from its items, and the posterior is over all of them. */
+export class EmpiricalTruth implements Truth {
+  readonly name: string;
+  readonly count: number;
+  readonly dimension: number;
+  readonly variance: number;
+  /** The data set. */
+  readonly bank: Bank;
+  /** Its noisy samples. */
+  readonly samples: NoisySamples;
+  readonly #supports: ReadonlyMap<number, Int32Array> | undefined;
+  readonly #centres = new Map<number, Centre>();
+
+  /** @throws RangeError for classes without labels */
+  constructor(bank: Bank, { seed, sameClass = false }: EmpiricalOptions) {
+    const { labels, name, count, dimension } = bank;
+    if (sameClass && !labels) throw new RangeError(`the posterior within a class needs labels; ${name} has none`);
+    this.bank = bank;
+    this.name = name;
+    this.count = count;
+    this.dimension = dimension;
+    this.samples = new NoisySamples(bank, seed);
+    this.#supports = sameClass && labels ? classMembers(labels) : undefined;
+    const sizes = this.#supports ? [...this.#supports] : [[0, "all"] as const];
+    this.variance = noGrad(() =>
+      sizes.reduce((sum, [label, support]) => {
+        const centre = centreOf(bank, support);
+        this.#centres.set(label, centre);
+        return sum + (centre.variance * supportSize(bank, support)) / count;
+      }, 0),
+    );
+  }
+
+  #classOf(item: number): number {
+    return this.#supports ? (this.bank.labels?.[item] as number) : 0;
+  }
+
+  /** The candidate sources of samples with the class of an item. */
+  supportOf(item: number): Support {
+    return this.#supports?.get(this.#classOf(item)) ?? "all";
+  }
+
+  /** The posteriors of a sample, and the position of its source among the candidates. */
+  posteriorOf(sample: number): { readonly ray: RayPosterior; readonly own: number } {
+    const { bank, samples } = this;
+    const item = samples.sourceOf(sample);
+    const support = this.supportOf(item);
+    const ray = new RayPosterior(bank, support, bank.gather(Int32Array.of(item)), samples.noiseOf(sample));
+    return { ray, own: support === "all" ? item : support.indexOf(item) };
+  }
+
+  examine(sample: number, sigma: Float64Array, references: readonly ReferenceCount[]): SampleFindings {
+    const { bank, samples } = this;
+    const item = samples.sourceOf(sample);
+    const support = this.supportOf(item);
+    const size = supportSize(bank, support);
+    const counts = references.map((count) => (count === "all" ? size : Math.min(count, size)));
+    // All references need no draw: their target is D* itself.
+    const most = Math.max(1, ...counts.filter((count) => count < size));
+    const findings = emptyFindings(sigma.length, counts.length);
+    const levelsAtOnce = Math.max(1, Math.floor(MOST_WEIGHTS / size));
+    noGrad(() =>
+      scope(() => {
+        const { ray, own } = this.posteriorOf(sample);
+        const positions = nestedReferences(own, most, size, samples, sample);
+        const at = tensor(positions, { device: bank.device });
+        const source = bank.toValues(bank.gather(Int32Array.of(item))).double();
+        const centre = tensor((this.#centres.get(this.#classOf(item)) as Centre).mean, {
+          shape: [1, bank.dimension],
+          device: bank.device,
+        });
+        const drawn = new RayPosterior(
+          bank,
+          ray.itemsAt(positions),
+          bank.gather(Int32Array.of(item)),
+          samples.noiseOf(sample),
+        );
+        for (let first = 0; first < sigma.length; first += levelsAtOnce) {
+          const levels = sigma.subarray(first, first + levelsAtOnce);
+          scope(() => {
+            const logits = ray.logits(levels);
+            const weights = logits.softmax(1);
+            const exact = ray.mean(weights).double();
+            const put = (into: Float64Array, values: Tensor): void => into.set(values.toFloat64Array(), first);
+            const perValue = (differences: Tensor): Tensor => differences.square().sum(1).div(bank.dimension);
+            // Centred at the source: no cancellation where the posterior is the source alone.
+            const spread = weights.mul(ray.squares).sum(1).div(bank.dimension);
+            put(findings.variance, spread.sub(perValue(exact.sub(source))).clamp(0));
+            put(findings.explained, perValue(exact.sub(centre)));
+            putPosterior(findings.posterior, weights, own, first);
+            put(findings.divergence, divergenceTerms(weights.mul(size)).mean([1]));
+            const some = logits.indexSelect(1, at);
+            counts.forEach((count, k) => {
+              if (count === size) return;
+              const target =
+                count === 1 ? source : drawn.mean(padded(some.narrow(1, 0, count).softmax(1), most)).double();
+              put(findings.errors[k] as Float64Array, perValue(target.sub(exact)));
+            });
+          });
+        }
+      }),
+    );
+    return findings;
+  }
+}
+
+type MutableFindings = SampleFindings & { readonly posterior: NonNullable<SampleFindings["posterior"]> };
+
+function emptyFindings(levels: number, counts: number): MutableFindings {
+  const empty = (): Float64Array => new Float64Array(levels);
+  return {
+    variance: empty(),
+    errors: Array.from({ length: counts }, empty),
+    divergence: empty(),
+    explained: empty(),
+    posterior: { effective: empty(), entropy: empty(), source: empty() },
+  };
+}
+
+function putPosterior(
+  { effective, entropy, source }: MutableFindings["posterior"],
+  weights: Tensor,
+  own: number,
+  first: number,
+): void {
+  effective.set(weights.square().sum(1).reciprocal().toFloat64Array(), first);
+  // 0 ln 0 is 0.
+  entropy.set(weights.mul(weights.clamp(Number.MIN_VALUE).log()).sum(1).neg().abs().toFloat64Array(), first);
+  source.set(weights.select(1, own).toFloat64Array(), first);
+}
+
+/** Weights for the first of `most` references, and 0 for the others. */
+function padded(weights: Tensor, most: number): Tensor {
+  const [levels, count] = weights.shape as [number, number];
+  if (count === most) return weights;
+  return cat([weights, zeros([levels, most - count], { dtype: "float64", device: weights.device })], 1);
+}
