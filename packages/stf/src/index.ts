@@ -215,6 +215,15 @@ export {
 } from "./targets/target.js";
 export { posteriorWindow, sigmaRange } from "./targets/window.js";
 
+// Analysis: how good a denoiser can be, and how good one is
+
+export {
+  type DenoisingErrors,
+  denoisingErrors,
+  type ExactTargetOptions,
+  exactTargets,
+} from "./analysis/denoising-error.js";
+
 // Augmentation
 
 export { applyAugmentation, flipsOf, isFlipOnly, transformWith } from "./augmentation/apply.js";
