@@ -10,8 +10,6 @@ import { NoisySamples } from "./noisy-samples.js";
 import { RayPosterior, type Support, supportSize } from "./ray-posterior.js";
 import type { SampleFindings, Truth } from "./truth.js";
 
-/** Weights that are held at a time: 32 MiB of float64. */
-const MOST_WEIGHTS = 2 ** 22;
 /** Items that are summed up at a time. */
 const ITEMS_AT_ONCE = 2048;
 
@@ -92,20 +90,30 @@ export class EmpiricalTruth implements Truth {
     );
   }
 
-  #classOf(item: number): number {
-    return this.#supports ? (this.bank.labels?.[item] as number) : 0;
+  /** The class by which supports and centres are found: 0 for all if there are no classes. */
+  #keyOf(label: number | undefined): number {
+    return this.#supports ? (label ?? 0) : 0;
   }
 
-  /** The candidate sources of samples with the class of an item. */
-  supportOf(item: number): Support {
-    return this.#supports?.get(this.#classOf(item)) ?? "all";
+  /** The candidate sources of samples of a class. @throws RangeError for a class without images */
+  supportOfClass(label: number | undefined): Support {
+    if (!this.#supports) return "all";
+    const support = this.#supports.get(this.#keyOf(label));
+    if (support) return support;
+    throw new RangeError(`${this.name} has no images of class ${label}`);
+  }
+
+  /** The mean of the candidate sources of a class, in network input values, float64 `[1, D]`. */
+  meanImage(label: number | undefined): Tensor {
+    const { mean } = this.#centres.get(this.#keyOf(label)) as Centre;
+    return tensor(mean, { shape: [1, this.dimension], device: this.bank.device });
   }
 
   /** The posteriors of a sample, and the position of its source among the candidates. */
   posteriorOf(sample: number): { readonly ray: RayPosterior; readonly own: number } {
     const { bank, samples } = this;
     const item = samples.sourceOf(sample);
-    const support = this.supportOf(item);
+    const support = this.supportOfClass(bank.labels?.[item]);
     const ray = new RayPosterior(bank, support, bank.gather(Int32Array.of(item)), samples.noiseOf(sample));
     return { ray, own: support === "all" ? item : support.indexOf(item) };
   }
@@ -113,31 +121,27 @@ export class EmpiricalTruth implements Truth {
   examine(sample: number, sigma: Float64Array, references: readonly ReferenceCount[]): SampleFindings {
     const { bank, samples } = this;
     const item = samples.sourceOf(sample);
-    const support = this.supportOf(item);
+    const support = this.supportOfClass(bank.labels?.[item]);
     const size = supportSize(bank, support);
     const counts = references.map((count) => (count === "all" ? size : Math.min(count, size)));
     // All references need no draw: their target is D* itself.
     const most = Math.max(1, ...counts.filter((count) => count < size));
     const findings = emptyFindings(sigma.length, counts.length);
-    const levelsAtOnce = Math.max(1, Math.floor(MOST_WEIGHTS / size));
     noGrad(() =>
       scope(() => {
         const { ray, own } = this.posteriorOf(sample);
         const positions = nestedReferences(own, most, size, samples, sample);
         const at = tensor(positions, { device: bank.device });
         const source = bank.toValues(bank.gather(Int32Array.of(item))).double();
-        const centre = tensor((this.#centres.get(this.#classOf(item)) as Centre).mean, {
-          shape: [1, bank.dimension],
-          device: bank.device,
-        });
+        const centre = this.meanImage(bank.labels?.[item]);
         const drawn = new RayPosterior(
           bank,
           ray.itemsAt(positions),
           bank.gather(Int32Array.of(item)),
           samples.noiseOf(sample),
         );
-        for (let first = 0; first < sigma.length; first += levelsAtOnce) {
-          const levels = sigma.subarray(first, first + levelsAtOnce);
+        let first = 0;
+        for (const levels of ray.groupsOf(sigma)) {
           scope(() => {
             const logits = ray.logits(levels);
             const weights = logits.softmax(1);
@@ -158,6 +162,7 @@ export class EmpiricalTruth implements Truth {
               put(findings.errors[k] as Float64Array, perValue(target.sub(exact)));
             });
           });
+          first += levels.length;
         }
       }),
     );
