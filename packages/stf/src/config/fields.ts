@@ -276,9 +276,14 @@ export function integers<T extends readonly number[] | null = readonly number[]>
   );
 }
 
-/** The option's name on the command line: batchGpu is --batch-gpu; names with an underscore stay unchanged. */
+/**
+ * The option's name on the command line: batchGpu is --batch-gpu, and pMean, which begins with a symbol, is --P-mean; names with an
+ * underscore stay unchanged.
+ */
 export function flagOf(key: string): string {
-  return key.includes("_") ? `--${key}` : `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  if (key.includes("_")) return `--${key}`;
+  const words = key.replace(/(?!^)[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return `--${words.replace(/^[a-z](?=-)/, (letter) => letter.toUpperCase())}`;
 }
 
 /**
