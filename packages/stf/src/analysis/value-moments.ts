@@ -15,7 +15,7 @@ export interface DataMoments {
 }
 
 /** Items from which the moments are estimated. */
-const MOST_ITEMS = 2048;
+export const MOST_ITEMS = 2048;
 
 /**
  * Estimates the moments from up to 2048 items, drawn at random. The sum of squared eigenvalues is the mean of ((y - m).(y' - m))² over
