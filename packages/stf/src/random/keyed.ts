@@ -20,7 +20,8 @@ export type Purpose =
   | "dequantization"
   | "probes"
   | "heldOut"
-  | "analysis";
+  | "analysis"
+  | "bias";
 
 const purposes = {
   weights: 1,
@@ -36,6 +37,7 @@ const purposes = {
   probes: 11,
   heldOut: 12,
   analysis: 13,
+  bias: 14,
 } as const satisfies Record<Purpose, number>;
 
 /** The finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection of 64-bit numbers without visible structure. */

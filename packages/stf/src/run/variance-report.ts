@@ -96,10 +96,14 @@ export interface BiasReport {
   readonly levels: readonly {
     readonly sigma: number;
     /**
-     * E ||E[target | x, condition] - D*||² / D, an estimate without bias of its own: it is around 0, and negative as often as not,
-     * where there is no bias.
+     * E ||E[target | x, condition] - D*||² / D, an estimate without bias of its own: where there is no bias it is around 0, and
+     * negative as often as not.
      */
     readonly squaredBias: Measured;
+    /** E ||target - D*||² / D: the squared bias and the variance of the target. */
+    readonly squaredError: Measured;
+    /** E ||D* - E[y | condition]||² / D: what there is to be learnt at this level. */
+    readonly explainable: Measured;
   }[];
 }
 
