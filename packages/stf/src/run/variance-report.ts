@@ -121,7 +121,7 @@ export interface Phases {
   readonly sourceUpTo: number | null;
   /** From this level on the posterior is close to the prior: the third phase. Null if no level is that high. */
   readonly priorFrom: number | null;
-  /** The level at which the variance of the denoising target, in units of the score, is largest. */
+  /** The level above the first phase at which the variance of the denoising target, in units of the score, is largest. */
   readonly scorePeak: number;
   /** The same in units of the training loss. */
   readonly lossPeak: number;
@@ -143,8 +143,8 @@ export interface SuggestedSettings {
   readonly pStd: number;
   /** The wanted fraction of V_DSM at its peak in units of the score. */
   readonly fraction: number;
-  /** The references that bring the variance there below that fraction. */
-  readonly references: ReferenceCount;
+  /** The references that bring the variance there below that fraction; null for more than were tried. */
+  readonly references: ReferenceCount | null;
   /** The options of `stf train` that follow, where they differ from its defaults. */
   readonly options: readonly string[];
 }
