@@ -1,17 +1,15 @@
 /** The truth of a data set: the posterior over all of its items, or over those of the sample's class. */
 
-import { cat, noGrad, scope, type Tensor, tensor, zeros } from "@stf/torch";
+import { noGrad, scope, type Tensor, tensor, zeros } from "@stf/torch";
 import type { Bank } from "../data/bank.js";
-import { drawPool } from "../data/order.js";
 import type { ReferenceCount } from "../run/variance-report.js";
 import { classMembers } from "../targets/references.js";
 import { divergenceTerms } from "./divergence.js";
+import { EmpiricalSample } from "./empirical-sample.js";
 import { NoisySamples } from "./noisy-samples.js";
-import { RayPosterior, type Support, supportSize } from "./ray-posterior.js";
+import { type Support, supportSize } from "./ray-posterior.js";
 import type { SampleFindings, Truth } from "./truth.js";
 
-/** Weights that are held at a time: 32 MiB of float64. */
-const MOST_WEIGHTS = 2 ** 22;
 /** Items that are summed up at a time. */
 const ITEMS_AT_ONCE = 2048;
 
@@ -54,11 +52,6 @@ export interface EmpiricalOptions {
   readonly sameClass?: boolean;
 }
 
-/** Positions of the nested references of a sample: its own comes first. */
-function nestedReferences(own: number, most: number, size: number, samples: NoisySamples, sample: number): Int32Array {
-  return drawPool(Int32Array.of(own), most, size, samples.randomOf(sample));
-}
-
 /** A data set as the truth: samples are made from its items, and the posterior is over all of them. */
 export class EmpiricalTruth implements Truth {
   readonly name: string;
@@ -92,72 +85,58 @@ export class EmpiricalTruth implements Truth {
     );
   }
 
-  #classOf(item: number): number {
-    return this.#supports ? (this.bank.labels?.[item] as number) : 0;
+  /** The class by which supports and centres are found: 0 for all if there are no classes. */
+  #keyOf(label: number | undefined): number {
+    return this.#supports ? (label ?? 0) : 0;
   }
 
-  /** The candidate sources of samples with the class of an item. */
-  supportOf(item: number): Support {
-    return this.#supports?.get(this.#classOf(item)) ?? "all";
+  /** The candidate sources of samples of a class. @throws RangeError for a class without images */
+  supportOfClass(label: number | undefined): Support {
+    if (!this.#supports) return "all";
+    const support = this.#supports.get(this.#keyOf(label));
+    if (support) return support;
+    throw new RangeError(`${this.name} has no images of class ${label}`);
   }
 
-  /** The posteriors of a sample, and the position of its source among the candidates. */
-  posteriorOf(sample: number): { readonly ray: RayPosterior; readonly own: number } {
-    const { bank, samples } = this;
-    const item = samples.sourceOf(sample);
-    const support = this.supportOf(item);
-    const ray = new RayPosterior(bank, support, bank.gather(Int32Array.of(item)), samples.noiseOf(sample));
-    return { ray, own: support === "all" ? item : support.indexOf(item) };
+  /** The mean of the candidate sources of a class, in network input values, float64 `[1, D]`. */
+  meanImage(label: number | undefined): Tensor {
+    const { mean } = this.#centres.get(this.#keyOf(label)) as Centre;
+    return tensor(mean, { shape: [1, this.dimension], device: this.bank.device });
   }
 
-  examine(sample: number, sigma: Float64Array, references: readonly ReferenceCount[]): SampleFindings {
-    const { bank, samples } = this;
-    const item = samples.sourceOf(sample);
-    const support = this.supportOf(item);
-    const size = supportSize(bank, support);
-    const counts = references.map((count) => (count === "all" ? size : Math.min(count, size)));
-    // All references need no draw: their target is D* itself.
-    const most = Math.max(1, ...counts.filter((count) => count < size));
-    const findings = emptyFindings(sigma.length, counts.length);
-    const levelsAtOnce = Math.max(1, Math.floor(MOST_WEIGHTS / size));
+  /** A sample with stable targets of some numbers of references; its tensors belong to the current scope. */
+  sample(number: number, references: readonly ReferenceCount[] = []): EmpiricalSample {
+    const support = this.supportOfClass(this.bank.labels?.[this.samples.sourceOf(number)]);
+    return new EmpiricalSample(this.samples, number, support, references);
+  }
+
+  examine(number: number, sigma: Float64Array, references: readonly ReferenceCount[]): SampleFindings {
+    const findings = emptyFindings(sigma.length, references.length);
+    const { dimension, labels } = this.bank;
+    const perValue = (differences: Tensor): Tensor => differences.square().sum(1).div(dimension);
     noGrad(() =>
       scope(() => {
-        const { ray, own } = this.posteriorOf(sample);
-        const positions = nestedReferences(own, most, size, samples, sample);
-        const at = tensor(positions, { device: bank.device });
-        const source = bank.toValues(bank.gather(Int32Array.of(item))).double();
-        const centre = tensor((this.#centres.get(this.#classOf(item)) as Centre).mean, {
-          shape: [1, bank.dimension],
-          device: bank.device,
-        });
-        const drawn = new RayPosterior(
-          bank,
-          ray.itemsAt(positions),
-          bank.gather(Int32Array.of(item)),
-          samples.noiseOf(sample),
-        );
-        for (let first = 0; first < sigma.length; first += levelsAtOnce) {
-          const levels = sigma.subarray(first, first + levelsAtOnce);
+        const sample = this.sample(number, references);
+        const { ray, source, size, own } = sample;
+        const centre = this.meanImage(labels?.[sample.item]);
+        let first = 0;
+        for (const levels of ray.groupsOf(sigma)) {
           scope(() => {
+            const put = (into: Float64Array, values: Tensor): void => into.set(values.toFloat64Array(), first);
             const logits = ray.logits(levels);
             const weights = logits.softmax(1);
             const exact = ray.mean(weights).double();
-            const put = (into: Float64Array, values: Tensor): void => into.set(values.toFloat64Array(), first);
-            const perValue = (differences: Tensor): Tensor => differences.square().sum(1).div(bank.dimension);
             // Centred at the source: no cancellation where the posterior is the source alone.
-            const spread = weights.mul(ray.squares).sum(1).div(bank.dimension);
+            const spread = weights.mul(ray.squares).sum(1).div(dimension);
             put(findings.variance, spread.sub(perValue(exact.sub(source))).clamp(0));
             put(findings.explained, perValue(exact.sub(centre)));
-            putPosterior(findings.posterior, weights, own, first);
             put(findings.divergence, divergenceTerms(weights.mul(size)).mean([1]));
-            const some = logits.indexSelect(1, at);
-            counts.forEach((count, k) => {
-              if (count === size) return;
-              const target =
-                count === 1 ? source : drawn.mean(padded(some.narrow(1, 0, count).softmax(1), most)).double();
+            putPosterior(findings.posterior, weights, own, first);
+            sample.targets(logits, exact).forEach((target, k) => {
               put(findings.errors[k] as Float64Array, perValue(target.sub(exact)));
             });
           });
+          first += levels.length;
         }
       }),
     );
@@ -188,11 +167,4 @@ function putPosterior(
   // 0 ln 0 is 0.
   entropy.set(weights.mul(weights.clamp(Number.MIN_VALUE).log()).sum(1).neg().abs().toFloat64Array(), first);
   source.set(weights.select(1, own).toFloat64Array(), first);
-}
-
-/** Weights for the first of `most` references, and 0 for the others. */
-function padded(weights: Tensor, most: number): Tensor {
-  const [levels, count] = weights.shape as [number, number];
-  if (count === most) return weights;
-  return cat([weights, zeros([levels, most - count], { dtype: "float64", device: weights.device })], 1);
 }

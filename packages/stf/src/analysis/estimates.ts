@@ -7,16 +7,20 @@ const product = (one: ArrayLike<number>, other: ArrayLike<number>): number => {
   return Array.from(one).reduce((sum, value, i) => sum + (value - a) * ((other[i] as number) - b), 0);
 };
 
+/** Fewer samples above the expectation of a control tell nothing about how values follow it. */
+const FEWEST_EVENTS = 10;
+
 /**
- * Values with the same expectation and less variance: less the part that varies with a control, whose expectation is known to be 0 (a
- * control variate). The factor is estimated from the same samples, so the result is biased by O(1 / samples).
+ * Values with the same expectation and less variance: less a multiple of a control whose expectation is known to be 0 (a control variate).
+ * The factor is the best one for these samples, which biases the result by O(1 / samples). It is 1 where the control is rarely positive:
+ * the samples may then have missed what makes both vary.
  *
- * @param values - one per sample
+ * @param values - one per sample, which vary as the control does or less
  * @param control - one per sample
  */
 export function controlled(values: ArrayLike<number>, control: ArrayLike<number>): Float64Array {
-  const squares = product(control, control);
-  const factor = squares > 0 ? product(values, control) / squares : 0;
+  const events = Array.from(control).filter((value) => value > 0).length;
+  const factor = events < FEWEST_EVENTS ? 1 : product(values, control) / product(control, control);
   return Float64Array.from(values, (value, i) => value - factor * (control[i] as number));
 }
 

@@ -6,7 +6,7 @@
  * so everything that takes time, ||y - r_k||² and eps.(y - r_k), is computed once for all levels.
  */
 
-import { relativeSquaredDistances, scope, type Tensor, tensor, weightedRowSum } from "@stf/torch";
+import { cat, relativeSquaredDistances, scope, type Tensor, tensor, weightedRowSum } from "@stf/torch";
 import { column } from "../column.js";
 import type { Bank } from "../data/bank.js";
 
@@ -15,6 +15,9 @@ export type Support = Int32Array | "all";
 
 /** Number of items in a support. */
 export const supportSize = (bank: Bank, support: Support): number => (support === "all" ? bank.count : support.length);
+
+/** Weights that are held at a time: 32 MiB of float64. */
+const MOST_WEIGHTS = 2 ** 22;
 
 /** The posteriors along a ray y + sigma eps over n candidate sources. Tensors belong to the scope that it is made in. */
 export class RayPosterior {
@@ -55,6 +58,21 @@ export class RayPosterior {
   /** sum_k w_k r_k, in network input values, float32 `[L, D]`. @param weights - `[L, n]` */
   mean(weights: Tensor): Tensor {
     return scope(() => this.#bank.toValues(weightedRowSum(weights, this.#bank.rows, this.#index)));
+  }
+
+  /** Noise levels in groups whose weights fit in memory together. */
+  groupsOf(sigma: Float64Array): Float64Array[] {
+    const atOnce = Math.max(1, Math.floor(MOST_WEIGHTS / this.squares.size(1)));
+    return Array.from({ length: Math.ceil(sigma.length / atOnce) }, (_, i) =>
+      sigma.subarray(i * atOnce, (i + 1) * atOnce),
+    );
+  }
+
+  /** The posterior mean at each level, D*(y + sigma eps; sigma) if all candidates are there, float32 `[L, D]`. */
+  posteriorMean(sigma: Float64Array): Tensor {
+    return scope(() =>
+      cat(this.groupsOf(sigma).map((levels) => scope(() => this.mean(this.logits(levels).softmax(1))))),
+    );
   }
 
   /** The candidates at the given positions, as the bank numbers them. */

@@ -53,7 +53,7 @@ function levelReport(
   const errorsOf = (k: number): Float64Array => valuesOf(({ errors }) => errors[k] as Float64Array);
   const ofOne = errorsOf(0);
   const control = ofOne.map((error, sample) => error - (variances[sample] as number));
-  const stable = references.map((_, k) => controlled(errorsOf(k + 1), control));
+  const stable = references.map((count, k) => (count === 1 ? variances : controlled(errorsOf(k + 1), control)));
   const { sigma, time, scale, lossWeight } = level;
   const floor = meanOf(variances);
   const divergence = meanOf(valuesOf((findings) => findings.divergence));

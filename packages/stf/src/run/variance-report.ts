@@ -125,6 +125,8 @@ export interface Phases {
   readonly scorePeak: number;
   /** The same in units of the training loss. */
   readonly lossPeak: number;
+  /** Probability of a training sample of the preconditioning to lie in the first, second and third phase. */
+  readonly probabilities: readonly [number, number, number];
 }
 
 /** Settings that suit the data. */
@@ -139,8 +141,12 @@ export interface SuggestedSettings {
   readonly pMean: number;
   /** Standard deviation of ln sigma in training. */
   readonly pStd: number;
-  /** References that bring the variance at its peak below the wanted fraction. */
+  /** The wanted fraction of V_DSM at its peak in units of the score. */
+  readonly fraction: number;
+  /** The references that bring the variance there below that fraction. */
   readonly references: ReferenceCount;
+  /** The options of `stf train` that follow, where they differ from its defaults. */
+  readonly options: readonly string[];
 }
 
 /** The result of an analysis. */
