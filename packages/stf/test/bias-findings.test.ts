@@ -5,7 +5,10 @@ import { biasFinding, biasVerdict } from "../src/analysis/bias-findings.js";
 import type { BiasReport } from "../src/run/variance-report.js";
 
 /** A report with the given estimates, their errors, and the explainable variance of each level. */
-function report(rows: readonly [value: number, error: number, explainable: number][], name = "source excluded"): BiasReport {
+function report(
+  rows: readonly [value: number, error: number, explainable: number][],
+  name = "source excluded",
+): BiasReport {
   return {
     name,
     about: "",
