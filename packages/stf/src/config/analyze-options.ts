@@ -16,7 +16,10 @@ export const analyzeFields = {
     placeholder: "NAME|FILE",
   }),
   dimension: integer({ default: 2, min: 1, max: 100_000, help: "dimension of a mixture that is given by name" }),
-  cond: flag({ default: false, help: "look for sources in the class of the sample, as for class-conditional networks" }),
+  cond: flag({
+    default: false,
+    help: "look for sources in the class of the sample, as for class-conditional networks",
+  }),
   xflip: flag({ default: false, help: "add mirror images, which doubles the data set" }),
   cache: flag({
     default: false,

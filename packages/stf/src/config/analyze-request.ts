@@ -49,7 +49,9 @@ export function analyzeOptions(request: AnalyzeRequest): ResolvedAnalyze {
   const idle = (["networkNum", "heldOut"] as const).find((name) => network === null && given[name] !== undefined);
   if (idle !== undefined) throw new UsageError(`'${idle}' needs a 'network'; add one, or leave it out`);
   if (heldOut !== null && heldOut === data) {
-    throw new UsageError("'heldOut' must differ from 'data': errors on the images of the training say little about others");
+    throw new UsageError(
+      "'heldOut' must differ from 'data': errors on the images of the training say little about others",
+    );
   }
   if (sigmaMin !== null && sigmaMax !== null && sigmaMin >= sigmaMax) {
     throw new UsageError(`'sigmaMin' must be below 'sigmaMax', found ${sigmaMin} and ${sigmaMax}`);

@@ -127,7 +127,7 @@ async function reportOf(analysis: Analysis): Promise<VarianceReport> {
     suggested,
     costs: costsOf(analysis, phases.scorePeak),
     networks: await networkReports(analysis),
-    bias: options.checkBias ? biasOf(opened, options, phases, progress) : [],
+    bias: options.checkBias ? biasOf(opened, options, curves, progress) : [],
     seconds: context.now() - start,
   };
   return { ...report, findings: findingsOf(report) };
@@ -142,16 +142,15 @@ async function reportOf(analysis: Analysis): Promise<VarianceReport> {
  * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used; Stopped when the
  * job is to stop.
  */
-export async function analyze(
-  request: AnalyzeRequest,
-  context: JobContext = jobContext(),
-): Promise<AnalyzeResult> {
+export async function analyze(request: AnalyzeRequest, context: JobContext = jobContext()): Promise<AnalyzeResult> {
   const options = analyzeOptions(request);
   checkAlone("analyze", context.rank);
   checkDevice(options.device);
   const networks = openNetworks(options, context);
   const preconditioning =
-    request.precond === undefined && networks[0] ? networks[0].denoiser.preconditioning : preconditioningOf(options.precond);
+    request.precond === undefined && networks[0]
+      ? networks[0].denoiser.preconditioning
+      : preconditioningOf(options.precond);
   try {
     const levels = analysisLevels(preconditioning, rangeOf(options, preconditioning), options.levels);
     const work = async (): Promise<AnalyzeResult> => {

@@ -58,13 +58,15 @@ export function numberingFor(networks: readonly AnalysedNetwork[]): Numbering | 
 /** @throws InputError when a network cannot see such images, or has not all of their classes */
 export function checkNetworks(networks: readonly AnalysedNetwork[], bank: ImageBank): void {
   for (const { file, denoiser } of networks) {
-    const [wanted, found] = [formatImageShape(denoiser.network.shape), formatImageShape(bank.shape)];
+    const [wanted, found] = [formatImageShape(denoiser.shape), formatImageShape(bank.shape)];
     if (wanted !== found) {
       throw new InputError(`${bank.name} must hold images of ${wanted} like those of ${file}, found ${found}`);
     }
     const stranger = denoiser.labelDim > 0 && bank.labels?.find((label) => label >= denoiser.labelDim);
     if (typeof stranger === "number") {
-      throw new InputError(`${bank.name} must have only classes of ${file}, 0 to ${denoiser.labelDim - 1}, found ${stranger}`);
+      throw new InputError(
+        `${bank.name} must have only classes of ${file}, 0 to ${denoiser.labelDim - 1}, found ${stranger}`,
+      );
     }
   }
 }
