@@ -208,14 +208,20 @@ export {
 } from "./targets/target.js";
 export { posteriorWindow, sigmaRange } from "./targets/window.js";
 
-// Analysis: how good a denoiser can be, and how good one is
+// Analysis: how good a denoiser can be, how good one is, and what a target tends to
 
+export { type BiasVerdict, biasFinding, biasVerdict } from "./analysis/bias-findings.js";
+export { type BiasVariant, biasVariants, type ReferenceScheme } from "./analysis/bias-variants.js";
 export {
   type DenoisingErrors,
   denoisingErrors,
   type ExactTargetOptions,
   exactTargets,
 } from "./analysis/denoising-error.js";
+export { type MixtureBiasOptions, mixtureBias } from "./analysis/mixture-bias.js";
+export { biasVariantsOf, type DataBiasOptions, regressionBias } from "./analysis/regression-bias.js";
+export type { BiasOptions } from "./analysis/squared-bias.js";
+export type { BiasReport, ReferenceCount } from "./run/variance-report.js";
 
 // Augmentation
 

@@ -94,6 +94,7 @@ export interface BiasReport {
   readonly references: ReferenceCount;
   /** Its bias at each of these noise levels. */
   readonly levels: readonly {
+    /** The noise level. */
     readonly sigma: number;
     /**
      * E ||E[target | x, condition] - D*||² / D, an estimate without bias of its own: where there is no bias it is around 0, and
