@@ -7,6 +7,7 @@ import { checkAlone } from "../common/ranks.js";
 import { abbreviated } from "../common/text.js";
 import { type Adjusted, fittedToData, withoutAttention } from "../config/adjustment.js";
 import { withoutEffect } from "../config/contradictions.js";
+import { statedConstants } from "../config/noise-options.js";
 import { changedOptions, type ResolvedOptions } from "../config/resolved-options.js";
 import { checkTrainRequest, statedOptions, type TrainRequest, trainingOptions } from "../config/train-request.js";
 import {
@@ -23,6 +24,7 @@ import { digestOfImages } from "../data/image-digest.js";
 import { withMirrorImages } from "../data/mirror.js";
 import { openDataset } from "../data/open.js";
 import type { NetworkConfig } from "../networks/build.js";
+import type { Constants } from "../preconditioning/constants.js";
 import { disposeState, initialState, type TrainingState } from "../training/state.js";
 import { chooseOptions } from "./automatic.js";
 import { cacheFolder } from "./cache-folder.js";
@@ -83,6 +85,10 @@ async function readImages(
   return xflip ? replaced(images, withMirrorImages) : images;
 }
 
+/** What a plain dictionary of tensors does not say. */
+const dataConstant = ({ sigmaData }: ResolvedOptions): Constants | undefined =>
+  sigmaData === null ? undefined : { sigmaData };
+
 /**
  * Reads the images, builds the network, and fills it with what the run starts from. The caller owns the bank and the state.
  *
@@ -97,7 +103,8 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   const asked = trainingOptions(request, saved?.options);
   checkDevice(asked.device);
   const { transfer } = asked;
-  const source = saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond);
+  const source =
+    saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond, dataConstant(asked));
   const options = source ? optionsForTransfer(asked, statedOptions(request), source) : asked;
   const notes: string[] = [];
   const images = await withinMemory(
@@ -115,7 +122,13 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
       () => {
         const run = saved
           ? { options, notes: [] }
-          : newRun({ ...request, ...(source && sizesOf(source)) }, options, images, source, context);
+          : newRun(
+              { ...request, ...(source && { ...sizesOf(source), ...statedConstants(options) }) },
+              options,
+              images,
+              source,
+              context,
+            );
         return planWith(images, run, request, { saved, source, onData: notes });
       },
     );
