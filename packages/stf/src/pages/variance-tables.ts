@@ -78,7 +78,7 @@ function numbers({ phases, suggested, data }: VarianceReport): Html {
     },
     {
       name: "References",
-      value: formatCount(suggested.references),
+      value: suggested.references === null ? "more than tried" : formatCount(suggested.references),
       about: `So many bring the variance of the score at its peak below ${formatShare(suggested.fraction)}.`,
     },
     {
