@@ -451,3 +451,21 @@ export {
   type Protocol,
 } from "./run/protocol.js";
 export type { Statistic, StatisticName, StatsLine, TickStatistics } from "./run/statistics.js";
+
+// The report of an analysis, its page and its plot
+export { variancePage } from "./pages/variance-page.js";
+export { variancePlot } from "./pages/variance-plot.js";
+export type {
+  BiasReport,
+  LevelReport,
+  NetworkLevel,
+  NetworkReport,
+  Phases,
+  PosteriorExample,
+  PosteriorPicture,
+  ReferenceCount,
+  SuggestedSettings,
+  TargetCost,
+  VariancePage,
+  VarianceReport,
+} from "./run/variance-report.js";
