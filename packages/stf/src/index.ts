@@ -251,6 +251,7 @@ export {
 // Training: one step, its two halves, and the loop
 
 export { emaDecay, learningRate } from "./training/clock.js";
+export { ErrorMeasurement, type ErrorMeasurementOptions } from "./training/error-measurement.js";
 export {
   type CheckpointFacts,
   type LoopHooks,
@@ -261,6 +262,7 @@ export {
   trainingLoop,
 } from "./training/loop.js";
 export { addGradients, type ErrorOptions, type Loss, weightedError, weightedSquaredError } from "./training/loss.js";
+export type { TickTime } from "./training/measurement-budget.js";
 export { type PerturbSettings, perturb } from "./training/perturb.js";
 export { disposeState, initialState, type TrainingState } from "./training/state.js";
 export {
@@ -451,4 +453,12 @@ export {
   methodDifferences,
   type Protocol,
 } from "./run/protocol.js";
-export type { Statistic, StatisticName, StatsLine, TickStatistics } from "./run/statistics.js";
+export {
+  type ErrorStatistics,
+  type NoiseBand,
+  noiseBands,
+  type Statistic,
+  type StatisticName,
+  type StatsLine,
+  type TickStatistics,
+} from "./run/statistics.js";

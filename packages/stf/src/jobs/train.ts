@@ -14,6 +14,7 @@ import { nearestDistances } from "../data/neighbours.js";
 import { makeNewFolder, makeNumberedFolder } from "../run/folder.js";
 import { historyOf, isDiverged, setAsideAfter, soundState } from "../run/history.js";
 import { lockRun } from "../run/lock.js";
+import { ErrorMeasurement } from "../training/error-measurement.js";
 import { type LoopHooks, type LoopResult, type Progress, type TrainingWriter, trainingLoop } from "../training/loop.js";
 import { disposeState } from "../training/state.js";
 import { DivergenceError } from "../training/step.js";
@@ -44,11 +45,14 @@ export interface TrainResult {
   readonly problem?: string;
 }
 
-/** "12.8 kimg  loss 0.2113  152.0 images/s  1m 24s elapsed, 4m 10s left" */
-export function formatProgress({ images, loss, imagesPerSecond, elapsed, remaining }: Progress): string {
+/** "12.8 kimg  loss 0.2113  excess 0.0412  152.0 images/s  1m 24s elapsed, 4m 10s left" */
+export function formatProgress(progress: Progress): string {
+  const { images, loss, excess, heldOut, imagesPerSecond, elapsed, remaining } = progress;
   return [
     `${(images / 1000).toFixed(images < 10_000 ? 3 : 1).padStart(7)} kimg`,
     `loss ${loss.toFixed(4)}`,
+    ...(excess === undefined ? [] : [`excess ${excess.toFixed(4)}`]),
+    ...(heldOut === undefined ? [] : [`held out ${heldOut.toFixed(4)}`]),
     `${imagesPerSecond.toFixed(imagesPerSecond < 10 ? 2 : 1)} images/s`,
     `${formatDuration(elapsed)} elapsed, ${formatDuration(remaining)} left`,
   ].join("  ");
@@ -159,6 +163,12 @@ async function trainInFolder(
     });
   const writer = run.writer(writerFor);
   const history = historyOf(folder);
+  using errors = new ErrorMeasurement(bank, {
+    noiseLevels: state.network.preconditioning.noiseLevels,
+    batch: settings.microBatch,
+    now: () => context.now(),
+    shouldStop: () => context.shouldStop(),
+  });
   const samples = new TrainingSamples(folder, settings, bank.classNames, context);
   let shown = "first step";
   const hooks: LoopHooks = {
@@ -171,6 +181,7 @@ async function trainInFolder(
       reporter.update(shown);
       samples.onStep(progress);
     },
+    measure: ({ averaged }, time) => errors.measure(averaged, time),
     onTick: (progress) => {
       reporter.print(formatProgress(progress));
       const { loss, lowestLoss } = progress;
