@@ -73,6 +73,7 @@ export { type ImageSequence, openImages, type SequenceOptions } from "./data/ima
 
 export type { Bank } from "./data/bank.js";
 export type { Split } from "./data/file-source.js";
+export { type BankDivision, divideImages, imagesNotIn, selectImages } from "./data/held-out.js";
 export { type Classes, ImageBank, normalize } from "./data/image-bank.js";
 export { digestOfImages } from "./data/image-digest.js";
 export type { OnProgress } from "./data/images.js";

@@ -107,16 +107,17 @@ function afterDivergence(error: DivergenceError, folder: string, options: TrainO
 const classesOf = ({ options, bank }: TrainingPlan): { readonly classNames?: readonly string[] | null } =>
   options.cond ? { classNames: bank.classNames ?? null } : {};
 
-/** The options as the run stores them: with the absolute path of the images. */
+/** The options as the run stores them: with absolute paths of the images. */
 const storedOptions = (plan: TrainingPlan): Readonly<Record<string, unknown>> => ({
   ...plan.options,
   data: resolve(plan.options.data),
+  ...(typeof plan.options.heldOut === "string" && { heldOut: resolve(plan.options.heldOut) }),
   ...classesOf(plan),
 });
 
 /** Trains as planned. Frees the plan's network and images. */
 export async function runTraining(plan: TrainingPlan, context: JobContext = jobContext()): Promise<TrainResult> {
-  const { options, bank, state } = plan;
+  const { options, bank, heldOut, state } = plan;
   try {
     const folder = folderOf(plan);
     if (state.images >= loopOptions(options).totalImages) return { reason: "complete", folder, images: state.images };
@@ -133,6 +134,7 @@ export async function runTraining(plan: TrainingPlan, context: JobContext = jobC
   } finally {
     disposeState(state);
     bank.dispose();
+    heldOut?.dispose();
   }
 }
 
@@ -142,7 +144,7 @@ async function trainInFolder(
   run: RunFolder,
   context: JobContext,
 ): Promise<TrainResult> {
-  const { options, bank, network, state, digest, resumed } = plan;
+  const { options, bank, heldOut, network, state, digest, resumed } = plan;
   const { reporter } = context;
   for (const line of plan.description) reporter.print(line);
   reporter.print(`run folder  ${folder}`);
@@ -166,6 +168,7 @@ async function trainInFolder(
   using errors = new ErrorMeasurement(bank, {
     noiseLevels: state.network.preconditioning.noiseLevels,
     batch: settings.microBatch,
+    heldOut,
     now: () => context.now(),
     shouldStop: () => context.shouldStop(),
   });

@@ -28,6 +28,7 @@ import { chooseOptions } from "./automatic.js";
 import { cacheFolder } from "./cache-folder.js";
 import type { JobContext } from "./context.js";
 import { checkDevice } from "./device.js";
+import { type TrainingImages, withHeldOut } from "./held-out.js";
 import { withinMemory } from "./memory.js";
 import { readSavedRun, type SavedRun } from "./saved-run.js";
 import { describedTraining, describedTransfer, memoryAdvice } from "./training-description.js";
@@ -38,6 +39,8 @@ export interface TrainingPlan {
   readonly options: ResolvedOptions;
   /** The images, on the device that needs them. */
   readonly bank: ImageBank;
+  /** Images that are not trained on, on the same device; undefined without any. */
+  readonly heldOut: ImageBank | undefined;
   /** {@link digestOfImages} of the bank. */
   readonly digest: string;
   /** The configuration of the network. */
@@ -58,14 +61,16 @@ function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): Imag
   return changed;
 }
 
-/** Reads the data set, with progress if it takes long. Notes on it are added to `notes`. */
+/** Reads the data set, with progress if it takes long, and divides it. Notes on it are added to `notes`. */
 async function readImages(
-  { data: path, cache, xflip, cond }: ResolvedOptions,
+  options: ResolvedOptions,
   saved: SavedData | undefined,
   notes: string[],
-  { reporter }: JobContext,
-): Promise<ImageBank> {
-  const images = await openDataset(path, {
+  context: JobContext,
+): Promise<TrainingImages> {
+  const { data: path, cache, xflip, cond } = options;
+  const { reporter } = context;
+  const whole = await openDataset(path, {
     labels: cond,
     numbering: numberingOf(saved),
     ...(cache && { cache: cacheFolder() }),
@@ -80,7 +85,11 @@ async function readImages(
     onProgress: (done, total) => reporter.update(`reading ${path}: ${done} of ${total} images`),
   });
   reporter.clear();
-  return xflip ? replaced(images, withMirrorImages) : images;
+  // Before they are mirrored: the mirror image of a held-out image is held out, too.
+  const { images, heldOut } = await withHeldOut(whole, options, notes, context);
+  return xflip
+    ? { images: replaced(images, withMirrorImages), heldOut: heldOut && replaced(heldOut, withMirrorImages) }
+    : { images, heldOut };
 }
 
 /**
@@ -100,7 +109,7 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   const source = saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond);
   const options = source ? optionsForTransfer(asked, statedOptions(request), source) : asked;
   const notes: string[] = [];
-  const images = await withinMemory(
+  const parts = await withinMemory(
     () => "none is left for the images, which are kept in memory as bytes",
     () => readImages(options, saved?.data, notes, context),
   ).catch((cause: unknown) => {
@@ -109,6 +118,7 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
       cause,
     });
   });
+  const { images } = parts;
   try {
     return await withinMemory(
       () => memoryAdvice(options),
@@ -116,11 +126,12 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
         const run = saved
           ? { options, notes: [] }
           : newRun({ ...request, ...(source && sizesOf(source)) }, options, images, source, context);
-        return planWith(images, run, request, { saved, source, onData: notes });
+        return planWith(parts, run, request, { saved, source, onData: notes });
       },
     );
   } catch (error) {
     images.dispose();
+    parts.heldOut?.dispose();
     throw error;
   }
 }
@@ -160,7 +171,7 @@ function newRun(
 const note = (text: string): string => `note        ${text}`;
 
 function planWith(
-  images: ImageBank,
+  { images, heldOut }: TrainingImages,
   { options, notes: chosen }: Adjusted,
   request: TrainRequest,
   { saved, source, onData }: PlanSources,
@@ -172,6 +183,8 @@ function planWith(
   // A resumed run keeps its network, whatever today's defaults are.
   const network = saved?.state.config ?? networkConfig(options, images, source?.constants);
   const state = initialState(network, options.seed, options.precision, options.device);
+  const onDevice = (bank: ImageBank): ImageBank =>
+    options.device === "cpu" ? bank : replaced(bank, (own) => own.to(options.device));
   try {
     saved?.state.restore(state);
     const { transfer } = options;
@@ -189,7 +202,8 @@ function planWith(
     const changes = saved ? changedOptions(saved.options, options).map((text) => `changed     ${text}`) : [];
     return {
       options,
-      bank: options.device === "cpu" ? images : replaced(images, (bank) => bank.to(options.device)),
+      bank: onDevice(images),
+      heldOut: heldOut && onDevice(heldOut),
       digest,
       network,
       state,
@@ -197,7 +211,7 @@ function planWith(
       description: [
         ...notes,
         ...chosen,
-        ...describedTraining(options, images, state),
+        ...describedTraining(options, images, heldOut, state),
         ...transferred,
         ...(saved?.notes ?? []),
         ...changes,
