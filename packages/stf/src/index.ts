@@ -9,6 +9,7 @@
 
 // Jobs: what each command does, as a function
 
+export { type AnalyzeResult, analyze } from "./jobs/analyze.js";
 export { type AutomaticRun, chooseOptions, type NetworkOf } from "./jobs/automatic.js";
 export {
   type CheckResult,
@@ -34,6 +35,8 @@ export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
 
 // The options of jobs, their defaults and ranges
 
+export { type AnalyzeCommandOptions, analyzeFields } from "./config/analyze-options.js";
+export type { AnalyzeRequest } from "./config/analyze-request.js";
 export {
   type AutomaticChoice,
   type AutomaticFacts,
@@ -74,6 +77,7 @@ export { type ImageSequence, openImages, type SequenceOptions } from "./data/ima
 export type { Bank } from "./data/bank.js";
 export { type ClosedForms, type KnownDistribution, type ToyDistribution, toyBank } from "./data/distribution.js";
 export type { Split } from "./data/file-source.js";
+export { type BankDivision, divideImages, imagesNotIn, selectImages } from "./data/held-out.js";
 export { type Classes, ImageBank, normalize } from "./data/image-bank.js";
 export { digestOfImages } from "./data/image-digest.js";
 export type { OnProgress } from "./data/images.js";
@@ -221,7 +225,6 @@ export {
 export { type MixtureBiasOptions, mixtureBias } from "./analysis/mixture-bias.js";
 export { biasVariantsOf, type DataBiasOptions, regressionBias } from "./analysis/regression-bias.js";
 export type { BiasOptions } from "./analysis/squared-bias.js";
-export type { BiasReport, ReferenceCount } from "./run/variance-report.js";
 
 // Augmentation
 
@@ -250,6 +253,7 @@ export {
 // Training: one step, its two halves, and the loop
 
 export { emaDecay, learningRate } from "./training/clock.js";
+export { ErrorMeasurement, type ErrorMeasurementOptions } from "./training/error-measurement.js";
 export {
   type CheckpointFacts,
   type LoopHooks,
@@ -260,6 +264,7 @@ export {
   trainingLoop,
 } from "./training/loop.js";
 export { addGradients, type ErrorOptions, type Loss, weightedError, weightedSquaredError } from "./training/loss.js";
+export type { TickTime } from "./training/measurement-budget.js";
 export { type PerturbSettings, perturb } from "./training/perturb.js";
 export { disposeState, initialState, type TrainingState } from "./training/state.js";
 export {
@@ -439,6 +444,9 @@ export { column } from "./column.js";
 export { InputError, UsageError } from "./common/errors.js";
 export type { ImageShape } from "./common/image-shape.js";
 export type { Rank } from "./common/ranks.js";
+// The report of an analysis, its page and its plot
+export { variancePage } from "./pages/variance-page.js";
+export { variancePlot } from "./pages/variance-plot.js";
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
 export { type Evaluation, type Measured, type MetricName, metricLabel, metricNames } from "./run/evaluation.js";
 export { historyOf, type RunHistory, setAsideAfter } from "./run/history.js";
@@ -450,4 +458,26 @@ export {
   methodDifferences,
   type Protocol,
 } from "./run/protocol.js";
-export type { Statistic, StatisticName, StatsLine, TickStatistics } from "./run/statistics.js";
+export {
+  type ErrorStatistics,
+  type NoiseBand,
+  noiseBands,
+  type Statistic,
+  type StatisticName,
+  type StatsLine,
+  type TickStatistics,
+} from "./run/statistics.js";
+export type {
+  BiasReport,
+  LevelReport,
+  NetworkLevel,
+  NetworkReport,
+  Phases,
+  PosteriorExample,
+  PosteriorPicture,
+  ReferenceCount,
+  SuggestedSettings,
+  TargetCost,
+  VariancePage,
+  VarianceReport,
+} from "./run/variance-report.js";

@@ -51,7 +51,9 @@ function referenceSentences({ levels, phases, suggested, references: counts, cos
   const { fraction, references: enough } = suggested;
   return [
     ...(left ? [left] : []),
-    `To bring it below ${percent(fraction)} takes ${references(enough)}${cost(enough)}.`,
+    enough === null
+      ? `To bring it below ${percent(fraction)} takes more references than were tried.`
+      : `To bring it below ${percent(fraction)} takes ${references(enough)}${cost(enough)}.`,
   ];
 }
 
@@ -69,7 +71,7 @@ function settingSentences({ suggested, data }: VarianceReport): string[] {
     isUsual
       ? `The standard deviation of the data is ${shown}, about the ${ASSUMED} that EDM assumes: its distribution of noise levels suits them.`
       : `The standard deviation of the data is ${shown}, not the ${ASSUMED} that EDM assumes: the equivalent distribution of ln sigma has mean ${pMean} and standard deviation ${pStd}.`,
-    `Drawing can start at sigma = ${sigmaMax}: noisy images there differ from noise alone by 0.002 nats.`,
+    `Drawing can start at sigma = ${sigmaMax}: noisy images there differ from noise alone by 0.005 nats.`,
   ];
 }
 

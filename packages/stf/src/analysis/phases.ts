@@ -20,14 +20,16 @@ export function phasesOf(levels: readonly LevelReport[], variance: number, noise
   const known = levels.findIndex(({ floor }) => floor.value > KNOWN * variance);
   const unknown = levels.findLastIndex(({ explainable }) => explainable.value > UNKNOWN * variance);
   const lastKnown = known < 0 ? levels.at(-1) : levels[known - 1];
+  // Of a smooth density the posterior is never a single point, and the variance of the score rises without limit as sigma falls.
+  const varying = known < 0 ? levels : levels.slice(known);
   const sourceUpTo = variance > 0 ? (lastKnown?.sigma ?? null) : null;
   const priorFrom = variance > 0 ? (levels[unknown + 1]?.sigma ?? null) : null;
   return {
     sourceUpTo,
     priorFrom,
     probabilities: probabilitiesOf(noiseLevels, sourceUpTo ?? 0, priorFrom ?? Number.POSITIVE_INFINITY),
-    scorePeak: peakOf(levels, ({ floor, factors }) => floor.value * factors.score),
-    lossPeak: peakOf(levels, ({ floor, factors }) => floor.value * factors.loss),
+    scorePeak: peakOf(varying, ({ floor, factors }) => floor.value * factors.score),
+    lossPeak: peakOf(varying, ({ floor, factors }) => floor.value * factors.loss),
   };
 }
 

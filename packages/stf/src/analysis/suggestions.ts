@@ -8,8 +8,8 @@ import type { DataMoments } from "./value-moments.js";
 /** Constants of Karras et al. (2022), for images in [-1, 1] with a standard deviation of 0.5. */
 const edm = { sigmaData: 0.5, pMean: -1.2, pStd: 1.2 } as const;
 
-/** What a noisy image at the highest level still tells about the clean one, in nats; EDM's 80 leaves as much on CIFAR-10. */
-const REMAINDER = 0.002;
+/** What noisy images at the highest level may differ from noise alone, in nats: less than 5 % of them could be told apart. */
+const REMAINDER = 0.005;
 
 /** Two grey levels differ by 2/255; a quarter of that cannot be seen, and is EDM's lowest level. */
 const LOWEST = 0.002;
@@ -59,8 +59,14 @@ export interface NeededOptions {
 /** A distribution in closed form has no end. */
 const MOST_REFERENCES = 2 ** 14;
 
-/** The least power of two of references that brings the variance at a noise level below a fraction of V_DSM. */
-export function neededReferences(truth: Truth, { sigma, fraction, samples, onSample }: NeededOptions): ReferenceCount {
+/**
+ * The least power of two of references that brings the variance at a noise level below a fraction of V_DSM; of a distribution in closed
+ * form, null if 8192 do not.
+ */
+export function neededReferences(
+  truth: Truth,
+  { sigma, fraction, samples, onSample }: NeededOptions,
+): ReferenceCount | null {
   const most = truth.count ?? MOST_REFERENCES;
   const counts = Array.from({ length: Math.ceil(Math.log2(Math.max(most, 2))) }, (_, i) => 2 ** i);
   const found = Array.from({ length: samples }, (_, sample) => {
@@ -73,5 +79,5 @@ export function neededReferences(truth: Truth, { sigma, fraction, samples, onSam
     const left = meanOf(found.map(({ errors }) => errors[k]?.[0] as number)).value;
     return left <= fraction * variance;
   });
-  return counts[enough] ?? (truth.count === null ? MOST_REFERENCES : "all");
+  return counts[enough] ?? (truth.count === null ? null : "all");
 }

@@ -11,7 +11,7 @@ import { addFields, type Groups } from "./options.js";
 import { beginWork } from "./output.js";
 
 const groups: Groups<typeof analyzeFields> = {
-  "What to analyse:": ["data", "cond", "xflip", "cache", "mixture", "dimension"],
+  "What to analyse:": ["data", "cond", "xflip", "cache", "mixture", "dimension", "deviation"],
   "Networks:": ["network", "networkNum", "heldOut"],
   "Noise levels and references:": ["precond", "levels", "sigmaMin", "sigmaMax", "references", "fraction", "checkBias"],
   "Precision and output:": ["num", "seed", "device", "outdir"],

@@ -7,15 +7,24 @@ import type { LevelReport, NetworkReport, VarianceReport } from "../run/variance
 /** Rows of the printed tables; the files have all levels. */
 const MOST_ROWS = 12;
 
-/** Some items, evenly spread, the first and the last among them, with their positions. */
-function spread(count: number): number[] {
+/** Below this fraction of the data's variance the denoising target does not vary, and nothing is to be seen. */
+const VISIBLE = 1e-6;
+
+/** Positions of some levels, evenly spread over those where something is to be seen. */
+function spread({ levels, data }: Pick<VarianceReport, "levels" | "data">): number[] {
+  const first = Math.max(0, levels.findIndex(({ floor }) => floor.value > VISIBLE * data.variance) - 1);
+  const count = levels.length - first;
   const rows = Math.min(MOST_ROWS, count);
-  return Array.from({ length: rows }, (_, i) => (rows > 1 ? Math.round((i * (count - 1)) / (rows - 1)) : 0));
+  return Array.from({ length: rows }, (_, i) => first + (rows > 1 ? Math.round((i * (count - 1)) / (rows - 1)) : 0));
 }
 
-const digits = (value: number): string => (value === 0 ? "0" : value.toPrecision(3));
+function digits(value: number): string {
+  const isTiny = Math.abs(value) < 1e-3;
+  return value === 0 ? "0" : isTiny ? value.toExponential(1) : value.toPrecision(3);
+}
+
 const shown = ({ value, error }: Measured): string =>
-  error === undefined || error === 0 ? digits(value) : `${digits(value)} +- ${error.toPrecision(1)}`;
+  error === undefined || error === 0 ? digits(value) : `${digits(value)} +- ${Number(error.toPrecision(1))}`;
 
 /** Columns aligned at the right, under their headings. */
 function table(headings: readonly string[], rows: readonly (readonly string[])[]): string[] {
@@ -24,9 +33,9 @@ function table(headings: readonly string[], rows: readonly (readonly string[])[]
   return all.map((row) => row.map((cell, column) => cell.padStart(widths[column] as number)).join("  "));
 }
 
-function varianceTable({ levels, references }: VarianceReport): string[] {
+function varianceTable({ levels, references, data }: VarianceReport): string[] {
   const numbers = references.flatMap((count, k) => (count === 1 || count === "all" ? [] : [{ count, k }]));
-  const rows = spread(levels.length).map((i) => {
+  const rows = spread({ levels, data }).map((i) => {
     const { sigma, floor, ratio, posterior } = levels[i] as LevelReport;
     return [
       formatLevel(sigma),
@@ -47,9 +56,9 @@ function varianceTable({ levels, references }: VarianceReport): string[] {
   );
 }
 
-function networkTable({ file, levels: errors }: NetworkReport, { levels }: VarianceReport): string[] {
+function networkTable({ file, levels: errors }: NetworkReport, { levels, data }: VarianceReport): string[] {
   const hasUnseen = errors[0]?.unseen !== undefined;
-  const rows = spread(levels.length).map((i) => {
+  const rows = spread({ levels, data }).map((i) => {
     const { seen, unseen } = errors[i] as NetworkReport["levels"][number];
     return [
       formatLevel((levels[i] as LevelReport).sigma),

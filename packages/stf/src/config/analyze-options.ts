@@ -16,6 +16,11 @@ export const analyzeFields = {
     placeholder: "NAME|FILE",
   }),
   dimension: integer({ default: 2, min: 1, max: 100_000, help: "dimension of a mixture that is given by name" }),
+  deviation: number<number | null>({
+    default: null,
+    min: 0,
+    help: "standard deviation of the components of a mixture that is given by name (default 0.2 of two, 0.1 of a ring)",
+  }),
   cond: flag({
     default: false,
     help: "look for sources in the class of the sample, as for class-conditional networks",

@@ -43,8 +43,9 @@ export function analyzeOptions(request: AnalyzeRequest): ResolvedAnalyze {
     if (given.references?.includes("all")) {
       throw new UsageError("'references' of a 'mixture' must be numbers: it has no last point, so there is no \"all\"");
     }
-  } else if (given.dimension !== undefined) {
-    throw new UsageError("'dimension' is that of a 'mixture'; images have their own");
+  } else {
+    const own = (["dimension", "deviation"] as const).find((name) => given[name] !== undefined);
+    if (own !== undefined) throw new UsageError(`'${own}' is that of a 'mixture'; images have their own`);
   }
   const idle = (["networkNum", "heldOut"] as const).find((name) => network === null && given[name] !== undefined);
   if (idle !== undefined) throw new UsageError(`'${idle}' needs a 'network'; add one, or leave it out`);

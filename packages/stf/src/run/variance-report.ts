@@ -122,7 +122,7 @@ export interface Phases {
   readonly sourceUpTo: number | null;
   /** From this level on the posterior is close to the prior: the third phase. Null if no level is that high. */
   readonly priorFrom: number | null;
-  /** The level at which the variance of the denoising target, in units of the score, is largest. */
+  /** The level above the first phase at which the variance of the denoising target, in units of the score, is largest. */
   readonly scorePeak: number;
   /** The same in units of the training loss. */
   readonly lossPeak: number;
@@ -144,8 +144,8 @@ export interface SuggestedSettings {
   readonly pStd: number;
   /** The wanted fraction of V_DSM at its peak in units of the score. */
   readonly fraction: number;
-  /** The references that bring the variance there below that fraction. */
-  readonly references: ReferenceCount;
+  /** The references that bring the variance there below that fraction; null for more than were tried. */
+  readonly references: ReferenceCount | null;
   /** The options of `stf train` that follow, where they differ from its defaults. */
   readonly options: readonly string[];
 }
@@ -156,6 +156,7 @@ export interface VarianceReport {
   readonly protocol: Protocol;
   /** The data. */
   readonly data: {
+    /** What it is called. */
     readonly name: string;
     /** Number of images; null for a distribution in closed form. */
     readonly count: number | null;
@@ -170,10 +171,15 @@ export interface VarianceReport {
   readonly references: readonly ReferenceCount[];
   /** In ascending order of the noise level. */
   readonly levels: readonly LevelReport[];
+  /** Where the posterior changes its nature. */
   readonly phases: Phases;
+  /** What follows for training. */
   readonly suggested: SuggestedSettings;
+  /** The time that targets take. */
   readonly costs: readonly TargetCost[];
+  /** The errors of networks; none if none was given. */
   readonly networks: readonly NetworkReport[];
+  /** The bias of targets; none if it was not asked for. */
   readonly bias: readonly BiasReport[];
   /** What the numbers say, in sentences. */
   readonly findings: readonly string[];
@@ -183,6 +189,7 @@ export interface VarianceReport {
 
 /** A noisy image with what could have produced it, for a reader to look at. Images are PNG files as data URLs. */
 export interface PosteriorPicture {
+  /** The noise level. */
   readonly sigma: number;
   /** x, scaled to the range of the data. */
   readonly noisy: string;
@@ -190,8 +197,11 @@ export interface PosteriorPicture {
   readonly targets: readonly string[];
   /** The most probable source images. */
   readonly nearest: readonly {
+    /** The image. */
     readonly image: string;
+    /** Its posterior weight. */
     readonly weight: number;
+    /** Whether the noisy image was made from it. */
     readonly isSource: boolean;
   }[];
   /** The output of each network of the report. */
@@ -200,12 +210,16 @@ export interface PosteriorPicture {
 
 /** One source image at several noise levels. */
 export interface PosteriorExample {
+  /** The image. */
   readonly source: string;
+  /** The same noise in ascending strength. */
   readonly levels: readonly PosteriorPicture[];
 }
 
 /** What the page of an analysis shows. */
 export interface VariancePage {
+  /** The numbers. */
   readonly report: VarianceReport;
+  /** What a reader can look at; none for a distribution in closed form. */
   readonly examples: readonly PosteriorExample[];
 }

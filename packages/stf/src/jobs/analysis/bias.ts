@@ -13,7 +13,7 @@ const LEVELS = 5;
 const SAMPLES = 96;
 const DRAWS = 16;
 /** References per sample: few enough for a bias to show. */
-const REFERENCES = 64;
+const REFERENCES = { images: 64, mixture: 4 } as const;
 
 /** Levels spread over those where the targets vary and are not hopeless. */
 function levelsOf(levels: readonly LevelReport[], variance: number): number[] {
@@ -42,12 +42,12 @@ export function biasOf(
   };
   if (opened.kind === "mixture") {
     const variants = ["stable", "sourceExcluded", "sourceTwice"] as const satisfies (keyof typeof biasVariants)[];
-    return mixtureBias(opened.distribution, { ...shared, references: REFERENCES, variants });
+    return mixtureBias(opened.distribution, { ...shared, references: REFERENCES.mixture, variants });
   }
   const { bank } = opened;
   return regressionBias(bank, {
     ...shared,
-    references: Math.min(REFERENCES, bank.count),
+    references: Math.min(REFERENCES.images, bank.count),
     sameClass: cond,
     variants: biasVariantsOf(bank, { sameClass: cond }),
   });

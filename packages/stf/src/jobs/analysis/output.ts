@@ -28,7 +28,9 @@ export async function writeAnalysis(outdir: string, page: VariancePage): Promise
   };
   const problems: string[] = [];
   const write = async ({ name, text }: { name: string; text: string }): Promise<string> => {
-    const { path, problem } = await writeOrRescue(join(outdir, name), (place) => writeFileAtomically(place, Buffer.from(text)));
+    const { path, problem } = await writeOrRescue(join(outdir, name), (place) =>
+      writeFileAtomically(place, Buffer.from(text)),
+    );
     if (problem !== undefined) problems.push(problem);
     return path;
   };

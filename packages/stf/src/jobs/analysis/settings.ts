@@ -51,7 +51,7 @@ function trainingFlags(
     ...(precond !== "edm" && { precond }),
     ...(cond && { cond: 1 }),
     ...(xflip && { xflip: 1 }),
-    ...(references !== 1 && { stf: 1, rbatch: references }),
+    ...(references !== 1 && references !== null && { stf: 1, rbatch: references }),
     ...(precond === "edm" && isUnusual && sigmaData > 0 && { sigmaData: Number(sigmaData.toPrecision(2)), pMean }),
   };
   return Object.entries(given).map(([name, value]) => `${flagOf(name)}=${value}`);

@@ -4,7 +4,6 @@ import { readFileSync } from "node:fs";
 import { EmpiricalTruth } from "../../analysis/empirical-truth.js";
 import { KnownTruth } from "../../analysis/mixture-truth.js";
 import { InputError, UsageError } from "../../common/errors.js";
-import { problemOf } from "../../common/folders.js";
 import { didYouMean } from "../../common/similar.js";
 import type { ResolvedAnalyze } from "../../config/analyze-request.js";
 import type { KnownDistribution } from "../../data/distribution.js";
@@ -20,17 +19,25 @@ import type { JobContext } from "../context.js";
 const named = { "two-gaussians": twoGaussians, "ring-of-gaussians": ringOfGaussians } as const;
 
 /** The mixture of a name, or of a JSON file. @throws InputError for a file that cannot be used */
-export function openMixture(mixture: string, dimension: number): KnownDistribution {
+export function openMixture({
+  mixture,
+  dimension,
+  deviation,
+}: {
+  readonly mixture: string;
+  readonly dimension: number;
+  readonly deviation: number | null;
+}): KnownDistribution {
   const names = Object.keys(named);
   const make = Object.hasOwn(named, mixture) ? named[mixture as keyof typeof named] : undefined;
-  if (make) return make({ dimension });
+  if (make) return make({ dimension, ...(deviation !== null && { deviation }) });
   let text: string;
   try {
     text = readFileSync(mixture, "utf8");
   } catch (cause) {
-    const hint = didYouMean(mixture, names);
+    const reason = (cause as NodeJS.ErrnoException).code === "ENOENT" ? "no such file" : (cause as Error).message;
     throw new InputError(
-      `'mixture' must be one of ${names.join(", ")}, or a JSON file, found ${mixture}: ${problemOf(cause)}${hint}`,
+      `'mixture' must be one of ${names.join(", ")}, or a JSON file, found ${mixture}: ${reason}${didYouMean(mixture, names)}`,
       { cause },
     );
   }
@@ -81,9 +88,9 @@ export async function openTruth(
   context: JobContext,
   numbering?: Numbering,
 ): Promise<OpenedTruth> {
-  const { data, mixture, dimension, seed, cond } = options;
+  const { data, mixture, seed, cond } = options;
   if (mixture !== null) {
-    const distribution = openMixture(mixture, dimension);
+    const distribution = openMixture({ ...options, mixture });
     return { kind: "mixture", truth: new KnownTruth(distribution, seed), distribution };
   }
   const bank = await openImages(data as string, options, context, numbering);
