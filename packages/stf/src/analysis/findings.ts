@@ -3,6 +3,7 @@
 import { formatLevel } from "../common/text.js";
 import type { Measured } from "../run/evaluation.js";
 import type { NetworkReport, ReferenceCount, VarianceReport } from "../run/variance-report.js";
+import { biasFinding } from "./bias-findings.js";
 
 /** Standard errors beyond which a difference counts. */
 const SURE = 3;
@@ -75,15 +76,24 @@ function settingSentences({ suggested, data }: VarianceReport): string[] {
   ];
 }
 
+/** Proportions of the explainable variance that count as well and as poorly explained. */
+const GOOD = 0.9;
+const POOR = 0.5;
+
 function networkSentences(network: NetworkReport, { levels }: VarianceReport): string[] {
   const { file, levels: errors } = network;
-  const weighted = errors.map(({ seen }, i) => seen.excess.value * (levels[i]?.factors.loss as number));
-  const worst = weighted.indexOf(Math.max(...weighted));
-  const { explained } = (errors[worst] as NetworkReport["levels"][number]).seen;
   const name = network.images === undefined ? file : `${file} (${network.images} images)`;
-  const sentences = [
-    `${name}: the excess loss is highest at sigma = ${formatLevel(levels[worst]?.sigma as number)}, where the network explains ${percent(explained.value)} of what an exact denoiser of the training set explains.`,
+  const explained = errors.map(({ seen }) => seen.explained.value);
+  const excesses = errors.map(({ seen }) => seen.excess.value);
+  const worst = excesses.indexOf(Math.max(...excesses));
+  const good = levels[explained.findIndex((value) => value < GOOD) - 1]?.sigma;
+  const poor = levels[explained.findIndex((value) => value < POOR)]?.sigma;
+  const parts = [
+    `its excess loss is largest at sigma = ${formatLevel(levels[worst]?.sigma as number)}`,
+    good !== undefined && `up to ${formatLevel(good)} it explains at least ${percent(GOOD)} of what can be explained`,
+    poor !== undefined && `from ${formatLevel(poor)} on less than ${percent(POOR)}`,
   ];
+  const sentences = [`${name}: ${parts.filter((part) => part !== false).join(", ")}.`];
   const unseen = errors.map(({ unseen: own }) => own);
   if (unseen.some((own) => own === undefined)) return sentences;
   const gaps = unseen.flatMap((own, i) => (own && isSure(own.gap) ? [{ sigma: levels[i]?.sigma as number, own }] : []));
@@ -111,5 +121,6 @@ export function findingsOf(report: Omit<VarianceReport, "findings">): string[] {
     ...(report.data.variance > 0 ? referenceSentences(whole) : []),
     ...settingSentences(whole),
     ...report.networks.flatMap((network) => networkSentences(network, whole)),
+    ...report.bias.map(biasFinding),
   ];
 }

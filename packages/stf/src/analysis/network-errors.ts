@@ -1,6 +1,6 @@
 /** The errors of networks over the noise level, on images that they were trained on and on others. */
 
-import { noGrad, scope, type Tensor } from "@stf/torch";
+import { cat, noGrad, scope, type Tensor } from "@stf/torch";
 import type { Bank } from "../data/bank.js";
 import { type Estimate, meanOf } from "../metrics/estimate.js";
 import type { Denoiser } from "../networks/denoiser.js";
@@ -8,7 +8,7 @@ import type { NetworkLevel } from "../run/variance-report.js";
 import type { PerturbedBatch } from "../targets/target.js";
 import { denoisingErrors } from "./denoising-error.js";
 import type { EmpiricalTruth } from "./empirical-truth.js";
-import { ratioOf } from "./estimates.js";
+import { controlled, ratioOf } from "./estimates.js";
 import { NoisySamples } from "./noisy-samples.js";
 import { RayPosterior } from "./ray-posterior.js";
 
@@ -65,12 +65,15 @@ interface Measured {
   readonly exact: readonly Float64Array[];
   /** ||D* - E y||² / D of each sample. */
   readonly explainable: readonly Float64Array[];
+  /** ||y - E y||² / D of each sample, less its mean over the whole set. */
+  readonly contrast: Float64Array;
 }
 
 /**
  * The errors of some networks at each level, in the order of the networks: on noisy training images against the clean image and against
  * the exact denoiser, and on noisy unseen images. All networks see the same noisy images. The noise of an unseen image is that of the
- * training image with the same number.
+ * training image with the same number. Where little is known of an image, its error is its distance from the mean image, which varies
+ * much and whose mean over the set is known exactly: that variation is taken out of the losses (`controlled`).
  */
 export function networkErrors(
   denoisers: readonly Denoiser[],
@@ -82,6 +85,7 @@ export function networkErrors(
     const networks = denoisers.map((): SampleErrors[] => []);
     const exact: Float64Array[] = [];
     const explainable: Float64Array[] = [];
+    const distances: number[] = [];
     for (let sample = 0; sample < samples; sample++) {
       noGrad(() =>
         scope(() => {
@@ -90,7 +94,9 @@ export function networkErrors(
           const batch = ladder(set.bank, item, noise, sigma);
           const mean = posteriorMean(truth, set.bank, item, noise, sigma);
           exact.push(meanSquares(mean.sub(batch.source)));
-          explainable.push(meanSquares(mean.flatten(1).sub(truth.meanImage(set.bank.labels?.[item]))));
+          const centre = truth.meanImage(set.bank.labels?.[item]);
+          explainable.push(meanSquares(mean.flatten(1).sub(centre)));
+          distances.push(meanSquares(batch.source.narrow(0, 0, 1).flatten(1).sub(centre))[0] as number);
           for (const [k, denoiser] of denoisers.entries()) {
             const { loss, excess } = denoisingErrors(denoiser, batch, mean);
             networks[k]?.push({ loss, excess: excess as Float64Array });
@@ -99,7 +105,8 @@ export function networkErrors(
       );
       onSample?.((number + (sample + 1) / samples) / sets);
     }
-    return { networks, exact, explainable };
+    const average = noGrad(() => meanDistance(set.bank, truth));
+    return { networks, exact, explainable, contrast: Float64Array.from(distances, (value) => value - average) };
   };
   const seen = measure(truth.samples, 0);
   const other = unseen && measure(new NoisySamples(unseen, seed), 1);
@@ -110,7 +117,8 @@ export function networkErrors(
 function levelErrors(seen: Measured, unseen: Measured | undefined, k: number, level: number): NetworkLevel {
   const valuesOf = (samples: readonly Float64Array[]): Float64Array =>
     Float64Array.from(samples, (values) => values[level] as number);
-  const lossOf = ({ networks }: Measured): Float64Array => valuesOf((networks[k] ?? []).map(({ loss }) => loss));
+  const lossOf = ({ networks, contrast }: Measured): Float64Array =>
+    controlled(valuesOf((networks[k] ?? []).map(({ loss }) => loss)), contrast);
   const excess = valuesOf((seen.networks[k] ?? []).map((errors) => errors.excess));
   const missing = ratioOf(excess, valuesOf(seen.explainable));
   const loss = meanOf(lossOf(seen));
@@ -118,12 +126,35 @@ function levelErrors(seen: Measured, unseen: Measured | undefined, k: number, le
   if (!unseen) return { seen: own };
   const other = meanOf(lossOf(unseen));
   const gap = { value: other.value - loss.value, ...errorOfDifference(other, loss) };
-  return { seen: own, unseen: { loss: other, exact: meanOf(valuesOf(unseen.exact)), gap } };
+  return {
+    seen: own,
+    unseen: { loss: other, exact: meanOf(controlled(valuesOf(unseen.exact), unseen.contrast)), gap },
+  };
 }
 
 function errorOfDifference(one: Estimate, other: Estimate): { readonly error?: number } {
   if (one.error === undefined || other.error === undefined) return {};
   return { error: Math.hypot(one.error, other.error) };
+}
+
+/** Items that are summed up at a time. */
+const ITEMS_AT_ONCE = 2048;
+
+/** The mean over all items of ||y - E y||² / D, with E y the mean of the training images, or of those of the class. */
+function meanDistance(bank: Bank, truth: EmpiricalTruth): number {
+  const { count, labels } = bank;
+  let sum = 0;
+  for (let first = 0; first < count; first += ITEMS_AT_ONCE) {
+    const items = Int32Array.from({ length: Math.min(ITEMS_AT_ONCE, count - first) }, (_, i) => first + i);
+    sum += scope(() => {
+      const values = bank.toValues(bank.gather(items));
+      const centres = labels
+        ? cat(Array.from(items, (item) => truth.meanImage(labels[item])))
+        : truth.meanImage(undefined);
+      return values.double().sub(centres).square().mean([1]).sum().item();
+    });
+  }
+  return sum / count;
 }
 
 /** Mean of the squared values of each row, `[L]`. */

@@ -1,12 +1,13 @@
 /** Settings of training that suit a data set. */
 
 import { meanOf } from "../metrics/estimate.js";
+import { publishedLevels } from "../preconditioning/constants.js";
 import type { ReferenceCount, SuggestedSettings } from "../run/variance-report.js";
 import type { Truth } from "./truth.js";
 import type { DataMoments } from "./value-moments.js";
 
-/** Constants of Karras et al. (2022), for images in [-1, 1] with a standard deviation of 0.5. */
-const edm = { sigmaData: 0.5, pMean: -1.2, pStd: 1.2 } as const;
+/** What EDM's distribution of noise levels was chosen for: images in [-1, 1] with this standard deviation (Karras et al. 2022). */
+const USUAL_DATA = 0.5;
 
 /** What noisy images at the highest level may differ from noise alone, in nats: less than 5 % of them could be told apart. */
 const REMAINDER = 0.005;
@@ -34,13 +35,13 @@ export function suggestedLevels(
   moments: DataMoments,
 ): Pick<SuggestedSettings, "sigmaData" | "sigmaMin" | "sigmaMax" | "pMean" | "pStd"> {
   const { sigmaData } = moments;
-  const factor = sigmaData > 0 ? sigmaData / edm.sigmaData : 1;
+  const factor = sigmaData > 0 ? sigmaData / USUAL_DATA : 1;
   return {
     sigmaData,
     sigmaMin: LOWEST,
     sigmaMax: Math.max(rounded(highestLevel(moments)), 10 * LOWEST),
-    pMean: Number((edm.pMean + Math.log(factor)).toFixed(2)),
-    pStd: edm.pStd,
+    pMean: Number((publishedLevels.pMean + Math.log(factor)).toFixed(2)),
+    pStd: publishedLevels.pStd,
   };
 }
 

@@ -1,7 +1,7 @@
 /** The options of `stf analyze`: what to analyse, at which noise levels, and how precisely. */
 
 import { preconditioningNames } from "../preconditioning/table.js";
-import { choice, device, flag, integer, integersOr, number, text, texts, type Values } from "./fields.js";
+import { choice, device, flag, integer, integersOr, number, shareOrPath, text, texts, type Values } from "./fields.js";
 
 /** The options of `stf analyze`, by name. */
 export const analyzeFields = {
@@ -63,10 +63,9 @@ export const analyzeFields = {
     placeholder: "FILE,...",
   }),
   networkNum: integer({ default: 64, min: 2, help: "noisy samples at each level for networks" }),
-  heldOut: text<string | null>({
+  heldOut: shareOrPath({
     default: null,
-    help: "images that the networks were not trained on: a path, or the proportion of the data that training set aside",
-    placeholder: "PATH|X",
+    help: "images that the networks were not trained on: a path, or the share of the data that training held out",
   }),
   checkBias: flag({
     default: false,

@@ -17,12 +17,12 @@ import type { NetworkReport, TargetCost, VarianceReport } from "../run/variance-
 import { edmSchedule } from "../sampling/steps.js";
 import { biasOf } from "./analysis/bias.js";
 import { examplesOf } from "./analysis/examples.js";
-import { type AnalysedNetwork, checkNetworks, numberingFor, openNetworks, unseenImages } from "./analysis/networks.js";
+import { type AnalysedNetwork, checkNetworks, numberingFor, openNetworks } from "./analysis/networks.js";
 import { type AnalysisFiles, writeAnalysis } from "./analysis/output.js";
 import { analysisProtocol } from "./analysis/protocol.js";
 import { suggestedSettings } from "./analysis/settings.js";
 import { targetCosts } from "./analysis/target-cost.js";
-import { type OpenedTruth, openTruth } from "./analysis/truth.js";
+import { disposeTruth, type OpenedTruth, openTruth } from "./analysis/truth.js";
 import { checkStop, type JobContext, jobContext } from "./context.js";
 import { checkDevice } from "./device.js";
 import { withinMemory } from "./memory.js";
@@ -71,29 +71,21 @@ interface Analysis {
   readonly context: JobContext;
 }
 
-async function networkReports({ options, opened, levels, networks, context }: Analysis): Promise<NetworkReport[]> {
+function networkReports({ options, opened, levels, networks, context }: Analysis): NetworkReport[] {
   if (opened.kind !== "images" || networks.length === 0) return [];
-  const unseen = await unseenImages(options, networks, opened.bank, context);
-  try {
-    const errors = networkErrors(
-      networks.map(({ denoiser }) => denoiser),
-      opened.truth,
-      {
-        sigma: Float64Array.from(levels, ({ sigma }) => sigma),
-        samples: options.networkNum,
-        unseen,
-        seed: options.seed,
-        onSample: progressOf(context, "errors of networks", 1),
-      },
-    );
-    return networks.map(({ file, images }, k) => ({
-      file,
-      ...(images !== undefined && { images }),
-      levels: errors[k] as NetworkReport["levels"],
-    }));
-  } finally {
-    unseen?.dispose();
-  }
+  const denoisers = networks.map(({ denoiser }) => denoiser);
+  const errors = networkErrors(denoisers, opened.truth, {
+    sigma: Float64Array.from(levels, ({ sigma }) => sigma),
+    samples: options.networkNum,
+    unseen: opened.unseen,
+    seed: options.seed,
+    onSample: progressOf(context, "errors of networks", 1),
+  });
+  return networks.map(({ file, images }, k) => ({
+    file,
+    ...(images !== undefined && { images }),
+    levels: errors[k] as NetworkReport["levels"],
+  }));
 }
 
 function costsOf({ options, opened, context }: Analysis, sigma: number): TargetCost[] {
@@ -126,7 +118,7 @@ async function reportOf(analysis: Analysis): Promise<VarianceReport> {
     phases,
     suggested,
     costs: costsOf(analysis, phases.scorePeak),
-    networks: await networkReports(analysis),
+    networks: networkReports(analysis),
     bias: options.checkBias ? biasOf(opened, options, curves, progress) : [],
     seconds: context.now() - start,
   };
@@ -163,7 +155,7 @@ export async function analyze(request: AnalyzeRequest, context: JobContext = job
         const examples = examplesOf(opened, levels, networks, options);
         return { report, ...(await writeAnalysis(options.outdir, { report, examples })) };
       } finally {
-        if (opened.kind === "images") opened.bank.dispose();
+        disposeTruth(opened);
       }
     };
     return await withinMemory(() => "lower 'levels' or the largest number of 'references'", work);

@@ -1,4 +1,4 @@
-/** The networks of an analysis, and images that they have not seen. */
+/** The networks of an analysis. */
 
 import { loadSnapshot } from "../../checkpoints/network-file.js";
 import { InputError, UsageError } from "../../common/errors.js";
@@ -10,7 +10,6 @@ import type { Numbering } from "../../data/labels.js";
 import type { Denoiser } from "../../networks/denoiser.js";
 import type { JobContext } from "../context.js";
 import { latestSnapshot } from "../snapshots.js";
-import { openImages } from "./truth.js";
 
 /** A network with what its file says about it. */
 export interface AnalysedNetwork {
@@ -69,22 +68,4 @@ export function checkNetworks(networks: readonly AnalysedNetwork[], bank: ImageB
       );
     }
   }
-}
-
-/** Images of a request that no network was trained on; undefined without any. */
-export async function unseenImages(
-  options: ResolvedAnalyze,
-  networks: readonly AnalysedNetwork[],
-  bank: ImageBank,
-  context: JobContext,
-): Promise<ImageBank | undefined> {
-  const { heldOut } = options;
-  if (heldOut === null) return undefined;
-  const images = await openImages(heldOut, { ...options, xflip: false }, context, numberingFor(networks));
-  checkNetworks(networks, images);
-  const stranger = options.cond && images.labels?.find((label) => !bank.labels?.includes(label));
-  if (typeof stranger === "number") {
-    throw new InputError(`${heldOut} must have only classes of ${bank.name}, found number ${stranger}`);
-  }
-  return images;
 }

@@ -15,6 +15,7 @@ import { openDataset } from "../../data/open.js";
 import { ringOfGaussians, twoGaussians } from "../../data/toy.js";
 import { cacheFolder } from "../cache-folder.js";
 import type { JobContext } from "../context.js";
+import { type TrainingImages, withHeldOut } from "../held-out.js";
 
 const named = { "two-gaussians": twoGaussians, "ring-of-gaussians": ringOfGaussians } as const;
 
@@ -49,15 +50,34 @@ export function openMixture({
   }
 }
 
-/** Images for an analysis, on its device. */
-export async function openImages(
+/** The truth of a request. */
+export type OpenedTruth =
+  | {
+      readonly kind: "images";
+      readonly truth: EmpiricalTruth;
+      readonly bank: ImageBank;
+      /** Images that the networks were not trained on. */
+      readonly unseen: ImageBank | undefined;
+    }
+  | { readonly kind: "mixture"; readonly truth: KnownTruth; readonly distribution: KnownDistribution };
+
+function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): ImageBank {
+  const changed = change(bank);
+  bank.dispose();
+  return changed;
+}
+
+/** Reads the images of a request, divided as a training would divide them, on its device. */
+async function openImages(
   path: string,
-  { cond, xflip, cache, device }: Pick<ResolvedAnalyze, "cond" | "xflip" | "cache" | "device">,
-  { reporter }: JobContext,
+  options: ResolvedAnalyze,
+  context: JobContext,
   numbering?: Numbering,
-): Promise<ImageBank> {
+): Promise<TrainingImages> {
+  const { cond, xflip, cache, device } = options;
+  const { reporter } = context;
   const notes: string[] = [];
-  const images = await openDataset(path, {
+  const whole = await openDataset(path, {
     labels: cond,
     ...(numbering && { numbering }),
     ...(cache && { cache: cacheFolder() }),
@@ -65,22 +85,18 @@ export async function openImages(
     onProgress: (done, total) => reporter.update(`reading ${path}: ${done} of ${total} images`),
   });
   reporter.clear();
-  for (const note of notes) reporter.print(`note: ${note}`);
-  if (cond && !images.labels) {
-    throw new UsageError(`'cond' needs class labels, and ${images.name} has none; leave 'cond' out`);
+  if (cond && !whole.labels) {
+    whole.dispose();
+    throw new UsageError(`'cond' needs class labels, and ${whole.name} has none; leave 'cond' out`);
   }
-  const flipped = xflip ? withMirrorImages(images) : images;
-  if (flipped !== images) images.dispose();
-  if (device === "cpu") return flipped;
-  const moved = flipped.to(device);
-  flipped.dispose();
-  return moved;
+  const { images, heldOut } = await withHeldOut(whole, options, notes, context);
+  for (const note of notes) reporter.print(`note: ${note}`);
+  const moved = (bank: ImageBank): ImageBank => (device === "cpu" ? bank : replaced(bank, (each) => each.to(device)));
+  return {
+    images: moved(xflip ? replaced(images, withMirrorImages) : images),
+    heldOut: heldOut && moved(heldOut),
+  };
 }
-
-/** The truth of a request. */
-export type OpenedTruth =
-  | { readonly kind: "images"; readonly bank: ImageBank; readonly truth: EmpiricalTruth }
-  | { readonly kind: "mixture"; readonly truth: KnownTruth; readonly distribution: KnownDistribution };
 
 /** Reads the images or the mixture of a request. */
 export async function openTruth(
@@ -93,6 +109,18 @@ export async function openTruth(
     const distribution = openMixture({ ...options, mixture });
     return { kind: "mixture", truth: new KnownTruth(distribution, seed), distribution };
   }
-  const bank = await openImages(data as string, options, context, numbering);
-  return { kind: "images", bank, truth: new EmpiricalTruth(bank, { seed, sameClass: cond }) };
+  const { images, heldOut } = await openImages(data as string, options, context, numbering);
+  return {
+    kind: "images",
+    bank: images,
+    unseen: heldOut,
+    truth: new EmpiricalTruth(images, { seed, sameClass: cond }),
+  };
+}
+
+/** Frees the images. */
+export function disposeTruth(opened: OpenedTruth): void {
+  if (opened.kind !== "images") return;
+  opened.bank.dispose();
+  opened.unseen?.dispose();
 }
