@@ -11,7 +11,7 @@ import { logFile, root } from "./paths.mjs";
 
 const sources = join(root, "packages", "stf", "pages");
 /** What pages share with the code that writes them. */
-const shared = ["packages/stf/src/pages/page-numbers.ts"];
+const shared = ["packages/stf/src/pages/page-numbers.ts", "packages/stf/src/pages/network-shares.ts"];
 const bundles = join(root, "packages", "stf", "dist", "pages", "bundles");
 /** Written last: without it, or with another digest in it, there is something to do. */
 const stamp = join(bundles, "sources.sha256");

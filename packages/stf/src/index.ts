@@ -447,6 +447,7 @@ export {
 export type { Statistic, StatisticName, StatsLine, TickStatistics } from "./run/statistics.js";
 
 // The report of an analysis, its page and its plot
+
 export { variancePage } from "./pages/variance-page.js";
 export { variancePlot } from "./pages/variance-plot.js";
 export type {
