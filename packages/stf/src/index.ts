@@ -9,6 +9,7 @@
 
 // Jobs: what each command does, as a function
 
+export { type AnalyzeResult, analyze } from "./jobs/analyze.js";
 export { type AutomaticRun, chooseOptions, type NetworkOf } from "./jobs/automatic.js";
 export {
   type CheckResult,
@@ -34,6 +35,8 @@ export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
 
 // The options of jobs, their defaults and ranges
 
+export { type AnalyzeCommandOptions, analyzeFields } from "./config/analyze-options.js";
+export type { AnalyzeRequest } from "./config/analyze-request.js";
 export {
   type AutomaticChoice,
   type AutomaticFacts,
@@ -74,6 +77,7 @@ export { type ImageSequence, openImages, type SequenceOptions } from "./data/ima
 export type { Bank } from "./data/bank.js";
 export { type ClosedForms, type KnownDistribution, type ToyDistribution, toyBank } from "./data/distribution.js";
 export type { Split } from "./data/file-source.js";
+export { type BankDivision, divideImages, imagesNotIn, selectImages } from "./data/held-out.js";
 export { type Classes, ImageBank, normalize } from "./data/image-bank.js";
 export { digestOfImages } from "./data/image-digest.js";
 export type { OnProgress } from "./data/images.js";
@@ -208,14 +212,19 @@ export {
 } from "./targets/target.js";
 export { posteriorWindow, sigmaRange } from "./targets/window.js";
 
-// Analysis: how good a denoiser can be, and how good one is
+// Analysis: how good a denoiser can be, how good one is, and what a target tends to
 
+export { type BiasVerdict, biasFinding, biasVerdict } from "./analysis/bias-findings.js";
+export { type BiasVariant, biasVariants, type ReferenceScheme } from "./analysis/bias-variants.js";
 export {
   type DenoisingErrors,
   denoisingErrors,
   type ExactTargetOptions,
   exactTargets,
 } from "./analysis/denoising-error.js";
+export { type MixtureBiasOptions, mixtureBias } from "./analysis/mixture-bias.js";
+export { biasVariantsOf, type DataBiasOptions, regressionBias } from "./analysis/regression-bias.js";
+export type { BiasOptions } from "./analysis/squared-bias.js";
 
 // Augmentation
 
@@ -244,6 +253,7 @@ export {
 // Training: one step, its two halves, and the loop
 
 export { emaDecay, learningRate } from "./training/clock.js";
+export { ErrorMeasurement, type ErrorMeasurementOptions } from "./training/error-measurement.js";
 export {
   type CheckpointFacts,
   type LoopHooks,
@@ -254,6 +264,7 @@ export {
   trainingLoop,
 } from "./training/loop.js";
 export { addGradients, type ErrorOptions, type Loss, weightedError, weightedSquaredError } from "./training/loss.js";
+export type { TickTime } from "./training/measurement-budget.js";
 export { type PerturbSettings, perturb } from "./training/perturb.js";
 export { disposeState, initialState, type TrainingState } from "./training/state.js";
 export {
@@ -444,7 +455,15 @@ export {
   methodDifferences,
   type Protocol,
 } from "./run/protocol.js";
-export type { Statistic, StatisticName, StatsLine, TickStatistics } from "./run/statistics.js";
+export {
+  type ErrorStatistics,
+  type NoiseBand,
+  noiseBands,
+  type Statistic,
+  type StatisticName,
+  type StatsLine,
+  type TickStatistics,
+} from "./run/statistics.js";
 
 // The report of an analysis, its page and its plot
 

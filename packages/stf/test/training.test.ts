@@ -23,6 +23,7 @@ import { denoisingTarget } from "../src/targets/denoising.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import { perturbedImages, type SampleTarget } from "../src/targets/target.js";
 import { emaDecay, learningRate } from "../src/training/clock.js";
+import { ErrorMeasurement } from "../src/training/error-measurement.js";
 import { type LoopHooks, type LoopOptions, type TrainingWriter, trainingLoop } from "../src/training/loop.js";
 import { weightedError } from "../src/training/loss.js";
 import { type PerturbSettings, perturb } from "../src/training/perturb.js";
@@ -407,6 +408,35 @@ describe("a small run", () => {
       ]);
       // The run is that of the steps alone.
       const alone = trained(7);
+      expectSameState(state, alone);
+      disposeState(state);
+      disposeState(alone);
+    });
+
+    test("measuring errors at every tick changes no bit of the training, and adds to its lines", async () => {
+      const run = mkdtempSync(join(folder, "run-"));
+      const state = initialState(random, 5, "fp32");
+      const data = dataOf(5);
+      const { noiseLevels } = state.network.preconditioning;
+      using errors = new ErrorMeasurement(data.bank, { noiseLevels, batch: 64, now: () => 0, heldOut: data.bank });
+      const shown: (number | undefined)[] = [];
+      const result = await trainingLoop(
+        state,
+        data,
+        settings,
+        loop,
+        runWriter(run, { network: random, options: {}, about: {} }),
+        {
+          measure: ({ averaged }, { images }) => errors.measure(averaged, { images, seconds: 1, elapsed: 1e9 }),
+          onTick: ({ excess }) => void shown.push(excess),
+        },
+      );
+      const lines = loadLines(run);
+      expect(shown).toEqual(lines.map((line) => line["Loss/excess"]!.mean));
+      expect(new Set(shown).size).toBe(4);
+      expect(result.progress.excess).toBe(shown[3]);
+      expect(result.progress.heldOut).toBe(lines[3]!["Loss/held_out"]!.mean);
+      const alone = trained(7, {}, random);
       expectSameState(state, alone);
       disposeState(state);
       disposeState(alone);

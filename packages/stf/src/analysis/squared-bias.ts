@@ -28,6 +28,7 @@ export interface BiasOptions {
   readonly samples: number;
   /** Draws of the target for each of them, 2 at least. The error falls with their number until the scatter of the samples is all. */
   readonly draws: number;
+  /** Seed of samples, sources and references. */
   readonly seed: number;
   /** Called after each sample with the number done; may throw to stop. */
   readonly onSample?: (done: number) => void;

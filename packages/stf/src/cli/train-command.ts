@@ -16,7 +16,7 @@ import { addPublishedOptions, publishedHelp, withPublishedOptions } from "./publ
 import { pasteable } from "./shell.js";
 
 const groups: Groups<typeof trainFields> = {
-  "Data and run folder:": ["data", "cache", "outdir", "name", "desc"],
+  "Data and run folder:": ["data", "heldOut", "cache", "outdir", "name", "desc"],
   "Duration:": ["timeLimit", "duration"],
   "Objective:": [
     ...(["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),

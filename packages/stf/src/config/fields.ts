@@ -152,6 +152,19 @@ export function text<T extends string | null = string>(
   return field<T | string>({ placeholder: "TEXT", ...description }, "given a value", isText, (value) => value);
 }
 
+/** A share of something, above 0 and below 1, or a path. */
+export function shareOrPath(description: Description<null>): Field<number | string | null> {
+  return field<number | string | null>(
+    { placeholder: "PATH|SHARE", ...description },
+    "a path, or a share above 0 and below 1, such as 0.05",
+    (value) => (typeof value === "number" ? value > 0 && value < 1 : typeof value === "string" && value !== ""),
+    (value) => {
+      const share = toNumber(value);
+      return Number.isNaN(share) ? value : share;
+    },
+  );
+}
+
 /** Texts, separated by commas on a command line. */
 export function texts<T extends readonly string[] | null = readonly string[]>(
   description: Description<T> & { placeholder?: string },

@@ -21,7 +21,19 @@ export interface ResolvedOptions extends TrainOptions {
  * their order are fixed.
  */
 const changeable: ReadonlySet<string> = new Set<keyof TrainOptions>([
-  ...(["data", "cache", "device", "precision", "duration", "timeLimit", "tick", "snap", "dump", "saveEvery"] as const),
+  ...([
+    "data",
+    "heldOut",
+    "cache",
+    "device",
+    "precision",
+    "duration",
+    "timeLimit",
+    "tick",
+    "snap",
+    "dump",
+    "saveEvery",
+  ] as const),
   ...(["lr", "lrRampup", "ema", "ls", "batch", "batchGpu", "recompute", "labelDropout"] as const),
   ...(["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
 ]);
@@ -53,9 +65,21 @@ export function resumedOptions(
       `'${fixed}' is fixed for the run and cannot change with 'resume'; these can: ${[...changeable].map((key) => `'${key}'`).join(", ")}`,
     );
   }
+  checkSameShare(given, saved);
   const options = complete(resolve(trainFields, saved as Partial<TrainOptions>, given));
   checkContradictions(given, options);
   return options;
+}
+
+/** @throws UsageError when other images would be trained on */
+function checkSameShare({ heldOut }: Partial<TrainOptions>, saved: Readonly<Record<string, unknown>>): void {
+  const before = saved["heldOut"] ?? null;
+  if (heldOut === undefined || heldOut === before) return;
+  const share = [heldOut, before].find((value) => typeof value === "number");
+  if (share === undefined) return;
+  throw new UsageError(
+    `'heldOut' decides which images are trained on if it is a share, and cannot change with 'resume': it was ${formatValue(before)}, found ${heldOut}`,
+  );
 }
 
 /** The options that a resumed run changes, one per line: "lr 0.001 -> 0.0005". */

@@ -17,6 +17,7 @@ import {
   integers,
   number,
   rangeOr,
+  shareOrPath,
   text,
   type Values,
 } from "./fields.js";
@@ -28,6 +29,10 @@ export const trainFields = {
     default: null,
     help: "training images: a folder or zip of PNG and JPEG, CIFAR-10 or CIFAR-100, MNIST-style idx files, or an npz",
     placeholder: "PATH",
+  }),
+  heldOut: shareOrPath({
+    default: null,
+    help: "images not to train on, whose loss is reported: a path, or a share of the data such as 0.05",
   }),
   cache: flag({
     default: false,

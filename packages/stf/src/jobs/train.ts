@@ -14,6 +14,7 @@ import { nearestDistances } from "../data/neighbours.js";
 import { makeNewFolder, makeNumberedFolder } from "../run/folder.js";
 import { historyOf, isDiverged, setAsideAfter, soundState } from "../run/history.js";
 import { lockRun } from "../run/lock.js";
+import { ErrorMeasurement } from "../training/error-measurement.js";
 import { type LoopHooks, type LoopResult, type Progress, type TrainingWriter, trainingLoop } from "../training/loop.js";
 import { disposeState } from "../training/state.js";
 import { DivergenceError } from "../training/step.js";
@@ -44,11 +45,14 @@ export interface TrainResult {
   readonly problem?: string;
 }
 
-/** "12.8 kimg  loss 0.2113  152.0 images/s  1m 24s elapsed, 4m 10s left" */
-export function formatProgress({ images, loss, imagesPerSecond, elapsed, remaining }: Progress): string {
+/** "12.8 kimg  loss 0.2113  excess 0.0412  152.0 images/s  1m 24s elapsed, 4m 10s left" */
+export function formatProgress(progress: Progress): string {
+  const { images, loss, excess, heldOut, imagesPerSecond, elapsed, remaining } = progress;
   return [
     `${(images / 1000).toFixed(images < 10_000 ? 3 : 1).padStart(7)} kimg`,
     `loss ${loss.toFixed(4)}`,
+    ...(excess === undefined ? [] : [`excess ${excess.toFixed(4)}`]),
+    ...(heldOut === undefined ? [] : [`held out ${heldOut.toFixed(4)}`]),
     `${imagesPerSecond.toFixed(imagesPerSecond < 10 ? 2 : 1)} images/s`,
     `${formatDuration(elapsed)} elapsed, ${formatDuration(remaining)} left`,
   ].join("  ");
@@ -103,16 +107,17 @@ function afterDivergence(error: DivergenceError, folder: string, options: TrainO
 const classesOf = ({ options, bank }: TrainingPlan): { readonly classNames?: readonly string[] | null } =>
   options.cond ? { classNames: bank.classNames ?? null } : {};
 
-/** The options as the run stores them: with the absolute path of the images. */
+/** The options as the run stores them: with absolute paths of the images. */
 const storedOptions = (plan: TrainingPlan): Readonly<Record<string, unknown>> => ({
   ...plan.options,
   data: resolve(plan.options.data),
+  ...(typeof plan.options.heldOut === "string" && { heldOut: resolve(plan.options.heldOut) }),
   ...classesOf(plan),
 });
 
 /** Trains as planned. Frees the plan's network and images. */
 export async function runTraining(plan: TrainingPlan, context: JobContext = jobContext()): Promise<TrainResult> {
-  const { options, bank, state } = plan;
+  const { options, bank, heldOut, state } = plan;
   try {
     const folder = folderOf(plan);
     if (state.images >= loopOptions(options).totalImages) return { reason: "complete", folder, images: state.images };
@@ -129,6 +134,7 @@ export async function runTraining(plan: TrainingPlan, context: JobContext = jobC
   } finally {
     disposeState(state);
     bank.dispose();
+    heldOut?.dispose();
   }
 }
 
@@ -138,7 +144,7 @@ async function trainInFolder(
   run: RunFolder,
   context: JobContext,
 ): Promise<TrainResult> {
-  const { options, bank, network, state, digest, resumed } = plan;
+  const { options, bank, heldOut, network, state, digest, resumed } = plan;
   const { reporter } = context;
   for (const line of plan.description) reporter.print(line);
   reporter.print(`run folder  ${folder}`);
@@ -159,6 +165,13 @@ async function trainInFolder(
     });
   const writer = run.writer(writerFor);
   const history = historyOf(folder);
+  using errors = new ErrorMeasurement(bank, {
+    noiseLevels: state.network.preconditioning.noiseLevels,
+    batch: settings.microBatch,
+    heldOut,
+    now: () => context.now(),
+    shouldStop: () => context.shouldStop(),
+  });
   const samples = new TrainingSamples(folder, settings, bank.classNames, context);
   let shown = "first step";
   const hooks: LoopHooks = {
@@ -171,6 +184,7 @@ async function trainInFolder(
       reporter.update(shown);
       samples.onStep(progress);
     },
+    measure: ({ averaged }, time) => errors.measure(averaged, time),
     onTick: (progress) => {
       reporter.print(formatProgress(progress));
       const { loss, lowestLoss } = progress;

@@ -41,10 +41,16 @@ function describedConstants({ preconditioning: { name, constants } }: Denoiser):
   return parts.length > 0 ? [`constants   ${parts.join(", ")}`] : [];
 }
 
+function describedHeldOut({ heldOut, xflip }: ResolvedOptions, { count }: ImageBank): string {
+  const from = typeof heldOut === "string" ? `from ${heldOut}` : `of the data, a share of ${heldOut}`;
+  return `held out    ${count} images${xflip ? ", mirrored ones included," : ""} ${from}; they are not trained on`;
+}
+
 /** The training, line by line. */
 export function describedTraining(
   options: ResolvedOptions,
   bank: ImageBank,
+  heldOut: ImageBank | undefined,
   { network, parameters }: TrainingState,
 ): readonly string[] {
   const engine = engineReport();
@@ -63,6 +69,7 @@ export function describedTraining(
     parameters.values.device === "cpu" ? `${engine.cpuCapability}, ${engine.threads} threads` : options.device;
   return [
     `data        ${bank.count} images of ${formatImageShape(bank.shape)} from ${options.data}`,
+    ...(heldOut ? [describedHeldOut(options, heldOut)] : []),
     ...(options.cond ? describedClasses(bank) : []),
     `objective   ${options.precond}, ${target}${augmentation}`,
     ...describedConstants(network),

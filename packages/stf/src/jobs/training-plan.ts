@@ -30,6 +30,7 @@ import { chooseOptions } from "./automatic.js";
 import { cacheFolder } from "./cache-folder.js";
 import type { JobContext } from "./context.js";
 import { checkDevice } from "./device.js";
+import { type TrainingImages, withHeldOut } from "./held-out.js";
 import { withinMemory } from "./memory.js";
 import { readSavedRun, type SavedRun } from "./saved-run.js";
 import { describedTraining, describedTransfer, memoryAdvice } from "./training-description.js";
@@ -40,6 +41,8 @@ export interface TrainingPlan {
   readonly options: ResolvedOptions;
   /** The images, on the device that needs them. */
   readonly bank: ImageBank;
+  /** Images that are not trained on, on the same device; undefined without any. */
+  readonly heldOut: ImageBank | undefined;
   /** {@link digestOfImages} of the bank. */
   readonly digest: string;
   /** The configuration of the network. */
@@ -60,14 +63,16 @@ function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): Imag
   return changed;
 }
 
-/** Reads the data set, with progress if it takes long. Notes on it are added to `notes`. */
+/** Reads the data set, with progress if it takes long, and divides it. Notes on it are added to `notes`. */
 async function readImages(
-  { data: path, cache, xflip, cond }: ResolvedOptions,
+  options: ResolvedOptions,
   saved: SavedData | undefined,
   notes: string[],
-  { reporter }: JobContext,
-): Promise<ImageBank> {
-  const images = await openDataset(path, {
+  context: JobContext,
+): Promise<TrainingImages> {
+  const { data: path, cache, xflip, cond } = options;
+  const { reporter } = context;
+  const whole = await openDataset(path, {
     labels: cond,
     numbering: numberingOf(saved),
     ...(cache && { cache: cacheFolder() }),
@@ -82,7 +87,11 @@ async function readImages(
     onProgress: (done, total) => reporter.update(`reading ${path}: ${done} of ${total} images`),
   });
   reporter.clear();
-  return xflip ? replaced(images, withMirrorImages) : images;
+  // Before they are mirrored: the mirror image of a held-out image is held out, too.
+  const { images, heldOut } = await withHeldOut(whole, options, notes, context);
+  return xflip
+    ? { images: replaced(images, withMirrorImages), heldOut: heldOut && replaced(heldOut, withMirrorImages) }
+    : { images, heldOut };
 }
 
 /** What a plain dictionary of tensors does not say. */
@@ -107,7 +116,7 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
     saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond, dataConstant(asked));
   const options = source ? optionsForTransfer(asked, statedOptions(request), source) : asked;
   const notes: string[] = [];
-  const images = await withinMemory(
+  const parts = await withinMemory(
     () => "none is left for the images, which are kept in memory as bytes",
     () => readImages(options, saved?.data, notes, context),
   ).catch((cause: unknown) => {
@@ -116,6 +125,7 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
       cause,
     });
   });
+  const { images } = parts;
   try {
     return await withinMemory(
       () => memoryAdvice(options),
@@ -129,11 +139,12 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
               source,
               context,
             );
-        return planWith(images, run, request, { saved, source, onData: notes });
+        return planWith(parts, run, request, { saved, source, onData: notes });
       },
     );
   } catch (error) {
     images.dispose();
+    parts.heldOut?.dispose();
     throw error;
   }
 }
@@ -173,7 +184,7 @@ function newRun(
 const note = (text: string): string => `note        ${text}`;
 
 function planWith(
-  images: ImageBank,
+  { images, heldOut }: TrainingImages,
   { options, notes: chosen }: Adjusted,
   request: TrainRequest,
   { saved, source, onData }: PlanSources,
@@ -185,6 +196,8 @@ function planWith(
   // A resumed run keeps its network, whatever today's defaults are.
   const network = saved?.state.config ?? networkConfig(options, images, source?.constants);
   const state = initialState(network, options.seed, options.precision, options.device);
+  const onDevice = (bank: ImageBank): ImageBank =>
+    options.device === "cpu" ? bank : replaced(bank, (own) => own.to(options.device));
   try {
     saved?.state.restore(state);
     const { transfer } = options;
@@ -202,7 +215,8 @@ function planWith(
     const changes = saved ? changedOptions(saved.options, options).map((text) => `changed     ${text}`) : [];
     return {
       options,
-      bank: options.device === "cpu" ? images : replaced(images, (bank) => bank.to(options.device)),
+      bank: onDevice(images),
+      heldOut: heldOut && onDevice(heldOut),
       digest,
       network,
       state,
@@ -210,7 +224,7 @@ function planWith(
       description: [
         ...notes,
         ...chosen,
-        ...describedTraining(options, images, state),
+        ...describedTraining(options, images, heldOut, state),
         ...transferred,
         ...(saved?.notes ?? []),
         ...changes,

@@ -6,7 +6,8 @@
 import { setImmediate } from "node:timers/promises";
 import { memory } from "@stf/torch";
 import { noHistory, type RunHistory } from "../run/history.js";
-import type { StatsLine } from "../run/statistics.js";
+import type { ErrorStatistics, StatsLine } from "../run/statistics.js";
+import type { TickTime } from "./measurement-budget.js";
 import type { TrainingState } from "./state.js";
 import { Statistics } from "./statistics.js";
 import { type TrainingData, type TrainingSettings, trainingStep } from "./step.js";
@@ -65,6 +66,10 @@ export interface Progress {
   readonly loss: number;
   /** The lowest mean loss of a tick in this run, this one included; infinity before the first. */
   readonly lowestLoss: number;
+  /** The latest excess loss of the averaged weights; undefined if it has not been measured. */
+  readonly excess?: number | undefined;
+  /** The latest loss on held-out images; undefined if it has not been measured. */
+  readonly heldOut?: number | undefined;
   /** Speed in this process; time spent on checkpoints does not count. */
   readonly imagesPerSecond: number;
   /** Seconds of training in this process. */
@@ -79,6 +84,11 @@ export interface LoopHooks {
   onPart?(done: number): void;
   /** Called after every step. */
   onStep?(progress: Progress): void;
+  /**
+   * Measures errors at a tick. They become part of its line of statistics, and the time for them counts as training. It must not
+   * change the state.
+   */
+  measure?(state: TrainingState, time: TickTime): Partial<ErrorStatistics>;
   /** Called after every tick. */
   onTick?(progress: Progress): void;
   /** Called after a snapshot before the end. Its time does not count as training. */
@@ -119,6 +129,7 @@ export async function trainingLoop(
   {
     onPart,
     onStep,
+    measure,
     onTick,
     onSnapshot,
     shouldStop,
@@ -136,6 +147,7 @@ export async function trainingLoop(
   let saving = 0;
   let { lowestLoss } = history;
   let lastLoss = Number.NaN;
+  let errors: { readonly excess?: number | undefined; readonly heldOut?: number | undefined } = {};
   let nextSave = start.time + Math.min(FIRST_SAVE, options.saveSeconds);
 
   const progress = (): Progress => {
@@ -148,6 +160,7 @@ export async function trainingLoop(
       totalImages: options.totalImages,
       loss: statistics.mean("Loss/loss"),
       lowestLoss,
+      ...errors,
       imagesPerSecond,
       elapsed,
       remaining: Math.max(0, remaining),
@@ -160,7 +173,15 @@ export async function trainingLoop(
     return shouldStop?.() ? "stopped" : undefined;
   };
 
-  const writeStatistics = (): void => {
+  const measureErrors = (): Partial<ErrorStatistics> => {
+    const [time, images] = [now(), state.images - tickStart.images];
+    const measured = measure?.(state, { images, seconds: time - tickStart.time, elapsed: time - start.time }) ?? {};
+    const [excess, heldOut] = [measured["Loss/excess"]?.mean, measured["Loss/held_out"]?.mean];
+    if (excess !== undefined) errors = { excess, heldOut };
+    return measured;
+  };
+
+  const writeStatistics = (measured: Partial<ErrorStatistics>): void => {
     const time = now();
     const images = state.images - tickStart.images;
     const seconds = time - tickStart.time;
@@ -174,7 +195,7 @@ export async function trainingLoop(
     statistics.add("Resources/cpu_mem_gb", process.memoryUsage().rss / 2 ** 30);
     statistics.add("Resources/tensors", use.tensors);
     statistics.add("Resources/tensor_mem_gb", use.bytes / 2 ** 30);
-    writer.statistics({ ...statistics.take(), timestamp: Date.now() / 1000 });
+    writer.statistics({ ...statistics.take(), ...measured, timestamp: Date.now() / 1000 });
     tickStart = { time, images: state.images };
   };
 
@@ -215,13 +236,13 @@ export async function trainingLoop(
     if (state.images > tickStart.images) {
       lastLoss = report.loss;
       lowestLoss = Math.min(lowestLoss, Number.isNaN(lastLoss) ? lowestLoss : lastLoss);
-      writeStatistics();
-      onTick?.({ ...report, lowestLoss });
+      writeStatistics(measureErrors());
+      onTick?.({ ...report, lowestLoss, ...errors });
       tick++;
     }
     if (reason !== undefined) {
       const [snapshot, saved] = [writer.snapshot(state, facts(false)), writer.state(state, facts(false))];
-      return { reason, snapshot, state: saved, progress: report };
+      return { reason, snapshot, state: saved, progress: { ...report, ...errors } };
     }
     save({ snapshot: tick % options.snapshotTicks === 0, state: tick % options.stateTicks === 0 });
   }
