@@ -398,7 +398,7 @@ export {
   readNetwork,
   type Which,
 } from "./checkpoints/foreign/read.js";
-export type { Construction } from "./checkpoints/foreign/stored-network.js";
+export type { Construction, StoredLoss } from "./checkpoints/foreign/stored-network.js";
 export { type Transferred, transferWeights } from "./checkpoints/foreign/transfer.js";
 export { publishedPreconditioning } from "./checkpoints/foreign/wrappers.js";
 export { loadSnapshot, type Snapshot, saveNetwork, saveSnapshot } from "./checkpoints/network-file.js";

@@ -97,8 +97,8 @@ export interface BiasReport {
     /** The noise level. */
     readonly sigma: number;
     /**
-     * E ||E[target | x, condition] - D*||² / D, an estimate without bias of its own: where there is no bias it is around 0, and
-     * negative as often as not.
+     * E ||E[target | x, condition] - D*||² / D, an estimate without bias of its own: where there is no bias it scatters around 0, below
+     * as well as above.
      */
     readonly squaredBias: Measured;
     /** E ||target - D*||² / D: the squared bias and the variance of the target. */
