@@ -10,8 +10,8 @@ import { licencesOf } from "./licences.mjs";
 import { logFile, root } from "./paths.mjs";
 
 const sources = join(root, "packages", "stf", "pages");
-/** What pages share with the code that writes them. */
-const shared = ["packages/stf/src/pages/page-numbers.ts"];
+/** The code that writes pages, of which some modules run in them, too. */
+const writers = join(root, "packages", "stf", "src", "pages");
 const bundles = join(root, "packages", "stf", "dist", "pages", "bundles");
 /** Written last: without it, or with another digest in it, there is something to do. */
 const stamp = join(bundles, "sources.sha256");
@@ -43,12 +43,12 @@ export async function bundlePages() {
 
 /** The digest of everything that the bundles depend on. */
 function sourceDigest() {
-  const own = readdirSync(sources, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+  const code = [sources, writers].flatMap((folder) => {
+    const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+    return names.sort().map((name) => join(folder, name));
+  });
   const tools = ["scripts/pages.mjs", "scripts/licences.mjs", "package-lock.json"];
-  const files = [
-    ...own.sort().map((name) => join(sources, name)),
-    ...[...shared, ...tools].map((name) => join(root, name)),
-  ];
+  const files = [...code, ...tools.map((name) => join(root, name))];
   const hash = createHash("sha256");
   for (const file of files) hash.update(`${file.slice(root.length)}\n`).update(readFileSync(file));
   return hash.digest("hex");

@@ -444,9 +444,6 @@ export { column } from "./column.js";
 export { InputError, UsageError } from "./common/errors.js";
 export type { ImageShape } from "./common/image-shape.js";
 export type { Rank } from "./common/ranks.js";
-// The report of an analysis, its page and its plot
-export { variancePage } from "./pages/variance-page.js";
-export { variancePlot } from "./pages/variance-plot.js";
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
 export { type Evaluation, type Measured, type MetricName, metricLabel, metricNames } from "./run/evaluation.js";
 export { historyOf, type RunHistory, setAsideAfter } from "./run/history.js";
@@ -467,6 +464,11 @@ export {
   type StatsLine,
   type TickStatistics,
 } from "./run/statistics.js";
+
+// The report of an analysis, its page and its plot
+
+export { variancePage } from "./pages/variance-page.js";
+export { variancePlot } from "./pages/variance-plot.js";
 export type {
   BiasReport,
   LevelReport,

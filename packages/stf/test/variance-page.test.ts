@@ -4,6 +4,7 @@ import { parseHTML } from "linkedom";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import { html, scriptElement } from "../src/pages/html.js";
+import { memorisedShare, unlearntShare } from "../src/pages/network-shares.js";
 import { formatMeasured, formatNumber, formatShare, formatTick } from "../src/pages/page-numbers.js";
 import { variancePage } from "../src/pages/variance-page.js";
 import { variancePlot } from "../src/pages/variance-plot.js";
@@ -93,7 +94,7 @@ describe("the page", () => {
     );
     const sigma = (k: number): string => formatNumber(small.levels[k]?.sigma);
     // The gap of the last network is 0.7 times that of the exact denoiser at σ = 1.5, and its error 0.0004.
-    expect(rows[0]?.[2]?.[2]).toBe(`σ = ${sigma(3)} to ${sigma(3)}`);
+    expect(rows[0]?.[2]?.[2]).toBe(`σ\u00a0=\u00a0${sigma(3)}`);
     expect(rows.at(-1)?.map((row) => row.at(-1))).toEqual(["none found", "yes", "yes"]);
   });
 
@@ -125,6 +126,31 @@ describe("the page", () => {
     expect(document.querySelector("#pictures")).toBeNull();
     expect(document.querySelector(".findings")).toBeNull();
     expect(document.querySelector(".facts")?.textContent).toContain("closed form");
+  });
+});
+
+describe("shares of networks", () => {
+  const level = small.levels[3] as VarianceReport["levels"][number];
+  const errors = small.networks[2]?.levels[3] as VarianceReport["networks"][number]["levels"][number];
+
+  test("are 0 and 1 for the exact denoiser and the mean image, 1 and 0 for what is known by heart", () => {
+    const seen = { ...errors.seen, explained: { value: 1, error: 0.1 } };
+    expect(unlearntShare({ seen }, level, small.data.variance)).toEqual({ value: 0, error: 0.1 });
+    const mean = { ...errors.seen, explained: { value: 0 } };
+    expect(unlearntShare({ seen: mean }, level, small.data.variance)).toEqual({ value: 1 });
+    const exact = { value: level.floor.value + 0.02 };
+    for (const share of [0, 0.5, 1]) {
+      const unseen = { loss: exact, exact, gap: { value: 0.02 * share } };
+      const floor = { value: level.floor.value };
+      expect(memorisedShare({ seen, unseen }, { ...level, floor }).value).toBeCloseTo(share, 10);
+    }
+  });
+
+  test("are no numbers where there is nothing to share", () => {
+    expect(unlearntShare(errors, { ...level, explainable: { value: 0.001 } }, 1).value).toBeNaN();
+    expect(memorisedShare({ seen: errors.seen }, level).value).toBeNaN();
+    const unseen = { loss: level.floor, exact: level.floor, gap: { value: 0.1 } };
+    expect(memorisedShare({ seen: errors.seen, unseen }, level).value).toBeNaN();
   });
 });
 
@@ -164,11 +190,12 @@ describe("numbers", () => {
   test("have as many digits as their errors allow, and two standard errors behind ±", () => {
     expect(formatMeasured({ value: 0.123456, error: 0.0021 })).toBe("0.1235 ± 0.0042");
     expect(formatMeasured({ value: 1.5 })).toBe("1.5");
+    expect(formatMeasured({ value: 1.5, error: 1e-16 })).toBe("1.5");
     expect(formatMeasured({ value: 0, error: 1e-5 })).toBe("0 ± 2 × 10⁻⁵");
     expect(formatMeasured({ value: -0.002, error: 0.01 }, 10)).toBe("−0.02 ± 0.2");
     expect(formatMeasured({ value: Number.NaN, error: 1 })).toBe("–");
     expect(formatMeasured(undefined)).toBe("–");
-    expect(formatShare(0.1234)).toBe("12.3 %");
+    expect(formatShare(0.1234)).toBe("12.3\u00a0%");
     expect([1e5, 1e-4, 1000, 0.3, 0].map(formatTick)).toEqual(["10⁵", "10⁻⁴", "1,000", "0.3", "0"]);
   });
 });

@@ -71,9 +71,10 @@ const LABEL_HEIGHT = 20;
 
 /** Draws a chart. */
 export function drawLineChart(chart: LineChart, { width, height, document }: Canvas): Drawing {
-  const { series, regions = [], rules = [] } = chart;
+  const { series, regions = [] } = chart;
   const xDomain = chart.x.domain ?? domainOfX(chart);
   const yDomain = chart.y.domain ?? domainOfY(chart);
+  const rules = (chart.rules ?? []).filter((y) => y >= yDomain[0] && y <= yDomain[1]);
   const margins = {
     marginLeft: 46,
     marginRight: 14,

@@ -1,9 +1,9 @@
 /** The chart of the regression bias: an interval for each kind of target at each noise level. */
 
 import * as Plot from "@observablehq/plot";
+import { known } from "../../src/pages/network-shares.js";
 import { BAND, formatMeasured, formatNumber, formatTick } from "../../src/pages/page-numbers.js";
 import { byId, element } from "../common/element.js";
-import { known } from "./curves.js";
 import { networkColour } from "./network-charts.js";
 import type { State } from "./state.js";
 

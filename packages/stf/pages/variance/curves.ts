@@ -1,5 +1,6 @@
 /** The curves of an analysis, in the units and over the axis that a reader chooses. */
 
+import { known } from "../../src/pages/network-shares.js";
 import { BAND, formatNumber } from "../../src/pages/page-numbers.js";
 import type { Measured } from "../../src/run/evaluation.js";
 import type { LevelReport, ReferenceCount, VarianceReport } from "../../src/run/variance-report.js";
@@ -32,13 +33,6 @@ export function horizontalAxis(report: VarianceReport, horizontal: Horizontal): 
 /** Whether the time says anything that the noise level does not. */
 export const hasOwnTime = ({ levels }: VarianceReport): boolean =>
   levels.some(({ sigma, time }) => Math.abs(sigma - time) > 1e-6 * sigma);
-
-/** A measured number of which a part may be missing: in JSON, what is no number is null. */
-export function known(measured: Measured | null | undefined): Measured {
-  const value = measured?.value ?? Number.NaN;
-  const error = measured?.error ?? undefined;
-  return error === undefined ? { value } : { value, error };
-}
 
 /** A measured number, scaled, as a point with a band. */
 export function pointOf(x: number, measured: Measured | null | undefined, factor = 1): Point {

@@ -1,5 +1,6 @@
 /** The charts of networks: what each has not learnt, what it has memorised, and its raw losses. */
 
+import { memorisedShare, unlearntShare } from "../../src/pages/network-shares.js";
 import { formatMeasured } from "../../src/pages/page-numbers.js";
 import type { Measured } from "../../src/run/evaluation.js";
 import type { LevelReport, NetworkLevel } from "../../src/run/variance-report.js";
@@ -8,7 +9,7 @@ import { byId, element } from "../common/element.js";
 import { mountLevelChart } from "../common/level-chart.js";
 import type { Series } from "../common/line-chart.js";
 import { Shared } from "../common/shared.js";
-import { factorOf, known, pointOf, positionOf, type Unit } from "./curves.js";
+import { factorOf, pointOf, positionOf, type Unit } from "./curves.js";
 import type { State } from "./state.js";
 import { overLevels, units } from "./target-charts.js";
 
@@ -34,34 +35,19 @@ export function shortNames(files: readonly string[]): readonly string[] {
 export function mountNetworkCharts(state: State): void {
   const [unlearnt, memorised, losses] = ["unlearnt-chart", "memorised-chart", "loss-chart"].map(byId);
   if (unlearnt)
-    mountShares(unlearnt, state, { title: "Share not learnt", label: "of what can be explained", of: unlearntOf });
+    mountShares(unlearnt, state, {
+      title: "Share not learnt",
+      label: "of what can be explained",
+      of: (network, level) => unlearntShare(network, level, state.report.data.variance),
+    });
   if (memorised) {
     mountShares(memorised, state, {
       title: "Share memorised",
       label: "of the gap of the exact denoiser",
-      of: memorisedOf,
+      of: memorisedShare,
     });
   }
   if (losses) mountLosses(losses, state);
-}
-
-/** Excess over what an exact denoiser explains: 0 for that denoiser, 1 for one that always returns the mean image. */
-function unlearntOf({ seen }: NetworkLevel): Measured {
-  const explained = known(seen.explained);
-  return { ...explained, value: 1 - explained.value };
-}
-
-/**
- * The gap between unseen and seen images as a part of the gap of the posterior mean over the training set, which has memorised all
- * of it. No number where that gap is not clearly above zero.
- */
-function memorisedOf({ unseen }: NetworkLevel, { floor }: LevelReport): Measured {
-  const [exact, gap, least] = [known(unseen?.exact), known(unseen?.gap), known(floor)];
-  const most = exact.value - least.value;
-  const error = Math.hypot(exact.error ?? 0, least.error ?? 0);
-  if (!(most > 5 * error && most > 1e-9)) return { value: Number.NaN };
-  const value = gap.value / most;
-  return gap.error === undefined ? { value } : { value, error: Math.hypot(gap.error, value * error) / most };
 }
 
 interface Share {
@@ -82,7 +68,7 @@ function mountShares(host: HTMLElement, state: State, share: Share): void {
       title: share.title,
       ...overLevels(state),
       y: { label: share.label, log: false, domain: domainOfShares(measured.flat()) },
-      rules: [0],
+      rules: [0, 1],
       series: measured.map(
         (values, k): Series => ({
           name: names[k] as string,

@@ -1,5 +1,6 @@
 /** The charts of the targets: their variance, its ratio to that of the denoising target, and the posterior. */
 
+import { known } from "../../src/pages/network-shares.js";
 import { formatMeasured, formatNumber } from "../../src/pages/page-numbers.js";
 import type { Measured } from "../../src/run/evaluation.js";
 import type { LevelReport } from "../../src/run/variance-report.js";
@@ -15,7 +16,6 @@ import {
   type Horizontal,
   hasOwnTime,
   horizontalAxis,
-  known,
   levelText,
   phaseRegions,
   pointOf,

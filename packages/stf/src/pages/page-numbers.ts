@@ -35,9 +35,9 @@ export function formatTick(value: number): string {
   return formatNumber(value, 4);
 }
 
-/** "12.3 %" */
+/** "12.3 %", on one line. */
 export const formatShare = (share: number): string =>
-  Number.isFinite(share) ? `${formatNumber(share * 100, Math.abs(share) < 0.01 ? 2 : 3)} %` : "–";
+  Number.isFinite(share) ? `${formatNumber(share * 100, Math.abs(share) < 0.01 ? 2 : 3)}\u00a0%` : "–";
 
 /** "1,024" or "all" */
 export const formatCount = (count: ReferenceCount): string => (count === "all" ? "all" : formatNumber(count, 12));
@@ -47,7 +47,8 @@ export function formatMeasured(measured: Measured | null | undefined, factor = 1
   // What is no number in a report is null in its JSON.
   const value = (measured?.value ?? Number.NaN) * factor;
   const reach = BAND * (measured?.error ?? 0) * factor;
-  if (!(reach > 0) || !Number.isFinite(value)) return formatNumber(value, 4);
+  // Below, an error is that of rounding.
+  if (!(reach > 1e-9 * Math.abs(value)) || !Number.isFinite(value)) return formatNumber(value, 4);
   const digits = Math.ceil(Math.log10(Math.abs(value) / reach)) + 2;
   return `${formatNumber(value, Math.min(5, Math.max(2, Number.isFinite(digits) ? digits : 2)))} ± ${formatNumber(reach, 2)}`;
 }

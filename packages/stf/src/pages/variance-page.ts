@@ -43,7 +43,7 @@ function varianceSection(report: VarianceReport): Html {
 which x was made. But other images could have produced the same x: the right answer is their average, weighted by how probable each is.
 So the target is noisy itself. Its variance, given x, is <i>V</i><sub>DSM</sub>.</p>
 <p>The stable target takes the weighted average of n reference images, y among them. Its variance <i>V</i><sub>STF</sub>(n) falls with n,
-and its mean stays the same. <i>V</i><sub>DSM</sub> is also the <em>floor</em> of the training loss: no network can do better on these data.</p>
+and its mean stays the same. <i>V</i><sub>DSM</sub> is also the <em>floor</em> of the training loss: no network can do better on the training images.</p>
 <div class="chart" id="variance-chart"></div>
 <p class="note">Bands: ± 2 standard errors. On a logarithmic axis, values at or below zero lie under the chart. ${
     references.includes("all") && data.count !== null
@@ -52,7 +52,7 @@ and its mean stays the same. <i>V</i><sub>DSM</sub> is also the <em>floor</em> o
   }</p>
 <dl class="phases">
 <dt>1 one source</dt><dd>The noise is so small that only one image could have produced x. Every target is right.${share(0)}</dd>
-<dt>2 several sources</dt><dd>Several images compete. Here the target of a single image is noisiest, and references help.${share(1)}</dd>
+<dt>2 several sources</dt><dd>Several images compete. Here the target of a single image is noisiest as a score, and references help.${share(1)}</dd>
 <dt>3 all of the data</dt><dd>The noise hides the image. The right answer is close to the mean of all images, and many references find it.${share(2)}</dd>
 </dl>
 ${references.length > 1 ? ratio : null}

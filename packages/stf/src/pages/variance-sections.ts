@@ -1,7 +1,8 @@
 /** The parts of an analysis's page about networks, bias and single images; each is left out without data. */
 
-import type { BiasReport, NetworkReport, VariancePage, VarianceReport } from "../run/variance-report.js";
+import type { BiasReport, LevelReport, NetworkReport, VariancePage, VarianceReport } from "../run/variance-report.js";
 import { type Html, html } from "./html.js";
+import { known, LEAST_EXPLAINABLE, unlearntShare } from "./network-shares.js";
 import { formatCount, formatMeasured, formatNumber, formatShare } from "./page-numbers.js";
 
 /** Noisy images with what could have produced them. */
@@ -28,7 +29,7 @@ good network is near it where many images compete, and keeps away from it where 
 ${summary(report, unseen)}
 <div class="charts two">
 <div class="chart"><h3>Underfitted where this is high</h3><p>Excess over the floor, as a part of what can be explained. 0: exact.
-1: no better than the mean image.</p><div id="unlearnt-chart"></div></div>
+1: no better than the mean image. Left out where less than ${formatShare(LEAST_EXPLAINABLE)} of the variance can be explained.</p><div id="unlearnt-chart"></div></div>
 ${
   unseen
     ? html`<div class="chart"><h3>Memorising where this is high</h3><p>Loss on unseen images less that on training images, as a part of that
@@ -48,23 +49,27 @@ ${networks.map((network) => networkTable(report, network))}
 /** So many standard errors are no chance, even with many levels to choose from. */
 const CLEAR = 4;
 
-/** One line for each network: where it explains least, and where it treats training images better than unseen ones. */
-function summary({ levels, networks }: VarianceReport, unseen: boolean): Html {
+/** One line for each network: where it has learnt least, and where it treats training images better than unseen ones. */
+function summary({ levels, networks, data }: VarianceReport, unseen: boolean): Html {
+  const at = (k: number): string => `σ\u00a0=\u00a0${formatNumber(levels[k]?.sigma)}`;
   const rows = networks.map(({ file, images, levels: errors }) => {
-    const explained = errors.map(({ seen }) => seen.explained.value);
-    const least = explained.indexOf(Math.min(...explained.filter(Number.isFinite)));
-    const gaps = errors.flatMap(({ unseen: other }, k) => {
-      const clear = other !== undefined && other.gap.value > CLEAR * (other.gap.error ?? Number.POSITIVE_INFINITY);
-      return clear ? [levels[k]?.sigma] : [];
+    const shares = errors.map((error, k) => unlearntShare(error, levels[k] as LevelReport, data.variance).value);
+    const worst = shares.indexOf(Math.max(...shares.filter(Number.isFinite)));
+    const clear = [...errors.keys()].filter((k) => {
+      const { value, error } = known(errors[k]?.unseen?.gap);
+      return error !== undefined && value > CLEAR * error;
     });
-    const where =
-      gaps.length === 0 ? "nowhere clearly" : `σ = ${formatNumber(gaps[0])} to ${formatNumber(gaps.at(-1))}`;
-    const known = errors.some((error) => error.unseen !== undefined);
+    const range =
+      clear.length > 1
+        ? `${at(clear[0] as number)} to ${formatNumber(levels[clear.at(-1) as number]?.sigma)}`
+        : at(clear[0] as number);
+    const where = clear.length === 0 ? "nowhere clearly" : range;
+    const isKnown = errors.some((error) => error.unseen !== undefined);
     return html`<tr><th scope="row">${file}</th><td>${images === undefined ? "–" : formatNumber(images, 15)}</td>
-<td>${formatNumber(explained[least])} at σ = ${formatNumber(levels[least]?.sigma)}</td>${unseen && html`<td>${known ? where : "not known"}</td>`}</tr>`;
+<td>${worst < 0 ? "–" : `${formatShare(shares[worst] as number)} at ${at(worst)}`}</td>${unseen && html`<td>${isKnown ? where : "not known"}</td>`}</tr>`;
   });
   return html`<div class="wide"><table class="numbers"><thead><tr><th scope="col">Network</th><th scope="col">Trained on, images</th>
-<th scope="col">Least share explained</th>${unseen && html`<th scope="col">Better on training images</th>`}</tr></thead><tbody>${rows}</tbody></table></div>`;
+<th scope="col">Not learnt, most</th>${unseen && html`<th scope="col">Better on training images</th>`}</tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
 function networkTable({ levels }: VarianceReport, network: NetworkReport): Html {

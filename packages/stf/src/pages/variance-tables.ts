@@ -9,16 +9,16 @@ import { formatCount, formatNumber, formatShare } from "./page-numbers.js";
 /** Title, findings, the numbers that matter, and the options of `stf train` that follow. */
 export function overview(report: VarianceReport): Html {
   const { data, findings, suggested, levels, precond, seconds } = report;
-  const images =
-    data.count === null
-      ? "a distribution in closed form"
-      : `${formatNumber(data.count, 15)} ${data.count === 1 ? "image" : "images"}`;
+  const values = formatNumber(data.dimension, 15);
+  const images = `${formatNumber(data.count, 15)} ${data.count === 1 ? "image" : "images"}, ${values} values each`;
+  const what = data.count === null ? `a distribution of points in closed form, ${values} values each` : images;
   return html`<header>
 <p class="kind">Variance of training targets</p>
 <h1>${data.name}</h1>
-<p class="facts">${images}, ${formatNumber(data.dimension, 15)} values each · ${levels.length} noise ${
+<p class="facts">${what} · ${levels.length} noise ${
     levels.length === 1 ? "level" : "levels"
   } · ${precond} · ${formatDuration(seconds)}</p>
+${data.count === null && html`<p class="facts">Where this page says image, read point.</p>`}
 </header>
 ${findings.length > 0 && html`<section class="findings"><h2>Findings</h2><ul>${findings.map((finding) => html`<li>${printed(finding)}</li>`)}</ul></section>`}
 <section>
