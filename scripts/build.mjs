@@ -1,17 +1,19 @@
 // @ts-check
-/** Builds the native addon and the TypeScript, each only if something has changed. */
+/** Builds the native addon, the TypeScript and the code of pages, each only if something has changed. */
 
 import { existsSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildNative } from "../packages/torch/tools/build-native.mjs";
 import { runMain, runStep, StepError } from "../packages/torch/tools/steps.mjs";
+import { bundlePages } from "./pages.mjs";
 import { logFile, root } from "./paths.mjs";
 
 /** @returns {Promise<boolean>} whether the addon had to be built; for TypeScript the compiler does not report it */
 export async function build() {
   const built = await buildNative();
   await compileTypeScript();
+  await bundlePages();
   return built;
 }
 

@@ -4,7 +4,10 @@
  */
 
 import { compileTypeScript } from "../scripts/build.mjs";
+import { bundlePages } from "../scripts/pages.mjs";
 
 export default async function compile(): Promise<void> {
-  if (process.env["STF_TEST_COMPILED"] !== "1") await compileTypeScript();
+  if (process.env["STF_TEST_COMPILED"] === "1") return;
+  await compileTypeScript();
+  await bundlePages();
 }

@@ -72,6 +72,7 @@ export { type ImageSequence, openImages, type SequenceOptions } from "./data/ima
 // Data sets in memory, read from files or drawn from closed forms
 
 export type { Bank } from "./data/bank.js";
+export { type ClosedForms, type KnownDistribution, type ToyDistribution, toyBank } from "./data/distribution.js";
 export type { Split } from "./data/file-source.js";
 export { type BankDivision, divideImages, imagesNotIn, selectImages } from "./data/held-out.js";
 export { type Classes, ImageBank, normalize } from "./data/image-bank.js";
@@ -79,20 +80,12 @@ export { digestOfImages } from "./data/image-digest.js";
 export type { OnProgress } from "./data/images.js";
 export { classCount, type Numbering } from "./data/labels.js";
 export { withMirrorImages } from "./data/mirror.js";
+export { type GaussianComponent, gaussianMixture, mixtureOf } from "./data/mixture.js";
 export { LEAST_CORRELATION, type NearPair, Thumbnails } from "./data/near-duplicates.js";
 export { nearestDistances } from "./data/neighbours.js";
 export { type DatasetOptions, openDataset } from "./data/open.js";
 export { DataOrder, drawPool } from "./data/order.js";
-export {
-  checkerboard,
-  type GaussianComponent,
-  gaussianMixture,
-  ringOfGaussians,
-  swissRoll,
-  type ToyDistribution,
-  toyBank,
-  twoGaussians,
-} from "./data/toy.js";
+export { checkerboard, ringOfGaussians, swissRoll, twoGaussians } from "./data/toy.js";
 export {
   onBackground,
   type TransformName,

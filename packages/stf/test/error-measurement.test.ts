@@ -3,8 +3,9 @@
 import { Module, memory, scope, type Tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
 import { denoisingErrors, exactTargets } from "../src/analysis/denoising-error.js";
+import { toyBank } from "../src/data/distribution.js";
+import { gaussianMixture } from "../src/data/mixture.js";
 import { DataOrder } from "../src/data/order.js";
-import { gaussianMixture, toyBank } from "../src/data/toy.js";
 import { VectorBank } from "../src/data/vector-bank.js";
 import { Denoiser } from "../src/networks/denoiser.js";
 import type { Network } from "../src/networks/network.js";

@@ -2,7 +2,7 @@
 
 import { rand, scope, type Tensor, tensor } from "@stf/torch";
 import { describe, expect, test } from "vitest";
-import { gaussianMixture } from "../src/data/toy.js";
+import { gaussianMixture } from "../src/data/mixture.js";
 import { edmProcess, type Process, veProcess, vpProcess } from "../src/processes/process.js";
 import { bitsPerDimension, dequantize, type LikelihoodOptions, logDensity } from "../src/sampling/log-density.js";
 import { type Denoise, factorOf, forEachImage } from "../src/sampling/sampler.js";

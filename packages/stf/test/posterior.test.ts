@@ -2,7 +2,8 @@
 
 import { scope, type Tensor, tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
-import { toyBank, twoGaussians } from "../src/data/toy.js";
+import { toyBank } from "../src/data/distribution.js";
+import { twoGaussians } from "../src/data/toy.js";
 import { VectorBank } from "../src/data/vector-bank.js";
 import { effectiveSampleSize, posterior, posteriorEntropy, posteriorWeight } from "../src/targets/posterior.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";

@@ -2,16 +2,10 @@
 
 import { scope, tensor } from "@stf/torch";
 import { describe, expect, test } from "vitest";
+import { type ToyDistribution, toyBank } from "../src/data/distribution.js";
+import { gaussianMixture } from "../src/data/mixture.js";
 import { DataOrder } from "../src/data/order.js";
-import {
-  checkerboard,
-  gaussianMixture,
-  ringOfGaussians,
-  swissRoll,
-  type ToyDistribution,
-  toyBank,
-  twoGaussians,
-} from "../src/data/toy.js";
+import { checkerboard, ringOfGaussians, swissRoll, twoGaussians } from "../src/data/toy.js";
 import { KeyedRandom } from "../src/random/keyed.js";
 import { targetFrom } from "../src/targets/augmented.js";
 import { exactTarget } from "../src/targets/exact.js";

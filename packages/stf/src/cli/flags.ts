@@ -1,5 +1,6 @@
 /** The library names options as programs write them, in quotes, such as 'batchGpu' or 'rbatch=all'; a command names its flags. */
 
+import { analyzeFields } from "../config/analyze-options.js";
 import { checkFields, convertFields } from "../config/dataset-options.js";
 import { evaluateFields } from "../config/evaluate-options.js";
 import { featuresFields } from "../config/features-options.js";
@@ -13,6 +14,7 @@ import { trainFields } from "../config/train-options.js";
 const names = new Set(
   [
     trainFields,
+    analyzeFields,
     generateFields,
     evaluateFields,
     fidCalcFields,

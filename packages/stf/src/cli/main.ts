@@ -60,6 +60,11 @@ const commands = [
     load: () => import("./likelihood-command.js"),
   },
   {
+    name: "analyze",
+    description: "measure the variance of targets on a data set, and where networks underfit or memorise",
+    load: () => import("./analyze-command.js"),
+  },
+  {
     name: "features",
     description: "train a classifier whose features compare sets of images",
     load: () => import("./features-command.js"),

@@ -23,12 +23,26 @@ function shown(field: Field<unknown>): string {
 /** Headings of the help, and the fields under each. Fields without a heading appear with the command's own options. */
 export type Groups<F extends Fields> = Readonly<Record<string, readonly (keyof F)[]>>;
 
+/** An option with a key of its own, which several spellings may share. */
+export class KeyedOption extends Option {
+  readonly #key: string;
+
+  constructor(key: string, flags: string, help?: string) {
+    super(flags, help);
+    this.#key = key;
+  }
+
+  override attributeName(): string {
+    return this.#key;
+  }
+}
+
 /** Declares an option for every field; values arrive as text under the fields' keys. */
 export function addFields<F extends Fields>(command: Command, fields: F, groups: Groups<F> = {}): Command {
   for (const [key, field] of Object.entries(fields)) {
     const placeholder = isLong(field) ? "NAME" : field.placeholder;
     const value = field.isSwitch ? `[${placeholder}]` : `<${placeholder}>`;
-    const option = new Option(`${flagOf(key)} ${value}`, field.help + words(field) + shown(field));
+    const option = new KeyedOption(key, `${flagOf(key)} ${value}`, field.help + words(field) + shown(field));
     const heading = Object.keys(groups).find((name) => groups[name]?.includes(key));
     command.addOption(heading === undefined ? option : option.helpGroup(heading));
   }

@@ -4,6 +4,8 @@ import { basename, dirname, resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { UsageError } from "../common/errors.js";
 import { flag, integer, parse } from "../config/fields.js";
+import type { TrainOptions } from "../config/train-options.js";
+import { KeyedOption } from "./options.js";
 
 const fields = {
   fp16: flag({ default: false, help: "half precision" }),
@@ -12,14 +14,26 @@ const fields = {
   workers: integer({ default: 1, min: 1, help: "loader processes" }),
 } as const;
 
+/** Other spellings of an option, by its key: those of EDM's classes, and what one types. */
+const spellings: Readonly<Partial<Record<keyof TrainOptions, readonly string[]>>> = {
+  pMean: ["--P_mean", "--p-mean", "--p_mean"],
+  pStd: ["--P_std", "--p-std", "--p_std"],
+  sigmaData: ["--sigma_data"],
+  sigmaMin: ["--sigma_min"],
+  sigmaMax: ["--sigma_max"],
+};
+
 /** Ends the help. */
 export const publishedHelp =
-  "EDM's options --fp16 (as --precision=bf16) and --nosubdir are accepted, --bench and --workers without effect.";
+  "EDM's options --fp16 (as --precision=bf16) and --nosubdir are accepted, --bench and --workers without effect;\n--P-mean, --sigma-data and the like may be written --P_mean, --sigma_data.";
 
 /** Declares them, without a line of help each. */
 export function addPublishedOptions(command: Command): Command {
   for (const name of ["--fp16 [BOOL]", "--nosubdir", "--bench [BOOL]", "--workers <N>"]) {
     command.addOption(new Option(name).hideHelp());
+  }
+  for (const [key, names] of Object.entries(spellings)) {
+    for (const name of names) command.addOption(new KeyedOption(key, `${name} <X>`).hideHelp());
   }
   return command;
 }

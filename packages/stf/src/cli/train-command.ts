@@ -20,7 +20,8 @@ const groups: Groups<typeof trainFields> = {
   "Duration:": ["timeLimit", "duration"],
   "Objective:": [
     ...(["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
-    ...(["cond", "labelDropout", "augment", "xflip", "precond", "ls"] as const),
+    ...(["cond", "labelDropout", "augment", "xflip", "precond"] as const),
+    ...(["pMean", "pStd", "sigmaData", "sigmaMin", "sigmaMax", "ls"] as const),
   ],
   "Network:": ["arch", "cbase", "cres", "numBlocks", "attn", "dropout", "transfer"],
   "Optimization:": ["batch", "lr", "lrRampup", "ema", "seed"],

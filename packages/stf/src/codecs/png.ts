@@ -6,11 +6,15 @@ import type { ImageShape } from "../common/image-shape.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { deinterleave, interleave } from "./planes.js";
 
+/** One image as the bytes of a file: greyscale for one channel, RGB for three. @param planes - bytes in the order C, H, W */
+export function encodePng(planes: Uint8Array, shape: ImageShape): Uint8Array {
+  const { channels, height, width } = shape;
+  return encode({ width, height, data: interleave(planes, shape), channels, depth: 8 });
+}
+
 /** Writes one image, bytes in the order C, H, W: greyscale for one channel, RGB for three. */
 export function writePng(path: string, planes: Uint8Array, shape: ImageShape): void {
-  const { channels, height, width } = shape;
-  const png = encode({ width, height, data: interleave(planes, shape), channels, depth: 8 });
-  writeFileAtomically(path, png);
+  writeFileAtomically(path, encodePng(planes, shape));
 }
 
 /** The last chunk of a PNG: no bytes, "IEND", and their checksum. */

@@ -9,8 +9,13 @@ interface Dependence {
   /** What gives them one. */
   readonly needs: string;
   readonly isMet: (options: TrainOptions) => boolean;
-  /** Given without the option they need, they request a different training from the one that would run. */
-  readonly decidedBy?: "stf" | "cond";
+  /**
+   * Given without the option they need, they request a different training from the one that would run; unless the caller has set
+   * this option, and knows.
+   */
+  readonly decidedBy?: "stf" | "cond" | "nothing";
+  /** What there is instead. */
+  readonly found?: (options: TrainOptions) => string;
 }
 
 const dependent: readonly Dependence[] = [
@@ -33,6 +38,20 @@ const dependent: readonly Dependence[] = [
     needs: "a convolutional 'arch'",
     isMet: ({ arch }) => arch !== "mlp",
   },
+  {
+    options: ["pMean", "pStd", "sigmaData"],
+    needs: "'precond=edm'",
+    isMet: ({ precond }) => precond === "edm",
+    decidedBy: "nothing",
+    found: ({ precond }) => `'precond=${precond}'`,
+  },
+  {
+    options: ["sigmaMin", "sigmaMax"],
+    needs: "'precond=edm' or 'precond=ve'",
+    isMet: ({ precond }) => precond === "edm" || precond === "ve",
+    decidedBy: "nothing",
+    found: ({ precond }) => `'precond=${precond}'`,
+  },
 ];
 
 const quoted = (names: readonly string[]): string => names.map((name) => `'${name}'`).join(", ");
@@ -41,10 +60,14 @@ function withoutEffectAmong(
   given: Partial<TrainOptions>,
   options: TrainOptions,
   isAsked: (dependence: Dependence) => boolean,
-): { names: readonly string[]; needs: string }[] {
+): { names: readonly string[]; needs: string; instead: string }[] {
   return dependent
     .filter((dependence) => !dependence.isMet(options) && isAsked(dependence))
-    .map(({ options: names, needs }) => ({ names: names.filter((name) => given[name] !== undefined), needs }))
+    .map(({ options: names, needs, found }) => ({
+      instead: found ? `, found ${found(options)}` : "",
+      needs,
+      names: names.filter((name) => (given[name] ?? null) !== null),
+    }))
     .filter(({ names }) => names.length > 0);
 }
 
@@ -58,10 +81,10 @@ export function checkContradictions(given: Partial<TrainOptions>, options: Train
   const found = withoutEffectAmong(
     given,
     options,
-    ({ decidedBy }) => decidedBy !== undefined && given[decidedBy] === undefined,
+    ({ decidedBy }) => decidedBy !== undefined && (decidedBy === "nothing" || given[decidedBy] === undefined),
   );
   if (found.length === 0) return;
-  const parts = found.map(({ names, needs }) => `${quoted(names)} needs ${needs}`);
+  const parts = found.map(({ names, needs, instead }) => `${quoted(names)} needs ${needs}${instead}`);
   throw new UsageError(`${parts.join(", and ")}; add that, or leave ${found.length > 1 ? "them" : "it"} out`);
 }
 

@@ -289,9 +289,27 @@ export function integers<T extends readonly number[] | null = readonly number[]>
   );
 }
 
-/** The option's name on the command line: batchGpu is --batch-gpu; names with an underscore stay unchanged. */
+/** Whole numbers of at least `min`, or one word, in any order: "1,16,all". */
+export function integersOr<W extends string>(
+  word: W,
+  { min, ...description }: Description<readonly (number | W)[]> & { min: number },
+): Field<readonly (number | W)[]> {
+  return field(
+    { placeholder: "N,N,...", ...description },
+    `a list of whole numbers of at least ${min}, and "${word}"`,
+    (value) => Array.isArray(value) && value.length > 0 && value.every((item) => item === word || isWhole(item, min)),
+    (text) => text.split(",").map((item) => (item.trim() === word ? word : toNumber(item.trim()))),
+  );
+}
+
+/**
+ * The option's name on the command line: batchGpu is --batch-gpu, and pMean, which begins with a symbol, is --P-mean; names with an
+ * underscore stay unchanged.
+ */
 export function flagOf(key: string): string {
-  return key.includes("_") ? `--${key}` : `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  if (key.includes("_")) return `--${key}`;
+  const words = key.replace(/(?!^)[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return `--${words.replace(/^[a-z](?=-)/, (letter) => letter.toUpperCase())}`;
 }
 
 /**

@@ -4,6 +4,7 @@ import { randomInt } from "node:crypto";
 import { UsageError } from "../common/errors.js";
 import { checkContradictions } from "./contradictions.js";
 import { resolve } from "./fields.js";
+import { checkNoiseOptions } from "./noise-options.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
 
 /** Options with all values resolved. */
@@ -48,6 +49,8 @@ export function newRunOptions(
 ): ResolvedOptions {
   const options = complete(resolve(trainFields, presets[preset].options, chosen, given));
   checkContradictions(given, options);
+  // With a network to start from, its constants decide, too.
+  if (options.transfer === null) checkNoiseOptions(options);
   return options;
 }
 
@@ -81,9 +84,11 @@ function checkSameShare({ heldOut }: Partial<TrainOptions>, saved: Readonly<Reco
 
 /** The options that a resumed run changes, one per line: "lr 0.001 -> 0.0005". */
 export function changedOptions(before: Readonly<Record<string, unknown>>, now: ResolvedOptions): string[] {
+  // A run of an earlier version has no value for a later option.
+  const old: Readonly<Record<string, unknown>> = resolve(trainFields, before as Partial<TrainOptions>);
   return Object.entries(now)
-    .filter(([name, value]) => JSON.stringify(before[name]) !== JSON.stringify(value))
-    .map(([name, value]) => `'${name}' ${formatValue(before[name])} -> ${formatValue(value)}`);
+    .filter(([name, value]) => JSON.stringify(old[name]) !== JSON.stringify(value))
+    .map(([name, value]) => `'${name}' ${formatValue(old[name])} -> ${formatValue(value)}`);
 }
 
 const formatValue = (value: unknown): string =>

@@ -4,6 +4,7 @@
  */
 
 import { architectures, precisions } from "../networks/architectures.js";
+import { dataDeviations } from "../preconditioning/edm.js";
 import { preconditioningNames } from "../preconditioning/table.js";
 import { WARPED_REFERENCES } from "../targets/defaults.js";
 import {
@@ -76,6 +77,31 @@ export const trainFields = {
   precond: choice(preconditioningNames, {
     default: "edm",
     help: "preconditioning, with the process and the loss that go with it",
+  }),
+  pMean: number<number | null>({
+    default: null,
+    help: "with --precond=edm, mean of ln sigma, the logarithm of the noise level in training (default -1.2)",
+  }),
+  pStd: number<number | null>({
+    default: null,
+    above: 0,
+    help: "with --precond=edm, standard deviation of ln sigma in training (default 1.2)",
+  }),
+  sigmaData: number<number | null>({
+    default: null,
+    min: dataDeviations.least,
+    max: dataDeviations.most,
+    help: "with --precond=edm, standard deviation of the images, in [-1, 1], for which inputs and outputs are scaled (default 0.5)",
+  }),
+  sigmaMin: number<number | null>({
+    default: null,
+    min: 0,
+    help: "with --precond=edm or ve, lowest noise level that the network is trained on and draws with (default 0; ve 0.02)",
+  }),
+  sigmaMax: number<number | null>({
+    default: null,
+    above: 0,
+    help: "with --precond=edm or ve, highest one (default none; ve 100)",
   }),
   transfer: text<string | null>({
     default: null,

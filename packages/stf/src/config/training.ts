@@ -18,6 +18,7 @@ import { stableFieldTarget } from "../targets/stable-field.js";
 import { posteriorWindow, sigmaRange } from "../targets/window.js";
 import type { LoopOptions } from "../training/loop.js";
 import type { TrainingData, TrainingSettings } from "../training/step.js";
+import { statedConstants } from "./noise-options.js";
 import type { ResolvedOptions } from "./resolved-options.js";
 import type { TrainOptions } from "./train-options.js";
 
@@ -25,14 +26,15 @@ import type { TrainOptions } from "./train-options.js";
 const augmentationOf = ({ augment }: TrainOptions): AugmentationSettings | undefined =>
   augment > 0 ? augmentationSettings({ probability: augment }) : undefined;
 
-/** @param constants - those of the preconditioning; the published ones when left out */
-export function networkConfig(options: TrainOptions, bank: ImageBank, constants?: Constants): NetworkConfig {
+/** @param source - constants of the preconditioning, where the options state none; the published ones when left out */
+export function networkConfig(options: TrainOptions, bank: ImageBank, source?: Constants): NetworkConfig {
   const size = defaultSizes[options.arch];
   const augmentation = augmentationOf(options);
+  const constants = { ...source, ...statedConstants(options) };
   return {
     arch: options.arch,
     precond: options.precond,
-    ...(constants && { constants }),
+    ...(Object.keys(constants).length > 0 && { constants }),
     shape: bank.shape,
     modelChannels: options.cbase ?? size.modelChannels,
     channelMult: options.cres ?? size.channelMult,

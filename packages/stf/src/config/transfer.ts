@@ -4,9 +4,13 @@ import { InputError, UsageError } from "../common/errors.js";
 import { formatImageShape } from "../common/image-shape.js";
 import type { ImageBank } from "../data/image-bank.js";
 import type { NetworkConfig } from "../networks/build.js";
+import { preconditioningOf } from "../preconditioning/table.js";
+import { checkContradictions } from "./contradictions.js";
+import { checkNoiseOptions, noiseOptionsOf, statedConstants } from "./noise-options.js";
 import type { ResolvedOptions } from "./resolved-options.js";
 import type { TrainOptions } from "./train-options.js";
 
+/** The options that a network fixes. */
 type Sizes = Pick<TrainOptions, "arch" | "precond" | "cbase" | "cres" | "numBlocks" | "attn">;
 
 /** The network's resolutions with attention; 0 means none. */
@@ -34,8 +38,9 @@ export function optionsForTransfer(
   network: NetworkConfig,
 ): ResolvedOptions {
   const sizes = sizesOf(network);
-  for (const [key, wanted] of Object.entries(sizes)) {
-    const given = stated[key as keyof Sizes];
+  const { sigmaData } = preconditioningOf(network.precond, network.constants).constants;
+  for (const [key, wanted] of Object.entries({ ...sizes, ...(sigmaData !== undefined && { sigmaData }) })) {
+    const given = stated[key as keyof Sizes | "sigmaData"];
     if (given === undefined || given === null) continue;
     const found = key === "attn" ? attentionIn(network, given as readonly number[]) : given;
     if (String(found) !== String(wanted)) {
@@ -44,7 +49,11 @@ export function optionsForTransfer(
       );
     }
   }
-  return { ...options, ...sizes };
+  // The noise levels are free: the weights mean the same at each.
+  const found = { ...options, ...sizes, ...noiseOptionsOf(network), ...statedConstants(options) };
+  checkContradictions(stated, found);
+  checkNoiseOptions(found, network.constants);
+  return found;
 }
 
 /** @throws InputError when the network's images differ in shape from those to train on. */

@@ -1,104 +1,12 @@
-/** Distributions of a few real numbers whose denoisers are known, for tests, examples and analysis. */
+/** Distributions of a few real numbers, most with known denoisers, for tests, examples and analysis. */
 
 import { scope, type Tensor, tensor, where } from "@stf/torch";
 import { column } from "../column.js";
-import { KeyedRandom, randomKey } from "../random/keyed.js";
-import { VectorBank } from "./vector-bank.js";
-
-/** A distribution of vectors. */
-export interface ToyDistribution {
-  /** Its name. */
-  readonly name: string;
-  /** D */
-  readonly dimension: number;
-  /** Draws one vector, D numbers. */
-  draw(random: KeyedRandom): number[];
-  /**
-   * D*(x; sigma), the posterior mean of y given x = y + sigma eps, if a closed form is known.
-   *
-   * @param x - `[B, D]`, float64
-   * @param sigma - `[B]`, positive
-   * @returns `[B, D]`, float64
-   */
-  readonly denoise?: (x: Tensor, sigma: Float64Array) => Tensor;
-}
-
-/** One component of a mixture: N(mean, deviation² I). */
-export interface GaussianComponent {
-  /** Proportional to its probability. */
-  readonly weight: number;
-  /** D numbers. */
-  readonly mean: readonly number[];
-  /** Its standard deviation in every direction. */
-  readonly deviation: number;
-}
-
-/** Index of a component, drawn with probability proportional to its weight. */
-function choose(weights: readonly number[], random: KeyedRandom): number {
-  let left = random.uniform() * weights.reduce((sum, weight) => sum + weight, 0);
-  const found = weights.findIndex((weight) => {
-    left -= weight;
-    return left < 0;
-  });
-  return found < 0 ? weights.length - 1 : found;
-}
-
-/**
- * A mixture of isotropic Gaussians. With gamma_m the posterior probability of a component, D* = sum_m gamma_m (mu_m +
- * v_m / (v_m + sigma²) (x - mu_m)), v_m its variance.
- *
- * @throws RangeError unless there is a component, and all have means of one dimension, positive weights and non-negative standard
- * deviations.
- */
-export function gaussianMixture(name: string, components: readonly GaussianComponent[]): ToyDistribution {
-  const dimension = components[0]?.mean.length ?? 0;
-  if (dimension === 0) throw new RangeError(`a mixture needs components with means; "${name}" has none`);
-  for (const { weight, mean, deviation } of components) {
-    if (!(weight > 0 && deviation >= 0 && mean.length === dimension)) {
-      throw new RangeError(
-        `components of "${name}" need a positive weight, a standard deviation of at least 0 and ${dimension} means`,
-      );
-    }
-  }
-  const weights = components.map(({ weight }) => weight);
-  return {
-    name,
-    dimension,
-    draw(random) {
-      const { mean, deviation } = components[choose(weights, random)] as GaussianComponent;
-      return mean.map((value) => value + deviation * random.normal());
-    },
-    denoise: (x, sigma) =>
-      scope(() => {
-        const { device } = x;
-        const means = tensor(Float64Array.from(components.flatMap(({ mean }) => mean)), {
-          shape: [components.length, dimension],
-          device,
-        });
-        const own = tensor(
-          Float64Array.from(components, ({ deviation }) => deviation ** 2),
-          { device },
-        );
-        const noise = column(
-          sigma.map((level) => level ** 2),
-          x,
-        );
-        const total = own.add(noise);
-        const squares = x.unsqueeze(1).sub(means).square().sum(2);
-        const prior = tensor(Float64Array.from(weights, Math.log), { device });
-        const logits = prior.sub(squares.div(total).mul(0.5)).sub(total.log().mul(dimension / 2));
-        // mu + v / total (x - mu) = (noise mu + v x) / total
-        const shares = logits.softmax(1).div(total);
-        return shares
-          .mul(noise)
-          .mm(means)
-          .add(x.mul(shares.mul(own).sum(1, true)));
-      }),
-  };
-}
+import type { KnownDistribution, ToyDistribution } from "./distribution.js";
+import { gaussianMixture } from "./mixture.js";
 
 /** Two Gaussians at +1 and -1 in every coordinate, in any dimension. */
-export function twoGaussians({ dimension = 2, deviation = 0.2 } = {}): ToyDistribution {
+export function twoGaussians({ dimension = 2, deviation = 0.2 } = {}): KnownDistribution {
   return gaussianMixture(
     "two Gaussians",
     [-1, 1].map((side) => ({ weight: 1, mean: new Array<number>(dimension).fill(side), deviation })),
@@ -106,7 +14,7 @@ export function twoGaussians({ dimension = 2, deviation = 0.2 } = {}): ToyDistri
 }
 
 /** Gaussians at equal distances on a circle in the first two coordinates; further coordinates have mean 0. */
-export function ringOfGaussians({ count = 8, radius = 1, deviation = 0.1, dimension = 2 } = {}): ToyDistribution {
+export function ringOfGaussians({ count = 8, radius = 1, deviation = 0.1, dimension = 2 } = {}): KnownDistribution {
   const mean = (m: number): number[] => {
     const angle = (2 * Math.PI * m) / count;
     const zeros = new Array<number>(Math.max(dimension - 2, 0)).fill(0);
@@ -170,12 +78,4 @@ export function swissRoll({ deviation = 0.03 } = {}): ToyDistribution {
       ];
     },
   };
-}
-
-/** A data set of `count` draws. */
-export function toyBank(distribution: ToyDistribution, count: number, seed: number): VectorBank {
-  const random = new KeyedRandom(randomKey(seed, "data"));
-  const values = new Float64Array(count * distribution.dimension);
-  for (let i = 0; i < count; i++) values.set(distribution.draw(random), i * distribution.dimension);
-  return new VectorBank(distribution.name, tensor(values, { shape: [count, distribution.dimension] }));
 }

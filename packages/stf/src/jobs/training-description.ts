@@ -7,6 +7,8 @@ import { abbreviated, formatDuration, listed } from "../common/text.js";
 import type { ResolvedOptions } from "../config/resolved-options.js";
 import { trainFields } from "../config/train-options.js";
 import type { ImageBank } from "../data/image-bank.js";
+import type { Denoiser } from "../networks/denoiser.js";
+import { isPreconditioningName, preconditioningOf } from "../preconditioning/table.js";
 import type { TrainingState } from "../training/state.js";
 
 /** Number of classes shown; a run folder's options have all of them. */
@@ -31,6 +33,17 @@ function describedLength({ duration, timeLimit }: ResolvedOptions): string {
 function describedHeldOut({ heldOut, xflip }: ResolvedOptions, { count }: ImageBank): string {
   const from = typeof heldOut === "string" ? `from ${heldOut}` : `of the data, a share of ${heldOut}`;
   return `held out    ${count} images${xflip ? ", mirrored ones included," : ""} ${from}; they are not trained on`;
+}
+
+const inWords = (value: number): string => (value === Number.POSITIVE_INFINITY ? "none" : String(value));
+
+/** The constants of the preconditioning that are not the published ones. */
+function describedConstants({ preconditioning: { name, constants } }: Denoiser): string[] {
+  if (!isPreconditioningName(name)) return [];
+  const published = preconditioningOf(name).constants;
+  const changed = Object.keys(constants).filter((key) => constants[key] !== published[key]);
+  const parts = changed.map((key) => `'${key}=${constants[key]}' (published ${inWords(published[key] as number)})`);
+  return parts.length > 0 ? [`constants   ${parts.join(", ")}`] : [];
 }
 
 /** The training, line by line. */
@@ -59,6 +72,7 @@ export function describedTraining(
     ...(heldOut ? [describedHeldOut(options, heldOut)] : []),
     ...(options.cond ? describedClasses(bank) : []),
     `objective   ${options.precond}, ${target}${augmentation}`,
+    ...describedConstants(network),
     `network     ${options.arch}, ${(network.parameterCount / 1e6).toFixed(2)} million parameters, ${options.precision}${classes > 0 ? `, ${classes} classes` : ""}`,
     `training    ${describedLength(options)} in batches of ${options.batch}, seed ${options.seed}`,
     `engine      libtorch ${engine.version}, ${device}`,

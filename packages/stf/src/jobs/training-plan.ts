@@ -7,6 +7,7 @@ import { checkAlone } from "../common/ranks.js";
 import { abbreviated } from "../common/text.js";
 import { type Adjusted, fittedToData, withoutAttention } from "../config/adjustment.js";
 import { withoutEffect } from "../config/contradictions.js";
+import { statedConstants } from "../config/noise-options.js";
 import { changedOptions, type ResolvedOptions } from "../config/resolved-options.js";
 import { checkTrainRequest, statedOptions, type TrainRequest, trainingOptions } from "../config/train-request.js";
 import {
@@ -23,6 +24,7 @@ import { digestOfImages } from "../data/image-digest.js";
 import { withMirrorImages } from "../data/mirror.js";
 import { openDataset } from "../data/open.js";
 import type { NetworkConfig } from "../networks/build.js";
+import type { Constants } from "../preconditioning/constants.js";
 import { disposeState, initialState, type TrainingState } from "../training/state.js";
 import { chooseOptions } from "./automatic.js";
 import { cacheFolder } from "./cache-folder.js";
@@ -61,16 +63,14 @@ function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): Imag
   return changed;
 }
 
-/** Reads the data set, with progress if it takes long, and divides it. Notes on it are added to `notes`. */
+/** Reads the data set, with progress if it takes long. Notes on it are added to `notes`. */
 async function readImages(
-  options: ResolvedOptions,
+  { data: path, cache, cond }: ResolvedOptions,
   saved: SavedData | undefined,
   notes: string[],
-  context: JobContext,
-): Promise<TrainingImages> {
-  const { data: path, cache, xflip, cond } = options;
-  const { reporter } = context;
-  const whole = await openDataset(path, {
+  { reporter }: JobContext,
+): Promise<ImageBank> {
+  const images = await openDataset(path, {
     labels: cond,
     numbering: numberingOf(saved),
     ...(cache && { cache: cacheFolder() }),
@@ -85,12 +85,25 @@ async function readImages(
     onProgress: (done, total) => reporter.update(`reading ${path}: ${done} of ${total} images`),
   });
   reporter.clear();
+  return images;
+}
+
+/** The parts of a data set that a training uses, mirrored if it says so. Disposes of the whole. */
+async function dividedImages(
+  whole: ImageBank,
+  options: ResolvedOptions,
+  notes: string[],
+  context: JobContext,
+): Promise<TrainingImages> {
   // Before they are mirrored: the mirror image of a held-out image is held out, too.
   const { images, heldOut } = await withHeldOut(whole, options, notes, context);
-  return xflip
-    ? { images: replaced(images, withMirrorImages), heldOut: heldOut && replaced(heldOut, withMirrorImages) }
-    : { images, heldOut };
+  if (!options.xflip) return { images, heldOut };
+  return { images: replaced(images, withMirrorImages), heldOut: heldOut && replaced(heldOut, withMirrorImages) };
 }
+
+/** What a plain dictionary of tensors does not say. */
+const dataConstant = ({ sigmaData }: ResolvedOptions): Constants | undefined =>
+  sigmaData === null ? undefined : { sigmaData };
 
 /**
  * Reads the images, builds the network, and fills it with what the run starts from. The caller owns the bank and the state.
@@ -106,18 +119,20 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   const asked = trainingOptions(request, saved?.options);
   checkDevice(asked.device);
   const { transfer } = asked;
-  const source = saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond);
+  const source =
+    saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond, dataConstant(asked));
   const options = source ? optionsForTransfer(asked, statedOptions(request), source) : asked;
   const notes: string[] = [];
-  const parts = await withinMemory(
-    () => "none is left for the images, which are kept in memory as bytes",
-    () => readImages(options, saved?.data, notes, context),
-  ).catch((cause: unknown) => {
-    if (!saved || request.data !== undefined || !(cause instanceof InputError)) throw cause;
-    throw new InputError(`the images of the run cannot be read: ${cause.message}; set 'data' to their current path`, {
-      cause,
-    });
-  });
+  const noneForImages = (): string => "none is left for the images, which are kept in memory as bytes";
+  const whole = await withinMemory(noneForImages, () => readImages(options, saved?.data, notes, context)).catch(
+    (cause: unknown) => {
+      if (!saved || request.data !== undefined || !(cause instanceof InputError)) throw cause;
+      throw new InputError(`the images of the run cannot be read: ${cause.message}; set 'data' to their current path`, {
+        cause,
+      });
+    },
+  );
+  const parts = await withinMemory(noneForImages, () => dividedImages(whole, options, notes, context));
   const { images } = parts;
   try {
     return await withinMemory(
@@ -125,7 +140,13 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
       () => {
         const run = saved
           ? { options, notes: [] }
-          : newRun({ ...request, ...(source && sizesOf(source)) }, options, images, source, context);
+          : newRun(
+              { ...request, ...(source && { ...sizesOf(source), ...statedConstants(options) }) },
+              options,
+              images,
+              source,
+              context,
+            );
         return planWith(parts, run, request, { saved, source, onData: notes });
       },
     );

@@ -74,14 +74,22 @@ export function preconditioningOf(name: string, constants: Constants = {}): Name
   return { ...make(constants), name };
 }
 
-/** The difference in name and constants, in words; undefined if there is none. */
+/** Constants that say which noise levels a network is trained on and covers, not what it computes at any of them. */
+export const levelConstants: readonly string[] = ["pMean", "pStd", "sigmaMin", "sigmaMax"];
+
+/**
+ * The difference in name and constants, in words; undefined if there is none.
+ *
+ * @param ignored - constants that may differ
+ */
 export function differenceOf(
   found: Pick<Preconditioning, "name" | "constants">,
   wanted: Pick<Preconditioning, "name" | "constants">,
+  ignored: readonly string[] = [],
 ): { readonly found: string; readonly wanted: string } | undefined {
   if (found.name !== wanted.name) return { found: found.name, wanted: wanted.name };
   const keys = Object.keys({ ...wanted.constants, ...found.constants });
-  const key = keys.find((name) => !Object.is(found.constants[name], wanted.constants[name]));
+  const key = keys.find((name) => !ignored.includes(name) && !Object.is(found.constants[name], wanted.constants[name]));
   if (key === undefined) return undefined;
   const inWords = ({ name, constants }: typeof found): string => `${name} with ${key} = ${constants[key]}`;
   return { found: inWords(found), wanted: inWords(wanted) };

@@ -1,6 +1,6 @@
 import { uniformTimesWithin } from "../processes/noise-levels.js";
 import { veProcess } from "../processes/process.js";
-import { requireConstant, requirePositive } from "./constants.js";
+import { requireConstant, requirePositive, requireTrainable } from "./constants.js";
 import { noiseWeight, type Preconditioning, sameChannels } from "./preconditioning.js";
 
 /** The constants of {@link vePreconditioning}. */
@@ -15,12 +15,13 @@ export interface VeConstants {
  * The variance-exploding preconditioning (Song et al. 2021, in the form of Karras et al. 2022, table 1): -F estimates the noise.
  * In training the time is uniform, and so is ln sigma.
  *
- * @throws UsageError unless 0 < sigmaMin < sigmaMax
+ * @throws UsageError unless 0 < sigmaMin < sigmaMax, and for noise levels with which float32 cannot compute
  */
 export function vePreconditioning({ sigmaMin = 0.02, sigmaMax = 100 }: VeConstants = {}): Preconditioning {
   const range = { sigmaMin, sigmaMax };
   requirePositive(range);
   requireConstant(sigmaMin < sigmaMax, "sigmaMin must be below sigmaMax", `${sigmaMin} and ${sigmaMax}`);
+  requireTrainable(range, "bring sigmaMin and sigmaMax closer to 1");
   const process = veProcess(range);
   return {
     name: "ve",

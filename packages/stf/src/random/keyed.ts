@@ -19,7 +19,9 @@ export type Purpose =
   | "data"
   | "dequantization"
   | "probes"
-  | "heldOut";
+  | "heldOut"
+  | "analysis"
+  | "bias";
 
 const purposes = {
   weights: 1,
@@ -34,6 +36,8 @@ const purposes = {
   dequantization: 10,
   probes: 11,
   heldOut: 12,
+  analysis: 13,
+  bias: 14,
 } as const satisfies Record<Purpose, number>;
 
 /** The finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection of 64-bit numbers without visible structure. */

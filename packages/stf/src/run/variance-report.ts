@@ -33,6 +33,8 @@ export interface LevelReport {
   readonly floor: Measured;
   /** V_STF(n) for each number of references of the report, in its order; 0 for "all" of a data set. */
   readonly stable: readonly Measured[];
+  /** V_STF(n) / V_DSM in the same order, with an error of its own: the two are estimated from the same samples. */
+  readonly ratio: readonly Measured[];
   /** The paper's bound on V_STF(n) in the same order, without its term O(1/n²); null for one reference, which has none. */
   readonly bound: readonly (number | null)[];
   /** E D_f(p_0 || p_0|t), the divergence of the prior from the posterior in that bound. */
@@ -94,10 +96,14 @@ export interface BiasReport {
   readonly levels: readonly {
     readonly sigma: number;
     /**
-     * E ||E[target | x, condition] - D*||² / D, an estimate without bias of its own: it is around 0, and negative as often as not,
-     * where there is no bias.
+     * E ||E[target | x, condition] - D*||² / D, an estimate without bias of its own: where there is no bias it is around 0, and
+     * negative as often as not.
      */
     readonly squaredBias: Measured;
+    /** E ||target - D*||² / D: the squared bias and the variance of the target. */
+    readonly squaredError: Measured;
+    /** E ||D* - E[y | condition]||² / D: what there is to be learnt at this level. */
+    readonly explainable: Measured;
   }[];
 }
 
@@ -115,10 +121,12 @@ export interface Phases {
   readonly sourceUpTo: number | null;
   /** From this level on the posterior is close to the prior: the third phase. Null if no level is that high. */
   readonly priorFrom: number | null;
-  /** The level at which the variance of the denoising target, in units of the score, is largest. */
+  /** The level above the first phase at which the variance of the denoising target, in units of the score, is largest. */
   readonly scorePeak: number;
   /** The same in units of the training loss. */
   readonly lossPeak: number;
+  /** Probability of a training sample of the preconditioning to lie in the first, second and third phase. */
+  readonly probabilities: readonly [number, number, number];
 }
 
 /** Settings that suit the data. */
@@ -133,8 +141,12 @@ export interface SuggestedSettings {
   readonly pMean: number;
   /** Standard deviation of ln sigma in training. */
   readonly pStd: number;
-  /** References that bring the variance at its peak below the wanted fraction. */
-  readonly references: ReferenceCount;
+  /** The wanted fraction of V_DSM at its peak in units of the score. */
+  readonly fraction: number;
+  /** The references that bring the variance there below that fraction; null for more than were tried. */
+  readonly references: ReferenceCount | null;
+  /** The options of `stf train` that follow, where they differ from its defaults. */
+  readonly options: readonly string[];
 }
 
 /** The result of an analysis. */

@@ -1,5 +1,5 @@
 import { noGrad, scope } from "@stf/torch";
-import type { ToyDistribution } from "../data/toy.js";
+import type { ToyDistribution } from "../data/distribution.js";
 import { perturbedImages, type SampleTarget } from "./target.js";
 
 /**

@@ -4,7 +4,7 @@ import type { PickleValue } from "@stf/torch";
 import { InputError, UsageError } from "../../common/errors.js";
 import type { Architecture } from "../../networks/architectures.js";
 import type { NetworkConfig } from "../../networks/build.js";
-import { storedConstants } from "../../preconditioning/constants.js";
+import { type Constants, storedConstants } from "../../preconditioning/constants.js";
 import type { Preconditioning } from "../../preconditioning/preconditioning.js";
 import {
   type NamedPreconditioning,
@@ -14,7 +14,7 @@ import {
 } from "../../preconditioning/table.js";
 import type { Checkpoint } from "./read.js";
 import type { NetworkFacts } from "./shapes.js";
-import { type Construction, describe } from "./stored-network.js";
+import { type Construction, describe, type StoredLoss } from "./stored-network.js";
 import { publishedPreconditioning } from "./wrappers.js";
 
 /** The architectures of the published networks. */
@@ -28,6 +28,8 @@ export interface ConfigOverrides {
   readonly precond?: PreconditioningName | undefined;
   /** The preconditioning if neither that nor the file specifies one. */
   readonly assumed?: PreconditioningName | undefined;
+  /** Its constants then; the published ones when left out. */
+  readonly assumedConstants?: Constants | undefined;
 }
 
 /** The published architectures by their distinguishing features (Karras et al. 2022, table 1 and appendix F). */
@@ -93,11 +95,33 @@ function checkAgreement(construction: Construction, facts: NetworkFacts): void {
   }
 }
 
-/** The preconditioning of a known class, with the constants of its constructor or its defaults. */
-function constructedPreconditioning(construction: Construction): NamedPreconditioning | undefined {
+/** What a file says about a network besides its tensors. */
+type Described = Pick<Checkpoint, "construction" | "loss">;
+
+/**
+ * The preconditioning of a known class, with the constants of its constructor or its defaults, and the noise levels of the loss
+ * beside it, if these can be trained on.
+ */
+function constructedPreconditioning({ construction, loss }: Described): NamedPreconditioning | undefined {
+  if (!construction) return undefined;
   const { className, attributes, keywords } = construction;
   const given = [...attributes, ...keywords].map(([name, value]) => [String(name), value]);
-  return publishedPreconditioning(className, Object.fromEntries(given));
+  const found = publishedPreconditioning(className, Object.fromEntries(given));
+  const levels = found?.name === "edm" ? trainedLevels(loss) : {};
+  try {
+    return found && preconditioningOf(found.name, { ...found.constants, ...levels });
+  } catch (error) {
+    // Drawing does not depend on them.
+    if (!(error instanceof UsageError)) throw error;
+    return found;
+  }
+}
+
+/** The constants in EDM's loss. */
+function trainedLevels(loss: StoredLoss | undefined): Constants {
+  if (loss?.className !== "EDMLoss") return {};
+  const [pMean, pStd] = [loss.attributes.get("P_mean"), loss.attributes.get("P_std")];
+  return typeof pMean === "number" && typeof pStd === "number" ? { pMean, pStd } : {};
 }
 
 /** The only preconditioning whose network has more output channels than the images. */
@@ -109,18 +133,19 @@ function nameByChannels({ inChannels, outChannels }: NetworkFacts): Precondition
 /** @throws InputError when the file contradicts itself; UsageError when an option must supply what the file lacks */
 function preconditioningFor(
   facts: NetworkFacts,
-  construction: Construction | undefined,
-  { precond, assumed }: ConfigOverrides,
+  described: Described,
+  { precond, assumed, assumedConstants }: ConfigOverrides,
 ): NamedPreconditioning {
   const { timeSteps } = facts;
-  const constructed = construction && constructedPreconditioning(construction);
+  const constructed = constructedPreconditioning(described);
   const name = precond ?? constructed?.name ?? nameByChannels(facts) ?? assumed;
   if (name === undefined) {
     throw new UsageError(
       `'precond' must say how the network was preconditioned (${preconditioningNames.join(", ")}): the file does not, and with a wrong one it draws noise`,
     );
   }
-  const found = constructed?.name === name ? constructed : preconditioningOf(name);
+  const constants = name === assumed ? assumedConstants : undefined;
+  const found = constructed?.name === name ? constructed : preconditioningOf(name, constants);
   if (!found.levels || timeSteps === undefined || timeSteps === found.constants["timeSteps"]) return found;
   if (found === constructed) {
     throw new InputError(
@@ -133,9 +158,9 @@ function preconditioningFor(
 /** The preconditioning named in a checkpoint, if any. */
 export function namedPreconditioning({
   preconditioning,
-  construction,
-}: Pick<Checkpoint, "preconditioning" | "construction">): Preconditioning | undefined {
-  return preconditioning ?? (construction && constructedPreconditioning(construction));
+  ...described
+}: Described & Pick<Checkpoint, "preconditioning">): Preconditioning | undefined {
+  return preconditioning ?? constructedPreconditioning(described);
 }
 
 const isResolutions = (value: PickleValue | undefined): value is number[] =>
@@ -147,14 +172,11 @@ const isResolutions = (value: PickleValue | undefined): value is number[] =>
  *
  * @throws InputError for networks that cannot be built here; UsageError when an option must supply what the file lacks
  */
-export function configOf(
-  facts: NetworkFacts,
-  construction: Construction | undefined,
-  overrides: ConfigOverrides = {},
-): NetworkConfig {
+export function configOf(facts: NetworkFacts, described: Described, overrides: ConfigOverrides = {}): NetworkConfig {
+  const { construction } = described;
   if (construction) checkAgreement(construction, facts);
   const foundArch = overrides.arch ?? recognised(facts);
-  const preconditioning = preconditioningFor(facts, construction, overrides);
+  const preconditioning = preconditioningFor(facts, described, overrides);
   const dropout = construction && argument(construction, "dropout");
   // The default of the published constructors; a dictionary of tensors has no value, and drawing needs none.
   const defaultDropout = construction ? 0.1 : 0;

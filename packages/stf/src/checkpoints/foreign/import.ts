@@ -7,7 +7,6 @@ import type { Denoiser } from "../../networks/denoiser.js";
 import { type ConfigOverrides, configOf } from "./config.js";
 import { type NetworkCheckpoint, readNetwork, type Which } from "./read.js";
 import { factsOf } from "./shapes.js";
-import type { Construction } from "./stored-network.js";
 
 /** A network from a checkpoint, and facts about its origin. */
 export interface ImportedNetwork {
@@ -44,11 +43,11 @@ function checkBuffers(denoiser: Denoiser, tensors: ReadonlyMap<string, Tensor>):
 
 function build(
   tensors: ReadonlyMap<string, Tensor>,
-  construction: Construction | undefined,
+  described: Pick<NetworkCheckpoint, "construction" | "loss">,
   overrides: ConfigOverrides,
 ): Pick<ImportedNetwork, "denoiser" | "config"> {
   checkWeights(tensors);
-  const config = configOf(factsOf(tensors), construction, overrides);
+  const config = configOf(factsOf(tensors), described, overrides);
   const denoiser = buildDenoiser(config).eval();
   try {
     checkBuffers(denoiser, tensors);
@@ -78,7 +77,7 @@ export function importNetwork(
     if (checkpoint.isSnapshot) {
       throw new InputError("it is a network snapshot already; draw from it with stf generate");
     }
-    const built = build(checkpoint.tensors, checkpoint.construction, overrides);
+    const built = build(checkpoint.tensors, checkpoint, overrides);
     return { ...built, source: { format, part, skipped, isAveraged } };
   } catch (cause) {
     if (!(cause instanceof InputError || cause instanceof ShapeError)) throw cause;

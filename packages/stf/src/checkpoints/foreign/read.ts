@@ -22,7 +22,15 @@ import { storedPreconditioning } from "../stored-config.js";
 import { metadataField } from "../stored-file.js";
 import { averagesBeside, type Candidate, labelOf, networksAmong } from "./candidates.js";
 import { type StoredCandidate, searchNetworks } from "./search.js";
-import { type Construction, describe, mapOf, networkIn, type StoredNetwork } from "./stored-network.js";
+import {
+  type Construction,
+  describe,
+  lossBeside,
+  mapOf,
+  networkIn,
+  type StoredLoss,
+  type StoredNetwork,
+} from "./stored-network.js";
 
 /** Which of a file's networks: the averaged one, the one being trained, or the averaged one if there is one. */
 export type Which = "auto" | "ema" | "net";
@@ -39,6 +47,8 @@ export interface Checkpoint {
   readonly skipped: readonly string[];
   /** The class of the network and its constructor's arguments; undefined for a plain dictionary of tensors. */
   readonly construction?: Construction | undefined;
+  /** The loss function that it was trained with, if the file has it. */
+  readonly loss?: StoredLoss | undefined;
   /** Whether it is a network snapshot of this program. */
   readonly isSnapshot?: boolean;
   /** The preconditioning of such a snapshot. */
@@ -117,7 +127,8 @@ function readTensors(stored: ReadonlyMap<string, StoredTensor>, fileSize: number
 function readTorch(path: string, which: Which): Checkpoint {
   return withTorchFile(path, ({ format, value, size }) => {
     const { tensors, part, skipped, construction } = select(path, value, which);
-    return { format: formats[format], tensors: readTensors(tensors, size), part, skipped, construction };
+    const loss = lossBeside(value);
+    return { format: formats[format], tensors: readTensors(tensors, size), part, skipped, construction, loss };
   });
 }
 
@@ -168,7 +179,13 @@ function describedNetwork(found: StoredCandidate, root: PickleValue): Omit<Netwo
     ([key, entry]) => describe(key) !== top && !(entry instanceof StoredTensor),
   );
   const { construction, isAveraged, others } = found;
-  return { part: labelOf(found), skipped: [...named(entries), ...listed(others)], construction, isAveraged };
+  return {
+    part: labelOf(found),
+    skipped: [...named(entries), ...listed(others)],
+    construction,
+    loss: lossBeside(root),
+    isAveraged,
+  };
 }
 
 function readSafetensorsNetwork(path: string, which: Which): NetworkCheckpoint | undefined {

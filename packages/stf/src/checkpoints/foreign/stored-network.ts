@@ -18,6 +18,9 @@ export interface Construction {
   readonly attributes: ReadonlyMap<PickleValue, PickleValue>;
 }
 
+/** A loss function beside a network. */
+export type StoredLoss = Pick<Construction, "className" | "attributes">;
+
 /** A network before its tensors are read. */
 export interface StoredNetwork {
   /** Tensors by their names in the state dict. */
@@ -58,6 +61,11 @@ function objectOf(
 export function attributesOf(value: PickleValue): ReadonlyMap<PickleValue, PickleValue> | undefined {
   const attributes = objectOf(value)?.attributes;
   return attributes && !isModule(attributes) ? attributes : undefined;
+}
+
+/** The loss function with which the published programs save a network. */
+export function lossBeside(root: PickleValue): StoredLoss | undefined {
+  return objectOf(mapOf(root)?.get("loss_fn") ?? null);
 }
 
 const isModule = (attributes: ReadonlyMap<PickleValue, PickleValue>): boolean =>

@@ -2,7 +2,8 @@ import { ShapeError } from "@stf/torch";
 import { InputError } from "../../common/errors.js";
 import type { NetworkConfig } from "../../networks/build.js";
 import type { Denoiser } from "../../networks/denoiser.js";
-import { differenceOf, type PreconditioningName } from "../../preconditioning/table.js";
+import type { Constants } from "../../preconditioning/constants.js";
+import { differenceOf, levelConstants, type PreconditioningName } from "../../preconditioning/table.js";
 import { configOf, namedPreconditioning } from "./config.js";
 import { checkWeights } from "./import.js";
 import { type Checkpoint, readNetwork } from "./read.js";
@@ -34,12 +35,14 @@ function transferring<T>(path: string, body: () => T): T {
  * The configuration of a network that can take the weights in a file.
  *
  * @param precond - the preconditioning if the file names none
+ * @param constants - its constants then; the published ones when left out
  * @throws InputError or FileFormatError naming the file, when it cannot be read or has no known network
  */
-export function networkForTransfer(path: string, precond: PreconditioningName): NetworkConfig {
-  const { config, tensors, construction } = readNetwork(path);
+export function networkForTransfer(path: string, precond: PreconditioningName, constants?: Constants): NetworkConfig {
+  const { config, tensors, construction, loss } = readNetwork(path);
+  const assumed = { assumed: precond, assumedConstants: constants };
   try {
-    return transferring(path, () => config ?? configOf(factsOf(tensors), construction, { assumed: precond }));
+    return transferring(path, () => config ?? configOf(factsOf(tensors), { construction, loss }, assumed));
   } finally {
     for (const tensor of tensors.values()) tensor.dispose();
   }
@@ -63,7 +66,7 @@ export function transferWeights(path: string, networks: readonly Denoiser[]): Tr
 function copyWeights(checkpoint: Checkpoint, networks: readonly Denoiser[]): Transferred {
   const named = namedPreconditioning(checkpoint);
   const own = networks[0]?.preconditioning;
-  const difference = named && own && differenceOf(own, named);
+  const difference = named && own && differenceOf(own, named, levelConstants);
   if (difference) {
     throw new InputError(`its network was trained with 'precond' ${difference.wanted}, found ${difference.found}`);
   }

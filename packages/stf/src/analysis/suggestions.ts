@@ -1,0 +1,83 @@
+/** Settings of training that suit a data set. */
+
+import { meanOf } from "../metrics/estimate.js";
+import type { ReferenceCount, SuggestedSettings } from "../run/variance-report.js";
+import type { Truth } from "./truth.js";
+import type { DataMoments } from "./value-moments.js";
+
+/** Constants of Karras et al. (2022), for images in [-1, 1] with a standard deviation of 0.5. */
+const edm = { sigmaData: 0.5, pMean: -1.2, pStd: 1.2 } as const;
+
+/** What noisy images at the highest level may differ from noise alone, in nats: less than 5 % of them could be told apart. */
+const REMAINDER = 0.005;
+
+/** Two grey levels differ by 2/255; a quarter of that cannot be seen, and is EDM's lowest level. */
+const LOWEST = 0.002;
+
+/**
+ * The noise level at which y + sigma eps and sigma eps are nearly the same distribution: their divergence is REMAINDER nats. For a
+ * Gaussian y with mean m and covariance of eigenvalues l_i it is ||m||² / (2 sigma²) + sum_i l_i² / (4 sigma⁴) to leading order.
+ */
+function highestLevel({ meanSquare, eigenvalueSquares }: DataMoments): number {
+  // REMAINDER s² - meanSquare / 2 s - eigenvalueSquares / 4 = 0 for s = sigma².
+  const half = meanSquare / 4;
+  return Math.sqrt((half + Math.sqrt(half ** 2 + (REMAINDER * eigenvalueSquares) / 4)) / REMAINDER);
+}
+
+const rounded = (value: number): number => Number(value.toPrecision(2));
+
+/**
+ * Noise levels that suit data. Everything scales with the data: if its values were doubled, so would be the noise levels; hence EDM's
+ * distribution of ln sigma is shifted by ln(sigma_data / 0.5).
+ */
+export function suggestedLevels(
+  moments: DataMoments,
+): Pick<SuggestedSettings, "sigmaData" | "sigmaMin" | "sigmaMax" | "pMean" | "pStd"> {
+  const { sigmaData } = moments;
+  const factor = sigmaData > 0 ? sigmaData / edm.sigmaData : 1;
+  return {
+    sigmaData,
+    sigmaMin: LOWEST,
+    sigmaMax: Math.max(rounded(highestLevel(moments)), 10 * LOWEST),
+    pMean: Number((edm.pMean + Math.log(factor)).toFixed(2)),
+    pStd: edm.pStd,
+  };
+}
+
+/** Input of {@link neededReferences}. */
+export interface NeededOptions {
+  /** The noise level. */
+  readonly sigma: number;
+  /** The wanted fraction V_STF(n) / V_DSM, between 0 and 1. */
+  readonly fraction: number;
+  /** Number of noisy samples. */
+  readonly samples: number;
+  /** Called after each sample; may throw to stop. */
+  readonly onSample?: (done: number) => void;
+}
+
+/** A distribution in closed form has no end. */
+const MOST_REFERENCES = 2 ** 14;
+
+/**
+ * The least power of two of references that brings the variance at a noise level below a fraction of V_DSM; of a distribution in closed
+ * form, null if 8192 do not.
+ */
+export function neededReferences(
+  truth: Truth,
+  { sigma, fraction, samples, onSample }: NeededOptions,
+): ReferenceCount | null {
+  const most = truth.count ?? MOST_REFERENCES;
+  const counts = Array.from({ length: Math.ceil(Math.log2(Math.max(most, 2))) }, (_, i) => 2 ** i);
+  const found = Array.from({ length: samples }, (_, sample) => {
+    const findings = truth.examine(sample, Float64Array.of(sigma), counts);
+    onSample?.(sample + 1);
+    return findings;
+  });
+  const variance = meanOf(found.map((findings) => findings.variance[0] as number)).value;
+  const enough = counts.findIndex((_, k) => {
+    const left = meanOf(found.map(({ errors }) => errors[k]?.[0] as number)).value;
+    return left <= fraction * variance;
+  });
+  return counts[enough] ?? (truth.count === null ? null : "all");
+}

@@ -1,0 +1,54 @@
+/** The check of bias of an analysis. */
+
+import type { biasVariants } from "../../analysis/bias-variants.js";
+import { mixtureBias } from "../../analysis/mixture-bias.js";
+import { biasVariantsOf, regressionBias } from "../../analysis/regression-bias.js";
+import type { ResolvedAnalyze } from "../../config/analyze-request.js";
+import type { BiasReport, LevelReport } from "../../run/variance-report.js";
+import type { OpenedTruth } from "./truth.js";
+
+/** Noise levels of the check, within the second phase: elsewhere any references give nearly the same target. */
+const LEVELS = 5;
+/** Noisy samples, and draws of the target at each. */
+const SAMPLES = 96;
+const DRAWS = 16;
+/** References per sample: few enough for a bias to show. */
+const REFERENCES = { images: 64, mixture: 4 } as const;
+
+/** Levels spread over those where the targets vary and are not hopeless. */
+function levelsOf(levels: readonly LevelReport[], variance: number): number[] {
+  const inside = levels.filter(
+    ({ floor, explainable }) => floor.value > 0.01 * variance && explainable.value > 0.05 * variance,
+  );
+  const chosen = inside.length > 0 ? inside : levels;
+  const count = Math.min(LEVELS, chosen.length);
+  const at = (i: number): number => (count > 1 ? Math.round((i * (chosen.length - 1)) / (count - 1)) : 0);
+  return Array.from({ length: count }, (_, i) => (chosen[at(i)] as LevelReport).sigma);
+}
+
+/** Measures the bias of our target and of others. */
+export function biasOf(
+  opened: OpenedTruth,
+  { seed, cond }: ResolvedAnalyze,
+  levels: readonly LevelReport[],
+  progress: (title: string, total: number) => (done: number) => void,
+): BiasReport[] {
+  const shared = {
+    sigma: levelsOf(levels, opened.truth.variance),
+    samples: SAMPLES,
+    draws: DRAWS,
+    seed,
+    onSample: progress("bias", SAMPLES),
+  };
+  if (opened.kind === "mixture") {
+    const variants = ["stable", "sourceExcluded", "sourceTwice"] as const satisfies (keyof typeof biasVariants)[];
+    return mixtureBias(opened.distribution, { ...shared, references: REFERENCES.mixture, variants });
+  }
+  const { bank } = opened;
+  return regressionBias(bank, {
+    ...shared,
+    references: Math.min(REFERENCES.images, bank.count),
+    sameClass: cond,
+    variants: biasVariantsOf(bank, { sameClass: cond }),
+  });
+}

@@ -1,0 +1,90 @@
+/** The networks of an analysis, and images that they have not seen. */
+
+import { loadSnapshot } from "../../checkpoints/network-file.js";
+import { InputError, UsageError } from "../../common/errors.js";
+import { formatImageShape } from "../../common/image-shape.js";
+import type { ResolvedAnalyze } from "../../config/analyze-request.js";
+import { storedNames } from "../../config/training.js";
+import type { ImageBank } from "../../data/image-bank.js";
+import type { Numbering } from "../../data/labels.js";
+import type { Denoiser } from "../../networks/denoiser.js";
+import type { JobContext } from "../context.js";
+import { latestSnapshot } from "../snapshots.js";
+import { openImages } from "./truth.js";
+
+/** A network with what its file says about it. */
+export interface AnalysedNetwork {
+  readonly file: string;
+  readonly denoiser: Denoiser;
+  /** Images that it was trained on. */
+  readonly images: number | undefined;
+  /** Names of its classes, by number. */
+  readonly classNames: readonly string[] | undefined;
+}
+
+/**
+ * Loads the networks of a request.
+ *
+ * @throws UsageError for networks that know classes other than 'cond' says; InputError and FileFormatError for files that cannot be used
+ */
+export function openNetworks({ network, cond, device }: ResolvedAnalyze, { reporter }: JobContext): AnalysedNetwork[] {
+  return (network ?? []).map((path) => {
+    const { path: file, notes } = latestSnapshot(path);
+    for (const note of notes) reporter.print(`note: ${note}`);
+    const { denoiser, about } = loadSnapshot(file, { device });
+    if (denoiser.labelDim > 0 !== cond) {
+      throw new UsageError(
+        cond
+          ? `'cond=1' needs class-conditional networks; ${file} has no classes`
+          : `${file} is class-conditional: its exact denoiser is the posterior mean within a class; add 'cond=1'`,
+      );
+    }
+    const { images } = about as { images?: unknown };
+    return {
+      file,
+      denoiser,
+      images: typeof images === "number" ? images : undefined,
+      classNames: storedNames(about["classNames"]),
+    };
+  });
+}
+
+/** How the classes of the data are numbered: as those of the first network. Networks without class names come from classes sorted as text. */
+export function numberingFor(networks: readonly AnalysedNetwork[]): Numbering | undefined {
+  const [first] = networks;
+  return first && (first.classNames ?? "text");
+}
+
+/** @throws InputError when a network cannot see such images, or has not all of their classes */
+export function checkNetworks(networks: readonly AnalysedNetwork[], bank: ImageBank): void {
+  for (const { file, denoiser } of networks) {
+    const [wanted, found] = [formatImageShape(denoiser.shape), formatImageShape(bank.shape)];
+    if (wanted !== found) {
+      throw new InputError(`${bank.name} must hold images of ${wanted} like those of ${file}, found ${found}`);
+    }
+    const stranger = denoiser.labelDim > 0 && bank.labels?.find((label) => label >= denoiser.labelDim);
+    if (typeof stranger === "number") {
+      throw new InputError(
+        `${bank.name} must have only classes of ${file}, 0 to ${denoiser.labelDim - 1}, found ${stranger}`,
+      );
+    }
+  }
+}
+
+/** Images of a request that no network was trained on; undefined without any. */
+export async function unseenImages(
+  options: ResolvedAnalyze,
+  networks: readonly AnalysedNetwork[],
+  bank: ImageBank,
+  context: JobContext,
+): Promise<ImageBank | undefined> {
+  const { heldOut } = options;
+  if (heldOut === null) return undefined;
+  const images = await openImages(heldOut, { ...options, xflip: false }, context, numberingFor(networks));
+  checkNetworks(networks, images);
+  const stranger = options.cond && images.labels?.find((label) => !bank.labels?.includes(label));
+  if (typeof stranger === "number") {
+    throw new InputError(`${heldOut} must have only classes of ${bank.name}, found number ${stranger}`);
+  }
+  return images;
+}
