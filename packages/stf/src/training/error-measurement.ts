@@ -30,8 +30,8 @@ const FIRST = 2 ** 40;
 const MOST_VALUES = 2 ** 24;
 /** Samples per band at most. */
 const MOST_ROUNDS = 256;
-/** Values of references that are compared with a sample in a second: a guess, until it has been measured. */
-const VALUES_PER_SECOND = 3e9;
+/** Values of references that are compared with a sample in a second: a low guess, until it has been measured. */
+const VALUES_PER_SECOND = 1e9;
 /** Time of a training step per image, relative to a network evaluation. */
 const STEP_COST = 3;
 
