@@ -16,7 +16,7 @@ import { preconditioningNames, preconditionings } from "../src/preconditioning/t
 import { vePreconditioning } from "../src/preconditioning/ve.js";
 import { logNormalLevels } from "../src/processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
-import { type ErrorStatistics, noiseBands } from "../src/run/statistics.js";
+import { type ErrorStatistics, noiseBands, type Statistic } from "../src/run/statistics.js";
 import { denoisingTarget } from "../src/targets/denoising.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import { ErrorMeasurement } from "../src/training/error-measurement.js";
@@ -262,7 +262,7 @@ describe("the measured errors", () => {
     const { tensors } = memory();
     const plain = measured(0.7);
     const other = measured(0.7, { batch: 7 });
-    for (const [name, { mean }] of Object.entries(plain)) {
+    for (const [name, { mean }] of Object.entries(plain as Record<string, Statistic>)) {
       expect(Math.abs(Reflect.get(other, name).mean / mean - 1), name).toBeLessThan(1e-5);
     }
     expect(memory().tensors).toBe(tensors);
