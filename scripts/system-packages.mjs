@@ -1,10 +1,11 @@
 // @ts-check
-/** Installs what npm cannot: libtorch, a C++ compiler with CMake, and Fashion-MNIST. */
+/** Installs what npm cannot: libtorch, a C++ compiler with CMake, and Fashion-MNIST; a browser for the long tests. */
 
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { findCommand, findLibtorch } from "../packages/torch/tools/find-libtorch.mjs";
 import { runStep, StepError } from "../packages/torch/tools/steps.mjs";
+import { findBrowser } from "./browser.mjs";
 import { logFile } from "./paths.mjs";
 
 const LIBTORCH_PACKAGES = ["libtorch-dev", "libgloo-dev", "libopenblas0-openmp"];
@@ -18,8 +19,21 @@ const FASHION_MNIST = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte
  */
 
 /** @returns {Promise<boolean>} whether anything was installed */
-export async function installSystemPackages() {
-  const requirements = findRequirements().filter(({ missing }) => missing.length > 0);
+export const installSystemPackages = () => install(findRequirements());
+
+/** What only the long tests need. */
+export async function installBrowser() {
+  const missing = findBrowser() === undefined ? ["chromium"] : [];
+  const byHand = "Chromium or Chrome, or set CHROMIUM to its path: without it, the tests of pages are left out";
+  await install([{ missing, byHand, optional: true }]);
+}
+
+/**
+ * Installs what is missing, or says what to do.
+ * @param {Requirement[]} wanted
+ */
+async function install(wanted) {
+  const requirements = wanted.filter(({ missing }) => missing.length > 0);
   if (requirements.length === 0) return false;
   const administrator = hasApt() ? becomeAdministrator() : undefined;
   if (administrator) {

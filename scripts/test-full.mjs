@@ -1,5 +1,5 @@
 // @ts-check
-/** The tests that take minutes: stress, damaged files, killed runs, and the addon under sanitizers. Runs after setup. */
+/** The tests that take minutes: stress, damaged files, killed runs, pages in a browser, and the addon under sanitizers. Runs after setup. */
 
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { buildNative } from "../packages/torch/tools/build-native.mjs";
 import { runMain, StepError } from "../packages/torch/tools/steps.mjs";
 import { root } from "./paths.mjs";
+import { installBrowser } from "./system-packages.mjs";
 
 /** A stage that has not ended after this long is considered hung. */
 const MINUTES_PER_STAGE = 20;
@@ -87,6 +88,7 @@ function printReports() {
 }
 
 await runMain(async () => {
+  await installBrowser();
   const results = [];
   for (const { name, run } of stages) {
     const begin = performance.now();

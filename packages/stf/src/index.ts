@@ -9,6 +9,7 @@
 
 // Jobs: what each command does, as a function
 
+export { type AnalyzeResult, analyze } from "./jobs/analyze.js";
 export { type AutomaticRun, chooseOptions, type NetworkOf } from "./jobs/automatic.js";
 export {
   type CheckResult,
@@ -34,6 +35,8 @@ export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
 
 // The options of jobs, their defaults and ranges
 
+export { type AnalyzeCommandOptions, analyzeFields } from "./config/analyze-options.js";
+export type { AnalyzeRequest } from "./config/analyze-request.js";
 export {
   type AutomaticChoice,
   type AutomaticFacts,
@@ -209,14 +212,19 @@ export {
 } from "./targets/target.js";
 export { posteriorWindow, sigmaRange } from "./targets/window.js";
 
-// Analysis: how good a denoiser can be, and how good one is
+// Analysis: how good a denoiser can be, how good one is, and what a target tends to
 
+export { type BiasVerdict, biasFinding, biasVerdict } from "./analysis/bias-findings.js";
+export { type BiasVariant, biasVariants, type ReferenceScheme } from "./analysis/bias-variants.js";
 export {
   type DenoisingErrors,
   denoisingErrors,
   type ExactTargetOptions,
   exactTargets,
 } from "./analysis/denoising-error.js";
+export { type MixtureBiasOptions, mixtureBias } from "./analysis/mixture-bias.js";
+export { biasVariantsOf, type DataBiasOptions, regressionBias } from "./analysis/regression-bias.js";
+export type { BiasOptions } from "./analysis/squared-bias.js";
 
 // Augmentation
 
@@ -390,7 +398,7 @@ export {
   readNetwork,
   type Which,
 } from "./checkpoints/foreign/read.js";
-export type { Construction } from "./checkpoints/foreign/stored-network.js";
+export type { Construction, StoredLoss } from "./checkpoints/foreign/stored-network.js";
 export { type Transferred, transferWeights } from "./checkpoints/foreign/transfer.js";
 export { publishedPreconditioning } from "./checkpoints/foreign/wrappers.js";
 export { loadSnapshot, type Snapshot, saveNetwork, saveSnapshot } from "./checkpoints/network-file.js";
@@ -436,6 +444,9 @@ export { column } from "./column.js";
 export { InputError, UsageError } from "./common/errors.js";
 export type { ImageShape } from "./common/image-shape.js";
 export type { Rank } from "./common/ranks.js";
+// The report of an analysis, its page and its plot
+export { variancePage } from "./pages/variance-page.js";
+export { variancePlot } from "./pages/variance-plot.js";
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
 export { type Evaluation, type Measured, type MetricName, metricLabel, metricNames } from "./run/evaluation.js";
 export { historyOf, type RunHistory, setAsideAfter } from "./run/history.js";
@@ -456,3 +467,17 @@ export {
   type StatsLine,
   type TickStatistics,
 } from "./run/statistics.js";
+export type {
+  BiasReport,
+  LevelReport,
+  NetworkLevel,
+  NetworkReport,
+  Phases,
+  PosteriorExample,
+  PosteriorPicture,
+  ReferenceCount,
+  SuggestedSettings,
+  TargetCost,
+  VariancePage,
+  VarianceReport,
+} from "./run/variance-report.js";

@@ -175,7 +175,7 @@ function throughSnapshot(network: Denoiser, of: NetworkConfig): Snapshot {
 
 describe("the preconditioning", () => {
   const constants: Readonly<Record<PreconditioningName, Constants>> = {
-    edm: { sigmaData: 1, sigmaMin: 0.01, sigmaMax: 40 },
+    edm: { sigmaData: 1, sigmaMin: 0.01, sigmaMax: 40, pMean: -0.4, pStd: 1 },
     vp: { betaMin: 0.3, betaMax: 9, timeSteps: 500, epsilon: 1e-3 },
     ve: { sigmaMin: 0.01, sigmaMax: 50 },
     subvp: { betaMin: 0.2, betaMax: 12, timeSteps: 200, epsilon: 1e-4 },
@@ -272,6 +272,8 @@ describe("the preconditioning", () => {
     ['{"sigmaData":"1"}', /sigmaData.*must be a number, found "1"/],
     ['{"sigmaData":null}', /sigmaData.*must be a number, found null/],
     ['{"sigmaData":-1}', /sigmaData must be .* above 0, found -1/],
+    ['{"pStd":1e9}', /noise levels in training must lie between 1e-15 and 1e15, found 0 to Infinity/],
+    ['{"pMean":null}', /pMean.*must be a number, found null/],
     ["[0.5]", /found "0"/],
     ["7", /constants.*found 7/],
     ["null", /constants.*found null/],

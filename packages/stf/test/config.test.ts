@@ -201,7 +201,9 @@ describe("resolution", () => {
   });
 
   test("flags are written as in the published tools", () => {
-    expect(["batchGpu", "lrRampup", "sigma_min", "S_churn", "stf"].map(flagOf)).toEqual([
+    expect(["pMean", "pStd", "batchGpu", "lrRampup", "sigma_min", "S_churn", "stf"].map(flagOf)).toEqual([
+      "--P-mean",
+      "--P-std",
       "--batch-gpu",
       "--lr-rampup",
       "--sigma_min",

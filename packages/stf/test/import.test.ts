@@ -89,6 +89,9 @@ function refusal(body: () => unknown, path: string): string {
   return message;
 }
 
+/** A word in a pickle, with its length before it. */
+const word = (text: string): string => `\x8c${String.fromCharCode(text.length)}${text}`;
+
 describe("networks with their constructor's arguments", () => {
   test.each([
     { name: "edm-snapshot.pkl", which: "auto", part: "ema", shift: 0, config: ddpmpp, format: /^pickle$/ },
@@ -136,7 +139,6 @@ describe("networks with their constructor's arguments", () => {
 
   /** The snapshot with words in it changed; lengths are written before words. */
   function withWords(words: Readonly<Record<string, string>>): string {
-    const word = (text: string): string => `\x8c${String.fromCharCode(text.length)}${text}`;
     let text = readFileSync(file("edm-snapshot.pkl")).toString("latin1");
     for (const [from, to] of Object.entries(words)) {
       expect(text).toContain(word(from));
@@ -198,6 +200,43 @@ describe("networks with their constructor's arguments", () => {
     const { denoiser, config } = importNetwork(file("other.pkl"));
     expect(config.constants).toEqual({ ...constants, sigmaData: 0.75 });
     denoiser.dispose();
+  });
+
+  /** The file with other numbers in the loss function beside the network, -1.2 and 1.2. */
+  function withLoss(pMean: number, pStd: number, className = "EDMLoss"): string {
+    const text = readFileSync(file("edm-snapshot.pkl")).toString("latin1").replace(word("EDMLoss"), word(className));
+    const content = Buffer.from(text, "latin1");
+    for (const [name, old, value] of [
+      ["P_mean", -1.2, pMean],
+      ["P_std", 1.2, pStd],
+    ] as const) {
+      const bytes = Buffer.alloc(9, "G");
+      bytes.writeDoubleBE(old, 1);
+      const at = content.indexOf(bytes, content.indexOf(name));
+      expect(at).toBeGreaterThan(0);
+      content.writeDoubleBE(value, at + 1);
+    }
+    writeFileSync(file("loss.pkl"), content);
+    return file("loss.pkl");
+  }
+
+  test("the noise levels of the loss beside it are kept, where they can be", () => {
+    const importedConstants = (path: string): Constants | undefined => {
+      const { denoiser, config } = importNetwork(path);
+      expect(differenceOf(denoiser.preconditioning, preconditioningOf("edm", config.constants))).toBeUndefined();
+      denoiser.dispose();
+      return config.constants;
+    };
+    expect(importedConstants(withLoss(-0.4, 1))).toEqual({ ...constants, pMean: -0.4, pStd: 1 });
+    expect(networkForTransfer(withLoss(-0.4, 1.2), "edm").constants).toEqual({ ...constants, pMean: -0.4 });
+    // They do not matter to a network with other levels.
+    const network = buildDenoiser({ ...ddpmpp, constants: { pStd: 2, sigmaMin: 0.1, sigmaMax: 9 } });
+    expect(transferWeights(withLoss(-0.4, 1), [network]).missing).toEqual([]);
+    network.dispose();
+    // What cannot be trained on can be drawn with.
+    for (const path of [withLoss(-1.2, 0), withLoss(Number.NaN, 1), withLoss(0, 1e9), withLoss(-0.4, 1, "MyLoss!")]) {
+      expect(importedConstants(path)).toEqual(constants);
+    }
   });
 
   test.each<[Readonly<Record<string, string>>, RegExp]>([
@@ -407,6 +446,13 @@ describe("transfer", () => {
     expect(transferWeights(path, [suited]).missing).toEqual([]);
     expect(networkForTransfer(file("edm-snapshot.pkl"), "edm").constants).toEqual(constants);
     expect(networkForTransfer(file("dict-zip.pth"), "edm")).toEqual({ ...ddpmpp, constants, dropout: 0 });
+    // Tensors alone say nothing of the data's scale, so that a caller may.
+    const { constants: assumed } = networkForTransfer(file("dict-zip.pth"), "edm", { sigmaData: 0.25 });
+    expect(assumed).toEqual({ ...constants, sigmaData: 0.25 });
+    expect(networkForTransfer(file("edm-snapshot.pkl"), "edm", { sigmaData: 0.25 }).constants).toEqual(constants);
+    const scaled = buildDenoiser({ ...ddpmpp, constants: assumed! });
+    expect(transferWeights(file("dict-zip.pth"), [scaled]).missing).toEqual([]);
+    scaled.dispose();
     for (const each of [own, network, suited]) each.dispose();
   });
 

@@ -33,7 +33,7 @@ const close = (found: number, wanted: number, tolerance = 1e-12): void =>
 
 /** Of each: every constant, none with its published value. */
 const others: Readonly<Record<PreconditioningName, Constants>> = {
-  edm: { sigmaData: 1, sigmaMin: 0.01, sigmaMax: 40 },
+  edm: { sigmaData: 1, sigmaMin: 0.01, sigmaMax: 40, pMean: -0.5, pStd: 3 },
   vp: { betaMin: 0.3, betaMax: 9, timeSteps: 500, epsilon: 1e-3 },
   ve: { sigmaMin: 0.01, sigmaMax: 50 },
   subvp: { betaMin: 0.2, betaMax: 12, timeSteps: 200, epsilon: 1e-4 },
@@ -66,7 +66,8 @@ describe.each(preconditioningNames)("%s with other constants", (name) => {
   });
 
   test("each of them changes something", () => {
-    const numbersOf = ({ sigmaMin, sigmaMax, coefficients, lossWeight, process }: Preconditioning): number[] => [
+    const numbersOf = ({ sigmaMin, sigmaMax, coefficients, lossWeight, process, noiseLevels }: Preconditioning) => [
+      noiseLevels(new KeyedRandom(randomKey(8, "noiseLevel", 1))),
       sigmaMin,
       sigmaMax,
       lossWeight(0.7),
@@ -82,11 +83,10 @@ describe.each(preconditioningNames)("%s with other constants", (name) => {
     const { sigmaMin, sigmaMax, noiseLevels } = changed;
     const drawn = Array.from({ length: 4000 }, (_, i) => noiseLevels(new KeyedRandom(randomKey(8, "noiseLevel", i))));
     const [lowest, highest] = [Math.min(...drawn), Math.max(...drawn)];
-    // EDM's distribution does not depend on the range.
-    if (name === "edm") return;
     expect(lowest).toBeGreaterThanOrEqual(sigmaMin * (1 - 1e-9));
     expect(highest).toBeLessThanOrEqual(sigmaMax * (1 + 1e-9));
-    const { sigmaInverse } = changed.process;
+    // EDM's levels are spread over their logarithm, not over its time.
+    const sigmaInverse = name === "edm" ? Math.log : changed.process.sigmaInverse;
     const length = sigmaInverse(sigmaMax) - sigmaInverse(sigmaMin);
     expect(sigmaInverse(lowest) - sigmaInverse(sigmaMin)).toBeLessThan(0.01 * length);
     expect(sigmaInverse(sigmaMax) - sigmaInverse(highest)).toBeLessThan(0.01 * length);
@@ -97,7 +97,9 @@ describe.each(preconditioningNames)("%s with other constants", (name) => {
     const stranger = complaint(() => preconditioningOf(name, { width: 1 }));
     for (const word of [name, ...known, '"width"']) expect(stranger).toContain(word);
     for (const key of known) {
-      expect(complaint(() => preconditioningOf(name, { [key]: -1 }))).toMatch(new RegExp(`${key}.*found.* -1`));
+      if (key !== "pMean") {
+        expect(complaint(() => preconditioningOf(name, { [key]: -1 }))).toMatch(new RegExp(`${key}.*found.* -1`));
+      }
       expect(complaint(() => preconditioningOf(name, { [key]: Number.NaN }))).toMatch(
         new RegExp(`${key}.*found.* NaN`),
       );

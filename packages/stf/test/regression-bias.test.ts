@@ -95,9 +95,9 @@ const cases: Case[] = [
   { variant: "sourceExcluded", references: 4 },
   { variant: "sourceTwice", references: 3 },
   { variant: "mixedClasses", references: 4, byClass: true },
-  { variant: "independentFlips", references: 4 },
+  { variant: "independentFlips", references: 3 },
   { variant: "sourceExcluded", references: 2, byClass: true },
-  { variant: "independentFlips", references: 3, byClass: true },
+  { variant: "independentFlips", references: 2, byClass: true },
 ];
 
 describe.each(cases)("$variant of $references, by class: $byClass", (each) => {
@@ -105,7 +105,7 @@ describe.each(cases)("$variant of $references, by class: $byClass", (each) => {
 
   test("the estimate scatters around the bias itself, at every noisy image", () => {
     const differences = SIGMA.map(() => [] as number[]);
-    for (let seed = 0; seed < 120; seed++) {
+    for (let seed = 0; seed < 80; seed++) {
       const [report] = regressionBias(bank, {
         variants: [variant],
         sigma: SIGMA,
@@ -138,12 +138,12 @@ describe.each(cases)("$variant of $references, by class: $byClass", (each) => {
       }),
     );
     if (variant === "stable") expect(largest).toBeLessThan(1e-12);
-    else expect(largest).toBeGreaterThan(0.02);
+    else expect(largest).toBeGreaterThan(0.01);
   });
 });
 
 test("without a bias the estimates are as many standard errors off as chance has it", () => {
-  const scores = Array.from({ length: 90 }, (_, seed) => {
+  const scores = Array.from({ length: 70 }, (_, seed) => {
     const [report] = regressionBias(bank, {
       variants: ["stable"],
       sigma: [0.5],
@@ -276,10 +276,10 @@ describe("of a mixture in closed form", () => {
 });
 
 test("which targets there are depends on the data", () => {
-  expect(biasVariantsOf(bank)).toEqual(["stable", "sourceExcluded", "sourceTwice", "independentFlips"]);
+  expect(biasVariantsOf(bank)).toEqual(["stable", "sourceExcluded", "independentFlips"]);
   expect(biasVariantsOf(bank, { sameClass: true })).toContain("mixedClasses");
   const column = bankOf([[1], [2]], { channels: 1, height: 1, width: 1 });
-  expect(biasVariantsOf(column)).toEqual(["stable", "sourceExcluded", "sourceTwice"]);
+  expect(biasVariantsOf(column)).toEqual(["stable", "sourceExcluded"]);
   const options = { sigma: [1], references: 2, samples: 2, draws: 2, seed: 0 };
   expect(() => regressionBias(column, { ...options, variants: ["mixedClasses"] })).toThrow(/"mixedClasses"/);
   expect(() => regressionBias(column, { ...options, variants: ["stable"], sameClass: true })).toThrow(/labels/);

@@ -3,6 +3,7 @@
 import { encodeStoredPng } from "../src/codecs/stored-png.js";
 import type { Measured } from "../src/run/evaluation.js";
 import type {
+  BiasReport,
   LevelReport,
   NetworkReport,
   PosteriorExample,
@@ -32,6 +33,7 @@ function levelOf(sigma: number, references: readonly ReferenceCount[]): LevelRep
     if (n === "all") return { value: 0 };
     return n === 1 ? measured(floor) : measured(floor / (1 + (n - 1) * spread * 0.02), 0.05);
   });
+  const ratio = stable.map(({ value }, k): Measured => ({ value: value / floor || 0, error: k === 0 ? 0 : 0.02 }));
   const divergence = 0.5 * (COUNT * Math.exp(-sigma) + (1 / sigma) ** 2);
   const effective = 1 + (COUNT - 1) * spread * Math.exp(-12 / sigma);
   return {
@@ -41,6 +43,7 @@ function levelOf(sigma: number, references: readonly ReferenceCount[]): LevelRep
     factors: { score: sigma ** -4, loss: (sigma ** 2 + 0.25) / (0.25 * sigma ** 2) },
     floor: measured(floor),
     stable,
+    ratio,
     bound: references.map((n) => (n === 1 ? null : (3 * divergence * VARIANCE) / ((n === "all" ? COUNT : n) - 1))),
     divergence: measured(divergence),
     explainable: measured(VARIANCE - floor, 0.01),
@@ -79,6 +82,17 @@ function networkOf(
   };
 }
 
+/** The squared bias at a level, with the variance of a target that might go with it. */
+function biasAt(sigma: number, value: number): BiasReport["levels"][number] {
+  const explainable = { value: VARIANCE ** 2 / (VARIANCE + sigma ** 2), error: 1e-4 };
+  return {
+    sigma,
+    squaredBias: { value, error: 6e-5 },
+    squaredError: { value: value + 0.01, error: 3e-4 },
+    explainable,
+  };
+}
+
 /** A report with all parts. */
 export function plausibleReport(
   sigmas: readonly number[] = levelsBetween(40),
@@ -97,8 +111,17 @@ export function plausibleReport(
     precond: "ve",
     references,
     levels,
-    phases: { sourceUpTo: 0.21, priorFrom: 31, scorePeak: 0.42, lossPeak: 0.6 },
-    suggested: { sigmaData: 0.4943, sigmaMin: 0.0031, sigmaMax: 76.2, pMean: -0.74, pStd: 1.31, references: 1024 },
+    phases: { sourceUpTo: 0.21, priorFrom: 31, scorePeak: 0.42, lossPeak: 0.6, probabilities: [0.31, 0.645, 0.045] },
+    suggested: {
+      sigmaData: 0.4943,
+      sigmaMin: 0.0031,
+      sigmaMax: 76.2,
+      pMean: -0.74,
+      pStd: 1.31,
+      fraction: 0.1,
+      references: 1024,
+      options: ["--precond=ve", "--stf=1", "--rbatch=1024"],
+    },
     costs: references.map((n) => ({ references: n, milliseconds: 0.02 + (n === "all" ? COUNT : n) * 1.6e-4 })),
     networks: [
       networkOf(levels, "runs/00001/network-020000.safetensors", [0.2, 0.05]),
@@ -110,22 +133,19 @@ export function plausibleReport(
         name: "stable target",
         about: "The source is one of the references, and gets their weights like them.",
         references: 16,
-        levels: [0.5, 1, 2, 5].map((sigma, k) => ({
-          sigma,
-          squaredBias: { value: [2, -3, 1, -1][k]! * 1e-5, error: 4e-5 },
-        })),
+        levels: [0.5, 1, 2, 5].map((sigma, k) => biasAt(sigma, ([2, -3, 1, -1][k] as number) * 1e-5)),
       },
       {
         name: "source excluded",
         about: "The references are drawn without the image that the noisy one was made from.",
         references: 16,
-        levels: [0.5, 1, 2, 5].map((sigma) => ({ sigma, squaredBias: { value: 0.004 / sigma, error: 8e-5 } })),
+        levels: [0.5, 1, 2, 5].map((sigma) => biasAt(sigma, 0.004 / sigma)),
       },
       {
         name: "mixed classes",
         about: "References of all classes, for a network that knows the class.",
         references: "all",
-        levels: [0.5, 1, 2, 5].map((sigma) => ({ sigma, squaredBias: { value: 0.001 * sigma, error: 8e-5 } })),
+        levels: [0.5, 1, 2, 5].map((sigma) => biasAt(sigma, 0.001 * sigma)),
       },
     ],
     findings: [

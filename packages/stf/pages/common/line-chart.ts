@@ -92,9 +92,9 @@ export function drawLineChart(chart: LineChart, { width, height, document }: Can
     x: { type: chart.x.log ? "log" : "linear", domain: [...xDomain], axis: null },
     y: { type: chart.y.log ? "log" : "linear", domain: [...yDomain], axis: null },
     marks: [
-      Plot.gridY(ticksOf(chart.y, yDomain, height / 60)),
+      Plot.gridY(ticksOf(chart.y, yDomain, height / 50)),
       Plot.axisX(ticksOf(chart.x, xDomain, plotWidth / 45), axisOptions(chart.x)),
-      Plot.axisY(ticksOf(chart.y, yDomain, height / 60), axisOptions(chart.y)),
+      Plot.axisY(ticksOf(chart.y, yDomain, height / 50), axisOptions(chart.y)),
       ...regionMarks(regions, { chart, xDomain, plotWidth }),
       rules.map((y) => Plot.ruleY([y], { stroke: "currentColor", strokeOpacity: 0.6, strokeDasharray: "2,3" })),
       series.map(({ points, colour }) =>

@@ -102,7 +102,7 @@ function mountShares(host: HTMLElement, state: State, share: Share): void {
 /** From 0 to the largest value, but for noise alone no narrower, and a wild value may leave the chart. */
 function domainOfShares(values: readonly Measured[]): [number, number] {
   const numbers = values.map(({ value }) => value).filter(Number.isFinite);
-  return [Math.max(-0.5, Math.min(-0.02, ...numbers)), 1.1 * Math.min(1.5, Math.max(0.2, ...numbers))];
+  return [Math.max(-0.5, Math.min(-0.02, ...numbers)), 1.2 * Math.min(1.5, Math.max(0.2, ...numbers))];
 }
 
 function mountLosses(host: HTMLElement, state: State): void {

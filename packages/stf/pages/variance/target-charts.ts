@@ -115,15 +115,6 @@ function mountVariance(host: HTMLElement, state: State): void {
   for (const choice of [unit, horizontal, scale, bounds]) choice.onChange(redraw);
 }
 
-/** V_STF(n) / V_DSM; no number where V_DSM is not clearly above zero. The errors are combined as if they were independent. */
-function ratioOf(level: LevelReport, k: number): Measured {
-  const [one, many] = [known(level.floor), known(level.stable[k])];
-  if (!(one.value > 1e-12 && one.value > 3 * (one.error ?? 0))) return { value: Number.NaN };
-  const value = many.value / one.value;
-  if (many.error === undefined || one.error === undefined) return { value };
-  return { value, error: Math.hypot(many.error, value * one.error) / one.value };
-}
-
 function mountRatio(host: HTMLElement, state: State): void {
   const { report, horizontal } = state;
   const counts = report.references.map((count, k) => ({ count, k })).slice(1);
@@ -137,10 +128,9 @@ function mountRatio(host: HTMLElement, state: State): void {
       series: counts.map(({ count, k }) => ({
         name: varianceName(count),
         colour: countColour(k, report.references.length),
-        points: report.levels.map((level) => pointOf(positionOf(level, horizontal.value), ratioOf(level, k))),
+        points: report.levels.map((level) => pointOf(positionOf(level, horizontal.value), level.ratio[k])),
       })),
-      values: (index) =>
-        counts.map(({ k }) => formatMeasured(report.levels[index] && ratioOf(report.levels[index], k))),
+      values: (index) => counts.map(({ k }) => formatMeasured(report.levels[index]?.ratio[k])),
     }),
     state.level,
   );

@@ -16,8 +16,11 @@ export interface ReferenceScheme {
 
 const ours = { copies: 1, anyClass: false, mirrored: false } as const;
 
+/** The name of a target whose bias can be measured. */
+export type BiasVariant = "stable" | "sourceExcluded" | "sourceTwice" | "mixedClasses" | "independentFlips";
+
 /** The targets whose bias can be measured. */
-export const biasVariants = {
+export const biasVariants: Readonly<Record<BiasVariant, ReferenceScheme>> = {
   stable: {
     ...ours,
     name: "stable target",
@@ -51,7 +54,4 @@ export const biasVariants = {
     about:
       "Each reference is mirrored at random for a network that is told whether the source is, as published: with more references the target tends to the denoiser of both.",
   },
-} as const satisfies Record<string, ReferenceScheme>;
-
-/** The name of one of them. */
-export type BiasVariant = keyof typeof biasVariants;
+};

@@ -132,8 +132,11 @@ export class EmpiricalTruth implements Truth {
             put(findings.explained, perValue(exact.sub(centre)));
             put(findings.divergence, divergenceTerms(weights.mul(size)).mean([1]));
             putPosterior(findings.posterior, weights, own, first);
-            sample.targets(logits, exact).forEach((target, k) => {
-              put(findings.errors[k] as Float64Array, perValue(target.sub(exact)));
+            sample.squaredErrors(logits, exact).forEach((squares, k) => {
+              findings.errors[k]?.set(
+                squares.map((square) => square / dimension),
+                first,
+              );
             });
           });
           first += levels.length;

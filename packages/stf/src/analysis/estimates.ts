@@ -7,20 +7,16 @@ const product = (one: ArrayLike<number>, other: ArrayLike<number>): number => {
   return Array.from(one).reduce((sum, value, i) => sum + (value - a) * ((other[i] as number) - b), 0);
 };
 
-/** Fewer samples above the expectation of a control tell nothing about how values follow it. */
-const FEWEST_EVENTS = 10;
-
 /**
  * Values with the same expectation and less variance: less a multiple of a control whose expectation is known to be 0 (a control variate).
- * The factor is the best one for these samples, which biases the result by O(1 / samples). It is 1 where the control is rarely positive:
- * the samples may then have missed what makes both vary.
+ * The factor is the best one for these samples from 0 to 1, which biases the result by O(1 / samples).
  *
- * @param values - one per sample, which vary as the control does or less
+ * @param values - one per sample, which vary with the control and no more than it does
  * @param control - one per sample
  */
 export function controlled(values: ArrayLike<number>, control: ArrayLike<number>): Float64Array {
-  const events = Array.from(control).filter((value) => value > 0).length;
-  const factor = events < FEWEST_EVENTS ? 1 : product(values, control) / product(control, control);
+  const squares = product(control, control);
+  const factor = squares > 0 ? Math.min(Math.max(product(values, control) / squares, 0), 1) : 0;
   return Float64Array.from(values, (value, i) => value - factor * (control[i] as number));
 }
 

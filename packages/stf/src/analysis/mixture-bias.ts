@@ -11,6 +11,7 @@ import { type BiasOptions, type BiasProblem, biasReports } from "./squared-bias.
 export interface MixtureBiasOptions extends BiasOptions {
   /** References per sample. */
   readonly references: number;
+  /** The targets to check. */
   readonly variants: readonly ("stable" | "sourceExcluded" | "sourceTwice")[];
 }
 

@@ -75,6 +75,11 @@ export class RayPosterior {
     );
   }
 
+  /** The candidates at the given positions, in network input values, float64 `[positions.length, D]`. */
+  values(positions: Int32Array): Tensor {
+    return scope(() => this.#bank.toValues(this.#bank.gather(this.itemsAt(positions))).double());
+  }
+
   /** The candidates at the given positions, as the bank numbers them. */
   itemsAt(positions: Int32Array): Int32Array {
     if (!this.#index) return positions;

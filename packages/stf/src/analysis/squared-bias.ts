@@ -7,7 +7,10 @@
  *
  *     (||sum_r d_r||² - sum_r ||d_r||²) / (R (R - 1)),
  *
- * has expectation ||b(x)||² exactly: the variance of T adds nothing to it, and without bias it is negative as often as not.
+ * has expectation ||b(x)||² exactly: the variance of T adds nothing to it, and without bias it scatters around 0.
+ *
+ * Without bias its distribution is skewed, the more so the fewer dimensions T varies in: often a little below 0, seldom far above. Over a
+ * hundred samples a mean of four standard errors below 0 may be chance; as many above are not.
  */
 
 import { scope } from "@stf/torch";
@@ -28,6 +31,7 @@ export interface BiasOptions {
   readonly samples: number;
   /** Draws of the target for each of them, 2 at least. The error falls with their number until the scatter of the samples is all. */
   readonly draws: number;
+  /** Seed of samples, sources and references. */
   readonly seed: number;
   /** Called after each sample with the number done; may throw to stop. */
   readonly onSample?: (done: number) => void;

@@ -6,7 +6,10 @@ import type { ReferenceCount } from "../run/variance-report.js";
 export interface SampleFindings {
   /** Tr Cov(y | x) / D. */
   readonly variance: Float64Array;
-  /** ||T_n - D*||² / D for each number of references asked for, with T_n the stable target of n references. */
+  /**
+   * ||T_n - D*||² / D for each number of references asked for, with T_n the stable target of n references: for the source of the sample,
+   * or in expectation over the sources that x may have.
+   */
   readonly errors: readonly Float64Array[];
   /** D_f(p_0 || p_0|t), see `divergence.ts`. */
   readonly divergence: Float64Array;

@@ -30,11 +30,6 @@ function describedLength({ duration, timeLimit }: ResolvedOptions): string {
   return duration === trainFields.duration.default ? limit : `${images}, ${limit},`;
 }
 
-function describedHeldOut({ heldOut, xflip }: ResolvedOptions, { count }: ImageBank): string {
-  const from = typeof heldOut === "string" ? `from ${heldOut}` : `of the data, a share of ${heldOut}`;
-  return `held out    ${count} images${xflip ? ", mirrored ones included," : ""} ${from}; they are not trained on`;
-}
-
 const inWords = (value: number): string => (value === Number.POSITIVE_INFINITY ? "none" : String(value));
 
 /** The constants of the preconditioning that are not the published ones. */
@@ -44,6 +39,11 @@ function describedConstants({ preconditioning: { name, constants } }: Denoiser):
   const changed = Object.keys(constants).filter((key) => constants[key] !== published[key]);
   const parts = changed.map((key) => `'${key}=${constants[key]}' (published ${inWords(published[key] as number)})`);
   return parts.length > 0 ? [`constants   ${parts.join(", ")}`] : [];
+}
+
+function describedHeldOut({ heldOut, xflip }: ResolvedOptions, { count }: ImageBank): string {
+  const from = typeof heldOut === "string" ? `from ${heldOut}` : `of the data, a share of ${heldOut}`;
+  return `held out    ${count} images${xflip ? ", mirrored ones included," : ""} ${from}; they are not trained on`;
 }
 
 /** The training, line by line. */

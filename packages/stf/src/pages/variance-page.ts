@@ -3,6 +3,7 @@
 import type { VariancePage, VarianceReport } from "../run/variance-report.js";
 import { type Html, html } from "./html.js";
 import { pageDocument } from "./page-document.js";
+import { formatShare } from "./page-numbers.js";
 import { biasSection, networksSection, picturesSection } from "./variance-sections.js";
 import { costsSection, overview, protocolSection } from "./variance-tables.js";
 
@@ -32,7 +33,11 @@ export function variancePage(page: VariancePage): string {
   });
 }
 
-const varianceSection = (report: VarianceReport): Html => html`<section>
+function varianceSection(report: VarianceReport): Html {
+  const { precond, phases, references, data } = report;
+  const share = (phase: number): string =>
+    ` ${formatShare(phases.probabilities[phase] ?? Number.NaN)} of the training samples of ${precond} are here.`;
+  return html`<section>
 <h2>How noisy are the targets?</h2>
 <p>Training shows the network a noisy image x = y + σε and tells it what to return. Denoising score matching tells it the image y from
 which x was made. But other images could have produced the same x: the right answer is their average, weighted by how probable each is.
@@ -41,22 +46,22 @@ So the target is noisy itself. Its variance, given x, is <i>V</i><sub>DSM</sub>.
 and its mean stays the same. <i>V</i><sub>DSM</sub> is also the <em>floor</em> of the training loss: no network can do better on these data.</p>
 <div class="chart" id="variance-chart"></div>
 <p class="note">Bands: ± 2 standard errors. On a logarithmic axis, values at or below zero lie under the chart. ${
-  report.references.includes("all") && report.data.count !== null
-    ? html`With all images as references the target is exact: its variance is 0, and its curve shows on a linear axis only.`
-    : null
-}</p>
+    references.includes("all") && data.count !== null
+      ? "With all images as references the target is exact: its variance is 0, which only a linear axis can show."
+      : null
+  }</p>
 <dl class="phases">
-<dt>1 one source</dt><dd>The noise is so small that only one image could have produced x. Every target is right.</dd>
-<dt>2 several sources</dt><dd>Several images compete. Here the target of a single image is noisiest, and references help.</dd>
-<dt>3 all of the data</dt><dd>The noise hides the image. The right answer is close to the mean of all images, and many references find it.</dd>
+<dt>1 one source</dt><dd>The noise is so small that only one image could have produced x. Every target is right.${share(0)}</dd>
+<dt>2 several sources</dt><dd>Several images compete. Here the target of a single image is noisiest, and references help.${share(1)}</dd>
+<dt>3 all of the data</dt><dd>The noise hides the image. The right answer is close to the mean of all images, and many references find it.${share(2)}</dd>
 </dl>
-${report.references.length > 1 ? ratio : null}
+${references.length > 1 ? ratio : null}
 </section>
 `;
+}
 
 const ratio = html`<h3>What is left of the variance</h3>
-<p>The ratio <i>V</i><sub>STF</sub>(n) / <i>V</i><sub>DSM</sub>: 1 means that references do not help, 0 that nothing is left. It is left out
-where <i>V</i><sub>DSM</sub> is not clearly above zero. The band takes both errors as independent, so it is rather too wide.</p>
+<p>The ratio <i>V</i><sub>STF</sub>(n) / <i>V</i><sub>DSM</sub>: 1 means that references do not help, 0 that nothing is left.</p>
 <div class="chart" id="ratio-chart"></div>`;
 
 function posteriorSection({ levels }: VarianceReport): Html | null {

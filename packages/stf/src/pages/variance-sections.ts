@@ -2,7 +2,7 @@
 
 import type { BiasReport, NetworkReport, VariancePage, VarianceReport } from "../run/variance-report.js";
 import { type Html, html } from "./html.js";
-import { formatCount, formatMeasured, formatNumber } from "./page-numbers.js";
+import { formatCount, formatMeasured, formatNumber, formatShare } from "./page-numbers.js";
 
 /** Noisy images with what could have produced them. */
 export function picturesSection({ examples }: VariancePage): Html | null {
@@ -92,7 +92,7 @@ export function biasSection({ bias }: VarianceReport): Html | null {
 is. Squared bias is estimated without a bias of its own, so it scatters around 0, below as well as above, where there is none. Bars:
 ± 2 standard errors.</p>
 <div class="chart" id="bias-chart"></div>
-<div class="wide"><table class="numbers"><thead><tr><th scope="col">Target</th><th scope="col">References</th><th scope="col">Largest squared bias</th><th scope="col">at σ</th><th scope="col">Bias?</th></tr></thead>
+<div class="wide"><table class="numbers"><thead><tr><th scope="col">Target</th><th scope="col">References</th><th scope="col">Largest squared bias</th><th scope="col">at σ</th><th scope="col">of what there is to learn</th><th scope="col">Bias?</th></tr></thead>
 <tbody>${bias.map(biasRow)}</tbody></table></div>
 </section>
 `;
@@ -103,9 +103,10 @@ function biasRow({ name, about, references, levels }: BiasReport): Html {
     (most, level) => (most === undefined || level.squaredBias.value > most.squaredBias.value ? level : most),
     undefined,
   );
+  const part = largest ? Math.max(0, largest.squaredBias.value) / largest.explainable.value : Number.NaN;
   const clear = levels.filter(({ squaredBias: { value, error } }) => error !== undefined && value > CLEAR * error);
   return html`<tr><th scope="row">${name}<small>${about}</small></th><td>${formatCount(references)}</td>
-<td>${formatMeasured(largest?.squaredBias)}</td><td>${formatNumber(largest?.sigma)}</td><td>${
+<td>${formatMeasured(largest?.squaredBias)}</td><td>${formatNumber(largest?.sigma)}</td><td>${formatShare(part)}</td><td>${
     clear.length > 0 ? html`<strong>yes</strong>` : "none found"
   }</td></tr>`;
 }

@@ -1,10 +1,10 @@
 /** The parts of an analysis's page that are text and tables. */
 
-import { formatDuration, formatLevel } from "../common/text.js";
+import { formatDuration } from "../common/text.js";
 import type { Fact, Facts } from "../run/protocol.js";
-import type { SuggestedSettings, VarianceReport } from "../run/variance-report.js";
+import type { VarianceReport } from "../run/variance-report.js";
 import { type Content, type Html, html } from "./html.js";
-import { formatCount, formatNumber } from "./page-numbers.js";
+import { formatCount, formatNumber, formatShare } from "./page-numbers.js";
 
 /** Title, findings, the numbers that matter, and the options of `stf train` that follow. */
 export function overview(report: VarianceReport): Html {
@@ -20,32 +20,31 @@ export function overview(report: VarianceReport): Html {
     levels.length === 1 ? "level" : "levels"
   } · ${precond} · ${formatDuration(seconds)}</p>
 </header>
-${findings.length > 0 && html`<section class="findings"><h2>Findings</h2><ul>${findings.map((finding) => html`<li>${withUnits(finding)}</li>`)}</ul></section>`}
+${findings.length > 0 && html`<section class="findings"><h2>Findings</h2><ul>${findings.map((finding) => html`<li>${printed(finding)}</li>`)}</ul></section>`}
 <section>
 <h2>Settings that suit these data</h2>
-<p>For <code>stf train</code>:</p>
-<div class="command"><code id="options">${trainOptions(suggested)}</code><button type="button" data-copies="options" hidden>Copy</button></div>
+${trainOptions(suggested.options)}
 ${numbers(report)}
 </section>
 `;
 }
 
-/** A sentence in which numbers and their units stay on one line. */
-const withUnits = (sentence: string): string =>
-  sentence.replace(/(\d) (?=%|ms\b|s\b)/g, "$1\u00a0").replace(/σ = (?=\d)/g, "σ\u00a0=\u00a0");
+/** A sentence of a terminal with the signs of print, in which numbers and their units stay on one line. */
+const printed = (sentence: string): string =>
+  sentence
+    .replace(/\bsigma\b/g, "σ")
+    .replaceAll("+-", "±")
+    .replace(/(?<=[ (])-(?=\d)/g, "−")
+    .replace(/(\d) (?=(?:%|ms|s)(?!\w))/g, "$1\u00a0")
+    .replace(/([σ±]) (?=[=\d])/g, "$1\u00a0")
+    .replace(/= (?=\d)/g, "=\u00a0");
 
-/** The options of `stf train` for suggested settings, of which none is broken over two lines. */
-function trainOptions({ references, sigmaData, sigmaMin, sigmaMax, pMean, pStd }: SuggestedSettings): Html[] {
-  const flags = [
-    ["sigma-data", sigmaData],
-    ["sigma-min", sigmaMin],
-    ["sigma-max", sigmaMax],
-    ["P-mean", pMean],
-    ["P-std", pStd],
-  ] as const;
-  const stable = references === 1 ? [] : ["--stf", `--rbatch=${references}`];
-  const options = [...stable, ...flags.map(([name, value]) => `--${name}=${formatLevel(value)}`)];
-  return options.map((option, k) => html`${k > 0 && " "}<span>${option}</span>`);
+/** The options of `stf train`, of which none is broken over two lines. */
+function trainOptions(options: readonly string[]): Html {
+  if (options.length === 0) return html`<p>The defaults of <code>stf train</code> do.</p>`;
+  const words = options.map((option, k) => html`${k > 0 && " "}<span>${option}</span>`);
+  return html`<p>For <code>stf train</code>:</p>
+<div class="command"><code id="options">${words}</code><button type="button" data-copies="options" hidden>Copy</button></div>`;
 }
 
 interface Tile {
@@ -80,7 +79,7 @@ function numbers({ phases, suggested, data }: VarianceReport): Html {
     {
       name: "References",
       value: suggested.references === null ? "more than tried" : formatCount(suggested.references),
-      about: "So many bring the variance at its peak below the wanted part.",
+      about: `So many bring the variance of the score at its peak below ${formatShare(suggested.fraction)}.`,
     },
     {
       name: html`σ<sub>data</sub>`,

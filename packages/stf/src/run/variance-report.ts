@@ -94,10 +94,11 @@ export interface BiasReport {
   readonly references: ReferenceCount;
   /** Its bias at each of these noise levels. */
   readonly levels: readonly {
+    /** The noise level. */
     readonly sigma: number;
     /**
-     * E ||E[target | x, condition] - D*||² / D, an estimate without bias of its own: where there is no bias it is around 0, and
-     * negative as often as not.
+     * E ||E[target | x, condition] - D*||² / D, an estimate without bias of its own: where there is no bias it scatters around 0, below
+     * as well as above.
      */
     readonly squaredBias: Measured;
     /** E ||target - D*||² / D: the squared bias and the variance of the target. */
@@ -155,6 +156,7 @@ export interface VarianceReport {
   readonly protocol: Protocol;
   /** The data. */
   readonly data: {
+    /** What it is called. */
     readonly name: string;
     /** Number of images; null for a distribution in closed form. */
     readonly count: number | null;
@@ -169,10 +171,15 @@ export interface VarianceReport {
   readonly references: readonly ReferenceCount[];
   /** In ascending order of the noise level. */
   readonly levels: readonly LevelReport[];
+  /** Where the posterior changes its nature. */
   readonly phases: Phases;
+  /** What follows for training. */
   readonly suggested: SuggestedSettings;
+  /** The time that targets take. */
   readonly costs: readonly TargetCost[];
+  /** The errors of networks; none if none was given. */
   readonly networks: readonly NetworkReport[];
+  /** The bias of targets; none if it was not asked for. */
   readonly bias: readonly BiasReport[];
   /** What the numbers say, in sentences. */
   readonly findings: readonly string[];
@@ -182,6 +189,7 @@ export interface VarianceReport {
 
 /** A noisy image with what could have produced it, for a reader to look at. Images are PNG files as data URLs. */
 export interface PosteriorPicture {
+  /** The noise level. */
   readonly sigma: number;
   /** x, scaled to the range of the data. */
   readonly noisy: string;
@@ -189,8 +197,11 @@ export interface PosteriorPicture {
   readonly targets: readonly string[];
   /** The most probable source images. */
   readonly nearest: readonly {
+    /** The image. */
     readonly image: string;
+    /** Its posterior weight. */
     readonly weight: number;
+    /** Whether the noisy image was made from it. */
     readonly isSource: boolean;
   }[];
   /** The output of each network of the report. */
@@ -199,12 +210,16 @@ export interface PosteriorPicture {
 
 /** One source image at several noise levels. */
 export interface PosteriorExample {
+  /** The image. */
   readonly source: string;
+  /** The same noise in ascending strength. */
   readonly levels: readonly PosteriorPicture[];
 }
 
 /** What the page of an analysis shows. */
 export interface VariancePage {
+  /** The numbers. */
   readonly report: VarianceReport;
+  /** What a reader can look at; none for a distribution in closed form. */
   readonly examples: readonly PosteriorExample[];
 }

@@ -18,7 +18,7 @@ export interface Construction {
   readonly attributes: ReadonlyMap<PickleValue, PickleValue>;
 }
 
-/** A loss function beside a network. */
+/** A loss function beside a network: its class and its attributes. */
 export type StoredLoss = Pick<Construction, "className" | "attributes">;
 
 /** A network before its tensors are read. */
