@@ -6,8 +6,8 @@ import { denoisingErrors, exactTargets } from "../src/analysis/denoising-error.j
 import { toyBank } from "../src/data/distribution.js";
 import { gaussianMixture } from "../src/data/mixture.js";
 import { DataOrder } from "../src/data/order.js";
-
 import { VectorBank } from "../src/data/vector-bank.js";
+import { formatProgress } from "../src/jobs/train.js";
 import { Denoiser } from "../src/networks/denoiser.js";
 import type { Network } from "../src/networks/network.js";
 import { edmPreconditioning } from "../src/preconditioning/edm.js";
@@ -16,7 +16,7 @@ import { preconditioningNames, preconditionings } from "../src/preconditioning/t
 import { vePreconditioning } from "../src/preconditioning/ve.js";
 import { logNormalLevels } from "../src/processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
-import { type ErrorStatistics, noiseBands } from "../src/run/statistics.js";
+import { type ErrorStatistics, noiseBands, type Statistic } from "../src/run/statistics.js";
 import { denoisingTarget } from "../src/targets/denoising.js";
 import { stableFieldTarget } from "../src/targets/stable-field.js";
 import { ErrorMeasurement } from "../src/training/error-measurement.js";
@@ -262,7 +262,7 @@ describe("the measured errors", () => {
     const { tensors } = memory();
     const plain = measured(0.7);
     const other = measured(0.7, { batch: 7 });
-    for (const [name, { mean }] of Object.entries(plain)) {
+    for (const [name, { mean }] of Object.entries(plain as Record<string, Statistic>)) {
       expect(Math.abs(Reflect.get(other, name).mean / mean - 1), name).toBeLessThan(1e-5);
     }
     expect(memory().tensors).toBe(tensors);
@@ -334,4 +334,15 @@ describe("the measured errors", () => {
     using errors = new ErrorMeasurement(bank, { noiseLevels, batch: 100, now: () => 0 });
     expect(errors.measure(denoiserOf(1), { images: 1, seconds: 0.001, elapsed: 0.001 })).toEqual({});
   });
+});
+
+test("the status line has the errors once they are known", () => {
+  const progress = { images: 12_800, totalImages: 1e6, loss: 0.21131, lowestLoss: 0.2, imagesPerSecond: 152 };
+  const times = { elapsed: 84, remaining: 250 };
+  expect(formatProgress({ ...progress, ...times })).toBe(
+    "   12.8 kimg  loss 0.2113  152.0 images/s  1m 24s elapsed, 4m 10s left",
+  );
+  expect(formatProgress({ ...progress, ...times, excess: 0.04123, heldOut: 0.22 })).toBe(
+    "   12.8 kimg  loss 0.2113  excess 0.0412  held out 0.2200  152.0 images/s  1m 24s elapsed, 4m 10s left",
+  );
 });

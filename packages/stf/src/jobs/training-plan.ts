@@ -63,16 +63,14 @@ function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): Imag
   return changed;
 }
 
-/** Reads the data set, with progress if it takes long, and divides it. Notes on it are added to `notes`. */
+/** Reads the data set, with progress if it takes long. Notes on it are added to `notes`. */
 async function readImages(
-  options: ResolvedOptions,
+  { data: path, cache, cond }: ResolvedOptions,
   saved: SavedData | undefined,
   notes: string[],
-  context: JobContext,
-): Promise<TrainingImages> {
-  const { data: path, cache, xflip, cond } = options;
-  const { reporter } = context;
-  const whole = await openDataset(path, {
+  { reporter }: JobContext,
+): Promise<ImageBank> {
+  const images = await openDataset(path, {
     labels: cond,
     numbering: numberingOf(saved),
     ...(cache && { cache: cacheFolder() }),
@@ -87,11 +85,20 @@ async function readImages(
     onProgress: (done, total) => reporter.update(`reading ${path}: ${done} of ${total} images`),
   });
   reporter.clear();
+  return images;
+}
+
+/** The parts of a data set that a training uses, mirrored if it says so. Disposes of the whole. */
+async function dividedImages(
+  whole: ImageBank,
+  options: ResolvedOptions,
+  notes: string[],
+  context: JobContext,
+): Promise<TrainingImages> {
   // Before they are mirrored: the mirror image of a held-out image is held out, too.
   const { images, heldOut } = await withHeldOut(whole, options, notes, context);
-  return xflip
-    ? { images: replaced(images, withMirrorImages), heldOut: heldOut && replaced(heldOut, withMirrorImages) }
-    : { images, heldOut };
+  if (!options.xflip) return { images, heldOut };
+  return { images: replaced(images, withMirrorImages), heldOut: heldOut && replaced(heldOut, withMirrorImages) };
 }
 
 /** What a plain dictionary of tensors does not say. */
@@ -116,15 +123,16 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
     saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond, dataConstant(asked));
   const options = source ? optionsForTransfer(asked, statedOptions(request), source) : asked;
   const notes: string[] = [];
-  const parts = await withinMemory(
-    () => "none is left for the images, which are kept in memory as bytes",
-    () => readImages(options, saved?.data, notes, context),
-  ).catch((cause: unknown) => {
-    if (!saved || request.data !== undefined || !(cause instanceof InputError)) throw cause;
-    throw new InputError(`the images of the run cannot be read: ${cause.message}; set 'data' to their current path`, {
-      cause,
-    });
-  });
+  const noneForImages = (): string => "none is left for the images, which are kept in memory as bytes";
+  const whole = await withinMemory(noneForImages, () => readImages(options, saved?.data, notes, context)).catch(
+    (cause: unknown) => {
+      if (!saved || request.data !== undefined || !(cause instanceof InputError)) throw cause;
+      throw new InputError(`the images of the run cannot be read: ${cause.message}; set 'data' to their current path`, {
+        cause,
+      });
+    },
+  );
+  const parts = await withinMemory(noneForImages, () => dividedImages(whole, options, notes, context));
   const { images } = parts;
   try {
     return await withinMemory(

@@ -10,34 +10,42 @@ export interface Statistic {
   readonly std: number;
 }
 
-/** Bands of noise levels for which errors are reported: from `from` on, below `to`. */
-export const noiseBands = [
+/** A band of noise levels for which errors are reported. */
+export interface NoiseBand {
+  /** Its name in the names of statistics. */
+  readonly name: string;
+  /** Its lowest level. */
+  readonly from: number;
+  /** The level that it ends below. */
+  readonly to: number;
+}
+
+/** All noise levels, in bands. */
+export const noiseBands: readonly NoiseBand[] = [
   { name: "below-0.1", from: 0, to: 0.1 },
   { name: "0.1-0.5", from: 0.1, to: 0.5 },
   { name: "0.5-2", from: 0.5, to: 2 },
   { name: "2-10", from: 2, to: 10 },
   { name: "above-10", from: 10, to: Number.POSITIVE_INFINITY },
-] as const;
-
-/** The name of a band of noise levels. */
-export type NoiseBand = (typeof noiseBands)[number]["name"];
-
-/** A mean over the noise levels of training, and over those of each band. */
-type Banded<Name extends string> = { readonly [K in Name | `${Name}/${NoiseBand}`]: Statistic };
+];
 
 /**
- * Errors of the averaged weights on a few samples, the same ones at every tick: per value, with the weight of the training loss.
- * They are missing from lines of ticks without a measurement. Those over all noise levels weight the bands by how often they occur in
+ * Errors of the averaged weights on a few samples, the same ones at every tick: per value, with the weight of the training loss. They
+ * are missing from lines of ticks without a measurement. Those over all noise levels weight the bands by how often they occur in
  * training; their standard error is `std` divided by the square root of `num`, like that of a plain mean.
- *
- * - "Loss/excess": E ||D - D*||², with D* the exact denoiser of the training images.
- * - "Loss/seen": E ||D - y||² on training images; with held-out images only, as the following.
- * - "Loss/held_out": the same on held-out images, with the same noise.
- * - "Loss/gap": the loss on held-out images less that on training images.
  */
-export type ErrorStatistics = Banded<"Loss/excess"> &
-  Banded<"Loss/seen"> &
-  Banded<"Loss/held_out"> & { readonly "Loss/gap": Statistic };
+export interface ErrorStatistics {
+  /** E ||D - D*||², with D* the exact denoiser of the training images. */
+  readonly "Loss/excess": Statistic;
+  /** E ||D - y||² on training images; measured only if there are held-out images. */
+  readonly "Loss/seen": Statistic;
+  /** The same on held-out images, with the same noise. */
+  readonly "Loss/held_out": Statistic;
+  /** The loss on held-out images less that on training images. */
+  readonly "Loss/gap": Statistic;
+  /** The first three within a band of {@link noiseBands}. */
+  readonly [name: `Loss/${"excess" | "seen" | "held_out"}/${string}`]: Statistic;
+}
 
 /** The statistics of a tick, under the names of the published code if it has them. */
 export interface TickStatistics extends ErrorStatistics {

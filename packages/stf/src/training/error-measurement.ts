@@ -30,8 +30,8 @@ const FIRST = 2 ** 40;
 const MOST_VALUES = 2 ** 24;
 /** Samples per band at most. */
 const MOST_ROUNDS = 256;
-/** Values of references that are compared with a sample in a second: a guess, until it has been measured. */
-const VALUES_PER_SECOND = 3e9;
+/** Values of references that are compared with a sample in a second: a low guess, until it has been measured. */
+const VALUES_PER_SECOND = 1e9;
 /** Time of a training step per image, relative to a network evaluation. */
 const STEP_COST = 3;
 
@@ -152,23 +152,16 @@ export class ErrorMeasurement implements Disposable {
     const all = (name: "excess" | "seen" | "unseen"): number[] => parts.flatMap((part) => part[name]);
     const [seen, unseen] = [all("seen"), all("unseen")];
     const gap = unseen.map((loss, k) => loss - (seen[k] as number));
-    return finite({
+    return finite([
       ...this.#banded("Loss/excess", all("excess")),
-      ...(heldOut && {
-        ...this.#banded("Loss/seen", seen),
-        ...this.#banded("Loss/held_out", unseen),
-        "Loss/gap": stratifiedStatistics(this.#strata, gap).all,
-      }),
-    });
+      ...(heldOut ? [...this.#banded("Loss/seen", seen), ...this.#banded("Loss/held_out", unseen)] : []),
+      ...(heldOut ? [["Loss/gap", stratifiedStatistics(this.#strata, gap).all] as const] : []),
+    ]);
   }
 
-  #banded<Name extends "Loss/excess" | "Loss/seen" | "Loss/held_out">(
-    name: Name,
-    values: readonly number[],
-  ): Partial<ErrorStatistics> {
+  #banded(name: string, values: readonly number[]): Named[] {
     const { all, bands } = stratifiedStatistics(this.#strata, values);
-    const named = Array.from(bands, ([band, statistic]) => [`${name}/${band}`, statistic] as const);
-    return Object.fromEntries([[name, all], ...named]);
+    return [[name, all], ...Array.from(bands, ([band, statistic]): Named => [`${name}/${band}`, statistic])];
   }
 
   /** Frees the exact targets. */
@@ -178,8 +171,12 @@ export class ErrorMeasurement implements Disposable {
   }
 }
 
-/** Without numbers that a file of JSON cannot hold: weights that diverge. */
-function finite(statistics: Partial<ErrorStatistics>): Partial<ErrorStatistics> {
-  const isSound = ({ mean, std }: Statistic): boolean => Number.isFinite(mean) && Number.isFinite(std);
-  return Object.fromEntries(Object.entries(statistics).filter(([, statistic]) => isSound(statistic)));
+/** A statistic with its name. */
+type Named = readonly [name: string, statistic: Statistic];
+
+/** Without numbers that a file of JSON cannot hold: those of weights that diverge. */
+function finite(statistics: readonly Named[]): Partial<ErrorStatistics> {
+  return Object.fromEntries(
+    statistics.filter(([, { mean, std }]) => Number.isFinite(mean) && Number.isFinite(std)),
+  ) as Partial<ErrorStatistics>;
 }

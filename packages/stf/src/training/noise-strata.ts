@@ -2,11 +2,12 @@
 
 import type { NoiseLevels } from "../processes/noise-levels.js";
 import type { KeyedRandom } from "../random/keyed.js";
-import { type NoiseBand, noiseBands, type Statistic } from "../run/statistics.js";
+import { noiseBands, type Statistic } from "../run/statistics.js";
 
 /** The noise levels of training within one band. */
 export interface NoiseStratum {
-  readonly band: NoiseBand;
+  /** Name of the band. */
+  readonly band: string;
   /** The probability that a level of training is in this band. */
   readonly probability: number;
   /** Draws of such levels, in ascending order. */
@@ -47,7 +48,8 @@ function moments(values: readonly number[]): { mean: number; variance: number; n
 /** The statistics of a quantity over all levels of training, and band by band. */
 export interface StratifiedStatistics {
   readonly all: Statistic;
-  readonly bands: ReadonlyMap<NoiseBand, Statistic>;
+  /** By name of the band. */
+  readonly bands: ReadonlyMap<string, Statistic>;
 }
 
 /**
