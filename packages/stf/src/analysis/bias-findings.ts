@@ -55,7 +55,7 @@ export function biasFinding(report: BiasReport): string {
   const who = `The ${name === "stable target" ? name : `target with ${name}`} of ${references} references`;
   const { sigma, squaredError, squaredBias } = levels[level] as BiasReport["levels"][number];
   if (!biased) {
-    const none = `${who} shows no bias at ${levels.length === 1 ? "the noise level" : `the ${levels.length} noise levels`} of the check`;
+    const none = `${who} shows no bias at ${levels.length} noise level${levels.length === 1 ? "" : "s"}`;
     if (atMost < ROUNDING) return `${none}: it is exact up to rounding.`;
     return `${none}: the largest estimate is ${score.toFixed(1)} standard errors from 0, and its squared bias is below ${part(atMost, "the explainable variance")}.`;
   }

@@ -10,6 +10,9 @@ import { divergenceTerms } from "./divergence.js";
 import { RayPosterior } from "./ray-posterior.js";
 import type { SampleFindings, Truth } from "./truth.js";
 
+/** Its fourth power, in the error of the divergence, is still a number; the bound is useless long before. */
+const MOST_LOG_RATIO = 150;
+
 /** A distribution whose denoiser, posterior variance and density are known. */
 export class KnownTruth implements Truth {
   readonly name: string;
@@ -83,7 +86,7 @@ export class KnownTruth implements Truth {
   #divergence(noise: Tensor, logDensity: Tensor, sigma: Float64Array): Float64Array {
     const half = noise.square().sum().item() / 2;
     const peaks = sigma.map((level) => -this.dimension * Math.log(level * Math.sqrt(2 * Math.PI)) - half);
-    const ratio = tensor(peaks).sub(logDensity).exp();
+    const ratio = tensor(peaks).sub(logDensity).clamp(undefined, MOST_LOG_RATIO).exp();
     return divergenceTerms(ratio).div(ratio).toFloat64Array();
   }
 }

@@ -58,6 +58,8 @@ function mistakeOf(components: readonly GaussianComponent[]): string | undefined
     }
     const wrong = deviations.find((value) => !(value >= 0));
     if (wrong !== undefined) return `needs standard deviations of at least 0, found ${wrong} in ${which}`;
+    const wrongMean = mean.find((value) => !Number.isFinite(value));
+    if (wrongMean !== undefined) return `needs numbers as means, found ${wrongMean} in ${which}`;
     const large = [...mean, ...deviations].find((value) => !(Math.abs(value) <= LARGEST));
     if (large !== undefined) {
       return `needs means and standard deviations of at most ${LARGEST}, found ${large} in ${which}`;
