@@ -44,7 +44,9 @@ export function biasVerdict({ levels }: BiasReport): BiasVerdict {
   };
 }
 
-const percent = (share: number): string => `${Number((100 * share).toPrecision(2))} %`;
+/** "12 %", "3.5 times" what follows. */
+const part = (share: number, of: string): string =>
+  share > 2 ? `${Number(share.toPrecision(2))} times ${of}` : `${Number((100 * share).toPrecision(2))} % of ${of}`;
 
 /** The same as a sentence or two. */
 export function biasFinding(report: BiasReport): string {
@@ -53,8 +55,10 @@ export function biasFinding(report: BiasReport): string {
   const who = `The ${name === "stable target" ? name : `target with ${name}`} of ${references} references`;
   const { sigma, squaredError, squaredBias } = levels[level] as BiasReport["levels"][number];
   if (!biased) {
-    return `${who} shows no bias at ${levels.length} noise levels: the largest estimate is ${score.toFixed(1)} standard errors from 0, and its squared bias is below ${percent(atMost)} of the explainable variance.`;
+    const none = `${who} shows no bias at ${levels.length === 1 ? "the noise level" : `the ${levels.length} noise levels`} of the check`;
+    if (atMost < ROUNDING) return `${none}: it is exact up to rounding.`;
+    return `${none}: the largest estimate is ${score.toFixed(1)} standard errors from 0, and its squared bias is below ${part(atMost, "the explainable variance")}.`;
   }
   const errors = Number.isFinite(score) ? `, ${score.toFixed(0)} standard errors from 0 where it is clearest` : "";
-  return `${who} is biased${errors}: at sigma = ${formatLevel(sigma)} its squared bias is ${percent(share)} of the explainable variance, and ${percent(squaredBias.value / squaredError.value)} of its squared error.`;
+  return `${who} is biased${errors}: at sigma = ${formatLevel(sigma)} its squared bias is ${part(share, "the explainable variance")}, and ${part(squaredBias.value / squaredError.value, "its squared error")}.`;
 }

@@ -41,7 +41,8 @@ export class KnownTruth implements Truth {
     const random = new KeyedRandom(randomKey(this.#seed, "data", sample));
     const most = Math.max(1, ...counts);
     // The first is the source.
-    const draws = Float64Array.from(Array.from({ length: most }, () => this.#distribution.draw(random)).flat());
+    const draws = new Float64Array(most * dimension);
+    for (let i = 0; i < most; i++) draws.set(this.#distribution.draw(random), i * dimension);
     return noGrad(() =>
       scope(() => {
         using generator = new Generator(randomKey(this.#seed, "analysis", sample + 1));

@@ -26,6 +26,9 @@ export interface NetworkErrorOptions {
   readonly onSample?: (done: number) => void;
 }
 
+/** What an exact denoiser explains is rounding below this part of the variance of the data: its images are float32. */
+const ROUNDING = 1e-9;
+
 /** Errors of one noisy image at every level, `[L]`. */
 interface SampleErrors {
   /** ||D - y||² / D */
@@ -110,19 +113,27 @@ export function networkErrors(
   };
   const seen = measure(truth.samples, 0);
   const other = unseen && measure(new NoisySamples(unseen, seed), 1);
-  return denoisers.map((_, k) => Array.from(sigma, (_, level) => levelErrors(seen, other, k, level)));
+  return denoisers.map((_, k) =>
+    Array.from(sigma, (_, level) => levelErrors(seen, other, { k, level, variance: truth.variance })),
+  );
 }
 
-/** The errors of network number k at one level. */
-function levelErrors(seen: Measured, unseen: Measured | undefined, k: number, level: number): NetworkLevel {
+/** The errors of network number k at one level. @param variance - of the data */
+function levelErrors(
+  seen: Measured,
+  unseen: Measured | undefined,
+  { k, level, variance }: { readonly k: number; readonly level: number; readonly variance: number },
+): NetworkLevel {
   const valuesOf = (samples: readonly Float64Array[]): Float64Array =>
     Float64Array.from(samples, (values) => values[level] as number);
   const lossOf = ({ networks, contrast }: Measured): Float64Array =>
     controlled(valuesOf((networks[k] ?? []).map(({ loss }) => loss)), contrast);
   const excess = valuesOf((seen.networks[k] ?? []).map((errors) => errors.excess));
-  const missing = ratioOf(excess, valuesOf(seen.explainable));
+  const explainable = valuesOf(seen.explainable);
+  const missing = ratioOf(excess, explainable);
+  const hasSignal = meanOf(explainable).value > ROUNDING * variance;
   const loss = meanOf(lossOf(seen));
-  const own = { loss, excess: meanOf(excess), explained: { ...missing, value: 1 - missing.value } };
+  const own = { loss, excess: meanOf(excess), explained: hasSignal ? { ...missing, value: 1 - missing.value } : null };
   if (!unseen) return { seen: own };
   const other = meanOf(lossOf(unseen));
   const gap = { value: other.value - loss.value, ...errorOfDifference(other, loss) };

@@ -57,18 +57,19 @@ export interface NeededOptions {
   readonly onSample?: (done: number) => void;
 }
 
-/** A distribution in closed form has no end. */
+/** A distribution in closed form has no end: so many references of few values each are tried, and so many values in all. */
 const MOST_REFERENCES = 2 ** 14;
+const MOST_VALUES = 2 ** 20;
 
 /**
  * The least power of two of references that brings the variance at a noise level below a fraction of V_DSM; of a distribution in closed
- * form, null if 8192 do not.
+ * form, null if 8192 do not, or fewer of more than 64 values each.
  */
 export function neededReferences(
   truth: Truth,
   { sigma, fraction, samples, onSample }: NeededOptions,
 ): ReferenceCount | null {
-  const most = truth.count ?? MOST_REFERENCES;
+  const most = truth.count ?? Math.min(MOST_REFERENCES, Math.floor(MOST_VALUES / truth.dimension));
   const counts = Array.from({ length: Math.ceil(Math.log2(Math.max(most, 2))) }, (_, i) => 2 ** i);
   const found = Array.from({ length: samples }, (_, sample) => {
     const findings = truth.examine(sample, Float64Array.of(sigma), counts);

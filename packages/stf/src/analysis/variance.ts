@@ -7,6 +7,9 @@ import { controlled, ratioOf } from "./estimates.js";
 import type { AnalysisLevel } from "./levels.js";
 import type { SampleFindings, Truth } from "./truth.js";
 
+/** A variance below this part of that of the data is rounding, and so is a ratio to it. */
+const ROUNDING = 1e-20;
+
 /** Options of {@link varianceCurves}. */
 export interface VarianceOptions {
   /** Noise levels. */
@@ -66,7 +69,9 @@ function levelReport(
     factors: { score: 1 / (scale ** 2 * sigma ** 4), loss: lossWeight },
     floor,
     stable: stable.map(meanOf),
-    ratio: stable.map((values) => ratioOf(values, variances)),
+    ratio: stable.map((values) =>
+      floor.value > ROUNDING * truth.variance ? ratioOf(values, variances) : { value: 1 },
+    ),
     bound: references.map((count) => boundAt(count, truth, sigma, floor, divergence)),
     divergence,
     explainable: meanOf(valuesOf(({ explained }) => explained)),

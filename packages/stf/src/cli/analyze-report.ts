@@ -23,8 +23,19 @@ function digits(value: number): string {
   return value === 0 ? "0" : isTiny ? value.toExponential(1) : value.toPrecision(3);
 }
 
-const shown = ({ value, error }: Measured): string =>
-  error === undefined || error === 0 ? digits(value) : `${digits(value)} +- ${Number(error.toPrecision(1))}`;
+/** Errors below this part of a value are those of rounding. */
+const ROUNDING = 1e-9;
+
+const errorDigits = (error: number): string =>
+  error < 1e-3 ? error.toExponential(0) : Number(error.toPrecision(1)).toString();
+
+const shown = ({ value, error = 0 }: Measured): string =>
+  error > ROUNDING * Math.abs(value) ? `${digits(value)} +- ${errorDigits(error)}` : digits(value);
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
+
+/** With a smaller part of the data's variance to explain, a proportion of it says little. */
+const LEAST_EXPLAINABLE = 0.05;
 
 /** Columns aligned at the right, under their headings. */
 function table(headings: readonly string[], rows: readonly (readonly string[])[]): string[] {
@@ -34,13 +45,14 @@ function table(headings: readonly string[], rows: readonly (readonly string[])[]
 }
 
 function varianceTable({ levels, references, data }: VarianceReport): string[] {
+  if (data.variance === 0) return [];
   const numbers = references.flatMap((count, k) => (count === 1 || count === "all" ? [] : [{ count, k }]));
   const rows = spread({ levels, data }).map((i) => {
     const { sigma, floor, ratio, posterior } = levels[i] as LevelReport;
     return [
       formatLevel(sigma),
       shown(floor),
-      ...numbers.map(({ k }) => shown(ratio[k] as Measured)),
+      ...numbers.map(({ k }) => (floor.value > VISIBLE * data.variance ? shown(ratio[k] as Measured) : "-")),
       ...(posterior ? [digits(posterior.effective.value)] : []),
     ];
   });
@@ -50,7 +62,7 @@ function varianceTable({ levels, references, data }: VarianceReport): string[] {
       "sigma",
       "V_DSM = floor",
       ...numbers.map(({ count }) => `V_STF(${count})/V_DSM`),
-      ...(isCounted ? ["sources"] : []),
+      ...(isCounted ? ["effective sources"] : []),
     ],
     rows,
   );
@@ -60,12 +72,14 @@ function networkTable({ file, levels: errors }: NetworkReport, { levels, data }:
   const hasUnseen = errors[0]?.unseen !== undefined;
   const rows = spread({ levels, data }).map((i) => {
     const { seen, unseen } = errors[i] as NetworkReport["levels"][number];
+    const { explainable } = levels[i] as LevelReport;
+    const hasMeaning = seen.explained && explainable.value > LEAST_EXPLAINABLE * data.variance;
     return [
       formatLevel((levels[i] as LevelReport).sigma),
       shown(seen.loss),
       digits((levels[i] as LevelReport).floor.value),
       shown(seen.excess),
-      `${(100 * seen.explained.value).toFixed(1)} %`,
+      hasMeaning ? `${(100 * seen.explained.value).toFixed(1)} %` : "-",
       ...(unseen ? [shown(unseen.loss), shown(unseen.gap), shown(unseen.exact)] : []),
     ];
   });
@@ -78,7 +92,10 @@ function biasTable({ bias }: VarianceReport): string[] {
   if (!first) return [];
   const rows = bias.map(({ name, levels }) => [name, ...levels.map(({ squaredBias }) => shown(squaredBias))]);
   return table(
-    [`squared bias of ${first.references} references, sigma`, ...first.levels.map(({ sigma }) => formatLevel(sigma))],
+    [
+      `squared bias of targets of ${counted(first.references as number, "reference")}; sigma:`,
+      ...first.levels.map(({ sigma }) => formatLevel(sigma)),
+    ],
     rows,
   );
 }
@@ -86,9 +103,10 @@ function biasTable({ bias }: VarianceReport): string[] {
 /** The report: tables, sentences, and the options that follow. */
 export function describeVariance(report: VarianceReport): string[] {
   const { data, findings, suggested } = report;
-  const size = data.count === null ? "a distribution" : `${data.count} images`;
+  const mirrored = report.protocol.method["data"]?.["xflip"] === true ? " with their mirror images" : "";
+  const size = data.count === null ? "a distribution" : `${counted(data.count, "image")}${mirrored}`;
   return [
-    `${data.name}: ${size} in ${data.dimension} dimensions, variance ${digits(data.variance)} per value`,
+    `${data.name}: ${size} in ${counted(data.dimension, "dimension")}, variance ${digits(data.variance)} per value`,
     ...varianceTable(report),
     ...report.networks.flatMap((network) => networkTable(network, report)),
     ...biasTable(report),

@@ -3,6 +3,12 @@
 import { preconditioningNames } from "../preconditioning/table.js";
 import { choice, device, flag, integer, integersOr, number, shareOrPath, text, texts, type Values } from "./fields.js";
 
+/** Mixtures that are known by name. */
+export const mixtureNames = ["two-gaussians", "ring-of-gaussians"] as const;
+
+/** Noise levels beyond these overflow, as squares of squares. */
+export const analyzedLevels = { low: 1e-15, high: 1e15 } as const;
+
 /** The options of `stf analyze`, by name. */
 export const analyzeFields = {
   data: text<string | null>({
@@ -37,18 +43,20 @@ export const analyzeFields = {
   levels: integer({ default: 40, min: 1, max: 1000, help: "number of noise levels" }),
   sigmaMin: number<number | null>({
     default: null,
-    above: 0,
+    min: analyzedLevels.low,
+    max: analyzedLevels.high,
     help: "lowest noise level (default 0.002, or the preconditioning's)",
   }),
   sigmaMax: number<number | null>({
     default: null,
-    above: 0,
+    min: analyzedLevels.low,
+    max: analyzedLevels.high,
     help: "highest noise level (default 80, or the preconditioning's)",
   }),
   references: integersOr("all", {
     default: [1, 16, 128, 1024, "all"],
     min: 1,
-    help: "numbers of references of stable targets; all: the whole data set, or class",
+    help: "numbers of references of stable targets, 1 always among them; all: the whole data set, or class",
   }),
   num: integer({ default: 256, min: 2, help: "noisy samples at each level" }),
   fraction: number({

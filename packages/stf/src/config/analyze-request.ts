@@ -2,7 +2,7 @@
 
 import { UsageError } from "../common/errors.js";
 import type { ReferenceCount } from "../run/variance-report.js";
-import { type AnalyzeCommandOptions, analyzeFields } from "./analyze-options.js";
+import { type AnalyzeCommandOptions, analyzeFields, mixtureNames } from "./analyze-options.js";
 import { checkValues, resolve } from "./fields.js";
 
 /** What to analyse: the options of `stf analyze`, by their names in programs. Anything left out takes its default. */
@@ -38,6 +38,10 @@ export function analyzeOptions(request: AnalyzeRequest): ResolvedAnalyze {
     throw new UsageError("'data' and 'mixture' exclude each other; give the one to analyse");
   }
   if (mixture !== null) {
+    const own = (["dimension", "deviation"] as const).find((name) => given[name] !== undefined);
+    if (own !== undefined && mixture.endsWith(".json")) {
+      throw new UsageError(`'${own}' is for mixtures by name, ${mixtureNames.join(" and ")}; ${mixture} has its own`);
+    }
     const idle = ofImages.find((name) => given[name] !== undefined);
     if (idle !== undefined) throw new UsageError(`'${idle}' has no effect on a 'mixture'; leave it out`);
     if (given.references?.includes("all")) {

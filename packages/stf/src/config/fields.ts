@@ -79,7 +79,7 @@ export function number<T extends number | null = number>({
     above !== undefined && `above ${above}`,
     min !== undefined && max !== undefined && `from ${min} to ${max}`,
     min !== undefined && max === undefined && `of at least ${min}`,
-    below !== undefined && `below ${below}`,
+    below !== undefined && `${above === undefined && min === undefined ? "" : "and "}below ${below}`,
   ];
   const isInside = (value: unknown): boolean =>
     typeof value === "number" &&

@@ -40,6 +40,9 @@ function choose(weights: readonly number[], random: KeyedRandom): number {
   return found < 0 ? weights.length - 1 : found;
 }
 
+/** Larger numbers would lose the digits in which points of a mixture differ. */
+const LARGEST = 1e6;
+
 /** What is wrong with components, as the end of a sentence; undefined if nothing is. */
 function mistakeOf(components: readonly GaussianComponent[]): string | undefined {
   const dimension = components[0]?.mean.length ?? 0;
@@ -53,10 +56,12 @@ function mistakeOf(components: readonly GaussianComponent[]): string | undefined
     if (mean.length !== dimension) {
       return `needs means of one dimension, found ${dimension} numbers in component 1 and ${mean.length} in ${which}`;
     }
-    const wrongMean = mean.find((value) => !Number.isFinite(value));
-    if (wrongMean !== undefined) return `needs numbers as means, found ${wrongMean} in ${which}`;
-    const wrong = deviations.find((value) => !(value >= 0 && value < Number.POSITIVE_INFINITY));
+    const wrong = deviations.find((value) => !(value >= 0));
     if (wrong !== undefined) return `needs standard deviations of at least 0, found ${wrong} in ${which}`;
+    const large = [...mean, ...deviations].find((value) => !(Math.abs(value) <= LARGEST));
+    if (large !== undefined) {
+      return `needs means and standard deviations of at most ${LARGEST}, found ${large} in ${which}`;
+    }
     if (typeof deviation !== "number" && deviations.length !== dimension) {
       return `needs one standard deviation, or one for each coordinate (${dimension}), found ${deviations.length} in ${which}`;
     }
@@ -123,15 +128,17 @@ function posteriorAt(components: readonly Component[], x: Tensor, sigma: Float64
  * A mixture of Gaussians, and its closed forms.
  *
  * @throws RangeError unless there is a component, and all have means of one dimension, positive weights and non-negative standard
- * deviations.
+ * deviations, none of them above a million.
  */
 export function gaussianMixture(name: string, components: readonly GaussianComponent[]): KnownDistribution {
   const mistake = mistakeOf(components);
   if (mistake) throw new RangeError(`the mixture "${name}" ${mistake}`);
-  const total = sum(components.map(({ weight }) => weight));
+  // Relative to the largest, whose sum does not overflow.
+  const heaviest = Math.max(...components.map(({ weight }) => weight));
+  const total = sum(components.map(({ weight }) => weight / heaviest));
   const parts = components.map(({ weight, mean, deviation }): Component => {
     const variances = mean.map((_, d) => (typeof deviation === "number" ? deviation : (deviation[d] as number)) ** 2);
-    return { probability: weight / total, mean, variances };
+    return { probability: weight / heaviest / total, mean, variances };
   });
   const expectation = (of: (part: Component) => number): number =>
     sum(parts.map((part) => part.probability * of(part)));

@@ -1,19 +1,22 @@
 /** An analysis as a job: from a request to the variances of targets, and the errors of networks, over the noise level. */
 
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { findingsOf } from "../analysis/findings.js";
 import { type AnalysisLevel, analysisLevels } from "../analysis/levels.js";
 import { networkErrors } from "../analysis/network-errors.js";
 import { phasesOf } from "../analysis/phases.js";
 import { varianceCurves } from "../analysis/variance.js";
 import { UsageError } from "../common/errors.js";
-import { makeFolders } from "../common/folders.js";
+import { makeFolderFor, removeEmptyFolder } from "../common/folders.js";
 import { checkAlone } from "../common/ranks.js";
 import { formatDuration, formatLevel } from "../common/text.js";
+import { analyzedLevels } from "../config/analyze-options.js";
 import { type AnalyzeRequest, analyzeOptions, type ResolvedAnalyze } from "../config/analyze-request.js";
 import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import { preconditioningOf } from "../preconditioning/table.js";
 import type { NoiseRange } from "../processes/scheduled.js";
-import type { NetworkReport, TargetCost, VarianceReport } from "../run/variance-report.js";
+import type { NetworkReport, ReferenceCount, TargetCost, VarianceReport } from "../run/variance-report.js";
 import { edmSchedule } from "../sampling/steps.js";
 import { biasOf } from "./analysis/bias.js";
 import { examplesOf } from "./analysis/examples.js";
@@ -22,7 +25,7 @@ import { type AnalysisFiles, writeAnalysis } from "./analysis/output.js";
 import { analysisProtocol } from "./analysis/protocol.js";
 import { suggestedSettings } from "./analysis/settings.js";
 import { targetCosts } from "./analysis/target-cost.js";
-import { disposeTruth, type OpenedTruth, openTruth } from "./analysis/truth.js";
+import { disposeTruth, type OpenedTruth, openTruth, possibleReferences } from "./analysis/truth.js";
 import { checkStop, type JobContext, jobContext } from "./context.js";
 import { checkDevice } from "./device.js";
 import { withinMemory } from "./memory.js";
@@ -35,16 +38,23 @@ export interface AnalyzeResult extends AnalysisFiles {
 
 /** The range of levels: what was asked for, else EDM's within what the preconditioning covers, or all of a process with an end. */
 function rangeOf({ sigmaMin, sigmaMax }: ResolvedAnalyze, preconditioning: Preconditioning): NoiseRange {
-  const { process, sigmaMin: lowest, sigmaMax: highest } = preconditioning;
+  const { process, name } = preconditioning;
+  const [lowest, highest] = [
+    Math.max(preconditioning.sigmaMin, analyzedLevels.low),
+    Math.min(preconditioning.sigmaMax, analyzedLevels.high),
+  ];
   const usual = Number.isFinite(process.end)
     ? { low: lowest, high: highest }
     : { low: Math.max(edmSchedule.sigmaMin, lowest), high: Math.min(edmSchedule.sigmaMax, highest) };
   const range = { sigmaMin: sigmaMin ?? usual.low, sigmaMax: sigmaMax ?? usual.high };
-  const isInside = range.sigmaMin >= lowest * (1 - 1e-6) && range.sigmaMax <= highest * (1 + 1e-6);
-  if (!isInside || range.sigmaMin >= range.sigmaMax) {
+  const found = `found ${formatLevel(range.sigmaMin)} and ${formatLevel(range.sigmaMax)}`;
+  if (range.sigmaMin < lowest * (1 - 1e-6) || range.sigmaMax > highest * (1 + 1e-6)) {
     throw new UsageError(
-      `'sigmaMin' and 'sigmaMax' must be ascending within ${formatLevel(lowest)} to ${formatLevel(highest)}, which ${preconditioning.name} covers, found ${formatLevel(range.sigmaMin)} and ${formatLevel(range.sigmaMax)}`,
+      `'sigmaMin' and 'sigmaMax' must be within ${formatLevel(lowest)} to ${formatLevel(highest)}, the noise levels of ${name}, ${found}`,
     );
+  }
+  if (range.sigmaMin >= range.sigmaMax) {
+    throw new UsageError(`'sigmaMin' must be below 'sigmaMax', ${found}; give both`);
   }
   return range;
 }
@@ -88,16 +98,27 @@ function networkReports({ options, opened, levels, networks, context }: Analysis
   }));
 }
 
-function costsOf({ options, opened, context }: Analysis, sigma: number): TargetCost[] {
+/** The numbers of references, ascending, and one more. */
+function withCount(references: readonly ReferenceCount[], count: ReferenceCount | null): ReferenceCount[] {
+  if (count === null || references.includes(count)) return [...references];
+  const place = references.findIndex((other) => other === "all" || (count !== "all" && other > count));
+  return place < 0 ? [...references, count] : references.toSpliced(place, 0, count);
+}
+
+function costsOf(
+  { options, opened, context }: Analysis,
+  references: readonly ReferenceCount[],
+  sigma: number,
+): TargetCost[] {
   if (opened.kind !== "images") return [];
-  const { cond, seed, references } = options;
+  const { cond, seed } = options;
   context.reporter.update("measuring the time of targets");
   return targetCosts(opened.bank, references, { sigma, sameClass: cond, seed }, context);
 }
 
 async function reportOf(analysis: Analysis): Promise<VarianceReport> {
   const { options, opened, preconditioning, levels, networks, context } = analysis;
-  const { references, num } = options;
+  const { num, references } = options;
   const { truth } = opened;
   const start = context.now();
   const progress = (title: string, total: number) => progressOf(context, title, total);
@@ -108,7 +129,9 @@ async function reportOf(analysis: Analysis): Promise<VarianceReport> {
     onSample: progress("noisy samples", num),
   });
   const phases = phasesOf(curves, truth.variance, preconditioning.noiseLevels);
-  const suggested = suggestedSettings(opened, options, phases.scorePeak, progress);
+  const varies = truth.variance > 0 && phases.sourceUpTo !== curves.at(-1)?.sigma;
+  const found = { phases, varies, precond: preconditioning.name };
+  const suggested = suggestedSettings(opened, options, found, progress);
   const report: Omit<VarianceReport, "findings"> = {
     protocol: await analysisProtocol(opened, options, networks, analysis),
     data: { name: truth.name, count: truth.count, dimension: truth.dimension, variance: truth.variance },
@@ -117,7 +140,7 @@ async function reportOf(analysis: Analysis): Promise<VarianceReport> {
     levels: curves,
     phases,
     suggested,
-    costs: costsOf(analysis, phases.scorePeak),
+    costs: costsOf(analysis, withCount(references, suggested.references), phases.scorePeak),
     networks: networkReports(analysis),
     bias: options.checkBias ? biasOf(opened, options, curves, progress) : [],
     seconds: context.now() - start,
@@ -138,6 +161,21 @@ export async function analyze(request: AnalyzeRequest, context: JobContext = job
   const options = analyzeOptions(request);
   checkAlone("analyze", context.rank);
   checkDevice(options.device);
+  const isNew = !existsSync(options.outdir);
+  makeFolderFor(join(options.outdir, "variance.json"), "outdir");
+  try {
+    return await analysisOf(request, options, context);
+  } catch (error) {
+    if (isNew) removeEmptyFolder(options.outdir);
+    throw error;
+  }
+}
+
+async function analysisOf(
+  request: AnalyzeRequest,
+  options: ResolvedAnalyze,
+  context: JobContext,
+): Promise<AnalyzeResult> {
   const networks = openNetworks(options, context);
   const preconditioning =
     request.precond === undefined && networks[0]
@@ -149,10 +187,14 @@ export async function analyze(request: AnalyzeRequest, context: JobContext = job
       const opened = await openTruth(options, context, numberingFor(networks));
       try {
         if (opened.kind === "images") checkNetworks(networks, opened.bank);
-        makeFolders(options.outdir);
-        const report = await reportOf({ options, opened, preconditioning, levels, networks, context });
+        const references = possibleReferences(opened, options);
+        const same = request.references?.filter((count) => count !== "all" && !references.includes(count)) ?? [];
+        if (same.length > 0)
+          context.reporter.print(`note: ${same.join(", ")} references are all that there are: "all"`);
+        const resolved = { ...options, references };
+        const report = await reportOf({ options: resolved, opened, preconditioning, levels, networks, context });
         context.reporter.update("drawing the page");
-        const examples = examplesOf(opened, levels, networks, options);
+        const examples = examplesOf(opened, levels, networks, report.references);
         return { report, ...(await writeAnalysis(options.outdir, { report, examples })) };
       } finally {
         disposeTruth(opened);

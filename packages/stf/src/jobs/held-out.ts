@@ -25,7 +25,9 @@ function shareOf(bank: ImageBank, share: number, cond: boolean): TrainingImages 
   const { training, heldOut } = divideImages(bank, share);
   if (heldOut.length === 0 || training.length === 0) {
     const missing = heldOut.length === 0 ? "hold out an image at least" : "leave images to train on";
-    throw new UsageError(`'heldOut' must ${missing}, found a share of ${share} of ${bank.count} images`);
+    throw new UsageError(
+      `'heldOut' must ${missing}, found a share of ${share} of ${bank.count} ${bank.count === 1 ? "image" : "images"}`,
+    );
   }
   const { labels } = bank;
   const kept = labels && new Set(training.map((i) => labels[i] as number));

@@ -23,7 +23,7 @@ ${data.count === null && html`<p class="facts">Where this page says image, read 
 ${findings.length > 0 && html`<section class="findings"><h2>Findings</h2><ul>${findings.map((finding) => html`<li>${printed(finding)}</li>`)}</ul></section>`}
 <section>
 <h2>Settings that suit these data</h2>
-${trainOptions(suggested.options)}
+${data.count !== null && trainOptions(suggested.options)}
 ${numbers(report)}
 </section>
 `;

@@ -33,7 +33,10 @@ export interface LevelReport {
   readonly floor: Measured;
   /** V_STF(n) for each number of references of the report, in its order; 0 for "all" of a data set. */
   readonly stable: readonly Measured[];
-  /** V_STF(n) / V_DSM in the same order, with an error of its own: the two are estimated from the same samples. */
+  /**
+   * V_STF(n) / V_DSM in the same order, with an error of its own: the two are estimated from the same samples. 1 where V_DSM is 0 up to
+   * rounding.
+   */
   readonly ratio: readonly Measured[];
   /** The paper's bound on V_STF(n) in the same order, without its term O(1/n²); null for one reference, which has none. */
   readonly bound: readonly (number | null)[];
@@ -60,8 +63,8 @@ export interface NetworkLevel {
     readonly loss: Measured;
     /** E ||D - D*||² / D, against exact targets: what the network could still gain. */
     readonly excess: Measured;
-    /** 1 - excess / explainable: the proportion of the explainable variance that it explains. */
-    readonly explained: Measured;
+    /** 1 - excess / explainable: the proportion of the explainable variance that it explains; null where that is 0 up to rounding. */
+    readonly explained: Measured | null;
   };
   /** On noisy images that it was not trained on; absent without such images. */
   readonly unseen?: {
@@ -146,7 +149,7 @@ export interface SuggestedSettings {
   readonly fraction: number;
   /** The references that bring the variance there below that fraction; null for more than were tried. */
   readonly references: ReferenceCount | null;
-  /** The options of `stf train` that follow, where they differ from its defaults. */
+  /** The options of `stf train` that follow, where they differ from its defaults; none for a distribution in closed form. */
   readonly options: readonly string[];
 }
 
@@ -167,7 +170,7 @@ export interface VarianceReport {
   };
   /** Name of the preconditioning whose process and loss are used. */
   readonly precond: string;
-  /** The numbers of references, ascending; the first is 1. */
+  /** The numbers of references, ascending; the first is 1, and all others are below the number of images that can be the source. */
   readonly references: readonly ReferenceCount[];
   /** In ascending order of the noise level. */
   readonly levels: readonly LevelReport[];

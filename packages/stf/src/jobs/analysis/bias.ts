@@ -4,13 +4,13 @@ import { mixtureBias } from "../../analysis/mixture-bias.js";
 import { biasVariantsOf, regressionBias } from "../../analysis/regression-bias.js";
 import type { ResolvedAnalyze } from "../../config/analyze-request.js";
 import type { BiasReport, LevelReport } from "../../run/variance-report.js";
-import type { OpenedTruth } from "./truth.js";
+import { type OpenedTruth, supportSizes } from "./truth.js";
 
 /** Noise levels of the check, within the second phase: elsewhere any references give nearly the same target. */
 const LEVELS = 5;
 /** Noisy samples, and draws of the target at each. Those of mixtures cost little, and their scatter is skewed. */
 const EFFORT = { images: { samples: 96, draws: 32 }, mixture: { samples: 1000, draws: 16 } } as const;
-/** References per sample: few enough for a bias to show. */
+/** References per sample: few enough for a bias to show, of a small data set half. */
 const REFERENCES = { images: 64, mixture: 4 } as const;
 
 /** Levels spread over those where the targets vary and are not hopeless. */
@@ -44,7 +44,7 @@ export function biasOf(
   const { bank } = opened;
   return regressionBias(bank, {
     ...shared,
-    references: Math.min(REFERENCES.images, bank.count),
+    references: Math.max(1, Math.min(REFERENCES.images, Math.floor(Math.max(...supportSizes(bank, cond)) / 2))),
     sameClass: cond,
     variants: biasVariantsOf(bank, { sameClass: cond }),
   });

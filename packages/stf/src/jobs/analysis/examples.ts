@@ -3,8 +3,7 @@
 import type { AnalysisLevel } from "../../analysis/levels.js";
 import { posteriorViews } from "../../analysis/posterior-pictures.js";
 import { encodePng } from "../../codecs/png.js";
-import type { ResolvedAnalyze } from "../../config/analyze-request.js";
-import type { PosteriorExample } from "../../run/variance-report.js";
+import type { PosteriorExample, ReferenceCount } from "../../run/variance-report.js";
 import type { AnalysedNetwork } from "./networks.js";
 import type { OpenedTruth } from "./truth.js";
 
@@ -29,7 +28,7 @@ export function examplesOf(
   opened: OpenedTruth,
   levels: readonly AnalysisLevel[],
   networks: readonly AnalysedNetwork[],
-  { references }: ResolvedAnalyze,
+  references: readonly ReferenceCount[],
 ): PosteriorExample[] {
   if (opened.kind !== "images") return [];
   const { bank, truth } = opened;

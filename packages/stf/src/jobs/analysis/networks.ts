@@ -27,9 +27,12 @@ export interface AnalysedNetwork {
  * @throws UsageError for networks that know classes other than 'cond' says; InputError and FileFormatError for files that cannot be used
  */
 export function openNetworks({ network, cond, device }: ResolvedAnalyze, { reporter }: JobContext): AnalysedNetwork[] {
-  return (network ?? []).map((path) => {
+  const files = (network ?? []).map((path) => {
     const { path: file, notes } = latestSnapshot(path);
     for (const note of notes) reporter.print(`note: ${note}`);
+    return file;
+  });
+  return [...new Set(files)].map((file) => {
     const { denoiser, about } = loadSnapshot(file, { device });
     if (denoiser.labelDim > 0 !== cond) {
       throw new UsageError(

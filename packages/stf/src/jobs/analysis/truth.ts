@@ -5,6 +5,7 @@ import { EmpiricalTruth } from "../../analysis/empirical-truth.js";
 import { KnownTruth } from "../../analysis/mixture-truth.js";
 import { InputError, UsageError } from "../../common/errors.js";
 import { didYouMean } from "../../common/similar.js";
+import { mixtureNames } from "../../config/analyze-options.js";
 import type { ResolvedAnalyze } from "../../config/analyze-request.js";
 import type { KnownDistribution } from "../../data/distribution.js";
 import type { ImageBank } from "../../data/image-bank.js";
@@ -13,11 +14,16 @@ import { withMirrorImages } from "../../data/mirror.js";
 import { mixtureOf } from "../../data/mixture.js";
 import { openDataset } from "../../data/open.js";
 import { ringOfGaussians, twoGaussians } from "../../data/toy.js";
+import type { ReferenceCount } from "../../run/variance-report.js";
+import { classMembers } from "../../targets/references.js";
 import { cacheFolder } from "../cache-folder.js";
 import type { JobContext } from "../context.js";
 import { type TrainingImages, withHeldOut } from "../held-out.js";
 
-const named = { "two-gaussians": twoGaussians, "ring-of-gaussians": ringOfGaussians } as const;
+const named = {
+  "two-gaussians": twoGaussians,
+  "ring-of-gaussians": ringOfGaussians,
+} as const satisfies Record<(typeof mixtureNames)[number], unknown>;
 
 /** The mixture of a name, or of a JSON file. @throws InputError for a file that cannot be used */
 export function openMixture({
@@ -29,7 +35,7 @@ export function openMixture({
   readonly dimension: number;
   readonly deviation: number | null;
 }): KnownDistribution {
-  const names = Object.keys(named);
+  const names = mixtureNames;
   const make = Object.hasOwn(named, mixture) ? named[mixture as keyof typeof named] : undefined;
   if (make) return make({ dimension, ...(deviation !== null && { deviation }) });
   let text: string;
@@ -49,6 +55,9 @@ export function openMixture({
     throw new InputError(`${mixture} must be JSON with the components of a mixture: ${cause.message}`, { cause });
   }
 }
+
+/** Values of the references of a mixture: 256 MiB of float64. */
+const MOST_VALUES = 2 ** 25;
 
 /** The truth of a request. */
 export type OpenedTruth =
@@ -116,6 +125,32 @@ export async function openTruth(
     unseen: heldOut,
     truth: new EmpiricalTruth(images, { seed, sameClass: cond }),
   };
+}
+
+/** Numbers of images that can be the source of a noisy image: all, or those of each class. */
+export function supportSizes({ count, labels }: ImageBank, cond: boolean): number[] {
+  return cond && labels ? Array.from(classMembers(labels).values(), ({ length }) => length) : [count];
+}
+
+/**
+ * The numbers of references that make sense: one of at least as many images as can be the source is the same as "all". Mixtures have no
+ * such number, but their points must fit in memory.
+ *
+ * @throws UsageError for more points than that
+ */
+export function possibleReferences(opened: OpenedTruth, { references, cond }: ResolvedAnalyze): ReferenceCount[] {
+  if (opened.kind === "images") {
+    const most = Math.max(...supportSizes(opened.bank, cond));
+    return [...new Set(references.map((count) => (count !== 1 && count !== "all" && count >= most ? "all" : count)))];
+  }
+  const { dimension } = opened.truth;
+  const most = Math.max(...references.map(Number));
+  if (most * dimension > MOST_VALUES) {
+    throw new UsageError(
+      `'references' must be at most ${Math.floor(MOST_VALUES / dimension)} of a mixture in ${dimension} dimensions, so that they fit in memory, found ${most}`,
+    );
+  }
+  return [...references];
 }
 
 /** Frees the images. */
