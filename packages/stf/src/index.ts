@@ -226,6 +226,15 @@ export { type MixtureBiasOptions, mixtureBias } from "./analysis/mixture-bias.js
 export { biasVariantsOf, type DataBiasOptions, regressionBias } from "./analysis/regression-bias.js";
 export type { BiasOptions } from "./analysis/squared-bias.js";
 
+// Analytic denoisers: a data set in closed form, as far as a few Gaussians describe it, and exactly
+
+export type { AnalyticDenoiser } from "./analytic/analytic-denoiser.js";
+export { ClassMixtures, fitClassMixtures } from "./analytic/class-mixtures.js";
+export { fitMixture, type MixtureOptions } from "./analytic/fit-mixture.js";
+export { LowRankMixture, type MixtureParameters } from "./analytic/low-rank-mixture.js";
+export { type DirectionsType, mixtureFromTensors, mixtureTensors } from "./analytic/mixture-tensors.js";
+export { PosteriorDenoiser, type PosteriorDenoiserOptions } from "./analytic/posterior-denoiser.js";
+
 // Augmentation
 
 export { applyAugmentation, flipsOf, isFlipOnly, transformWith } from "./augmentation/apply.js";

@@ -1,0 +1,176 @@
+/**
+ * One pass of expectation-maximization over images: their responsibilities under the present mixture, and the mixture that they lead to. The
+ * covariances are only multiplied with the present directions, a few columns each, which is a step of subspace iteration.
+ */
+
+import { noGrad, scope, stack, type Tensor, tensor, zeros } from "@stf/torch";
+import type { Bank } from "../data/bank.js";
+import { LowRankMixture } from "./low-rank-mixture.js";
+import { nystromDirections } from "./principal-directions.js";
+
+/** What a pass needs to know. */
+export interface PassSettings {
+  /** The noise level at which components are told apart. */
+  readonly sigma: number;
+  /** Components with fewer images are dropped. */
+  readonly leastImages: number;
+  /** Most directions of a component. */
+  readonly rank: number;
+  /** Images, by index, in the order in which they are summed up. */
+  readonly items: Int32Array;
+}
+
+/** The result of a pass. */
+export interface Pass {
+  readonly mixture: LowRankMixture;
+  /** The mean over the images of a lower bound of E_eps ln p(y + sigma eps) under the mixture before the pass, in nats. */
+  readonly bound: number;
+  /** Number of components that were dropped. */
+  readonly dropped: number;
+}
+
+/** Values that are processed at a time, and most images. */
+const VALUES_AT_ONCE = 2 ** 23;
+const IMAGES_AT_ONCE = 4096;
+
+/** Smaller probabilities of components count as 0: most of the images belong to one component, and cost one product instead of K. */
+const LEAST_PROBABILITY = 1e-6;
+
+/** A direction is estimated from this many images at least; with fewer, it would describe these and not their kind. */
+const IMAGES_PER_DIRECTION = 4;
+
+/** Calls `use` with the values of some items of a bank, as many at a time as fit in memory, float32 `[n, D]`. */
+export function forEachChunk(bank: Bank, items: Int32Array, use: (values: Tensor) => void): void {
+  const step = Math.max(1, Math.min(IMAGES_AT_ONCE, Math.floor(VALUES_AT_ONCE / bank.dimension)));
+  for (let first = 0; first < items.length; first += step) {
+    scope(() => use(bank.toValues(bank.gather(items.subarray(first, first + step)))));
+  }
+}
+
+/** Weighted sums over images of x = y - origin, one for each of K components, all float64. */
+interface Sums {
+  /** sum w, `[K]` */
+  readonly counts: Tensor;
+  /** sum w x, `[K, D]` */
+  readonly firsts: Tensor;
+  /** sum w |x|², `[K]` */
+  readonly squares: Tensor;
+  /** sum w x x^T Q, `[K, D, q]` */
+  readonly products: Tensor;
+}
+
+/** Probabilities without negligible ones. */
+function withoutTraces(probabilities: Tensor): Tensor {
+  return scope(() => {
+    const kept = probabilities.mul(probabilities.gt(LEAST_PROBABILITY));
+    return kept.div(kept.sum(1, true));
+  });
+}
+
+function addChunk({ counts, firsts, squares, products }: Sums, x: Tensor, probabilities: Tensor, bases: Tensor): void {
+  const exact = x.double();
+  const weights = probabilities.t();
+  counts.add_(weights.sum(1));
+  firsts.add_(weights.mm(exact));
+  squares.add_(weights.mv(exact.square().sum(1)));
+  for (let m = 0; m < counts.numel; m++) {
+    scope(() => {
+      const own = weights.select(0, m);
+      const members = own.nonzero().flatten();
+      if (members.numel === 0) return;
+      const rows = x.indexSelect(0, members);
+      const weighted = rows.mul(own.indexSelect(0, members).float().unsqueeze(1));
+      products.select(0, m).add_(weighted.t().mm(rows.mm(bases.select(0, m).t())));
+    });
+  }
+}
+
+/** The mixture with given sums: means and covariances of the components that have enough images. */
+function maximize(
+  present: LowRankMixture,
+  origin: Tensor,
+  bases: Tensor,
+  sums: Sums,
+  { rank, leastImages }: PassSettings,
+): LowRankMixture {
+  const D = origin.numel;
+  const counts = sums.counts.toFloat64Array();
+  const kept = [...counts.keys()].filter((m) => (counts[m] as number) >= leastImages * (1 - 1e-9));
+  const parts = kept.map((m) =>
+    scope(() => {
+      const count = counts[m] as number;
+      const mean = sums.firsts.select(0, m).div(count);
+      const variance = sums.squares.select(0, m).div(count).sub(mean.square().sum()).item();
+      const basis = bases.select(0, m).double().t();
+      const shift = mean.unsqueeze(1).mm(mean.unsqueeze(0).mm(basis));
+      const product = sums.products.select(0, m).div(count).sub(shift);
+      const { vectors, eigenvalues } = nystromDirections(basis, product);
+      const own = Math.min(rank, vectors.size(1), Math.floor(count / IMAGES_PER_DIRECTION));
+      const found = eigenvalues.toFloat64Array().subarray(0, own);
+      const left = variance - found.reduce((sum, value) => sum + value, 0);
+      const rest = own < D ? Math.max(left, 0) / (D - own) : 0;
+      return {
+        count,
+        mean: mean.add(origin),
+        directions: vectors
+          .t()
+          .narrow(0, 0, Math.min(rank, vectors.size(1)))
+          .contiguous(),
+        variances: Float64Array.from({ length: Math.min(rank, vectors.size(1)) }, (_, j) =>
+          j < own ? Math.max((found[j] as number) - rest, 0) : 0,
+        ),
+        rest,
+      };
+    }),
+  );
+  const { device } = origin;
+  const width = parts[0]?.variances.length ?? 0;
+  return new LowRankMixture({
+    shape: present.shape,
+    sigmaFloor: present.sigmaFloor,
+    counts: Float64Array.from(parts, ({ count }) => count),
+    means: stack(parts.map(({ mean }) => mean)),
+    directions: stack(parts.map(({ directions }) => directions)).float(),
+    variances: tensor(Float64Array.from(parts.flatMap(({ variances }) => [...variances])), {
+      shape: [parts.length, width],
+      device,
+    }),
+    rest: tensor(
+      Float64Array.from(parts, ({ rest }) => rest),
+      { device },
+    ),
+  });
+}
+
+/**
+ * Improves a mixture by one pass over images of a bank. The new mixture has the mean of the images, and as covariance theirs up to what the
+ * directions do not hold, if no component was dropped.
+ *
+ * @param bases - orthonormal rows, from which the new directions are found, float32 `[K, q, D]` with q at least the rank
+ */
+export function mixturePass(mixture: LowRankMixture, bases: Tensor, bank: Bank, settings: PassSettings): Pass {
+  const { sigma, items } = settings;
+  return noGrad(() =>
+    scope(() => {
+      const [K, q, D] = bases.shape as [number, number, number];
+      const options = { dtype: "float64", device: bank.device } as const;
+      const sums: Sums = {
+        counts: zeros([K], options),
+        firsts: zeros([K, D], options),
+        squares: zeros([K], options),
+        products: zeros([K, D, q], options),
+      };
+      // Near the images' mean, so that products lose nothing.
+      const origin = mixture.parameters.means.mean(0);
+      let total = 0;
+      forEachChunk(bank, items, (values) => {
+        const { probabilities, bound } = mixture.responsibilities(values, sigma);
+        total += bound.sum().item();
+        addChunk(sums, values.sub(origin.float()), withoutTraces(probabilities), bases);
+      });
+      // Float32's origin is what was subtracted.
+      const next = maximize(mixture, origin.float().double(), bases, sums, settings);
+      return { mixture: next, bound: total / items.length, dropped: K - next.components };
+    }),
+  );
+}
