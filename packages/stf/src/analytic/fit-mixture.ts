@@ -14,7 +14,7 @@
  * total variance of the mixture are those of the images.
  */
 
-import { keep, keyedNormal, scope, type Tensor, tensor, zeros } from "@stf/torch";
+import { keyedNormal, linalgQr, scope, type Tensor, tensor, zeros } from "@stf/torch";
 import { InputError } from "../common/errors.js";
 import type { Bank } from "../data/bank.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
@@ -22,7 +22,6 @@ import { contentOrder } from "./content-order.js";
 import { initialCentres, meanSpread } from "./initial-centres.js";
 import { LowRankMixture } from "./low-rank-mixture.js";
 import { mixturePass } from "./mixture-pass.js";
-import { orthonormal } from "./principal-directions.js";
 
 /** Least number of images that a component stands for, so that none can be read out of it. */
 export const IMAGES_PER_COMPONENT = 100;
@@ -56,8 +55,24 @@ const LEAST_GAIN = 0.05;
 /** Passes over all images at least. */
 const LAST_PASSES = 2;
 
-/** Components of equal weight without directions, from k-means. */
-function beginning(bank: Bank, order: Int32Array, K: number, sigma: number, seed: number): LowRankMixture {
+/** Orthonormal rows in random directions, the same for each of K components, float32 `[K, q, D]`. */
+function randomDirections(K: number, q: number, { dimension, device }: Bank, seed: number): Tensor {
+  return scope(() => {
+    const keys = Array.from({ length: q }, (_, j) => randomKey(seed, "analytic", j + 1));
+    const columns = keyedNormal(keys, dimension, device).double().t();
+    return linalgQr(columns)[0].t().float().repeat([K, 1, 1]);
+  });
+}
+
+/** Isotropic components of equal weight, from k-means, with random directions to begin with. */
+function beginning(
+  bank: Bank,
+  order: Int32Array,
+  K: number,
+  width: number,
+  sigma: number,
+  seed: number,
+): LowRankMixture {
   return scope(() => {
     const count = Math.min(order.length, IMAGES_TO_BEGIN, Math.max(256, Math.floor(VALUES_TO_BEGIN / bank.dimension)));
     const points = bank.toValues(bank.gather(order.subarray(0, count)));
@@ -69,21 +84,10 @@ function beginning(bank: Bank, order: Int32Array, K: number, sigma: number, seed
       sigmaFloor: sigma,
       counts: new Float64Array(found).fill(1),
       means,
-      directions: zeros([found, 0, bank.dimension], { device }),
-      variances: zeros([found, 0], { dtype: "float64", device }),
+      directions: randomDirections(found, width, bank, seed),
+      variances: zeros([found, width], { dtype: "float64", device }),
       rest: tensor(new Float64Array(found).fill(meanSpread(points, means)), { device }),
     });
-  });
-}
-
-/** Random directions, the same for each of K components, `[K, q, D]`. */
-function randomBases(K: number, q: number, { dimension, device }: Bank, seed: number): Tensor {
-  return scope(() => {
-    const keys = Array.from({ length: q }, (_, j) => randomKey(seed, "analytic", j + 1));
-    const rows = orthonormal(keyedNormal(keys, dimension, device).double().t())
-      .t()
-      .float();
-    return rows.unsqueeze(0).expand([K, q, dimension]);
   });
 }
 
@@ -97,16 +101,13 @@ export function fitInOrder(
   const K = Math.min(components, Math.floor(order.length / IMAGES_PER_COMPONENT));
   const wide = Math.min(bank.dimension, rank + OVERSAMPLING);
   const searched = order.subarray(0, IMAGES_TO_SEARCH);
-  let mixture = beginning(bank, order, K, sigma, seed);
+  let mixture = beginning(bank, order, K, wide, sigma, seed);
   try {
-    let bases = keep(randomBases(mixture.components, wide, bank, seed));
     const pass = (items: Int32Array, directions: number): { bound: number; dropped: number } => {
       const leastImages = (IMAGES_PER_COMPONENT * items.length) / order.length;
-      const next = mixturePass(mixture, bases, bank, { sigma, items, rank: directions, leastImages });
-      bases.dispose();
+      const next = mixturePass(mixture, bank, { sigma, items, rank: directions, leastImages });
       mixture.dispose();
       mixture = next.mixture;
-      bases = mixture.parameters.directions;
       onPass?.(next.bound);
       return next;
     };

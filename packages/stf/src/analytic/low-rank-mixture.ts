@@ -140,15 +140,15 @@ export class LowRankMixture implements AnalyticDenoiser {
 
   denoise(x: Tensor, sigma: Float64Array): Tensor {
     return scope(() => {
-      const { rows, mean } = this.#posteriorMean(x, sigma);
-      return mean.add(rows).to({ dtype: x.dtype }).view(x.shape);
+      const { shift } = this.#posteriorMean(x, sigma);
+      return shift.add(this.#centre).to({ dtype: x.dtype }).view(x.shape);
     });
   }
 
   score(x: Tensor, sigma: Float64Array): Tensor {
     return scope(() => {
-      const { centred, noise, mean } = this.#posteriorMean(x, sigma);
-      return mean.sub(centred).div(noise).to({ dtype: x.dtype }).view(x.shape);
+      const { shift, centred, noise } = this.#posteriorMean(x, sigma);
+      return shift.sub(centred).div(noise).to({ dtype: x.dtype }).view(x.shape);
     });
   }
 
@@ -173,20 +173,19 @@ export class LowRankMixture implements AnalyticDenoiser {
     });
   }
 
-  /** D* - c and x - c, float64 `[B, D]`, with c as a row. */
-  #posteriorMean(x: Tensor, sigma: Float64Array): { centred: Tensor; noise: Tensor; mean: Tensor; rows: Tensor } {
+  /** D* - c, float64 `[B, D]`, and what it was computed from. */
+  #posteriorMean(x: Tensor, sigma: Float64Array): Projection & { readonly shift: Tensor } {
     const { directions, rest } = this.parameters;
-    const { centred, noise, total, shares, coordinates, logits } = this.#project(rowsOf(this.shape, x, sigma), sigma);
-    const scaled = logits.softmax(1).div(total);
-    const towards = scaled.mul(noise);
+    const projection = this.#project(rowsOf(this.shape, x, sigma), sigma);
+    const { centred, noise, total, shares, coordinates, logits } = projection;
+    // gamma / tau, and gamma sigma² / tau
+    const inverses = logits.softmax(1).div(total);
+    const towards = inverses.mul(noise);
     const along = towards.unsqueeze(2).mul(shares).mul(coordinates).flatten(1);
     const dtype = widerOf(x.dtype, directions.dtype);
     const turned = along.to({ dtype }).mm(directions.flatten(0, 1).to({ dtype })).double();
-    const mean = towards
-      .mm(this.#offsets)
-      .add(centred.mul(scaled.mul(rest).sum(1, true)))
-      .add(turned);
-    return { centred, noise, mean, rows: this.#centre };
+    const isotropic = centred.mul(inverses.mul(rest).sum(1, true));
+    return { ...projection, shift: towards.mm(this.#offsets).add(isotropic).add(turned) };
   }
 
   #project(x: Tensor, sigma: Float64Array): Projection {

@@ -5,7 +5,7 @@
 
 import { noGrad, scope, stack, type Tensor, tensor, zeros } from "@stf/torch";
 import type { Bank } from "../data/bank.js";
-import { LowRankMixture } from "./low-rank-mixture.js";
+import { LowRankMixture, type MixtureParameters } from "./low-rank-mixture.js";
 import { nystromDirections } from "./principal-directions.js";
 
 /** What a pass needs to know. */
@@ -87,9 +87,8 @@ function addChunk({ counts, firsts, squares, products }: Sums, x: Tensor, probab
 
 /** The mixture with given sums: means and covariances of the components that have enough images. */
 function maximize(
-  present: LowRankMixture,
+  { shape, sigmaFloor, directions: bases }: MixtureParameters,
   origin: Tensor,
-  bases: Tensor,
   sums: Sums,
   { rank, leastImages }: PassSettings,
 ): LowRankMixture {
@@ -126,8 +125,8 @@ function maximize(
   const { device } = origin;
   const width = parts[0]?.variances.length ?? 0;
   return new LowRankMixture({
-    shape: present.shape,
-    sigmaFloor: present.sigmaFloor,
+    shape,
+    sigmaFloor,
     counts: Float64Array.from(parts, ({ count }) => count),
     means: stack(parts.map(({ mean }) => mean)),
     directions: stack(parts.map(({ directions }) => directions)).float(),
@@ -146,12 +145,13 @@ function maximize(
  * Improves a mixture by one pass over images of a bank. The new mixture has the mean of the images, and as covariance theirs up to what the
  * directions do not hold, if no component was dropped.
  *
- * @param bases - orthonormal rows, from which the new directions are found, float32 `[K, q, D]` with q at least the rank
+ * @param mixture - with at least as many directions as `rank`, from which the new ones are found, though they may have variances of 0
  */
-export function mixturePass(mixture: LowRankMixture, bases: Tensor, bank: Bank, settings: PassSettings): Pass {
+export function mixturePass(mixture: LowRankMixture, bank: Bank, settings: PassSettings): Pass {
   const { sigma, items } = settings;
   return noGrad(() =>
     scope(() => {
+      const { directions: bases, means } = mixture.parameters;
       const [K, q, D] = bases.shape as [number, number, number];
       const options = { dtype: "float64", device: bank.device } as const;
       const sums: Sums = {
@@ -161,7 +161,7 @@ export function mixturePass(mixture: LowRankMixture, bases: Tensor, bank: Bank, 
         products: zeros([K, D, q], options),
       };
       // Near the images' mean, so that products lose nothing.
-      const origin = mixture.parameters.means.mean(0);
+      const origin = means.mean(0);
       let total = 0;
       forEachChunk(bank, items, (values) => {
         const { probabilities, bound } = mixture.responsibilities(values, sigma);
@@ -169,7 +169,7 @@ export function mixturePass(mixture: LowRankMixture, bases: Tensor, bank: Bank, 
         addChunk(sums, values.sub(origin.float()), withoutTraces(probabilities), bases);
       });
       // Float32's origin is what was subtracted.
-      const next = maximize(mixture, origin.float().double(), bases, sums, settings);
+      const next = maximize(mixture.parameters, origin.float().double(), sums, settings);
       return { mixture: next, bound: total / items.length, dropped: K - next.components };
     }),
   );

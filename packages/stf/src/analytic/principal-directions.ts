@@ -13,8 +13,8 @@ export interface Directions {
 /** Eigenvalues below this share of the largest one are lost in the rounding of float32 products. */
 const LEAST_SHARE = 1e-7;
 
-/** Vectors that span the same space at right angles, `[D, q]`. */
-export const orthonormal = (vectors: Tensor): Tensor => scope(() => linalgQr(vectors)[0]);
+/** Stands for the largest eigenvalue of images that are all the same. */
+const LEAST_VARIANCE = 1e-200;
 
 /**
  * Nyström's approximation of a positive semidefinite C from C Q with orthonormal Q `[D, q]`: C Q (Q^T C Q)^-1 (C Q)^T, never above C, and equal to it if C
@@ -28,7 +28,7 @@ export function nystromDirections(basis: Tensor, product: Tensor): Directions {
     const [vectors, triangle] = linalgQr(product);
     const inner = basis.t().mm(product);
     const [values, turns] = inner.add(inner.t()).div(2).linalgEigh();
-    const largest = Math.max(values.max().item(), Number.MIN_VALUE);
+    const largest = Math.max(values.max().item(), LEAST_VARIANCE);
     const isKept = values.gt(LEAST_SHARE * largest);
     const inverse = isKept.to({ dtype: "float64" }).div(values.clampMin(LEAST_SHARE * largest));
     const half = triangle.mm(turns);
