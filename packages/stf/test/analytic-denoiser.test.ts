@@ -296,6 +296,8 @@ describe("stored mixtures", () => {
       const classes = new Int32Array(LEVELS.length).fill(7);
       expect(maxDeviation(read.denoise(x, sigma, classes), own.denoise(x, sigma, classes))).toBeLessThan(1e-12);
       expect(maxDeviation(read.denoise(x, sigma), own.denoise(x, sigma))).toBeLessThan(1e-12);
+      const turned = mixtureTensors(own).set("class7.shape", tensor(Int32Array.of(1, 2, 4)));
+      expect(() => mixtureFromTensors(turned)).toThrow(/one shape, found 4x1x2 and 4x2x1/);
       for (const each of [own, read]) each.dispose();
     });
   });
@@ -322,7 +324,8 @@ describe("stored mixtures", () => {
 test("what does not fit is refused in one line, and nothing is left behind", () => {
   scope(() => {
     const exact = new PosteriorDenoiser(bank);
-    for (const each of [mixture, exact]) {
+    const byClass = new ClassMixtures(mixture, new Map());
+    for (const each of [mixture, byClass, exact]) {
       expect(() => each.denoise(normals([2, 7], 1), Float64Array.of(1, 1))).toThrow(
         /\[B, 2, 1, 4\] or \[B, 8\], found \[2, 7\]/,
       );
@@ -330,8 +333,9 @@ test("what does not fit is refused in one line, and nothing is left behind", () 
       expect(() => each.score(x, Float64Array.of(1))).toThrow(/7 noisy images need as many noise levels, found 1/);
       expect(() => each.logDensity(x, sigma.with(2, 0))).toThrow(/positive numbers, found 0/);
       const before = memory().tensors;
-      scope(() => void [each.denoise(x, sigma), each.score(x, sigma), each.logDensity(x, sigma)]);
-      expect(memory().tensors).toBe(before);
+      const results = [each.denoise(x, sigma), each.score(x, sigma), each.logDensity(x, sigma)];
+      expect(memory().tensors).toBe(before + 3);
+      for (const result of results) result.dispose();
     }
     expect(() => exact.denoise(x, sigma, Int32Array.of(1))).toThrow(/as many classes, found 1/);
     const before = memory().tensors;

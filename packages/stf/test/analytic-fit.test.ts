@@ -325,6 +325,7 @@ test("what cannot be fitted is refused in one line, and a fit that is stopped le
     expect(left).toBe(0);
   }
   const before = memory().tensors;
+  // Outside all scopes.
   fitMixture(bank, 1, { components: 2 }).dispose();
   expect(memory().tensors).toBe(before);
 });

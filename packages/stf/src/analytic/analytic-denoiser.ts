@@ -1,6 +1,7 @@
 /**
- * Denoisers that are known in closed form: those of a distribution that approximates a data set, or of the data set itself. They are
- * posterior means D*(x; sigma) = E[y | x] for x = y + sigma eps, so by Tweedie's formula (Efron 2011) they belong to a score and a density,
+ * Denoisers that are known in closed form: those of a distribution that approximates a data set, or of the data set itself.
+ * They are posterior means D*(x; sigma) = E[y | x] for x = y + sigma eps, so by Tweedie's formula (Efron 2011) they belong
+ * to a score and a density,
  *
  *     D*(x; sigma) = x + sigma² grad ln p(x; sigma).
  */
@@ -9,8 +10,8 @@ import { ShapeError, type Tensor } from "@stf/torch";
 import type { ImageShape } from "../common/image-shape.js";
 
 /**
- * A distribution of images whose noisy versions are known in closed form at every noise level. `x` is `[B, C, H, W]` or `[B, D]`, float32
- * or float64, on the device of the denoiser. `sigma` has a positive noise level for each of the B images.
+ * A distribution of images whose noisy versions are known in closed form at every noise level. `x` is `[B, C, H, W]` or
+ * `[B, D]`, float32 or float64, on the device of the denoiser. `sigma` has a positive noise level for each of the B images.
  *
  * `classes` has a class for each image, for a denoiser that knows classes; a negative one, or one that it does not know, means
  * any class, as when they are left out. A denoiser without classes ignores them.
@@ -41,8 +42,8 @@ export const dimensionOf = ({ channels, height, width }: ImageShape): number => 
 /**
  * Noisy images as rows, `[B, D]`, after checking that the arguments of a denoiser fit.
  *
- * @throws ShapeError for images of another shape, or another number of noise levels or classes; RangeError for noise levels that are not
- * positive numbers
+ * @throws ShapeError for images of another shape, or another number of noise levels or classes; RangeError for noise levels
+ * that are not positive numbers
  */
 export function rowsOf(shape: ImageShape, x: Tensor, sigma: Float64Array, classes?: Int32Array): Tensor {
   const { channels, height, width } = shape;

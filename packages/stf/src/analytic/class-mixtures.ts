@@ -42,11 +42,15 @@ export class ClassMixtures implements AnalyticDenoiser {
   }
 
   denoise(x: Tensor, sigma: Float64Array, classes?: Int32Array): Tensor {
-    return this.#each(x, sigma, classes, (mixture, part, levels) => mixture.denoise(part, levels)).view(x.shape);
+    return scope(() =>
+      this.#each(x, sigma, classes, (mixture, part, levels) => mixture.denoise(part, levels)).view(x.shape),
+    );
   }
 
   score(x: Tensor, sigma: Float64Array, classes?: Int32Array): Tensor {
-    return this.#each(x, sigma, classes, (mixture, part, levels) => mixture.score(part, levels)).view(x.shape);
+    return scope(() =>
+      this.#each(x, sigma, classes, (mixture, part, levels) => mixture.score(part, levels)).view(x.shape),
+    );
   }
 
   logDensity(x: Tensor, sigma: Float64Array, classes?: Int32Array): Tensor {
@@ -80,10 +84,12 @@ export class ClassMixtures implements AnalyticDenoiser {
 }
 
 /**
- * Fits a mixture to all images of a data set and one to each class of at least 100. Those of the classes together have as many
- * components and directions as that of all images, but at least one of each: the more classes, the coarser they are. The rest is as for fitMixture.
+ * Fits a mixture to all images of a data set and one to each class of at least 100. Those of the classes together have as
+ * many components and directions as that of all images, but at least one of each: the more classes, the coarser they are.
+ * The rest is as for fitMixture.
  *
- * @throws InputError when there are fewer than 100 images; RangeError for options that are out of range, and without class labels
+ * @throws InputError when there are fewer than 100 images; RangeError for options that are out of range, and without class
+ * labels
  */
 export function fitClassMixtures(bank: Bank, sigma: number, options: MixtureOptions = {}): ClassMixtures {
   checkFit(bank, sigma, options);

@@ -1,6 +1,6 @@
 /**
- * A random order of images that depends on their content and a seed, not on the order in which they are stored. Draws that follow it are the
- * same for the same images, however a data set is sorted.
+ * A random order of images that depends on their content and a seed, not on the order in which they are stored. Draws that
+ * follow it are the same for the same images, however a data set is sorted.
  */
 
 import { createHash } from "node:crypto";
@@ -11,7 +11,8 @@ import type { Bank } from "../data/bank.js";
 const VALUES_AT_ONCE = 2 ** 22;
 
 /**
- * The indices of a bank's items, sorted by the SHA-256 of the seed and their values. Equal items are next to each other, by index.
+ * The indices of a bank's items, sorted by the SHA-256 of the seed and their values. Equal items are next to each other, by
+ * index.
  *
  * @param items - the indices to sort; all when left out
  */

@@ -1,17 +1,17 @@
 /**
- * Fitting a mixture of Gaussians to a data set at a noise level: expectation-maximization for the density of the noisy images, not of
- * the clean ones, because only noisy ones are denoised. Components that the noise hides from each other are not told apart, and variances far
- * below that of the noise do not matter.
+ * Fitting a mixture of Gaussians to a data set at a noise level: expectation-maximization for the density of the noisy
+ * images, not of the clean ones, because only noisy ones are denoised. Components that the noise hides from each other are
+ * not told apart, and variances far below that of the noise do not matter.
  *
- * What is maximized is a lower bound of the expected log-density, with one distribution q_i over components for each image, whatever its
- * noise (Jensen's inequality):
+ * What is maximized is a lower bound of the expected log-density, with one distribution q_i over components for each image,
+ * whatever its noise (Jensen's inequality):
  *
  *     E ln p(y + sigma eps)  >=  mean_i sum_m q_im [ln pi_m + E_eps ln N(y_i + sigma eps; mu_m, S_m + sigma² I) - ln q_im].
  *
- * The expectation over the noise has a closed form, so nothing is drawn. The best q_i are the responsibilities of the present mixture at y_i
- * (LowRankMixture.responsibilities); the best mu_m and S_m are the weighted means and covariances of the clean images, of which the r largest
- * eigenvalues are kept, and the mean of the others for the rest (Tipping and Bishop 1999, equation 3.8, with the noise added). So mean and
- * total variance of the mixture are those of the images.
+ * The expectation over the noise has a closed form, so nothing is drawn. The best q_i are the responsibilities of the
+ * present mixture at y_i (LowRankMixture.responsibilities); the best mu_m and S_m are the weighted means and covariances of
+ * the clean images, of which the r largest eigenvalues are kept, and the mean of the others for the rest (Tipping and
+ * Bishop 1999, with the noise added to all eigenvalues). So mean and total variance of the mixture are those of the images.
  */
 
 import { keyedNormal, linalgQr, scope, type Tensor, tensor, zeros } from "@stf/torch";
@@ -128,13 +128,13 @@ export function fitInOrder(
 }
 
 /**
- * Fits a mixture of Gaussians to a data set for denoising at a noise level and above. The result is determined by the images and the options: the
- * order of the images does not matter. On one core 60,000 images of 28 x 28 take about half a minute; memory beyond the bank's is some
- * hundred MB.
+ * Fits a mixture of Gaussians to a data set for denoising at a noise level and above. The result is determined by the
+ * images and the options: the order of the images does not matter. With the defaults, 60,000 images of 28 x 28 take ten
+ * seconds of one core; memory beyond the bank's is some hundred MB.
  *
  * @param sigma - the least noise level at which it will be used, positive
- * @throws InputError when there are fewer than 100 images, so that one could be read out of a component; RangeError for options that are out of
- * range
+ * @throws InputError when there are fewer than 100 images, so that one could be read out of a component; RangeError for
+ * options that are out of range
  */
 export function fitMixture(bank: Bank, sigma: number, options: MixtureOptions = {}): LowRankMixture {
   checkFit(bank, sigma, options);

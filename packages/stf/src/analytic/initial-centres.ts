@@ -14,8 +14,9 @@ function squaredDistances(points: Tensor, centres: Tensor): Tensor {
 }
 
 /**
- * Rows that are far from each other: the first with equal probabilities, each further one with a probability proportional to its squared
- * distance to the nearest of those before (k-means++, Arthur and Vassilvitskii 2007). Fewer than K if no others differ.
+ * Rows that are far from each other: the first with equal probabilities, each further one with a probability proportional
+ * to its squared distance to the nearest of those before (k-means++, Arthur and Vassilvitskii 2007). Fewer than K if no
+ * others differ.
  */
 function spreadOut(points: Tensor, K: number, random: KeyedRandom): Tensor {
   return scope(() => {

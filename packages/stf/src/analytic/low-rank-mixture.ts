@@ -5,9 +5,9 @@
  *
  * with U_m of shape [D, r]: along column j the variance is lambda_mj + v_m, across all columns v_m.
  *
- * With noise, x = y + sigma eps is a mixture with covariances S_m + sigma² I = U_m diag(lambda_m) U_m^T + tau_m I, tau_m = v_m + sigma². For one
- * component, without its index, and with d = x - mu, z = U^T d and g_j = lambda_j / (lambda_j + tau), the Woodbury identity and the
- * determinant lemma give
+ * With noise, x = y + sigma eps is a mixture with covariances S_m + sigma² I = U_m diag(lambda_m) U_m^T + tau_m I, tau_m =
+ * v_m + sigma². For one component, without its index, and with d = x - mu, z = U^T d and g_j = lambda_j / (lambda_j + tau),
+ * the Woodbury identity and the determinant lemma give
  *
  *     (S + sigma² I)^-1 = (I - U diag(g) U^T) / tau,
  *     ln det(S + sigma² I) = D ln tau + sum_j ln(1 + lambda_j / tau),
@@ -17,10 +17,12 @@
  *
  *     nu = mu + (v / tau) d + (sigma² / tau) U (g z),
  *
- * a sum of terms that are no larger than the result, so nothing cancels at high noise. Along column j it shrinks d by
- * (v + lambda_j) / (lambda_j + tau), the Wiener filter. With gamma_m = pi_m N_m(x) / p(x), the denoiser is D* = sum_m gamma_m nu_m.
+ * a sum of terms that are no larger than the result, so nothing cancels at high noise. Along column j it shrinks d by (v +
+ * lambda_j) / (lambda_j + tau), the Wiener filter. With gamma_m = pi_m N_m(x) / p(x), the denoiser is D* = sum_m gamma_m
+ * nu_m.
  *
- * Products with U are in the wider dtype of x and U, everything else is float64: the exponents of the gamma_m are in the hundreds.
+ * Products with U are in the wider dtype of x and U, everything else is float64: the exponents of the gamma_m are in the
+ * hundreds.
  */
 
 import { type Device, type DType, elementSize, keep, noGrad, scope, type Tensor, tensor } from "@stf/torch";
@@ -65,9 +67,9 @@ interface Projection {
 const widerOf = (a: DType, b: DType): DType => (a === "float64" || b === "float64" ? "float64" : "float32");
 
 /**
- * A mixture of Gaussians with low-rank covariances and an isotropic rest, and its closed forms at any noise level. Gradients flow through all of
- * them. A call takes about 4 B K r D operations, for ten components with 64 directions of 32 x 32 colour images 8 million for each
- * image.
+ * A mixture of Gaussians with low-rank covariances and an isotropic rest, and its closed forms at any noise level.
+ * Gradients flow through all of them. A call takes about 4 B K r D operations, for ten components with 64 directions of 32
+ * x 32 colour images 8 million for each image.
  */
 export class LowRankMixture implements AnalyticDenoiser {
   readonly parameters: MixtureParameters;
@@ -157,8 +159,9 @@ export class LowRankMixture implements AnalyticDenoiser {
   }
 
   /**
-   * The probability of each component given a clean image and the level of the noise on it, `[B, K]` float64: proportional to pi_m exp E_eps ln N_m(y +
-   * sigma eps). The expectation over the noise is ln N_m(y) - sigma²/2 tr (S_m + sigma² I)^-1, with both at that level. See fit-mixture.ts.
+   * The probability of each component given a clean image and the level of the noise on it, `[B, K]` float64: proportional
+   * to pi_m exp E_eps ln N_m(y + sigma eps). The expectation over the noise is ln N_m(y) - sigma²/2 tr (S_m + sigma² I)^-1,
+   * with both at that level. See fit-mixture.ts.
    *
    * @param y - images as rows, `[B, D]`
    * @returns also the logarithm of the normalising sums, `[B]`: a lower bound of E_eps ln p(y + sigma eps)

@@ -1,6 +1,7 @@
 /**
- * One pass of expectation-maximization over images: their responsibilities under the present mixture, and the mixture that they lead to. The
- * covariances are only multiplied with the present directions, a few columns each, which is a step of subspace iteration.
+ * One pass of expectation-maximization over images: their responsibilities under the present mixture, and the mixture that
+ * they lead to. The covariances are only multiplied with the present directions, a few columns each, which is a step of
+ * subspace iteration.
  */
 
 import { noGrad, scope, stack, type Tensor, tensor, zeros } from "@stf/torch";
@@ -30,10 +31,13 @@ export interface Pass {
 }
 
 /** Values that are processed at a time, and most images. */
-const VALUES_AT_ONCE = 2 ** 23;
-const IMAGES_AT_ONCE = 4096;
+const VALUES_AT_ONCE = 2 ** 22;
+const IMAGES_AT_ONCE = 2048;
 
-/** Smaller probabilities of components count as 0: most of the images belong to one component, and cost one product instead of K. */
+/**
+ * Smaller probabilities of components count as 0: most of the images belong to one component, and cost one product instead
+ * of K.
+ */
 const LEAST_PROBABILITY = 1e-6;
 
 /** A direction is estimated from this many images at least; with fewer, it would describe these and not their kind. */
@@ -85,67 +89,74 @@ function addChunk({ counts, firsts, squares, products }: Sums, x: Tensor, probab
   }
 }
 
-/** The mixture with given sums: means and covariances of the components that have enough images. */
-function maximize(
+/** One Gaussian of those that a pass leads to. */
+interface Component {
+  readonly count: number;
+  /** float64 `[D]` */
+  readonly mean: Tensor;
+  /** float64 `[r, D]` */
+  readonly directions: Tensor;
+  /** `[r]` */
+  readonly variances: Float64Array;
+  readonly rest: number;
+}
+
+/** The Gaussian with the mean and covariance of component m's images, at most `rank` directions of it. */
+function componentOf(m: number, count: number, sums: Sums, origin: Tensor, bases: Tensor, rank: number): Component {
+  return scope(() => {
+    const D = origin.numel;
+    const mean = sums.firsts.select(0, m).div(count);
+    const variance = sums.squares.select(0, m).div(count).sub(mean.square().sum()).item();
+    const basis = bases.select(0, m).double().t();
+    const shift = mean.unsqueeze(1).mm(mean.unsqueeze(0).mm(basis));
+    const { vectors, eigenvalues } = nystromDirections(basis, sums.products.select(0, m).div(count).sub(shift));
+    const width = Math.min(rank, vectors.size(1));
+    const own = Math.min(width, Math.floor(count / IMAGES_PER_DIRECTION));
+    const largest = eigenvalues.toFloat64Array().subarray(0, own);
+    const left = variance - largest.reduce((sum, value) => sum + value, 0);
+    const rest = own < D ? Math.max(left, 0) / (D - own) : 0;
+    const variances = new Float64Array(width);
+    variances.set(largest.map((value) => Math.max(value - rest, 0)));
+    const directions = vectors.t().narrow(0, 0, width).contiguous();
+    return { count, mean: mean.add(origin), directions, variances, rest };
+  });
+}
+
+/** The mixture of the components that have enough images. */
+function mixtureWith(
   { shape, sigmaFloor, directions: bases }: MixtureParameters,
   origin: Tensor,
   sums: Sums,
   { rank, leastImages }: PassSettings,
 ): LowRankMixture {
-  const D = origin.numel;
   const counts = sums.counts.toFloat64Array();
+  // The probabilities of an image sum to 1 up to rounding.
   const kept = [...counts.keys()].filter((m) => (counts[m] as number) >= leastImages * (1 - 1e-9));
-  const parts = kept.map((m) =>
-    scope(() => {
-      const count = counts[m] as number;
-      const mean = sums.firsts.select(0, m).div(count);
-      const variance = sums.squares.select(0, m).div(count).sub(mean.square().sum()).item();
-      const basis = bases.select(0, m).double().t();
-      const shift = mean.unsqueeze(1).mm(mean.unsqueeze(0).mm(basis));
-      const product = sums.products.select(0, m).div(count).sub(shift);
-      const { vectors, eigenvalues } = nystromDirections(basis, product);
-      const own = Math.min(rank, vectors.size(1), Math.floor(count / IMAGES_PER_DIRECTION));
-      const found = eigenvalues.toFloat64Array().subarray(0, own);
-      const left = variance - found.reduce((sum, value) => sum + value, 0);
-      const rest = own < D ? Math.max(left, 0) / (D - own) : 0;
-      return {
-        count,
-        mean: mean.add(origin),
-        directions: vectors
-          .t()
-          .narrow(0, 0, Math.min(rank, vectors.size(1)))
-          .contiguous(),
-        variances: Float64Array.from({ length: Math.min(rank, vectors.size(1)) }, (_, j) =>
-          j < own ? Math.max((found[j] as number) - rest, 0) : 0,
-        ),
-        rest,
-      };
-    }),
-  );
+  const parts = kept.map((m) => componentOf(m, counts[m] as number, sums, origin, bases, rank));
   const { device } = origin;
-  const width = parts[0]?.variances.length ?? 0;
+  const numbers = (values: Float64Array, sizes: readonly number[]): Tensor => tensor(values, { shape: sizes, device });
+  const K = parts.length;
+  const variances = Float64Array.from(parts.flatMap((part) => [...part.variances]));
   return new LowRankMixture({
     shape,
     sigmaFloor,
     counts: Float64Array.from(parts, ({ count }) => count),
     means: stack(parts.map(({ mean }) => mean)),
     directions: stack(parts.map(({ directions }) => directions)).float(),
-    variances: tensor(Float64Array.from(parts.flatMap(({ variances }) => [...variances])), {
-      shape: [parts.length, width],
-      device,
-    }),
-    rest: tensor(
+    variances: numbers(variances, [K, variances.length / K]),
+    rest: numbers(
       Float64Array.from(parts, ({ rest }) => rest),
-      { device },
+      [K],
     ),
   });
 }
 
 /**
- * Improves a mixture by one pass over images of a bank. The new mixture has the mean of the images, and as covariance theirs up to what the
- * directions do not hold, if no component was dropped.
+ * Improves a mixture by one pass over images of a bank. The new mixture has the mean of the images, and as covariance
+ * theirs up to what the directions do not hold, if no component was dropped.
  *
- * @param mixture - with at least as many directions as `rank`, from which the new ones are found, though they may have variances of 0
+ * @param mixture - with at least as many directions as `rank`, from which the new ones are found, though they may have
+ * variances of 0
  */
 export function mixturePass(mixture: LowRankMixture, bank: Bank, settings: PassSettings): Pass {
   const { sigma, items } = settings;
@@ -169,7 +180,7 @@ export function mixturePass(mixture: LowRankMixture, bank: Bank, settings: PassS
         addChunk(sums, values.sub(origin.float()), withoutTraces(probabilities), bases);
       });
       // Float32's origin is what was subtracted.
-      const next = maximize(mixture.parameters, origin.float().double(), sums, settings);
+      const next = mixtureWith(mixture.parameters, origin.float().double(), sums, settings);
       return { mixture: next, bound: total / items.length, dropped: K - next.components };
     }),
   );

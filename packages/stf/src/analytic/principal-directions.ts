@@ -17,9 +17,9 @@ const LEAST_SHARE = 1e-7;
 const LEAST_VARIANCE = 1e-200;
 
 /**
- * Nyström's approximation of a positive semidefinite C from C Q with orthonormal Q `[D, q]`: C Q (Q^T C Q)^-1 (C Q)^T, never above C, and equal to it if C
- * has rank q (Tropp, Yurtsever, Udell and Cevher 2017). Its eigenvectors span C Q, so that repeating this with them as Q is
- * subspace iteration: the largest eigenpairs of C are its fixed points.
+ * Nyström's approximation of a positive semidefinite C from C Q with orthonormal Q `[D, q]`: C Q (Q^T C Q)^-1 (C Q)^T,
+ * never above C, and equal to it if C has rank q (Tropp, Yurtsever, Udell and Cevher 2017). Its eigenvectors span C Q, so
+ * that repeating this with them as Q is subspace iteration: the largest eigenpairs of C are its fixed points.
  *
  * @param product - C Q, float64 `[D, q]`
  */
