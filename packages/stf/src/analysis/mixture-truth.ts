@@ -12,6 +12,7 @@ import type { SampleFindings, Truth } from "./truth.js";
 
 /** A distribution whose denoiser, posterior variance and density are known. */
 export class KnownTruth implements Truth {
+  /** Name of the distribution. */
   readonly name: string;
   readonly count = null;
   readonly dimension: number;

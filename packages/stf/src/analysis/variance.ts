@@ -9,6 +9,7 @@ import type { SampleFindings, Truth } from "./truth.js";
 
 /** Options of {@link varianceCurves}. */
 export interface VarianceOptions {
+  /** Noise levels. */
   readonly levels: readonly AnalysisLevel[];
   /** Numbers of references, ascending. */
   readonly references: readonly ReferenceCount[];
