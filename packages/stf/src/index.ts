@@ -246,6 +246,15 @@ export type { SampleFindings, Truth } from "./analysis/truth.js";
 export { type DataMoments, dataMoments } from "./analysis/value-moments.js";
 export { type VarianceOptions, varianceCurves } from "./analysis/variance.js";
 
+// Analytic denoisers: a data set in closed form, as far as a few Gaussians describe it, and exactly
+
+export type { AnalyticDenoiser } from "./analytic/analytic-denoiser.js";
+export { ClassMixtures, fitClassMixtures } from "./analytic/class-mixtures.js";
+export { fitMixture, type MixtureOptions } from "./analytic/fit-mixture.js";
+export { LowRankMixture, type MixtureParameters } from "./analytic/low-rank-mixture.js";
+export { type DirectionsType, mixtureFromTensors, mixtureTensors } from "./analytic/mixture-tensors.js";
+export { PosteriorDenoiser, type PosteriorDenoiserOptions } from "./analytic/posterior-denoiser.js";
+
 // Augmentation
 
 export { applyAugmentation, flipsOf, isFlipOnly, transformWith } from "./augmentation/apply.js";
