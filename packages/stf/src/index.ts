@@ -251,7 +251,7 @@ export { type VarianceOptions, varianceCurves } from "./analysis/variance.js";
 export type { AnalyticDenoiser } from "./analytic/analytic-denoiser.js";
 export { ClassMixtures, fitClassMixtures } from "./analytic/class-mixtures.js";
 export { fitMixture, type MixtureOptions } from "./analytic/fit-mixture.js";
-export { LowRankMixture, type MixtureParameters } from "./analytic/low-rank-mixture.js";
+export { LowRankMixture, type MixtureParameters, type Responsibilities } from "./analytic/low-rank-mixture.js";
 export { type DirectionsType, mixtureFromTensors, mixtureTensors } from "./analytic/mixture-tensors.js";
 export { PosteriorDenoiser, type PosteriorDenoiserOptions } from "./analytic/posterior-denoiser.js";
 
