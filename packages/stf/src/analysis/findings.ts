@@ -51,8 +51,8 @@ function phaseSentences(report: VarianceReport): string[] {
   const [first, second, third] = probabilities.map(percent);
   return [
     `${text[0]?.toUpperCase()}${text.slice(1)}.`,
+    `Of the noise levels that ${precond} draws in training, ${first} leave one source, ${second} several, where references matter, and ${third} nearly any ${item}.`,
     `The denoising target varies most, in units of the score, at sigma = ${formatLevel(scorePeak)}.`,
-    `Of the noise levels that ${precond} draws in training, ${first} have one source, ${second} several, where references matter, and ${third} nearly all.`,
   ];
 }
 

@@ -55,9 +55,11 @@ export class KnownTruth implements Truth {
         const perValue = (differences: Tensor): Float64Array =>
           differences.square().sum(1).div(dimension).toFloat64Array();
         const centre = tensor(Float64Array.from(mean), { shape: [1, dimension] });
-        const bank = new VectorBank(this.name, drawn);
+        // A bank keeps its values beyond the scope.
+        const bank = new VectorBank(this.name, drawn.clone());
         const ray = new RayPosterior(bank, "all", source, noise);
         const logits = ray.logits(sigma);
+        bank.dispose();
         const target = (count: number): Tensor =>
           count === 1
             ? source

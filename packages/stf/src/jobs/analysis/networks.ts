@@ -32,23 +32,33 @@ export function openNetworks({ network, cond, device }: ResolvedAnalyze, { repor
     for (const note of notes) reporter.print(`note: ${note}`);
     return file;
   });
-  return [...new Set(files)].map((file) => {
-    const { denoiser, about } = loadSnapshot(file, { device });
-    if (denoiser.labelDim > 0 !== cond) {
-      throw new UsageError(
-        cond
-          ? `'cond=1' needs class-conditional networks; ${file} has no classes`
-          : `${file} is class-conditional: its exact denoiser is the posterior mean within a class; add 'cond=1'`,
-      );
+  const opened: AnalysedNetwork[] = [];
+  try {
+    for (const file of new Set(files)) {
+      const { denoiser, about } = loadSnapshot(file, { device });
+      const { images } = about as { images?: unknown };
+      opened.push({
+        file,
+        denoiser,
+        images: typeof images === "number" ? images : undefined,
+        classNames: storedNames(about["classNames"]),
+      });
+      checkConditional(file, denoiser, cond);
     }
-    const { images } = about as { images?: unknown };
-    return {
-      file,
-      denoiser,
-      images: typeof images === "number" ? images : undefined,
-      classNames: storedNames(about["classNames"]),
-    };
-  });
+    return opened;
+  } catch (error) {
+    for (const { denoiser } of opened) denoiser.dispose();
+    throw error;
+  }
+}
+
+function checkConditional(file: string, { labelDim }: Denoiser, cond: boolean): void {
+  if (labelDim > 0 === cond) return;
+  throw new UsageError(
+    cond
+      ? `'cond=1' needs class-conditional networks; ${file} has no classes`
+      : `${file} is class-conditional: its exact denoiser is the posterior mean within a class; add 'cond=1'`,
+  );
 }
 
 /** How the classes of the data are numbered: as those of the first network. Networks without class names come from classes sorted as text. */
