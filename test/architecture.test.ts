@@ -14,7 +14,7 @@ const stfLayers = [
   ["config"],
   ["checkpoints", "images", "pages"],
   ["training", "sampling", "features"],
-  ["analysis"],
+  ["analysis", "analytic"],
   ["networks", "targets", "metrics"],
   ["augmentation", "preconditioning"],
   ["data", "processes"],

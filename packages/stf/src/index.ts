@@ -222,9 +222,38 @@ export {
   type ExactTargetOptions,
   exactTargets,
 } from "./analysis/denoising-error.js";
+export { type BoundInput, divergenceTerms, varianceBound } from "./analysis/divergence.js";
+export { EmpiricalSample } from "./analysis/empirical-sample.js";
+export { type EmpiricalOptions, EmpiricalTruth } from "./analysis/empirical-truth.js";
+export { findingsOf } from "./analysis/findings.js";
+export { type AnalysisLevel, analysisLevels } from "./analysis/levels.js";
 export { type MixtureBiasOptions, mixtureBias } from "./analysis/mixture-bias.js";
+export { KnownTruth } from "./analysis/mixture-truth.js";
+export { type NetworkErrorOptions, networkErrors } from "./analysis/network-errors.js";
+export { NoisySamples } from "./analysis/noisy-samples.js";
+export { phasesOf } from "./analysis/phases.js";
+export {
+  type PossibleSource,
+  type PosteriorView,
+  posteriorViews,
+  type ViewOptions,
+} from "./analysis/posterior-pictures.js";
+export { RayPosterior, type Support } from "./analysis/ray-posterior.js";
 export { biasVariantsOf, type DataBiasOptions, regressionBias } from "./analysis/regression-bias.js";
 export type { BiasOptions } from "./analysis/squared-bias.js";
+export { type NeededOptions, neededReferences, suggestedLevels } from "./analysis/suggestions.js";
+export type { SampleFindings, Truth } from "./analysis/truth.js";
+export { type DataMoments, dataMoments } from "./analysis/value-moments.js";
+export { type VarianceOptions, varianceCurves } from "./analysis/variance.js";
+
+// Analytic denoisers: a data set in closed form, as far as a few Gaussians describe it, and exactly
+
+export type { AnalyticDenoiser } from "./analytic/analytic-denoiser.js";
+export { ClassMixtures, fitClassMixtures } from "./analytic/class-mixtures.js";
+export { fitMixture, type MixtureOptions } from "./analytic/fit-mixture.js";
+export { LowRankMixture, type MixtureParameters, type Responsibilities } from "./analytic/low-rank-mixture.js";
+export { type DirectionsType, mixtureFromTensors, mixtureTensors } from "./analytic/mixture-tensors.js";
+export { PosteriorDenoiser, type PosteriorDenoiserOptions } from "./analytic/posterior-denoiser.js";
 
 // Augmentation
 

@@ -105,9 +105,8 @@ describe("a data set as the truth", () => {
           const ratios = weights.map((weight) => weight * points.length);
           const divergence = sum(
             ratios.map((rho, k) => {
-              const y = 1 / rho;
-              if (rho === 0) return 8 / 27 / points.length;
-              return weights[k]! * (y < 1.5 ? (1 / y - 1) ** 2 : (8 * y) / 27 - 1 / 3);
+              // f(1 / rho), for large 1 / rho multiplied out.
+              return rho > 2 / 3 ? weights[k]! * (rho - 1) ** 2 : 8 / 27 / points.length - weights[k]! / 3;
             }),
           );
           expect(found.variance[i]).toBeCloseTo(variance, 5);

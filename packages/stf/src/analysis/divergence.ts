@@ -25,6 +25,7 @@ export interface BoundInput {
   readonly variance: number;
   /** E D_f(p_0 || p_0|t). */
   readonly divergence: number;
+  /** Noise level. */
   readonly sigma: number;
 }
 

@@ -54,6 +54,7 @@ export interface EmpiricalOptions {
 
 /** A data set as the truth: samples are made from its items, and the posterior is over all of them. */
 export class EmpiricalTruth implements Truth {
+  /** Name of the data set. */
   readonly name: string;
   readonly count: number;
   readonly dimension: number;

@@ -5,6 +5,7 @@ import type { NoiseRange } from "../processes/scheduled.js";
 
 /** A noise level, with what depends on the process and the loss. */
 export interface AnalysisLevel {
+  /** The noise level of the unscaled noisy image. */
   readonly sigma: number;
   /** The time of the process at which the noise level is sigma. */
   readonly time: number;

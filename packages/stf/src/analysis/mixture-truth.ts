@@ -15,6 +15,7 @@ const MOST_LOG_RATIO = 150;
 
 /** A distribution whose denoiser, posterior variance and density are known. */
 export class KnownTruth implements Truth {
+  /** Name of the distribution. */
   readonly name: string;
   readonly count = null;
   readonly dimension: number;

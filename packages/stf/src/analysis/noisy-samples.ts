@@ -6,6 +6,7 @@ import { KeyedRandom, randomKey } from "../random/keyed.js";
 
 /** Samples of a bank, by number: each has a source and noise of its own, which depend on nothing but the seed. */
 export class NoisySamples {
+  /** The sources. */
   readonly bank: Bank;
   readonly #seed: number;
   readonly #order: Int32Array;

@@ -7,23 +7,37 @@ import { oneHot } from "../networks/network.js";
 import type { ReferenceCount } from "../run/variance-report.js";
 import type { EmpiricalTruth } from "./empirical-truth.js";
 
+/** An image that a noisy one may have come from. */
+export interface PossibleSource {
+  /** Bytes in the order C, H, W. */
+  readonly image: Uint8Array;
+  /** Its posterior probability. */
+  readonly weight: number;
+  /** Whether the noisy image was made from it. */
+  readonly isSource: boolean;
+}
+
 /** One sample at one noise level. Images are bytes in the order C, H, W. */
 export interface PosteriorView {
+  /** Noise level. */
   readonly sigma: number;
   /** x, scaled so that its deviation is that of the data. */
   readonly noisy: Uint8Array;
   /** The target of each number of references. */
   readonly targets: readonly Uint8Array[];
   /** The most probable sources. */
-  readonly nearest: readonly { readonly image: Uint8Array; readonly weight: number; readonly isSource: boolean }[];
+  readonly nearest: readonly PossibleSource[];
   /** The output of each network. */
   readonly networks: readonly Uint8Array[];
 }
 
 /** Options of {@link posteriorViews}. */
 export interface ViewOptions {
+  /** Noise levels, `[L]`. */
   readonly sigma: Float64Array;
+  /** Numbers of references. */
   readonly references: readonly ReferenceCount[];
+  /** Networks whose outputs to show. */
   readonly denoisers: readonly Denoiser[];
   /** Number of sources shown. */
   readonly nearest: number;

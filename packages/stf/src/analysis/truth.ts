@@ -28,6 +28,7 @@ export interface SampleFindings {
 
 /** A distribution whose posterior is known exactly. */
 export interface Truth {
+  /** Its name. */
   readonly name: string;
   /** Number of items; null for a distribution in closed form. */
   readonly count: number | null;

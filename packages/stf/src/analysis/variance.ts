@@ -12,6 +12,7 @@ const ROUNDING = 1e-20;
 
 /** Options of {@link varianceCurves}. */
 export interface VarianceOptions {
+  /** Noise levels. */
   readonly levels: readonly AnalysisLevel[];
   /** Numbers of references, ascending. */
   readonly references: readonly ReferenceCount[];

@@ -21,7 +21,8 @@ export type Purpose =
   | "probes"
   | "heldOut"
   | "analysis"
-  | "bias";
+  | "bias"
+  | "analytic";
 
 const purposes = {
   weights: 1,
@@ -38,6 +39,7 @@ const purposes = {
   heldOut: 12,
   analysis: 13,
   bias: 14,
+  analytic: 15,
 } as const satisfies Record<Purpose, number>;
 
 /** The finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection of 64-bit numbers without visible structure. */
