@@ -101,7 +101,7 @@ function settingSentences(report: VarianceReport): string[] {
 }
 
 /** With a smaller part of the data's variance to explain, proportions of it say little. */
-const LEAST_EXPLAINABLE = 0.05;
+export const LEAST_EXPLAINABLE = 0.05;
 /** Proportions of the explainable variance that count as well and as poorly explained. */
 const GOOD = 0.9;
 const POOR = 0.5;

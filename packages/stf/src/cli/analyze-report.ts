@@ -1,5 +1,6 @@
 /** An analysis as lines of text. */
 
+import { LEAST_EXPLAINABLE } from "../analysis/findings.js";
 import { formatLevel } from "../common/text.js";
 import type { Measured } from "../run/evaluation.js";
 import type { LevelReport, NetworkReport, VarianceReport } from "../run/variance-report.js";
@@ -33,9 +34,6 @@ const shown = ({ value, error = 0 }: Measured): string =>
   error > ROUNDING * Math.abs(value) ? `${digits(value)} +- ${errorDigits(error)}` : digits(value);
 
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
-
-/** With a smaller part of the data's variance to explain, a proportion of it says little. */
-const LEAST_EXPLAINABLE = 0.05;
 
 /** Columns aligned at the right, under their headings. */
 function table(headings: readonly string[], rows: readonly (readonly string[])[]): string[] {

@@ -109,6 +109,13 @@ export class ImageBank implements Bank {
   }
 }
 
+/** What becomes of a bank by a change that copies it; the bank itself is disposed of. */
+export function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): ImageBank {
+  const changed = change(bank);
+  bank.dispose();
+  return changed;
+}
+
 /** Bytes to network input values in [-1, 1]: byte / 127.5 - 1, float32, of the same shape. */
 export function normalize(pixels: Tensor): Tensor {
   return scope(() => pixels.to({ dtype: "float32" }).div(UNIT).sub_(1));

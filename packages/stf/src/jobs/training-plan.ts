@@ -19,7 +19,7 @@ import {
   type SavedData,
 } from "../config/training.js";
 import { checkTransferShape, optionsForTransfer, sizesOf } from "../config/transfer.js";
-import type { ImageBank } from "../data/image-bank.js";
+import { type ImageBank, replaced } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
 import { withMirrorImages } from "../data/mirror.js";
 import { openDataset } from "../data/open.js";
@@ -55,12 +55,6 @@ export interface TrainingPlan {
   readonly description: readonly string[];
   /** Bytes of weights, gradients, moments and averages, independent of the batch. */
   readonly stateBytes: number;
-}
-
-function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): ImageBank {
-  const changed = change(bank);
-  bank.dispose();
-  return changed;
 }
 
 /** Reads the data set, with progress if it takes long. Notes on it are added to `notes`. */

@@ -8,7 +8,7 @@ import { didYouMean } from "../../common/similar.js";
 import { mixtureNames } from "../../config/analyze-options.js";
 import type { ResolvedAnalyze } from "../../config/analyze-request.js";
 import type { KnownDistribution } from "../../data/distribution.js";
-import type { ImageBank } from "../../data/image-bank.js";
+import { type ImageBank, replaced } from "../../data/image-bank.js";
 import type { Numbering } from "../../data/labels.js";
 import { withMirrorImages } from "../../data/mirror.js";
 import { mixtureOf } from "../../data/mixture.js";
@@ -69,12 +69,6 @@ export type OpenedTruth =
       readonly unseen: ImageBank | undefined;
     }
   | { readonly kind: "mixture"; readonly truth: KnownTruth; readonly distribution: KnownDistribution };
-
-function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank): ImageBank {
-  const changed = change(bank);
-  bank.dispose();
-  return changed;
-}
 
 /** Reads the images of a request, divided as a training would divide them, on its device. */
 async function openImages(
