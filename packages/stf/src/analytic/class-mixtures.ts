@@ -4,7 +4,6 @@ import { type Device, scope, type Tensor, tensor } from "@stf/torch";
 import type { ImageShape } from "../common/image-shape.js";
 import type { Bank } from "../data/bank.js";
 import { inOrder, positionsOf } from "../targets/groups.js";
-import { classMembers } from "../targets/references.js";
 import { type AnalyticDenoiser, rowsOf } from "./analytic-denoiser.js";
 import { contentOrder } from "./content-order.js";
 import { checkFit, fitInOrder, IMAGES_PER_COMPONENT, type MixtureOptions } from "./fit-mixture.js";
@@ -96,16 +95,16 @@ export function fitClassMixtures(bank: Bank, sigma: number, options: MixtureOpti
   const { labels, name } = bank;
   if (!labels) throw new RangeError(`mixtures by class need class labels; ${name} has none`);
   const { components = 10, rank = 64, seed = 0 } = options;
-  const members = [...classMembers(labels)].filter(
-    ([label, items]) => label >= 0 && items.length >= IMAGES_PER_COMPONENT,
+  const order = contentOrder(bank, seed, options.items);
+  const members = [...positionsOf(order.map((item) => labels[item] as number))].filter(
+    ([label, places]) => label >= 0 && places.length >= IMAGES_PER_COMPONENT,
   );
   const own = Math.max(1, Math.floor(components / Math.max(1, members.length)));
   const directions = Math.max(1, Math.min(rank, Math.floor((components * rank) / (own * Math.max(1, members.length)))));
   const classes = new Map<number, LowRankMixture>();
-  const order = contentOrder(bank, seed);
   try {
-    for (const [label] of members) {
-      const items = order.filter((item) => labels[item] === label);
+    for (const [label, places] of members) {
+      const items = Int32Array.from(places, (place) => order[place] as number);
       classes.set(label, fitInOrder(bank, items, sigma, { ...options, components: own, rank: directions }));
     }
     return new ClassMixtures(fitInOrder(bank, order, sigma, options), classes);

@@ -32,6 +32,8 @@ export interface MixtureOptions {
   readonly components?: number;
   /** Most directions of a component; one for each 4 of its images at most. 64 when left out. */
   readonly rank?: number;
+  /** Items of the bank to fit it to; all when left out. */
+  readonly items?: Int32Array | undefined;
   /** 0 when left out. */
   readonly seed?: number;
   /** Called after each pass over images with the bound, in nats per image; may throw to stop. */
@@ -47,6 +49,9 @@ const IMAGES_TO_BEGIN = 4096;
 
 /** Directions beyond those wanted, with which the wanted ones converge in fewer passes (Halko, Martinsson and Tropp 2011). */
 const OVERSAMPLING = 10;
+
+/** Most multiplications of the passes over all images, for each of which a component takes 8 r D: a minute of two cores. */
+const MOST_WORK = 2e12;
 
 /** Passes over the images to search: at most, and the gain of the bound, in nats per image, at which they end. */
 const MOST_PASSES = 20;
@@ -91,13 +96,15 @@ function beginning(
   });
 }
 
-/** {@link fitMixture} for images in an order that has nothing to do with them. */
+/** {@link fitMixture} for images in an order that has nothing to do with them. Of very many, the first ones do. */
 export function fitInOrder(
   bank: Bank,
-  order: Int32Array,
+  all: Int32Array,
   sigma: number,
   { components = 10, rank = 64, seed = 0, onPass }: MixtureOptions,
 ): LowRankMixture {
+  const affordable = Math.ceil(MOST_WORK / (8 * components * rank * bank.dimension));
+  const order = all.subarray(0, Math.max(affordable, components * IMAGES_PER_COMPONENT));
   const K = Math.min(components, Math.floor(order.length / IMAGES_PER_COMPONENT));
   const wide = Math.min(bank.dimension, rank + OVERSAMPLING);
   const searched = order.subarray(0, IMAGES_TO_SEARCH);
@@ -138,11 +145,13 @@ export function fitInOrder(
  */
 export function fitMixture(bank: Bank, sigma: number, options: MixtureOptions = {}): LowRankMixture {
   checkFit(bank, sigma, options);
-  return fitInOrder(bank, contentOrder(bank, options.seed ?? 0), sigma, options);
+  return fitInOrder(bank, contentOrder(bank, options.seed ?? 0, options.items), sigma, options);
 }
 
 /** Checks what a fit is given. */
-export function checkFit({ name, count }: Bank, sigma: number, { components = 10, rank = 64 }: MixtureOptions): void {
+export function checkFit(bank: Bank, sigma: number, { components = 10, rank = 64, items }: MixtureOptions): void {
+  const { name } = bank;
+  const count = items?.length ?? bank.count;
   if (count < IMAGES_PER_COMPONENT) {
     throw new InputError(
       `a mixture of Gaussians needs at least ${IMAGES_PER_COMPONENT} images, so that none can be read out of it, and ${name} has ${count}; use the exact posterior mean`,

@@ -1,18 +1,27 @@
 /** Network snapshots: a network with averaged weights and the configuration to rebuild it, as safetensors with JSON metadata. */
 
-import { type Device, FileFormatError, FlatParameters, saveSafetensors } from "@stf/torch";
+import { type Device, FileFormatError, FlatParameters, saveSafetensors, scope, type Tensor } from "@stf/torch";
+import { mixtureTensors } from "../analytic/mixture-tensors.js";
 import type { Precision } from "../networks/architectures.js";
 import { type BuildOptions, buildDenoiser, type NetworkConfig } from "../networks/build.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import type { TrainingState } from "../training/state.js";
+import { ANALYTIC, analyticMetadata, type StoredAnalytic, storedAnalytic } from "./stored-analytic.js";
 import { storedConfig, storedPreconditioning } from "./stored-config.js";
 import { metadataField, NETWORK_FORMAT, openStored } from "./stored-file.js";
+
+/** Options of {@link saveNetwork}. */
+export interface SaveNetworkOptions {
+  /** Whether a later file may replace it; recorded in the file. False when left out. */
+  readonly temporary?: boolean;
+  /** What takes over from the network at high noise; nothing when left out. */
+  readonly analytic?: StoredAnalytic | undefined;
+}
 
 /**
  * Writes a network with the configuration to rebuild it, as a safetensors file.
  *
  * @param about - its origin, as JSON-serializable data
- * @param options.temporary - whether a later one may replace it; recorded in the file
  * @throws UsageError when the configuration's preconditioning or its constants differ from the network's; errors of the
  * file system, such as a full disk.
  */
@@ -21,13 +30,21 @@ export function saveNetwork(
   network: Denoiser,
   config: NetworkConfig,
   about: Record<string, unknown>,
-  { temporary = false }: { readonly temporary?: boolean } = {},
+  { temporary = false, analytic }: SaveNetworkOptions = {},
 ): void {
-  saveSafetensors(path, network.stateDict(), {
-    format: NETWORK_FORMAT,
-    ...(temporary && { temporary: "true" }),
-    network: JSON.stringify(storedConfig(network, config)),
-    training: JSON.stringify(about),
+  const description = JSON.stringify(storedConfig(network, config));
+  scope(() => {
+    const tensors = new Map(network.stateDict());
+    if (analytic) {
+      for (const [name, value] of mixtureTensors(analytic.denoiser)) tensors.set(`${ANALYTIC}${name}`, value);
+    }
+    saveSafetensors(path, tensors, {
+      format: NETWORK_FORMAT,
+      ...(temporary && { temporary: "true" }),
+      network: description,
+      training: JSON.stringify(about),
+      ...(analytic && { analytic: analyticMetadata(analytic) }),
+    });
   });
 }
 
@@ -35,7 +52,6 @@ export function saveNetwork(
  * Writes the averaged network with the configuration to rebuild it, as a safetensors file.
  *
  * @param about - further JSON-serializable data about the training
- * @param options.temporary - whether a later one may replace it; recorded in the file
  * @throws UsageError when the configuration's preconditioning or its constants differ from the network's; errors of the
  * file system, such as a full disk.
  */
@@ -44,7 +60,7 @@ export function saveSnapshot(
   state: TrainingState,
   config: NetworkConfig,
   about: Record<string, unknown>,
-  options: { readonly temporary?: boolean } = {},
+  options: SaveNetworkOptions = {},
 ): void {
   saveNetwork(path, state.averaged, config, { images: state.images, ...about }, options);
 }
@@ -68,6 +84,10 @@ export interface Snapshot {
   readonly config: NetworkConfig;
   /** The data that {@link saveNetwork} stored about it. */
   readonly about: Readonly<Record<string, unknown>>;
+  /** What takes over from the network at high noise, on its device; undefined if the file has nothing. */
+  readonly analytic: StoredAnalytic | undefined;
+  /** Frees the network and the analytic denoiser. */
+  dispose(): void;
 }
 
 /**
@@ -84,18 +104,33 @@ export function loadSnapshot(
   try {
     const config = metadataField(path, metadata, "network") as NetworkConfig;
     const preconditioning = storedPreconditioning(path, metadata["network"]);
-    const denoiser = buildNetwork(path, config, { precision, preconditioning });
-    try {
-      denoiser.loadStateDict(tensors);
-    } catch (cause) {
-      denoiser.dispose();
-      throw new FileFormatError(`${path} cannot be used: ${(cause as Error).message}`, { cause });
-    }
-    // The memory layout of training, so that sampling is as fast and rounds alike. The parameters keep the storage.
-    new FlatParameters(denoiser.to(device), { trainable: false }).dispose();
     const about = metadata["training"] === undefined ? {} : metadataField(path, metadata, "training");
-    return { denoiser, config, about: about as Snapshot["about"] };
+    const analytic = storedAnalytic(path, tensors, metadata, { shape: config.shape, device });
+    try {
+      const denoiser = buildNetwork(path, config, { precision, preconditioning });
+      try {
+        denoiser.loadStateDict(weightsOf(tensors));
+      } catch (cause) {
+        denoiser.dispose();
+        throw new FileFormatError(`${path} cannot be used: ${(cause as Error).message}`, { cause });
+      }
+      // The memory layout of training, so that sampling is as fast and rounds alike. The parameters keep the storage.
+      new FlatParameters(denoiser.to(device), { trainable: false }).dispose();
+      const dispose = (): void => {
+        denoiser.dispose();
+        analytic?.denoiser.dispose();
+      };
+      return { denoiser, config, about: about as Snapshot["about"], analytic, dispose };
+    } catch (error) {
+      analytic?.denoiser.dispose();
+      throw error;
+    }
   } finally {
     for (const tensor of tensors.values()) tensor.dispose();
   }
+}
+
+/** The tensors of the network itself. */
+function weightsOf(tensors: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+  return new Map([...tensors].filter(([name]) => !name.startsWith(ANALYTIC)));
 }

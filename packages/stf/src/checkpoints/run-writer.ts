@@ -5,8 +5,10 @@ import { appendLine } from "../common/backlog.js";
 import type { NetworkConfig } from "../networks/build.js";
 import { STATS_FILE, snapshotPath, stampedNames, statePath } from "../run/files.js";
 import type { CheckpointFacts, TrainingWriter } from "../training/loop.js";
+import type { TrainingState } from "../training/state.js";
 import { saveSnapshot } from "./network-file.js";
 import { saveState } from "./state-file.js";
+import type { StoredAnalytic } from "./stored-analytic.js";
 import { storedConfig } from "./stored-config.js";
 
 /** Data that {@link runWriter} stores with every checkpoint. */
@@ -17,6 +19,8 @@ export interface RunDescription {
   readonly options: Readonly<Record<string, unknown>>;
   /** Data about the network for later drawing: stored with snapshots. */
   readonly about: Readonly<Record<string, unknown>>;
+  /** What replaces a network at high noise: stored with snapshots. Called for each of them; nothing when left out. */
+  readonly analyticOf?: ((state: TrainingState, isTemporary: boolean) => StoredAnalytic) | undefined;
 }
 
 /** Number of temporary files of a kind that are kept, so that there is an earlier one if the latest is damaged. */
@@ -51,7 +55,7 @@ function isTemporary(path: string): boolean {
 }
 
 /** Writes into a run folder, which must exist, under the names of `run/files.ts`. */
-export function runWriter(folder: string, { network, options, about }: RunDescription): TrainingWriter {
+export function runWriter(folder: string, { network, options, about, analyticOf }: RunDescription): TrainingWriter {
   const [snapshots, states] = [
     new TemporaryFiles(folder, "network-snapshot"),
     new TemporaryFiles(folder, "training-state"),
@@ -66,7 +70,8 @@ export function runWriter(folder: string, { network, options, about }: RunDescri
     snapshot(state, facts) {
       const { temporary, loss, lowestLoss } = facts;
       const path = snapshotPath(folder, state.images);
-      saveSnapshot(path, state, network, { ...about, loss, lowestLoss }, { temporary });
+      const analytic = analyticOf?.(state, temporary);
+      saveSnapshot(path, state, network, { ...about, loss, lowestLoss }, { temporary, analytic });
       snapshots.add(path, facts);
       return path;
     },

@@ -10,11 +10,18 @@ import type { GenerateResult } from "../jobs/generate.js";
 import { addFields } from "./options.js";
 import { beginWork } from "./output.js";
 
+const formatted = (count: number): string => (Number.isInteger(count) ? String(count) : count.toFixed(1));
+
+/** "23 network evaluations and 12 analytic ones" */
+function describeEvaluations(evaluations: number, analytic = 0): string {
+  return `${formatted(evaluations)} network evaluations${analytic > 0 ? ` and ${formatted(analytic)} analytic ones` : ""}`;
+}
+
 /** "35 network evaluations each, 12.3 images/s" */
-function summary({ drawn, evaluations, seconds }: GenerateResult): string {
+function summary({ drawn, evaluations, analyticEvaluations, seconds }: GenerateResult): string {
   if (evaluations === undefined) return "all were there already";
-  const each = Number.isInteger(evaluations) ? evaluations : evaluations.toFixed(1);
-  return `${each} network evaluations each, ${(drawn / seconds).toFixed(2)} images/s, ${formatDuration(seconds)}`;
+  const each = describeEvaluations(evaluations, analyticEvaluations);
+  return `${each} each, ${(drawn / seconds).toFixed(2)} images/s, ${formatDuration(seconds)}`;
 }
 
 /** Prints what would be drawn, and how long that takes. */
@@ -22,10 +29,11 @@ async function dryRun(request: GenerateRequest): Promise<void> {
   const { commandContext } = await import("./context.js");
   const { estimateDrawing } = await import("../jobs/drawing-estimate.js");
   const context = commandContext();
-  const { description, images, evaluations, secondsPerEvaluation, seconds } = await estimateDrawing(request, context);
+  const estimate = await estimateDrawing(request, context);
+  const { description, images, evaluations, analyticEvaluations, secondsPerEvaluation, seconds } = estimate;
   const time = Number.isNaN(evaluations)
     ? `about ${secondsPerEvaluation.toPrecision(2)}s here for each image and network evaluation; the sampler chooses how many`
-    : `about ${(images / seconds).toPrecision(2)} images/s here: ${formatDuration(seconds)} for ${images} images, ${evaluations} network evaluations each`;
+    : `about ${(images / seconds).toPrecision(2)} images/s here: ${formatDuration(seconds)} for ${images} images, ${describeEvaluations(evaluations, analyticEvaluations)} each`;
   for (const line of [...description, `time: ${time}`]) context.reporter.print(line);
 }
 

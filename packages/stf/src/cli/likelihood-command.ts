@@ -11,7 +11,8 @@ import { addFields } from "./options.js";
 import { beginWork } from "./output.js";
 
 /** The result, line by line. */
-function described({ bitsPerDimension, errors, perImage, evaluations, seconds, protocol }: LikelihoodResult): string[] {
+function described(result: LikelihoodResult): string[] {
+  const { bitsPerDimension, errors, perImage, evaluations, analyticEvaluations, seconds, protocol } = result;
   const shown = Object.entries(errors).map(([over, error]) => `+- ${(error as number).toFixed(4)} over ${over}`);
   const {
     probes,
@@ -21,12 +22,17 @@ function described({ bitsPerDimension, errors, perImage, evaluations, seconds, p
     rtol,
     atol,
     seed,
+    analyticAbove: above,
   } = { ...protocol.method["flow"], ...protocol.method["estimate"] };
+  const known =
+    above === undefined
+      ? ""
+      : ` and ${Math.round(analyticEvaluations)} analytic ones above noise level ${formatLevel(above as number)}`;
   const levels = `${formatLevel(sigmaMin as number)} to ${formatLevel(sigmaMax as number)}`;
   return [
     [`${bitsPerDimension.toFixed(4)} bits/dim`, shown.join(", ")].join(" ").trim(),
     `for ${perImage.length} images with ${probes} probe${probes === 1 ? "" : "s"} each; ${path}, noise levels ${levels}, ` +
-      `rtol ${rtol}, atol ${atol}, seed ${seed}; ${Math.round(evaluations)} network evaluations, ${formatDuration(seconds)}`,
+      `rtol ${rtol}, atol ${atol}, seed ${seed}; ${Math.round(evaluations)} network evaluations${known}, ${formatDuration(seconds)}`,
   ];
 }
 

@@ -1,5 +1,6 @@
 /** Quality numbers as lines of text. */
 
+import { formatLevel } from "../common/text.js";
 import { type Evaluation, type Measured, type MetricName, metricLabel, metricNames } from "../run/evaluation.js";
 import type { Facts, Protocol } from "../run/protocol.js";
 
@@ -41,9 +42,12 @@ function drawingLine({ subject, method }: Protocol): string | undefined {
   const { drawing } = method;
   if (!drawing) return undefined;
   const { sampler, steps, weights = "averaged", ...others } = drawing;
-  const cost = subject["evaluations"] === undefined ? "" : ` (${subject["evaluations"]} evaluations)`;
+  const { evaluations, analyticEvaluations, analyticAbove: above } = subject;
+  const cost = evaluations === undefined ? "" : ` (${evaluations} evaluations)`;
+  const known = analyticEvaluations === undefined ? "" : ` (${analyticEvaluations} evaluations)`;
   const named = Object.entries(others).map(([name, fact]) => `${name} ${name.endsWith("sha256") ? short(fact) : fact}`);
-  return [`${sampler}, ${steps} steps${cost}`, ...named, `${weights} weights`].join(", ");
+  const analytic = above === undefined ? [] : [`analytic above ${formatLevel(above as number)}${known}`];
+  return [`${sampler}, ${steps} steps${cost}`, ...analytic, ...named, `${weights} weights`].join(", ");
 }
 
 /** How numbers were obtained, in one line. */

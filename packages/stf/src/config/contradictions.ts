@@ -39,6 +39,13 @@ const dependent: readonly Dependence[] = [
     isMet: ({ arch }) => arch !== "mlp",
   },
   {
+    options: ["trainBelow"],
+    needs: "'analytic' above 0",
+    isMet: ({ analytic, trainBelow }) => analytic > 0 || trainBelow === "off",
+    decidedBy: "nothing",
+    found: () => "'analytic=0': nothing would replace the network above",
+  },
+  {
     options: ["pMean", "pStd", "sigmaData"],
     needs: "'precond=edm'",
     isMet: ({ precond }) => precond === "edm",

@@ -114,6 +114,20 @@ export function integerOr<W extends string>(
   );
 }
 
+/** A number above 0, or one of a few words. */
+export function numberOr<W extends string, T extends number | W = number | W>(
+  words: readonly W[],
+  description: Description<T>,
+): Field<T | number | W> {
+  const isWord = (value: unknown): boolean => words.some((word) => word === value);
+  return field<T | number | W>(
+    { placeholder: ["X", ...words].join("|"), ...description },
+    `a number above 0, or ${words.map((word) => `"${word}"`).join(" or ")}`,
+    (value) => isWord(value) || (typeof value === "number" && value > 0 && value < Number.POSITIVE_INFINITY),
+    (text) => (isWord(text) ? text : toNumber(text)),
+  );
+}
+
 /** As in the published tools. */
 const truths: Readonly<Record<string, boolean>> = Object.fromEntries([
   ...["1", "true", "t", "yes", "y", "on"].map((word) => [word, true]),

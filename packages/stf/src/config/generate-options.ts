@@ -6,7 +6,7 @@ import { type DiscreteProcessName, discreteProcessNames } from "../processes/by-
 import { scalings, schedules } from "../processes/scheduled.js";
 import { discretizationNames, discretizations, edmSchedule } from "../sampling/steps.js";
 import { precisionNotes } from "./contradictions.js";
-import { choice, classLabel, device, flag, integer, integers, number, text, type Values } from "./fields.js";
+import { choice, classLabel, device, flag, integer, integers, number, numberOr, text, type Values } from "./fields.js";
 
 /** The samplers by name. */
 export const samplerNames = ["heun", "euler", "dpm++2m", "dpm++2m-sde", "rk45", "pc"] as const;
@@ -113,6 +113,15 @@ export const generateFields = {
     help: "snapshot of a weaker network to guide away from",
     placeholder: "FILE",
   }),
+  analyticAbove: numberOr(["auto", "off"], {
+    default: "auto",
+    help: "noise level above which the snapshot's analytic denoiser replaces the network; auto: where it was found to be better; off: nowhere, as in the published tools",
+  }),
+  analyticData: text<string | null>({
+    default: null,
+    help: "images whose exact posterior mean takes the place of the snapshot's analytic denoiser",
+    placeholder: "PATH",
+  }),
   image: text<string | null>({
     default: null,
     help: "PNG or JPEG image for --mask, --colorize or --from-sigma",
@@ -193,6 +202,9 @@ export function checkTogether(given: Partial<GenerateCommandOptions>, options: G
     const idle = (["snr", "correctorSteps"] as const).find((key) => given[key] !== undefined);
     if (idle) throw new UsageError(`'${idle}' has no effect with 'corrector=none'; leave it out`);
     if (options.predictor === "none") throw new UsageError("'predictor' and 'corrector' must not both be none");
+  }
+  if (options.analyticData !== null && options.analyticAbove === "off") {
+    throw new UsageError("'analyticData' has no effect with 'analyticAbove=off'; leave one of them out");
   }
   if (options.gnet !== null && options.guidance === 1) {
     throw new UsageError("'gnet' has no effect without a 'guidance' other than 1, such as 'guidance=2'");

@@ -2,7 +2,7 @@
 
 import { processNames } from "../processes/by-name.js";
 import { edmSchedule } from "../sampling/steps.js";
-import { choice, device, integer, number, text, type Values } from "./fields.js";
+import { choice, device, integer, number, numberOr, text, type Values } from "./fields.js";
 
 /** The options of `stf likelihood`, by name. */
 export const likelihoodFields = {
@@ -33,6 +33,10 @@ export const likelihoodFields = {
     default: edmSchedule.sigmaMax,
     above: 0,
     help: "noise level treated as pure noise, for edm and ve",
+  }),
+  analyticAbove: numberOr(["auto", "off"], {
+    default: "auto",
+    help: "noise level above which the snapshot's analytic denoiser replaces the network in the flow; auto: where it was found to be better",
   }),
   rtol: number({ default: 1e-5, above: 0, help: "relative error tolerance of a step" }),
   atol: number({ default: 1e-5, above: 0, help: "absolute error tolerance of a step" }),

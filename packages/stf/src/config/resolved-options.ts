@@ -35,6 +35,7 @@ const changeable: ReadonlySet<string> = new Set<keyof TrainOptions>([
     "saveEvery",
   ] as const),
   ...(["lr", "lrRampup", "ema", "ls", "batch", "batchGpu", "recompute", "labelDropout"] as const),
+  ...(["analytic", "trainBelow"] as const),
   ...(["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
 ]);
 

@@ -16,6 +16,7 @@ import {
   integerOr,
   integers,
   number,
+  numberOr,
   rangeOr,
   shareOrPath,
   text,
@@ -102,6 +103,16 @@ export const trainFields = {
     default: null,
     above: 0,
     help: "with --precond=edm or ve, highest one (default none; ve 100)",
+  }),
+  analytic: integer({
+    default: 0,
+    min: 0,
+    max: 1000,
+    help: "Gaussians in the mixture, fitted to the images, that snapshots carry to replace the network at high noise; 0: none",
+  }),
+  trainBelow: numberOr(["auto", "off"], {
+    default: "off",
+    help: "with --analytic, train only on noise levels below this one; auto: below 1.5 times that from which the network is replaced",
   }),
   transfer: text<string | null>({
     default: null,

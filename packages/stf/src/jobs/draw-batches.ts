@@ -42,6 +42,8 @@ export class DrawingTally {
   batches = 0;
   /** Network evaluations of a batch, summed over the batches. */
   evaluations = 0;
+  /** Evaluations of the analytic part of a batch, summed over the batches. */
+  analyticEvaluations = 0;
   readonly #now: () => number;
   readonly #start: number;
 
@@ -59,6 +61,11 @@ export class DrawingTally {
   /** Network evaluations per image; undefined if none was drawn. */
   get evaluationsPerImage(): number | undefined {
     return this.batches === 0 ? undefined : this.evaluations / this.batches;
+  }
+
+  /** Evaluations of the analytic part per image; undefined if no image was drawn. */
+  get analyticPerImage(): number | undefined {
+    return this.batches === 0 ? undefined : this.analyticEvaluations / this.batches;
   }
 }
 
@@ -89,6 +96,7 @@ export function* drawBatches(
       ...conditions,
       classes: label === null ? undefined : seeds.map(() => label),
       onEvaluation: () => void tally.evaluations++,
+      onAnalytic: () => void tally.analyticEvaluations++,
       onStep: (report) => {
         onStep?.(report);
         checkStop(context);

@@ -14,6 +14,8 @@ export interface DrawingEstimate {
   readonly images: number;
   /** Network evaluations per image; NaN if the sampler chooses its steps. */
   readonly evaluations: number;
+  /** Evaluations of the analytic denoiser per image, whose time is not counted; NaN if the sampler chooses its steps. */
+  readonly analyticEvaluations: number;
   /** Seconds per image of a network evaluation, as measured with a batch. */
   readonly secondsPerEvaluation: number;
   /** Seconds for all images; NaN if the sampler chooses its steps. */
@@ -39,10 +41,10 @@ export async function estimateDrawing(
       () => `lower 'batch' (it is ${options.batch})`,
       () => evaluationSeconds(drawing, batch, now),
     );
-    const evaluations = evaluationsOf(drawing.request);
+    const { network: evaluations, analytic: analyticEvaluations } = evaluationsOf(drawing);
     return {
       description: [describeDrawing(drawing), ...drawing.notes.map((note) => `note: ${note}`)],
-      ...{ images, evaluations, secondsPerEvaluation },
+      ...{ images, evaluations, analyticEvaluations, secondsPerEvaluation },
       seconds: images * evaluations * secondsPerEvaluation,
     };
   } finally {

@@ -10,12 +10,17 @@ import type { ResolvedGenerate } from "../config/generate-request.js";
 import { samplingMethod } from "../config/sampling.js";
 import { isDiverged } from "../run/history.js";
 import { type GenerateOptions, type Method, rangeWithin } from "../sampling/generate.js";
+import { SMOOTH_BLEND } from "../sampling/hand-over.js";
+import { type OpenedAnalytic, openAnalytic } from "./analytic-part.js";
 import { checkDevice, deviceOf } from "./device.js";
 import { givenImage } from "./given-image.js";
 import { classNamesOf, classNumber, classTitle } from "./network-classes.js";
 import { latestSnapshot } from "./snapshots.js";
 
-/** A request with its class as a number. */
+/**
+ * A request with its class as a number, with the digest of the images of its analytic part instead of their path, and without
+ * 'analyticAbove=off' where there would be no such part anyway.
+ */
 export type NumberedGenerate = ResolvedGenerate & { readonly class: number | null };
 
 /** A request with everything that it names. */
@@ -23,6 +28,8 @@ export interface Drawing {
   readonly request: NumberedGenerate;
   readonly snapshot: Snapshot;
   readonly conditions: GenerateOptions & { readonly method: Method };
+  /** What replaces the network at high noise; undefined for nothing. */
+  readonly analytic: OpenedAnalytic | undefined;
   /** Notes to print before the first image. */
   readonly notes: readonly string[];
   /** Frees the networks. */
@@ -64,7 +71,7 @@ function loadWeak({ gnet, precision }: ResolvedGenerate, { denoiser, config }: S
   const weak = loadSnapshot(gnet, { precision, device: denoiser.device });
   const [found, wanted] = [formatImageShape(weak.config.shape), formatImageShape(config.shape)];
   if (found === wanted) return weak;
-  weak.denoiser.dispose();
+  weak.dispose();
   throw new UsageError(`'gnet' must draw images of ${wanted} as 'network' does, found ${found}`);
 }
 
@@ -89,24 +96,30 @@ export async function openDrawing(asked: ResolvedGenerate, rank: Rank): Promise<
   const device = deviceOf(given.device, rank);
   checkDevice(device);
   const snapshot = loadSnapshot(given.network, { precision: given.precision, device });
-  const opened = [snapshot];
-  const dispose = (): void => opened.forEach(({ denoiser }) => void denoiser.dispose());
+  const opened: { dispose(): void }[] = [snapshot];
+  const dispose = (): void => opened.forEach((each) => void each.dispose());
   try {
     const { denoiser, config } = snapshot;
-    const request: NumberedGenerate = { ...given, class: classNumber(given.class, snapshot) };
-    const weak = loadWeak(request, snapshot);
+    const numbered: NumberedGenerate = { ...given, class: classNumber(given.class, snapshot) };
+    const weak = loadWeak(numbered, snapshot);
     if (weak) opened.push(weak);
-    checkGuidance(request, snapshot, weak);
-    checkColorize(request, config);
+    checkGuidance(numbered, snapshot, weak);
+    checkColorize(numbered, config);
+    const analytic = await openAnalytic(numbered, snapshot, given.network);
+    if (analytic) opened.push(analytic);
+    const request = withAnalytic(numbered, snapshot, analytic);
     const { preconditioning } = denoiser;
     const range = weak ? rangeWithin(preconditioning, weak.denoiser.preconditioning) : preconditioning;
     const method = samplingMethod(request, { ...preconditioning, ...range });
     const { notes, ...fromImage } = await givenImage(request, config.shape, denoiser.device);
     const guidance = { weight: request.guidance, by: weak?.denoiser };
+    // Only solvers that estimate their error mind a jump.
+    const blend = samplerOf(request) === "rk45" ? SMOOTH_BLEND : 1;
     return {
       request,
       snapshot,
-      conditions: { method, guidance, ...fromImage },
+      analytic,
+      conditions: { method, guidance, analytic: analytic && { ...analytic.part, blend }, ...fromImage },
       notes: [...network.notes, ...(weaker?.notes ?? []), ...request.notes, ...notes, ...lossNotes(snapshot)],
       dispose,
     };
@@ -116,8 +129,22 @@ export async function openDrawing(asked: ResolvedGenerate, rank: Rank): Promise<
   }
 }
 
+/** See {@link NumberedGenerate}. */
+function withAnalytic(
+  request: NumberedGenerate,
+  { analytic: stored }: Snapshot,
+  analytic: OpenedAnalytic | undefined,
+): NumberedGenerate {
+  const isIdle = analytic === undefined && (stored?.handOver.above ?? null) === null;
+  return {
+    ...request,
+    analyticAbove: isIdle ? "auto" : request.analyticAbove,
+    analyticData: analytic?.imagesDigest ?? null,
+  };
+}
+
 /** What is drawn, in one line. */
-export function describeDrawing({ request, snapshot, conditions: { method } }: Drawing): string {
+export function describeDrawing({ request, snapshot, analytic, conditions: { method } }: Drawing): string {
   const { config, denoiser } = snapshot;
   const { steps, sigma } = method;
   const sampler = samplerOf(request);
@@ -126,6 +153,7 @@ export function describeDrawing({ request, snapshot, conditions: { method } }: D
   return (
     `drawing ${request.seeds.length} ${request.seeds.length === 1 ? "image" : "images"} of ${formatImageShape(config.shape)} with ${sampler}${count}, noise levels ` +
     `${formatLevel(sigma)} to ${formatLevel(levels.at(-1) as number)}, ${denoiser.precision}` +
+    (analytic ? `, above ${formatLevel(analytic.part.above)} with ${analytic.title}` : "") +
     (request.class === null ? "" : `, class ${classTitle(request.class, classNamesOf(snapshot))}`)
   );
 }

@@ -88,6 +88,8 @@ export interface GenerateResult {
   readonly drawn: number;
   /** Network evaluations per image; undefined if none was drawn. */
   readonly evaluations: number | undefined;
+  /** Evaluations of the analytic denoiser per image, in place of the network; undefined if none was drawn. */
+  readonly analyticEvaluations: number | undefined;
   /** Seconds of drawing. */
   readonly seconds: number;
   /** What could not be written to its path, in one line. */
@@ -107,8 +109,11 @@ export async function generate(request: GenerateRequest, context: JobContext = j
   const options = generateOptions(request, rank.size);
   const tally = new DrawingTally(context.now);
   const result = (reason: GenerateResult["reason"]): GenerateResult => {
-    const { images, evaluationsPerImage, seconds } = tally;
-    return { reason, drawn: images, evaluations: evaluationsPerImage, seconds };
+    const { images, evaluationsPerImage, analyticPerImage, seconds } = tally;
+    return {
+      ...{ reason, drawn: images, seconds },
+      ...{ evaluations: evaluationsPerImage, analyticEvaluations: analyticPerImage },
+    };
   };
   const drawing = await withinMemory(
     () => "use a smaller network",

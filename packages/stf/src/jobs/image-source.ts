@@ -162,18 +162,26 @@ export async function imagesOnDisk(
   };
 }
 
-/** Network evaluations of a sampler for an image; NaN if it chooses its steps. */
-export function evaluationsOf(request: ResolvedGenerate): number {
-  const { steps, guidance, correctorSteps, corrector } = request;
-  const once = {
-    heun: 2 * steps - 1,
-    euler: steps,
-    "dpm++2m": steps,
-    "dpm++2m-sde": steps,
-    rk45: Number.NaN,
-    pc: steps * (1 + (corrector === "none" ? 0 : correctorSteps)),
-  }[samplerOf(request)];
-  return guidance === 1 ? once : 2 * once;
+/** Evaluations for an image. */
+export interface Evaluations {
+  readonly network: number;
+  /** Those of the analytic part. */
+  readonly analytic: number;
+}
+
+/** Evaluations of a drawing for an image; NaN if its sampler chooses its steps. */
+export function evaluationsOf({ request, analytic, conditions: { method } }: Drawing): Evaluations {
+  const { guidance, correctorSteps, corrector } = request;
+  const sampler = samplerOf(request);
+  if (sampler === "rk45") return { network: Number.NaN, analytic: analytic ? Number.NaN : 0 };
+  const { times, process } = method.steps;
+  const levels = times.filter((t) => t > 0 || sampler === "pc").map(process.sigma);
+  const perLevel = sampler === "pc" ? 1 + (corrector === "none" ? 0 : correctorSteps) : 1;
+  // Heun's method evaluates the end of a step, too, if that is not noise-free.
+  const evaluated = sampler === "heun" ? [...levels, ...levels.slice(1)] : levels;
+  const known = analytic ? evaluated.filter((sigma) => sigma >= analytic.part.above).length : 0;
+  const factor = perLevel * (guidance === 1 ? 1 : 2);
+  return { network: factor * (evaluated.length - known), analytic: factor * known };
 }
 
 /** Seconds per image of a network evaluation, after one that warms up. */
@@ -203,7 +211,8 @@ export async function drawnImages(given: ResolvedGenerate, context: JobContext):
   const { seeds } = request;
   for (const note of drawing.notes) context.reporter.print(`note: ${note}`);
   const { subject, method } = await drawingProtocol(request, context.rank.size);
-  const evaluations = evaluationsOf(request);
+  const { network: evaluations, analytic: analyticEvaluations } = evaluationsOf(drawing);
+  const { analytic } = drawing;
   const trained = snapshot.about["images"];
   return {
     title: request.network,
@@ -214,6 +223,8 @@ export async function drawnImages(given: ResolvedGenerate, context: JobContext):
         ...subject,
         ...(typeof trained === "number" && { trained }),
         ...(Number.isFinite(evaluations) && { evaluations }),
+        ...(analytic && { analyticAbove: analytic.part.above }),
+        ...(analyticEvaluations > 0 && { analyticEvaluations }),
       },
       method: {
         images: { count: seeds.length, seeds: formatIntegers(seeds) },

@@ -14,13 +14,14 @@ import type { ImageBank } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
 import { openDataset } from "../data/open.js";
 import type { Denoiser } from "../networks/denoiser.js";
-import { oneHot } from "../networks/network.js";
 import { processFor } from "../processes/by-name.js";
 import type { Process } from "../processes/process.js";
 import { type Purpose, randomKey } from "../random/keyed.js";
 import type { Protocol } from "../run/protocol.js";
-import { checkKnown, denoiseWith, rangeWithin } from "../sampling/generate.js";
+import { checkKnown, denoiseClasses, rangeWithin } from "../sampling/generate.js";
+import { type ClassDenoise, handedOver, SMOOTH_BLEND } from "../sampling/hand-over.js";
 import { bitsPerDimension, dequantize, logDensity } from "../sampling/log-density.js";
+import { type OpenedAnalytic, storedPart } from "./analytic-part.js";
 import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
 import { checkDevice } from "./device.js";
 import { weightsOf } from "./drawing-protocol.js";
@@ -80,6 +81,7 @@ interface Measured {
   /** `[images][repeats][probes]` */
   readonly bits: readonly number[][][];
   readonly evaluations: number;
+  readonly analyticEvaluations: number;
   /** Whether the job was stopped before all images were evaluated. */
   readonly isPartial?: boolean;
 }
@@ -103,6 +105,7 @@ function ofImages(
 /** Input of {@link measure}. */
 interface Measurement {
   readonly denoiser: Denoiser;
+  readonly analytic: OpenedAnalytic | undefined;
   readonly bank: ImageBank;
   readonly path: Path;
   readonly request: ResolvedLikelihood;
@@ -113,7 +116,7 @@ interface Measurement {
 function measureBatch(
   first: number,
   count: number,
-  { denoiser, bank, path, request }: Measurement,
+  { denoiser, analytic, bank, path, request }: Measurement,
   onStep: (share: number) => void,
 ): Measured {
   const { channels, height, width } = bank.shape;
@@ -123,9 +126,17 @@ function measureBatch(
   const isTold = denoiser.labelDim > 0 && request.class === "data";
   const bits: number[][][] = Array.from(indices, () => []);
   let evaluations = 0;
+  let analyticEvaluations = 0;
+  const network = denoiseClasses(denoiser);
+  const counted: ClassDenoise = (...input) => {
+    evaluations++;
+    return network(...input);
+  };
+  const denoise = analytic
+    ? handedOver(counted, { ...analytic.part, blend: SMOOTH_BLEND }, () => void analyticEvaluations++)
+    : counted;
   scope(() => {
-    const classes = indices.map((index) => bank.labels?.[index] ?? 0);
-    const labels = isTold ? oneHot(classes, denoiser.labelDim, { dtype: "float32", device }) : undefined;
+    const classes = isTold ? indices.map((index) => bank.labels?.[index] ?? 0) : undefined;
     const uniform = ofImages(first, count, "dequantization", request, (generator) =>
       rand([repeats, ...shape], { generator, dtype: "float64", device }),
     );
@@ -140,18 +151,17 @@ function measureBatch(
       const found = scope(() => {
         const own = signs.select(1, repeat);
         return logDensity(
-          denoiseWith(denoiser, { labels }),
+          (x, sigma) => denoise(x, sigma, classes),
           dequantize(bytes, uniform.select(1, repeat)),
           Array.from({ length: probes }, (_, p) => own.select(1, p).contiguous()),
           { ...path, rtol, atol, onStep: (share) => onStep((repeat + share) / repeats) },
         );
       });
-      evaluations += found.evaluations;
       const values = Array.from(found.logDensity.toFloat64Array(), (value) => bitsPerDimension(value, bank.dimension));
       bits.forEach((own, i) => void own.push(values.slice(i * probes, (i + 1) * probes)));
     }
   });
-  return { bits, evaluations: evaluations / repeats };
+  return { bits, evaluations: evaluations / repeats, analyticEvaluations: analyticEvaluations / repeats };
 }
 
 /** What to lower when a batch does not fit in memory. */
@@ -195,7 +205,13 @@ function measure(measurement: Measurement): Measured {
   const start = now();
   const bits: number[][][] = [];
   let evaluations = 0;
+  let analyticEvaluations = 0;
   let batches = 0;
+  const result = (): Measured => ({
+    bits,
+    evaluations: evaluations / Math.max(batches, 1),
+    analyticEvaluations: analyticEvaluations / Math.max(batches, 1),
+  });
   for (let first = 0; first < count; first += request.batch) {
     const size = Math.min(request.batch, count - first);
     const found = untilStopped(() =>
@@ -209,13 +225,14 @@ function measure(measurement: Measurement): Measured {
         );
       }),
     );
-    if (!found) return { bits, evaluations: evaluations / Math.max(batches, 1), isPartial: true };
+    if (!found) return { ...result(), isPartial: true };
     bits.push(...found.bits);
     evaluations += found.evaluations;
+    analyticEvaluations += found.analyticEvaluations;
     batches++;
     reporter.printPlain(`${first + size} of ${count} images, ${average(bits.map(meanOf)).toFixed(4)} bits/dim so far`);
   }
-  return { bits, evaluations: evaluations / batches };
+  return result();
 }
 
 const average = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -250,7 +267,11 @@ function errorsOf({ bits }: Measured): LikelihoodErrors {
   return (first[0]?.length ?? 0) > 1 ? { ...images, probes: ofEstimates(([only = []]) => only) } : images;
 }
 
-async function protocolOf(found: Measured, { request, path, bank }: Measurement, weights: string): Promise<Protocol> {
+async function protocolOf(
+  found: Measured,
+  { request, path, bank, analytic }: Measurement,
+  weights: string,
+): Promise<Protocol> {
   const { network, data, class: told, probes, repeats, rtol, atol, seed } = request;
   return {
     subject: { network, network_sha256: await digestOf(network), data },
@@ -263,6 +284,7 @@ async function protocolOf(found: Measured, { request, path, bank }: Measurement,
         sigmaMax: path.process.sigma(path.last),
         rtol,
         atol,
+        ...(analytic && { analyticAbove: analytic.part.above }),
       },
       estimate: { probes, repeats, seed },
     },
@@ -283,6 +305,8 @@ export interface LikelihoodResult {
   readonly perImage: readonly number[];
   /** Network evaluations per image, chosen by the solver. */
   readonly evaluations: number;
+  /** Evaluations of the analytic denoiser per image; near the noise level of the hand-over both are evaluated. */
+  readonly analyticEvaluations: number;
   /** Seconds of computation. */
   readonly seconds: number;
   /** How the values were computed. */
@@ -308,6 +332,7 @@ export async function likelihood(
   const options = { ...asked, network: chosen.path };
   const snapshot = loadSnapshot(options.network, { device: options.device });
   const { denoiser, config, about } = snapshot;
+  const analytic = storedPart(snapshot, options, options.network);
   const path = pathOf(options, denoiser);
   const isConditional = denoiser.labelDim > 0 && options.class === "data";
   const names = storedNames(about["classNames"]);
@@ -331,7 +356,7 @@ export async function likelihood(
   for (const note of notes) reporter.print(`note: ${note}`);
   const bank = options.device === "cpu" ? images : images.to(options.device);
   const count = Math.min(options.num ?? bank.count, bank.count);
-  const measurement: Measurement = { denoiser, bank, path, request: options, context, count };
+  const measurement: Measurement = { denoiser, analytic, bank, path, request: options, context, count };
   const start = context.now();
   try {
     checkMemory(measurement, machineMemory());
@@ -347,19 +372,24 @@ export async function likelihood(
       errors: errorsOf(found),
       perImage,
       evaluations: found.evaluations,
+      analyticEvaluations: found.analyticEvaluations,
       seconds: context.now() - start,
       protocol: await protocolOf(found, measurement, weightsOf(snapshot)),
     };
     if (options.dest !== null && perImage.length > 0) {
-      const { bitsPerDimension, evaluations, protocol } = result;
-      const text = JSON.stringify({ bitsPerDimension, evaluations, protocol, perImage }, undefined, 2);
+      const { bitsPerDimension, evaluations, analyticEvaluations, protocol } = result;
+      const text = JSON.stringify(
+        { bitsPerDimension, evaluations, analyticEvaluations, protocol, perImage },
+        undefined,
+        2,
+      );
       const bytes = new TextEncoder().encode(`${text}\n`);
       const { problem } = await writeOrRescue(options.dest, (place) => writeFileAtomically(place, bytes));
       if (problem !== undefined) return { ...result, problem };
     }
     return result;
   } finally {
-    denoiser.dispose();
+    snapshot.dispose();
     bank.dispose();
     if (bank !== images) images.dispose();
   }

@@ -11,6 +11,7 @@ import type { TrainRequest } from "../config/train-request.js";
 import { loopOptions, trainingData, trainingSettings, usesDistances } from "../config/training.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { nearestDistances } from "../data/neighbours.js";
+import { levelsBelow } from "../processes/noise-levels.js";
 import { makeNewFolder, makeNumberedFolder } from "../run/folder.js";
 import { historyOf, isDiverged, setAsideAfter, soundState } from "../run/history.js";
 import { lockRun } from "../run/lock.js";
@@ -21,6 +22,7 @@ import { DivergenceError } from "../training/step.js";
 import { type JobContext, jobContext, type Reporter } from "./context.js";
 import { withinMemory } from "./memory.js";
 import { RunFolder } from "./run-folder.js";
+import { TrainingAnalytic } from "./training-analytic.js";
 import { memoryAdvice } from "./training-description.js";
 import { planTraining, type TrainingPlan } from "./training-plan.js";
 import { TrainingSamples } from "./training-samples.js";
@@ -153,7 +155,13 @@ async function trainInFolder(
     const aside = setAsideAfter(folder, state.images);
     if (aside !== undefined) reporter.print(`set aside   later output of the run, in ${aside}`);
   }
-  const settings = trainingSettings(options, distancesOf(bank, options, reporter));
+  using analytic = TrainingAnalytic.fit(plan, context);
+  const { noiseLevels } = state.network.preconditioning;
+  const { trainBelow } = options;
+  const settings = {
+    ...trainingSettings(options, distancesOf(bank, options, reporter)),
+    noiseLevels: typeof trainBelow === "number" && analytic ? levelsBelow(noiseLevels, trainBelow) : noiseLevels,
+  };
   const writerFor = (place: string): TrainingWriter =>
     runWriter(place, {
       network,
@@ -162,17 +170,18 @@ async function trainInFolder(
         ...{ data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
         ...classesOf(plan),
       },
+      analyticOf: analytic && ((trained, isTemporary) => analytic.at(trained, isTemporary)),
     });
   const writer = run.writer(writerFor);
   const history = historyOf(folder);
   using errors = new ErrorMeasurement(bank, {
-    noiseLevels: state.network.preconditioning.noiseLevels,
+    noiseLevels: settings.noiseLevels,
     batch: settings.microBatch,
     heldOut,
     now: () => context.now(),
     shouldStop: () => context.shouldStop(),
   });
-  const samples = new TrainingSamples(folder, settings, bank.classNames, context);
+  const samples = new TrainingSamples(folder, settings, bank.classNames, () => analytic?.part, context);
   let shown = "first step";
   const hooks: LoopHooks = {
     // A step may take minutes.

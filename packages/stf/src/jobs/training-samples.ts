@@ -8,6 +8,7 @@ import { formatDuration, listed } from "../common/text.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { samplesPath } from "../run/files.js";
 import { generateImages } from "../sampling/generate.js";
+import type { AnalyticPart } from "../sampling/hand-over.js";
 import type { Progress } from "../training/loop.js";
 import type { TrainingState } from "../training/state.js";
 import type { TrainingSettings } from "../training/step.js";
@@ -61,6 +62,7 @@ export class TrainingSamples {
   readonly #folder: string;
   readonly #halflife: number;
   readonly #classNames: readonly string[] | undefined;
+  readonly #analytic: () => AnalyticPart | undefined;
   readonly #context: JobContext;
   /** Seconds of training so far. */
   #elapsed = 0;
@@ -70,15 +72,18 @@ export class TrainingSamples {
   /** When samples were last drawn. */
   #since: number;
 
+  /** @param analytic - what replaces the network at high noise at the time of drawing */
   constructor(
     folder: string,
     { ema }: Pick<TrainingSettings, "ema">,
     classNames: readonly string[] | undefined,
+    analytic: () => AnalyticPart | undefined,
     context: JobContext,
   ) {
     this.#folder = folder;
     this.#halflife = ema.halflife;
     this.#classNames = classNames;
+    this.#analytic = analytic;
     this.#context = context;
     this.#since = context.now();
   }
@@ -141,6 +146,7 @@ export class TrainingSamples {
     try {
       const { images: drawn } = generateImages(denoiser, seeds, {
         classes: seeds.map((seed) => Math.floor(seed / columns)),
+        analytic: this.#analytic(),
         onStep: ({ progress }) => {
           checkStop(this.#context);
           reporter.update(`drawing ${counted(seeds.length)}: ${Math.floor(100 * progress)} %`);

@@ -71,3 +71,21 @@ export const oneOfLevels =
   (levels: ArrayLike<number>): NoiseLevels =>
   (random) =>
     levels[random.integer(levels.length)] as number;
+
+/** Draws that one below a limit may take: a distribution with one in a hundred of its levels there needs more once in 10^13 times. */
+const MOST_DRAWS = 3000;
+
+/**
+ * A distribution given that the level is below a limit.
+ *
+ * @throws RangeError, when drawn from, for one that has hardly any levels there
+ */
+export const levelsBelow =
+  (levels: NoiseLevels, limit: number): NoiseLevels =>
+  (random) => {
+    for (let i = 0; i < MOST_DRAWS; i++) {
+      const sigma = levels(random);
+      if (sigma < limit) return sigma;
+    }
+    throw new RangeError(`of ${MOST_DRAWS} noise levels of the distribution, none was below ${limit}`);
+  };

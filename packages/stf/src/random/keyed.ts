@@ -22,7 +22,8 @@ export type Purpose =
   | "heldOut"
   | "analysis"
   | "bias"
-  | "analytic";
+  | "analytic"
+  | "handOver";
 
 const purposes = {
   weights: 1,
@@ -40,6 +41,7 @@ const purposes = {
   analysis: 13,
   bias: 14,
   analytic: 15,
+  handOver: 16,
 } as const satisfies Record<Purpose, number>;
 
 /** The finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection of 64-bit numbers without visible structure. */

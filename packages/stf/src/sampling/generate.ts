@@ -9,6 +9,7 @@ import type { Process } from "../processes/process.js";
 import type { NoiseRange } from "../processes/scheduled.js";
 import type { Churn } from "./churn.js";
 import { guided } from "./guidance.js";
+import { type AnalyticPart, type ClassDenoise, handedOver } from "./hand-over.js";
 import { heun } from "./heun.js";
 import { denoiseKnowing, type KnownPart, withPart } from "./known-part.js";
 import { SeededNoise } from "./noise.js";
@@ -128,8 +129,12 @@ export interface GenerateOptions {
   readonly from?: Tensor | undefined;
   /** Called after every step. */
   readonly onStep?: ((report: StepReport) => void) | undefined;
-  /** Called at each network evaluation of the batch. */
+  /** What replaces the network at high noise; nothing when left out. */
+  readonly analytic?: AnalyticPart | undefined;
+  /** Called at each network evaluation of the batch, or of some of its images. */
   readonly onEvaluation?: (() => void) | undefined;
+  /** Called at each evaluation of the analytic part. */
+  readonly onAnalytic?: (() => void) | undefined;
 }
 
 /** The result of {@link generateImages}. */
@@ -146,6 +151,17 @@ export function denoiseWith(denoiser: Denoiser, conditions: Conditions = {}): De
     scope(() => {
       const levels = forEachImage(sigma, x.size(0));
       return denoiser.forward(x.float(), levels, conditions).double();
+    });
+}
+
+/** {@link denoiseWith} for images of given classes. A network without classes ignores them. */
+export function denoiseClasses(denoiser: Denoiser): ClassDenoise {
+  const { labelDim, device } = denoiser;
+  return (x, sigma, classes) =>
+    scope(() => {
+      const isTold = classes !== undefined && labelDim > 0;
+      const labels = isTold ? oneHot(classes, labelDim, { dtype: "float32", device }) : undefined;
+      return denoiseWith(denoiser, { labels })(x, sigma);
     });
 }
 
@@ -173,7 +189,8 @@ export function generateImages(
         else if (known) start.add_(known.project(known.image));
         // From the same streams as the noise, after it, so that a seed gives the same image as in the published tools.
         const classes = denoiser.labelDim > 0 ? (options.classes ?? noise.integers(denoiser.labelDim)) : undefined;
-        const x = method.sample(conditionalDenoise(denoiser, classes, options), start.mul_(method.scale), {
+        const told = classes && Int32Array.from(classes);
+        const x = method.sample(conditionalDenoise(denoiser, told, options), start.mul_(method.scale), {
           noise: (like) => noise.draw(size, like.dtype),
           ...(onStep && { onStep }),
         });
@@ -190,28 +207,27 @@ export function generateImages(
   }
 }
 
-/** The denoiser with class, guidance and known part applied. */
+/** The denoiser with class, guidance, analytic part and known part applied. */
 function conditionalDenoise(
   denoiser: Denoiser,
-  classes: readonly number[] | undefined,
-  { guidance, known, onEvaluation }: GenerateOptions,
+  classes: Int32Array | undefined,
+  { guidance, known, analytic, onEvaluation, onAnalytic }: GenerateOptions,
 ): Denoise {
-  const { device } = denoiser;
-  const counted =
-    (network: Denoise): Denoise =>
-    (x, sigma) => {
+  const conditioned = (network: Denoiser, told: Int32Array | undefined): Denoise => {
+    const denoise = denoiseClasses(network);
+    const counted: ClassDenoise = (...input) => {
       onEvaluation?.();
-      return network(x, sigma);
+      return denoise(...input);
     };
-  const conditioned = (network: Denoiser): Denoise => {
-    const labels =
-      classes && network.labelDim > 0 ? oneHot(classes, network.labelDim, { dtype: "float32", device }) : undefined;
-    return counted(denoiseWith(network, { labels }));
+    // Of what the network is told. So above the hand-over nothing guides away from a network that is told the same.
+    const composed = analytic ? handedOver(counted, analytic, onAnalytic) : counted;
+    return (x, sigma) => composed(x, sigma, told);
   };
-  let denoise = conditioned(denoiser);
+  let denoise = conditioned(denoiser, classes);
   if (guidance && guidance.weight !== 1) {
     const { weight, by } = guidance;
-    denoise = guided(denoise, by ? conditioned(by) : counted(denoiseWith(denoiser)), weight);
+    const weak = by ? conditioned(by, by.labelDim > 0 ? classes : undefined) : conditioned(denoiser, undefined);
+    denoise = guided(denoise, weak, weight);
   }
   return known ? denoiseKnowing(denoise, known) : denoise;
 }

@@ -18,6 +18,7 @@ import { abbreviated, isUrl } from "../../common/text.js";
 import type { NetworkConfig } from "../../networks/build.js";
 import type { Preconditioning } from "../../preconditioning/preconditioning.js";
 import { kindOfFile } from "../file-kind.js";
+import { ANALYTIC } from "../stored-analytic.js";
 import { storedPreconditioning } from "../stored-config.js";
 import { metadataField } from "../stored-file.js";
 import { averagesBeside, type Candidate, labelOf, networksAmong } from "./candidates.js";
@@ -244,7 +245,15 @@ function describeSafetensors(path: string): Pick<Checkpoint, "isSnapshot" | "pre
 function readSafetensors(path: string): Checkpoint {
   const description = describeSafetensors(path);
   const { tensors } = loadSafetensors(path);
-  return { format: description.isSnapshot ? "network snapshot" : "safetensors", tensors, skipped: [], ...description };
+  if (!description.isSnapshot) return { format: "safetensors", tensors, skipped: [], ...description };
+  // An analytic denoiser describes the images of its training.
+  const others = [...tensors].filter(([name]) => name.startsWith(ANALYTIC));
+  for (const [name, tensor] of others) {
+    tensors.delete(name);
+    tensor.dispose();
+  }
+  const skipped = others.length === 0 ? [] : ["the analytic denoiser of its images"];
+  return { format: "network snapshot", tensors, skipped, ...description };
 }
 
 /**

@@ -1,0 +1,71 @@
+/** The analytic denoiser in a network snapshot, and the noise level at which it takes over. */
+
+import { type Device, FileFormatError, type Tensor } from "@stf/torch";
+import type { ClassMixtures } from "../analytic/class-mixtures.js";
+import type { HandOver } from "../analytic/hand-over.js";
+import type { LowRankMixture } from "../analytic/low-rank-mixture.js";
+import { mixtureFromTensors } from "../analytic/mixture-tensors.js";
+import { formatImageShape, type ImageShape } from "../common/image-shape.js";
+import { metadataField } from "./stored-file.js";
+
+/** What takes over from a network at high noise. */
+export interface StoredAnalytic {
+  readonly denoiser: LowRankMixture | ClassMixtures;
+  /** Where it takes over, as measured for this network. */
+  readonly handOver: HandOver;
+}
+
+/** How the names of its tensors begin. */
+export const ANALYTIC = "analytic.";
+
+/** The metadata that go with the tensors. */
+export const analyticMetadata = ({ handOver }: StoredAnalytic): string => JSON.stringify(handOver);
+
+const isLevel = (value: unknown): boolean => value === null || (typeof value === "number" && value > 0);
+
+function isHandOver(value: unknown): value is HandOver {
+  const { above, equal, levels } = Object(value) as Partial<Record<keyof HandOver, unknown>>;
+  return isLevel(above) && isLevel(equal) && Array.isArray(levels);
+}
+
+/**
+ * The analytic denoiser of a snapshot, with tensors of its own; undefined if the file has none.
+ *
+ * @throws FileFormatError naming the file, when it is damaged or does not fit the network
+ */
+export function storedAnalytic(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: Readonly<Record<string, string>>,
+  { shape, device }: { readonly shape: ImageShape; readonly device: Device },
+): StoredAnalytic | undefined {
+  const own = new Map(
+    [...tensors]
+      .filter(([name]) => name.startsWith(ANALYTIC))
+      .map(([name, value]) => [name.slice(ANALYTIC.length), value]),
+  );
+  if (own.size === 0) return undefined;
+  const handOver = metadataField(path, metadata, "analytic");
+  if (!isHandOver(handOver)) {
+    throw new FileFormatError(
+      `${path} cannot be used: its "analytic" does not say where the network is replaced; it is damaged`,
+    );
+  }
+  let denoiser: StoredAnalytic["denoiser"];
+  try {
+    denoiser = mixtureFromTensors(own);
+  } catch (cause) {
+    throw new FileFormatError(`${path} cannot be used: ${(cause as Error).message}`, { cause });
+  }
+  const [found, wanted] = [formatImageShape(denoiser.shape), formatImageShape(shape)];
+  if (found !== wanted) {
+    denoiser.dispose();
+    throw new FileFormatError(
+      `${path} cannot be used: its analytic denoiser must be of images of ${wanted}, found ${found}; it is damaged`,
+    );
+  }
+  if (device === "cpu") return { denoiser, handOver };
+  const moved = denoiser.to(device);
+  denoiser.dispose();
+  return { denoiser: moved, handOver };
+}
