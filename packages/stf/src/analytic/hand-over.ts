@@ -68,20 +68,20 @@ const isNetworkBetter = ({ advantage: { value, error = 0 } }: HandOverLevel): bo
 const lowerBound = ({ advantage: { value, error = 0 } }: HandOverLevel): number => value - SIGNIFICANT * error;
 
 /** Where a line through the values at two noise levels, over ln sigma, is zero. */
-function zeroBetween(low: HandOverLevel, high: HandOverLevel, valueOf: (level: HandOverLevel) => number): number {
-  const [below, above] = [valueOf(low), valueOf(high)];
+function zeroBetween(low: HandOverLevel, high: HandOverLevel, measureOf: (level: HandOverLevel) => number): number {
+  const [below, above] = [measureOf(low), measureOf(high)];
   return low.sigma * (high.sigma / low.sigma) ** (below / (below - above));
 }
 
 /** The smallest noise level above which a value is positive at every level where the network is not significantly better. */
-function crossingOf(levels: readonly HandOverLevel[], valueOf: (level: HandOverLevel) => number): number | null {
+function crossingOf(levels: readonly HandOverLevel[], measureOf: (level: HandOverLevel) => number): number | null {
   let lowest: number | null = null;
   for (let k = levels.length - 1; k >= 0; k--) {
     const level = levels[k] as HandOverLevel;
     if (isNetworkBetter(level)) break;
-    if (!(valueOf(level) > 0)) continue;
+    if (!(measureOf(level) > 0)) continue;
     const next = levels[k - 1];
-    lowest = next && valueOf(next) < 0 ? zeroBetween(next, level, valueOf) : level.sigma;
+    lowest = next && measureOf(next) < 0 ? zeroBetween(next, level, measureOf) : level.sigma;
   }
   return lowest;
 }

@@ -65,6 +65,11 @@ const commands = [
     load: () => import("./analyze-command.js"),
   },
   {
+    name: "analytic",
+    description: "fit Gaussians to images that replace a network at high noise, and find where",
+    load: () => import("./analytic-command.js"),
+  },
+  {
     name: "features",
     description: "train a classifier whose features compare sets of images",
     load: () => import("./features-command.js"),

@@ -1,0 +1,55 @@
+/** `stf analytic` on the command line. Errors in options are reported without loading libtorch. */
+
+import type { Command } from "commander";
+import { checkAlone } from "../common/ranks.js";
+import { formatLevel } from "../common/text.js";
+import { analyticFields } from "../config/analytic-options.js";
+import { type AnalyticRequest, analyticOptions } from "../config/analytic-request.js";
+import { parse } from "../config/fields.js";
+import type { AnalyticResult } from "../jobs/analytic.js";
+import { addFields } from "./options.js";
+import { beginWork } from "./output.js";
+
+/** The result, line by line. */
+function described({ handOver: { levels }, description, dest }: AnalyticResult): string[] {
+  return [
+    "noise level   error of the network   of the analytic denoiser   difference",
+    ...levels.map(({ sigma, network, analytic, advantage: { value, error = 0 } }) =>
+      [
+        formatLevel(sigma).padStart(11),
+        network.value.toFixed(4).padStart(22),
+        analytic.value.toFixed(4).padStart(26),
+        `${value.toFixed(4).padStart(12)} +- ${error.toFixed(4)}`,
+      ].join(" "),
+    ),
+    description,
+    `wrote ${dest}; draw with: npx stf generate --network=${dest} --grid=grid.png`,
+  ];
+}
+
+/** Runs the command. Returns the exit code. */
+async function run(request: AnalyticRequest): Promise<number> {
+  const { commandContext, interruptedCode } = await import("./context.js");
+  const { attachAnalytic } = await import("../jobs/analytic.js");
+  const { Stopped } = await import("../jobs/context.js");
+  beginWork();
+  const context = commandContext({ plainSeconds: 60 });
+  try {
+    for (const line of described(await attachAnalytic(request, context))) context.reporter.print(line);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error;
+    context.reporter.print("stopped; nothing was written");
+    return interruptedCode();
+  }
+}
+
+/** Sets the command's options and action. */
+export function declare(command: Command): void {
+  addFields(command, analyticFields).action(async (texts) => {
+    const request = parse(analyticFields, texts);
+    checkAlone("analytic");
+    analyticOptions(request);
+    process.exitCode = await run(request);
+  });
+}

@@ -1,0 +1,138 @@
+/** Fitting a mixture of Gaussians to images, and finding where it should replace a network. */
+
+import { fitClassMixtures } from "../analytic/class-mixtures.js";
+import { fitMixture, IMAGES_PER_COMPONENT, type MixtureOptions } from "../analytic/fit-mixture.js";
+import { type HandOver, measureHandOver } from "../analytic/hand-over.js";
+import type { StoredAnalytic } from "../checkpoints/stored-analytic.js";
+import { InputError } from "../common/errors.js";
+import { formatLevel } from "../common/text.js";
+import { divideImages, selectImages } from "../data/held-out.js";
+import type { ImageBank } from "../data/image-bank.js";
+import type { Denoiser } from "../networks/denoiser.js";
+import { denoiseClasses } from "../sampling/generate.js";
+import { edmSchedule } from "../sampling/steps.js";
+import { titleOf } from "./analytic-part.js";
+import { checkStop, type JobContext } from "./context.js";
+
+/**
+ * The noise level for which mixtures are fitted, and above which they may be used, for images on [-1, 1]. What is fitted here is as
+ * good at higher levels as what is fitted there, and no network is so bad that it should be replaced below.
+ */
+const FIT_LEVEL = 0.5;
+/** Directions of a component at most. */
+const RANK = 64;
+/** Bytes of directions in a snapshot at most. */
+const MOST_BYTES = 8 * 2 ** 20;
+/** Images that a mixture is not fitted to, for comparison, at most; and of all images at most. */
+const COMPARED = 512;
+const COMPARED_SHARE = 1 / 8;
+/** Directions of a component, so that a mixture fits into a snapshot. */
+const rankFor = (components: number, dimension: number): number =>
+  Math.max(1, Math.min(RANK, Math.floor(MOST_BYTES / (2 * components * dimension))));
+
+/** At most `most` of `count` items, evenly spread. */
+function evenly(count: number, most: number): Int32Array {
+  const chosen = Math.min(count, most);
+  return Int32Array.from({ length: chosen }, (_, i) => Math.floor((i * count) / chosen));
+}
+
+/** A mixture, and images that it was not fitted to. */
+export interface FittedAnalytic {
+  readonly denoiser: StoredAnalytic["denoiser"];
+  /** A few hundred, in a bank of their own. */
+  readonly others: ImageBank;
+}
+
+/** Options of {@link fitAnalytic}. */
+export interface FitOptions {
+  /** Gaussians at most. */
+  readonly components: number;
+  /** Whether there is a mixture for each class, too. */
+  readonly cond: boolean;
+  /** Other images to compare with a network on; a few of the bank, which are then not fitted, when left out. */
+  readonly heldOut?: ImageBank | undefined;
+}
+
+/**
+ * Fits a mixture to the images of a data set. The caller owns the result.
+ *
+ * @throws InputError for too few images; Stopped when the job is to stop
+ */
+export function fitAnalytic(bank: ImageBank, options: FitOptions, context: JobContext): FittedAnalytic {
+  const { heldOut } = options;
+  const kept = heldOut ? undefined : divideImages(bank, Math.min(COMPARED / bank.count, COMPARED_SHARE));
+  const fitted = kept?.training.length ?? bank.count;
+  if (fitted < IMAGES_PER_COMPONENT || kept?.heldOut.length === 0) {
+    throw new InputError(
+      `${bank.name} has ${bank.count} images, too few for an analytic denoiser: a Gaussian stands for ${IMAGES_PER_COMPONENT} images at least, so that none can be read out of it`,
+    );
+  }
+  const denoiser = fitMixtures(bank, { ...options, items: kept?.training }, context);
+  const others = kept
+    ? selectImages(bank, kept.heldOut)
+    : selectImages(heldOut as ImageBank, evenly((heldOut as ImageBank).count, COMPARED));
+  return { denoiser, others };
+}
+
+function fitMixtures(
+  bank: ImageBank,
+  { components, cond, items }: FitOptions & { readonly items?: Int32Array | undefined },
+  context: JobContext,
+): StoredAnalytic["denoiser"] {
+  const { reporter } = context;
+  let passes = 0;
+  const options: MixtureOptions = {
+    ...{ components, items, rank: rankFor(components, bank.dimension) },
+    onPass: () => {
+      checkStop(context);
+      reporter.update(`fitting Gaussians to the images: pass ${++passes}`);
+    },
+  };
+  try {
+    return cond ? fitClassMixtures(bank, FIT_LEVEL, options) : fitMixture(bank, FIT_LEVEL, options);
+  } finally {
+    reporter.clear();
+  }
+}
+
+/**
+ * Compares a network with a mixture on the images that the latter was not fitted to.
+ *
+ * @param images - per noise level, at most
+ */
+export function compareWithNetwork(
+  network: Denoiser,
+  { denoiser, others }: FittedAnalytic,
+  images: number,
+  { reporter }: JobContext,
+): HandOver {
+  const { preconditioning, labelDim, training } = network;
+  const denoise = denoiseClasses(network);
+  network.eval();
+  try {
+    return measureHandOver(
+      (x, sigma, classes) => denoise(x, sigma, classes),
+      (x, sigma, classes) => denoiser.denoise(x, sigma, labelDim > 0 ? classes : undefined),
+      others,
+      {
+        sigmaMin: Math.max(denoiser.sigmaFloor, preconditioning.sigmaMin),
+        sigmaMax: Math.min(edmSchedule.sigmaMax, preconditioning.sigmaMax),
+        images,
+        onBatch: (done) => reporter.update(`comparing the network with the analytic denoiser: ${done} noisy images`),
+      },
+    );
+  } finally {
+    reporter.clear();
+    network.train(training);
+  }
+}
+
+/** "above noise level 2.6 a mixture of 10 Gaussians predicts images better" */
+export function describeHandOver({ denoiser, handOver }: StoredAnalytic): string {
+  const title = titleOf(denoiser);
+  const { above, equal } = handOver;
+  if (above === null)
+    return `the network predicts images at least as well as ${title}, and is used at all noise levels`;
+  const margin = equal === null ? "" : ` (as well from ${formatLevel(equal)})`;
+  return `above noise level ${formatLevel(above)} ${title} predicts images better than the network${margin}, and replaces it`;
+}
