@@ -9,6 +9,7 @@
 
 // Jobs: what each command does, as a function
 
+export { type AnalyticResult, attachAnalytic } from "./jobs/analytic.js";
 export { type AnalyzeResult, analyze } from "./jobs/analyze.js";
 export { type AutomaticRun, chooseOptions, type NetworkOf } from "./jobs/automatic.js";
 export {
@@ -35,6 +36,8 @@ export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
 
 // The options of jobs, their defaults and ranges
 
+export { type AnalyticCommandOptions, analyticFields } from "./config/analytic-options.js";
+export type { AnalyticRequest } from "./config/analytic-request.js";
 export { type AnalyzeCommandOptions, analyzeFields } from "./config/analyze-options.js";
 export type { AnalyzeRequest } from "./config/analyze-request.js";
 export {
@@ -229,7 +232,7 @@ export { findingsOf } from "./analysis/findings.js";
 export { type AnalysisLevel, analysisLevels } from "./analysis/levels.js";
 export { type MixtureBiasOptions, mixtureBias } from "./analysis/mixture-bias.js";
 export { KnownTruth } from "./analysis/mixture-truth.js";
-export { type NetworkErrorOptions, networkErrors } from "./analysis/network-errors.js";
+export { type MeasuredNetwork, type NetworkErrorOptions, networkErrors } from "./analysis/network-errors.js";
 export { NoisySamples } from "./analysis/noisy-samples.js";
 export { phasesOf } from "./analysis/phases.js";
 export {
@@ -251,6 +254,14 @@ export { type VarianceOptions, varianceCurves } from "./analysis/variance.js";
 export type { AnalyticDenoiser } from "./analytic/analytic-denoiser.js";
 export { ClassMixtures, fitClassMixtures } from "./analytic/class-mixtures.js";
 export { fitMixture, type MixtureOptions } from "./analytic/fit-mixture.js";
+export {
+  type ClassDenoiser,
+  type HandOver,
+  type HandOverLevel,
+  type HandOverOptions,
+  handOverAt,
+  measureHandOver,
+} from "./analytic/hand-over.js";
 export { LowRankMixture, type MixtureParameters, type Responsibilities } from "./analytic/low-rank-mixture.js";
 export { type DirectionsType, mixtureFromTensors, mixtureTensors } from "./analytic/mixture-tensors.js";
 export { PosteriorDenoiser, type PosteriorDenoiserOptions } from "./analytic/posterior-denoiser.js";
@@ -316,6 +327,7 @@ export { type Corrector, type CorrectorName, type CorrectorState, correctors } f
 export { dpmSolver, type SdeDpmSolverOptions, type SolverType, sdeDpmSolver } from "./sampling/dpm-solver.js";
 export { euler } from "./sampling/euler.js";
 export {
+  denoiseClasses,
   denoiseWith,
   edmMethod,
   type GeneratedImages,
@@ -328,6 +340,14 @@ export {
   toBytes,
 } from "./sampling/generate.js";
 export { guided } from "./sampling/guidance.js";
+export {
+  type AnalyticPart,
+  analyticWeight,
+  type ClassDenoise,
+  denoiseAnalytically,
+  handedOver,
+  SMOOTH_BLEND,
+} from "./sampling/hand-over.js";
 export { type HeunOptions, heun } from "./sampling/heun.js";
 export { denoiseKnowing, type KnownPart, knownGrey, knownPixels, withPart } from "./sampling/known-part.js";
 export {
@@ -430,9 +450,16 @@ export {
 export type { Construction, StoredLoss } from "./checkpoints/foreign/stored-network.js";
 export { type Transferred, transferWeights } from "./checkpoints/foreign/transfer.js";
 export { publishedPreconditioning } from "./checkpoints/foreign/wrappers.js";
-export { loadSnapshot, type Snapshot, saveNetwork, saveSnapshot } from "./checkpoints/network-file.js";
+export {
+  loadSnapshot,
+  type SaveNetworkOptions,
+  type Snapshot,
+  saveNetwork,
+  saveSnapshot,
+} from "./checkpoints/network-file.js";
 export { type RunDescription, runWriter } from "./checkpoints/run-writer.js";
 export { loadState, type SavedState, saveState } from "./checkpoints/state-file.js";
+export type { StoredAnalytic } from "./checkpoints/stored-analytic.js";
 
 // Feature networks
 

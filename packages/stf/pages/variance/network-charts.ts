@@ -141,6 +141,12 @@ function lossCurves({ report }: State, network: number): readonly LossCurve[] {
     { name: "excess over the floor", colour, dash: "2,3", of: (k) => levels[k]?.seen.excess },
   ];
   if (levels.every(({ unseen }) => unseen === undefined)) return always;
+  const analytic: LossCurve = {
+    name: "analytic denoiser on unseen images",
+    colour: "var(--text)",
+    dash: "1,3",
+    of: (k) => levels[k]?.unseen?.analytic?.loss,
+  };
   return [
     ...always,
     { name: "loss on unseen images", colour, dash: "7,4", of: (k) => levels[k]?.unseen?.loss },
@@ -150,5 +156,6 @@ function lossCurves({ report }: State, network: number): readonly LossCurve[] {
       dash: "7,4",
       of: (k) => levels[k]?.unseen?.exact,
     },
+    ...(levels.some(({ unseen }) => unseen?.analytic !== undefined) ? [analytic] : []),
   ];
 }

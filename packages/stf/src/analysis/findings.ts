@@ -143,7 +143,16 @@ function networkSentences(network: NetworkReport, { levels, data }: VarianceRepo
       `From sigma = ${formatLevel(handOver)} on, the posterior mean of the training images predicts unseen images better than the network does.`,
     );
   }
-  return sentences;
+  return [...sentences, ...handOverSentences(network)];
+}
+
+function handOverSentences({ handOver }: NetworkReport): string[] {
+  if (handOver?.found === undefined) return [];
+  const { stored, found } = handOver;
+  const where = (level: number | null): string => (level === null ? "nowhere" : `above sigma = ${formatLevel(level)}`);
+  return [
+    `The analytic denoiser in its file predicts unseen images better than the network ${where(found)}, and replaces it ${where(stored)}.`,
+  ];
 }
 
 /** Sentences on a report, most important first. */

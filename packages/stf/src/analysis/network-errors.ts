@@ -5,12 +5,20 @@ import type { Bank } from "../data/bank.js";
 import { type Estimate, meanOf } from "../metrics/estimate.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import type { NetworkLevel } from "../run/variance-report.js";
-import type { PerturbedBatch } from "../targets/target.js";
+import { type PerturbedBatch, perturbedImages } from "../targets/target.js";
 import { denoisingErrors } from "./denoising-error.js";
 import type { EmpiricalTruth } from "./empirical-truth.js";
 import { controlled, ratioOf } from "./estimates.js";
 import { NoisySamples } from "./noisy-samples.js";
 import { RayPosterior } from "./ray-posterior.js";
+
+/** A network, and the denoiser that replaces it at high noise. */
+export interface MeasuredNetwork {
+  /** The network. */
+  readonly denoiser: Denoiser;
+  /** D(x; sigma) of noisy images `[B, C, H, W]`, of the classes of the network; undefined for nothing. */
+  readonly analytic?: ((x: Tensor, sigma: Float64Array, classes: Int32Array | undefined) => Tensor) | undefined;
+}
 
 /** Options of {@link networkErrors}. */
 export interface NetworkErrorOptions {
@@ -35,6 +43,8 @@ interface SampleErrors {
   readonly loss: Float64Array;
   /** ||D - D*||² / D */
   readonly excess: Float64Array;
+  /** ||D - y||² / D of the analytic denoiser; undefined without one, and on training images, to which it was fitted. */
+  readonly analytic: Float64Array | undefined;
 }
 
 /** One image at all levels, as a batch. */
@@ -79,13 +89,13 @@ interface Measured {
  * much and whose mean over the set is known exactly: that variation is taken out of the losses (`controlled`).
  */
 export function networkErrors(
-  denoisers: readonly Denoiser[],
+  measured: readonly MeasuredNetwork[],
   truth: EmpiricalTruth,
   { sigma, samples, unseen, seed, onSample }: NetworkErrorOptions,
 ): NetworkLevel[][] {
   const sets = unseen ? 2 : 1;
   const measure = (set: NoisySamples, number: number): Measured => {
-    const networks = denoisers.map((): SampleErrors[] => []);
+    const networks = measured.map((): SampleErrors[] => []);
     const exact: Float64Array[] = [];
     const explainable: Float64Array[] = [];
     const distances: number[] = [];
@@ -100,9 +110,14 @@ export function networkErrors(
           const centre = truth.meanImage(set.bank.labels?.[item]);
           explainable.push(meanSquares(mean.flatten(1).sub(centre)));
           distances.push(meanSquares(batch.source.narrow(0, 0, 1).flatten(1).sub(centre))[0] as number);
-          for (const [k, denoiser] of denoisers.entries()) {
+          for (const [k, { denoiser, analytic }] of measured.entries()) {
             const { loss, excess } = denoisingErrors(denoiser, batch, mean);
-            networks[k]?.push({ loss, excess: excess as Float64Array });
+            const isNew = analytic !== undefined && set.bank === unseen;
+            const other = isNew ? analytic(perturbedImages(batch), sigma, batch.classes) : undefined;
+            networks[k]?.push({
+              ...{ loss, excess: excess as Float64Array },
+              analytic: other && meanSquares(other.sub(batch.source)),
+            });
           }
         }),
       );
@@ -113,7 +128,7 @@ export function networkErrors(
   };
   const seen = measure(truth.samples, 0);
   const other = unseen && measure(new NoisySamples(unseen, seed), 1);
-  return denoisers.map((_, k) =>
+  return measured.map((_, k) =>
     Array.from(sigma, (_, level) => levelErrors(seen, other, { k, level, variance: truth.variance })),
   );
 }
@@ -137,10 +152,13 @@ function levelErrors(
   if (!unseen) return { seen: own };
   const other = meanOf(lossOf(unseen));
   const gap = { value: other.value - loss.value, ...errorOfDifference(other, loss) };
-  return {
-    seen: own,
-    unseen: { loss: other, exact: meanOf(controlled(valuesOf(unseen.exact), unseen.contrast)), gap },
-  };
+  const exact = meanOf(controlled(valuesOf(unseen.exact), unseen.contrast));
+  const samples = unseen.networks[k] ?? [];
+  if (samples.some(({ analytic }) => analytic === undefined)) return { seen: own, unseen: { loss: other, exact, gap } };
+  const known = valuesOf(samples.map(({ analytic }) => analytic as Float64Array));
+  const differences = samples.map((errors, i) => (errors.loss[level] as number) - (known[i] as number));
+  const analytic = { loss: meanOf(controlled(known, unseen.contrast)), advantage: meanOf(differences) };
+  return { seen: own, unseen: { loss: other, exact, gap, analytic } };
 }
 
 function errorOfDifference(one: Estimate, other: Estimate): { readonly error?: number } {

@@ -17,10 +17,13 @@ export type ClassDenoiser = (x: Tensor, sigma: Float64Array, classes: Int32Array
 
 /** The errors ||D(x; sigma) - y||² / D of both denoisers at a noise level. */
 export interface HandOverLevel {
+  /** The noise level. */
   readonly sigma: number;
   /** Number of images. */
   readonly images: number;
+  /** The error of the network. */
   readonly network: Estimate;
+  /** The error of the analytic denoiser. */
   readonly analytic: Estimate;
   /** Error of the network minus error of the analytic denoiser: positive where the latter is better. */
   readonly advantage: Estimate;
@@ -90,7 +93,8 @@ function crossingOf(levels: readonly HandOverLevel[], measureOf: (level: HandOve
 export function handOverAt(levels: readonly HandOverLevel[]): HandOver {
   const above = crossingOf(levels, lowerBound);
   const equal = above === null ? null : crossingOf(levels, ({ advantage }) => advantage.value);
-  return { above, equal, levels };
+  // At the lowest level they need not be equal.
+  return { above, equal: equal === levels[0]?.sigma ? null : equal, levels };
 }
 
 /** Noise levels from `low` to `high` in steps of about a ratio. */

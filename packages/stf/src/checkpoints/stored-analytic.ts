@@ -10,6 +10,7 @@ import { metadataField } from "./stored-file.js";
 
 /** What takes over from a network at high noise. */
 export interface StoredAnalytic {
+  /** A mixture of Gaussians, or one for each class. */
   readonly denoiser: LowRankMixture | ClassMixtures;
   /** Where it takes over, as measured for this network. */
   readonly handOver: HandOver;

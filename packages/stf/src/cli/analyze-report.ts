@@ -68,6 +68,7 @@ function varianceTable({ levels, references, data }: VarianceReport): string[] {
 
 function networkTable({ file, levels: errors }: NetworkReport, { levels, data }: VarianceReport): string[] {
   const hasUnseen = errors[0]?.unseen !== undefined;
+  const hasAnalytic = errors[0]?.unseen?.analytic !== undefined;
   const rows = spread({ levels, data }).map((i) => {
     const { seen, unseen } = errors[i] as NetworkReport["levels"][number];
     const { explainable } = levels[i] as LevelReport;
@@ -79,9 +80,13 @@ function networkTable({ file, levels: errors }: NetworkReport, { levels, data }:
       shown(seen.excess),
       hasMeaning ? `${(100 * seen.explained.value).toFixed(1)} %` : "-",
       ...(unseen ? [shown(unseen.loss), shown(unseen.gap), shown(unseen.exact)] : []),
+      ...(hasAnalytic ? [shown(unseen?.analytic?.loss as Measured)] : []),
     ];
   });
-  const more = hasUnseen ? ["unseen loss", "gap", "posterior mean, unseen"] : [];
+  const more = [
+    ...(hasUnseen ? ["unseen loss", "gap", "posterior mean, unseen"] : []),
+    ...(hasAnalytic ? ["analytic, unseen"] : []),
+  ];
   return [file, ...table(["sigma", "loss", "floor", "excess", "explained", ...more], rows)];
 }
 

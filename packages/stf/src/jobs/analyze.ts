@@ -4,9 +4,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { findingsOf } from "../analysis/findings.js";
 import { type AnalysisLevel, analysisLevels } from "../analysis/levels.js";
-import { networkErrors } from "../analysis/network-errors.js";
+import { type MeasuredNetwork, networkErrors } from "../analysis/network-errors.js";
 import { phasesOf } from "../analysis/phases.js";
 import { varianceCurves } from "../analysis/variance.js";
+import { type HandOverLevel, handOverAt } from "../analytic/hand-over.js";
+import type { StoredAnalytic } from "../checkpoints/stored-analytic.js";
 import { UsageError } from "../common/errors.js";
 import { makeFolderFor, removeEmptyFolder } from "../common/folders.js";
 import { checkAlone } from "../common/ranks.js";
@@ -83,19 +85,43 @@ interface Analysis {
 
 function networkReports({ options, opened, levels, networks, context }: Analysis): NetworkReport[] {
   if (opened.kind !== "images" || networks.length === 0) return [];
-  const denoisers = networks.map(({ denoiser }) => denoiser);
-  const errors = networkErrors(denoisers, opened.truth, {
+  const measured = networks.map(({ denoiser, analytic }): MeasuredNetwork => {
+    const known = analytic?.denoiser;
+    return { denoiser, analytic: known && ((x, sigma, classes) => known.denoise(x, sigma, classes)) };
+  });
+  const errors = networkErrors(measured, opened.truth, {
     sigma: Float64Array.from(levels, ({ sigma }) => sigma),
     samples: options.networkNum,
     unseen: opened.unseen,
     seed: options.seed,
     onSample: progressOf(context, "errors of networks", 1),
   });
-  return networks.map(({ file, images }, k) => ({
-    file,
-    ...(images !== undefined && { images }),
-    levels: errors[k] as NetworkReport["levels"],
-  }));
+  return networks.map(({ file, images, analytic }, k) => {
+    const own = errors[k] as NetworkReport["levels"];
+    return {
+      file,
+      ...(images !== undefined && { images }),
+      levels: own,
+      ...(analytic && { handOver: handOverOf(analytic, own, levels, options) }),
+    };
+  });
+}
+
+/** Where an analytic denoiser replaces its network, according to the file and to the errors on unseen images. */
+function handOverOf(
+  { denoiser, handOver }: StoredAnalytic,
+  errors: NetworkReport["levels"],
+  levels: readonly AnalysisLevel[],
+  { networkNum }: ResolvedAnalyze,
+): NonNullable<NetworkReport["handOver"]> {
+  const compared = errors.flatMap(({ unseen }, i): HandOverLevel[] => {
+    const sigma = (levels[i] as AnalysisLevel).sigma;
+    if (!unseen?.analytic || sigma < denoiser.sigmaFloor) return [];
+    const { loss, advantage } = unseen.analytic;
+    return [{ sigma, images: networkNum, network: unseen.loss, analytic: loss, advantage }];
+  });
+  const stored = handOver.above;
+  return compared.length === 0 ? { stored } : { stored, found: handOverAt(compared).above };
 }
 
 /** The numbers of references, ascending, and one more. */
@@ -202,6 +228,6 @@ async function analysisOf(
     };
     return await withinMemory(() => "lower 'levels' or the largest number of 'references'", work);
   } finally {
-    for (const { denoiser } of networks) denoiser.dispose();
+    for (const network of networks) network.dispose();
   }
 }

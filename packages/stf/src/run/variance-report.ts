@@ -74,6 +74,13 @@ export interface NetworkLevel {
     readonly exact: Measured;
     /** The loss on unseen images less the loss on training images. */
     readonly gap: Measured;
+    /** That of the analytic denoiser in the network's file; absent if it has none. */
+    readonly analytic?: {
+      /** E ||D - y||² / D on the same noisy images. */
+      readonly loss: Measured;
+      /** By how much the loss of the network is higher. */
+      readonly advantage: Measured;
+    };
   };
 }
 
@@ -85,6 +92,13 @@ export interface NetworkReport {
   readonly images?: number;
   /** Its errors, in the order of the report's levels. */
   readonly levels: readonly NetworkLevel[];
+  /** Where the analytic denoiser in its file replaces it; absent if it has none. */
+  readonly handOver?: {
+    /** The noise level according to the file; null for nowhere. */
+    readonly stored: number | null;
+    /** The same, as found on the unseen images of this report; absent without such images. */
+    readonly found?: number | null;
+  };
 }
 
 /** The regression bias of one kind of target at some noise levels. */

@@ -1,6 +1,7 @@
 /** The networks of an analysis. */
 
 import { loadSnapshot } from "../../checkpoints/network-file.js";
+import type { StoredAnalytic } from "../../checkpoints/stored-analytic.js";
 import { InputError, UsageError } from "../../common/errors.js";
 import { formatImageShape } from "../../common/image-shape.js";
 import type { ResolvedAnalyze } from "../../config/analyze-request.js";
@@ -15,10 +16,14 @@ import { latestSnapshot } from "../snapshots.js";
 export interface AnalysedNetwork {
   readonly file: string;
   readonly denoiser: Denoiser;
+  /** What replaces it at high noise; undefined for nothing. */
+  readonly analytic: StoredAnalytic | undefined;
   /** Images that it was trained on. */
   readonly images: number | undefined;
   /** Names of its classes, by number. */
   readonly classNames: readonly string[] | undefined;
+  /** Frees both denoisers. */
+  dispose(): void;
 }
 
 /**
@@ -35,11 +40,11 @@ export function openNetworks({ network, cond, device }: ResolvedAnalyze, { repor
   const opened: AnalysedNetwork[] = [];
   try {
     for (const file of new Set(files)) {
-      const { denoiser, about } = loadSnapshot(file, { device });
+      const { denoiser, analytic, about, dispose } = loadSnapshot(file, { device });
       const { images } = about as { images?: unknown };
       opened.push({
         file,
-        denoiser,
+        ...{ denoiser, analytic, dispose },
         images: typeof images === "number" ? images : undefined,
         classNames: storedNames(about["classNames"]),
       });
@@ -47,7 +52,7 @@ export function openNetworks({ network, cond, device }: ResolvedAnalyze, { repor
     }
     return opened;
   } catch (error) {
-    for (const { denoiser } of opened) denoiser.dispose();
+    for (const network of opened) network.dispose();
     throw error;
   }
 }
