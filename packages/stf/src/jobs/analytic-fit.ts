@@ -22,7 +22,7 @@ const FIT_LEVEL = 0.5;
 /** Directions of a component at most. */
 const RANK = 64;
 /** Bytes of directions in a snapshot at most. */
-const MOST_BYTES = 8 * 2 ** 20;
+const MOST_BYTES = 4 * 2 ** 20;
 /** Images that a mixture is not fitted to, for comparison, at most; and of all images at most. */
 const COMPARED = 512;
 const COMPARED_SHARE = 1 / 8;
