@@ -3,7 +3,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { memory, noGrad, scope } from "@stf/torch";
+import { memory, noGrad, readSafetensorsMetadata, scope } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadSnapshot, saveNetwork } from "../src/checkpoints/network-file.js";
 import { InputError, UsageError } from "../src/common/errors.js";
@@ -151,6 +151,40 @@ describe("a training with an analytic part", () => {
     const [one, other] = [trained, usual].map(({ snapshot }) => readFileSync(snapshot as string)) as [Buffer, Buffer];
     expect(one.equals(other)).toBe(false);
     await expect(train({ ...small, trainBelow: 1 })).rejects.toThrow(/'trainBelow' needs 'analytic' above 0/);
+    const limited = (trainBelow: number, more = {}) => train({ ...small, analytic: 2, trainBelow, ...more });
+    await expect(limited(0.4)).rejects.toThrow(/'trainBelow' must be at least 0.5.*found 0.4/);
+    await expect(limited(2, { sigmaMin: 3 })).rejects.toThrow(
+      /must leave one in a hundred of the noise levels.*found 2/,
+    );
+  });
+
+  test("or leaves those above 1.5 times the hand-over to it, as it finds it on the way, also after an interruption", async () => {
+    const request: TrainRequest = {
+      ...small,
+      analytic: 2,
+      trainBelow: "auto",
+      batch: 100,
+      tick: 0.5,
+      duration: 0.0056,
+    };
+    const limits = (lines: readonly string[]): string[] => lines.filter((line) => line.startsWith("noise  "));
+    const [first, second, third] = [listener(), listener(), listener()];
+    const straight = await train({ ...request, name: "auto" }, jobContext(first));
+    const stopped = await train(
+      { ...request, name: "auto-stopped" },
+      jobContext({ ...second, shouldStop: () => second.lines.some((line) => line.includes("4.500 kimg")) }),
+    );
+    const resumed = await train({ resume: stopped.folder }, jobContext(third));
+    const [limit = ""] = limits(first.lines);
+    expect(limit).toMatch(/^noise {7}after 4000 images the network is trained on noise levels below [\d.]+$/);
+    expect([limits(second.lines), limits(third.lines)]).toEqual([[limit], []]);
+    const without = await train({ ...request, name: "auto-off", trainBelow: "off" });
+    const [one, other, all] = [straight, resumed, without].map(({ snapshot }) => readFileSync(snapshot as string));
+    expect(other?.equals(one as Buffer)).toBe(true);
+    expect(all?.equals(one as Buffer)).toBe(false);
+    const below = Number(limit.split(" ").at(-1));
+    const options = JSON.parse(readSafetensorsMetadata(stopped.state as string)["options"] as string);
+    expect(options.trainedBelow).toBeCloseTo(below, 1);
   });
 });
 

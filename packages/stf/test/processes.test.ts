@@ -8,11 +8,11 @@ import { nearestLevel } from "../src/preconditioning/iddpm.js";
 import type { Preconditioning } from "../src/preconditioning/preconditioning.js";
 import { type PreconditioningName, preconditioningNames, preconditioningOf } from "../src/preconditioning/table.js";
 import { subVpPreconditioning, vpPreconditioning } from "../src/preconditioning/vp.js";
-import { uniformTimes } from "../src/processes/noise-levels.js";
+import { levelsBelow, logNormalLevels, type NoiseLevels, uniformTimes } from "../src/processes/noise-levels.js";
 import { convertOutput, type Output } from "../src/processes/outputs.js";
 import { edmProcess, flowProcess, type Process, subVpProcess, veProcess, vpProcess } from "../src/processes/process.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
-import { chiSquare, chiSquareBound, maxDeviation, normals, relativeDeviation } from "./support.js";
+import { chiSquare, chiSquareBound, maxDeviation, meanAndError, normals, relativeDeviation } from "./support.js";
 
 const close = (found: number, wanted: number, tolerance = 1e-12): void =>
   expect(Math.abs(found - wanted), `${found}, expected ${wanted}`).toBeLessThanOrEqual(tolerance * Math.abs(wanted));
@@ -232,5 +232,28 @@ describe("noise levels of training", () => {
       const sigma = iddpm(new KeyedRandom(randomKey(6, "noiseLevel", i)));
       expect(known.has(sigma) && sigma > 0).toBe(true);
     }
+  });
+});
+
+describe("noise levels below a limit", () => {
+  const levels = logNormalLevels(-1.2, 1.2);
+  const drawn = (of: NoiseLevels, count = 4000): number[] =>
+    Array.from({ length: count }, (_, i) => of(new KeyedRandom(randomKey(5, "noiseLevel", i))));
+
+  test("have the distribution of the others, given that they are there", () => {
+    const limit = 0.5;
+    const [below, all] = [drawn(levelsBelow(levels, limit)), drawn(levels, 16_000).filter((sigma) => sigma < limit)];
+    expect(Math.max(...below)).toBeLessThan(limit);
+    const [one, other] = [below, all].map((list) => meanAndError(list.map(Math.log)));
+    const difference = (one?.mean as number) - (other?.mean as number);
+    expect(Math.abs(difference)).toBeLessThan(4.5 * Math.hypot(one?.error as number, other?.error as number));
+    // Those that are below anyway stay as they are.
+    const same = drawn(levels).map((sigma, i) => sigma >= limit || sigma === below[i]);
+    expect(same.every(Boolean)).toBe(true);
+  });
+
+  test("are all where the limit is above them, and none where it is below", () => {
+    expect(drawn(levelsBelow(levels, 1e6), 100)).toEqual(drawn(levels, 100));
+    expect(() => drawn(levelsBelow(levels, 1e-9), 1)).toThrow(RangeError);
   });
 });

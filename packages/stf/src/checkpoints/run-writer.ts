@@ -17,6 +17,8 @@ export interface RunDescription {
   readonly network: NetworkConfig;
   /** The run's options, JSON-serializable: stored with training states. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** What else has been decided so far, JSON-serializable: stored with the options. Called for each state. */
+  readonly decided?: () => Readonly<Record<string, unknown>>;
   /** Data about the network for later drawing: stored with snapshots. */
   readonly about: Readonly<Record<string, unknown>>;
   /** What replaces a network at high noise: stored with snapshots. Called for each of them; nothing when left out. */
@@ -55,7 +57,10 @@ function isTemporary(path: string): boolean {
 }
 
 /** Writes into a run folder, which must exist, under the names of `run/files.ts`. */
-export function runWriter(folder: string, { network, options, about, analyticOf }: RunDescription): TrainingWriter {
+export function runWriter(
+  folder: string,
+  { network, options, decided, about, analyticOf }: RunDescription,
+): TrainingWriter {
   const [snapshots, states] = [
     new TemporaryFiles(folder, "network-snapshot"),
     new TemporaryFiles(folder, "training-state"),
@@ -77,7 +82,7 @@ export function runWriter(folder: string, { network, options, about, analyticOf 
     },
     state(state, facts) {
       const path = statePath(folder, state.images);
-      saveState(path, state, network, options, facts);
+      saveState(path, state, network, { ...options, ...decided?.() }, facts);
       states.add(path, facts);
       return path;
     },

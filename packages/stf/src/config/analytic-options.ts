@@ -2,6 +2,12 @@
 
 import { device, integer, shareOrPath, text, type Values } from "./fields.js";
 
+/**
+ * The noise level for which mixtures are fitted, and above which they may be used, for images on [-1, 1]. What is fitted here is as
+ * good at higher levels as what is fitted there, and no network is so bad that it should be replaced below.
+ */
+export const FIT_LEVEL = 0.5;
+
 /** Gaussians of an analytic denoiser unless something else is asked for. */
 export const USUAL_COMPONENTS = 10;
 

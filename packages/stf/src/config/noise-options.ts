@@ -3,7 +3,9 @@
 import { UsageError } from "../common/errors.js";
 import type { Constants } from "../preconditioning/constants.js";
 import { preconditioningOf } from "../preconditioning/table.js";
+import { KeyedRandom, randomKey } from "../random/keyed.js";
 import { edmSchedule } from "../sampling/steps.js";
+import { FIT_LEVEL } from "./analytic-options.js";
 import type { TrainOptions } from "./train-options.js";
 
 /** The constants have the same names. */
@@ -30,19 +32,43 @@ const quoted = (message: string): string => message.replace(new RegExp(`\\b(${na
 /** So that the steps of a sampler remain distinct. */
 const LEAST_RATIO = 1.001;
 
+/** Noise levels that are drawn to see whether enough of them are below a limit, and how many of them must be. */
+const DRAWS = 4000;
+const LEAST_BELOW = DRAWS / 100;
+
+/** @throws UsageError for a limit that the analytic denoiser cannot start at, or that leaves hardly any noise levels to train on */
+function checkTrainBelow({ trainBelow, precond }: TrainOptions, constants: Constants): void {
+  if (typeof trainBelow !== "number") return;
+  if (trainBelow < FIT_LEVEL) {
+    throw new UsageError(
+      `'trainBelow' must be at least ${FIT_LEVEL}, from which on an analytic denoiser may replace the network, found ${trainBelow}`,
+    );
+  }
+  const { noiseLevels } = preconditioningOf(precond, constants);
+  const levels = Array.from({ length: DRAWS }, (_, i) => noiseLevels(new KeyedRandom(randomKey(0, "noiseLevel", i))));
+  if (levels.filter((sigma) => sigma < trainBelow).length >= LEAST_BELOW) return;
+  throw new UsageError(
+    `'trainBelow' must leave one in a hundred of the noise levels of 'precond=${precond}' at least, found ${trainBelow}`,
+  );
+}
+
 /**
  * @param source - constants of the network that the run starts from
  * @throws UsageError when a network cannot be trained on these noise levels, or images cannot be drawn with it
  */
 export function checkNoiseOptions(options: TrainOptions, source?: Constants): void {
   const stated = statedConstants(options);
-  if (Object.keys(stated).length === 0) return;
+  if (Object.keys(stated).length === 0) {
+    checkTrainBelow(options, { ...source });
+    return;
+  }
   let range: { readonly sigmaMin: number; readonly sigmaMax: number };
   try {
     range = preconditioningOf(options.precond, { ...source, ...stated });
   } catch (error) {
     throw error instanceof UsageError ? new UsageError(quoted(error.message)) : error;
   }
+  checkTrainBelow(options, { ...source, ...stated });
   const low = Math.max(range.sigmaMin, edmSchedule.sigmaMin);
   const high = Math.min(range.sigmaMax, edmSchedule.sigmaMax);
   if (low * LEAST_RATIO < high) return;

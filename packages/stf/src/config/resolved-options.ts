@@ -69,6 +69,7 @@ export function resumedOptions(
   checkSameShare(given, saved);
   const options = complete(resolve(trainFields, saved as Partial<TrainOptions>, given));
   checkContradictions(given, options);
+  if (given.trainBelow !== undefined) checkNoiseOptions(options);
   return options;
 }
 

@@ -6,6 +6,7 @@ import { type HandOver, measureHandOver } from "../analytic/hand-over.js";
 import type { StoredAnalytic } from "../checkpoints/stored-analytic.js";
 import { InputError } from "../common/errors.js";
 import { formatLevel } from "../common/text.js";
+import { FIT_LEVEL } from "../config/analytic-options.js";
 import { divideImages, selectImages } from "../data/held-out.js";
 import type { ImageBank } from "../data/image-bank.js";
 import type { Denoiser } from "../networks/denoiser.js";
@@ -14,11 +15,6 @@ import { edmSchedule } from "../sampling/steps.js";
 import { titleOf } from "./analytic-part.js";
 import { checkStop, type JobContext } from "./context.js";
 
-/**
- * The noise level for which mixtures are fitted, and above which they may be used, for images on [-1, 1]. What is fitted here is as
- * good at higher levels as what is fitted there, and no network is so bad that it should be replaced below.
- */
-const FIT_LEVEL = 0.5;
 /** Directions of a component at most. */
 const RANK = 64;
 /** Bytes of directions in a snapshot at most. */

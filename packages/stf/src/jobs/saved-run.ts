@@ -18,6 +18,8 @@ export interface SavedRun {
   readonly state: SavedState;
   readonly options: Partial<TrainOptions>;
   readonly data: SavedData;
+  /** The noise level below which it trained; undefined for all. */
+  readonly trainedBelow: number | undefined;
   /** Notes on later states that cannot be used. */
   readonly notes: readonly string[];
 }
@@ -26,10 +28,13 @@ export interface SavedRun {
 function readState(path: string, run: Record<string, unknown> | undefined): Omit<SavedRun, "notes"> {
   const state = loadState(path);
   try {
-    const { images, imagesDigest, classNames, ...given } = state.options;
+    const { images, imagesDigest, classNames, trainedBelow, ...given } = state.options;
     const options = checkValues(trainFields, given, path);
     checkOwnState(path, options, run);
-    return { path, state, options, data: { images, imagesDigest, classNames } };
+    return {
+      ...{ path, state, options, data: { images, imagesDigest, classNames } },
+      trainedBelow: typeof trainedBelow === "number" && trainedBelow > 0 ? trainedBelow : undefined,
+    };
   } catch (error) {
     state[Symbol.dispose]();
     throw error;

@@ -11,7 +11,6 @@ import type { TrainRequest } from "../config/train-request.js";
 import { loopOptions, trainingData, trainingSettings, usesDistances } from "../config/training.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { nearestDistances } from "../data/neighbours.js";
-import { levelsBelow } from "../processes/noise-levels.js";
 import { makeNewFolder, makeNumberedFolder } from "../run/folder.js";
 import { historyOf, isDiverged, setAsideAfter, soundState } from "../run/history.js";
 import { lockRun } from "../run/lock.js";
@@ -156,16 +155,16 @@ async function trainInFolder(
     if (aside !== undefined) reporter.print(`set aside   later output of the run, in ${aside}`);
   }
   using analytic = TrainingAnalytic.fit(plan, context);
-  const { noiseLevels } = state.network.preconditioning;
-  const { trainBelow } = options;
+  const usual = state.network.preconditioning.noiseLevels;
   const settings = {
     ...trainingSettings(options, distancesOf(bank, options, reporter)),
-    noiseLevels: typeof trainBelow === "number" && analytic ? levelsBelow(noiseLevels, trainBelow) : noiseLevels,
+    noiseLevels: analytic?.limited(usual) ?? usual,
   };
   const writerFor = (place: string): TrainingWriter =>
     runWriter(place, {
       network,
       options: { ...storedOptions(plan), images: bank.count, imagesDigest: digest },
+      decided: () => ({ trainedBelow: analytic?.trainedBelow }),
       about: {
         ...{ data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
         ...classesOf(plan),
@@ -175,7 +174,8 @@ async function trainInFolder(
   const writer = run.writer(writerFor);
   const history = historyOf(folder);
   using errors = new ErrorMeasurement(bank, {
-    noiseLevels: settings.noiseLevels,
+    // A limit that changes would make a run's errors incomparable with each other.
+    noiseLevels: options.trainBelow === "auto" ? usual : settings.noiseLevels,
     batch: settings.microBatch,
     heldOut,
     now: () => context.now(),
@@ -189,6 +189,7 @@ async function trainInFolder(
       if (done < settings.batch) reporter.update(`${shown}: ${done} of the next ${settings.batch} images`);
     },
     onStep: (progress) => {
+      analytic?.onStep(state);
       shown = formatProgress(progress);
       reporter.update(shown);
       samples.onStep(progress);

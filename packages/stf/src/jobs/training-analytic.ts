@@ -4,19 +4,25 @@ import { scope } from "@stf/torch";
 import type { HandOver } from "../analytic/hand-over.js";
 import type { StoredAnalytic } from "../checkpoints/stored-analytic.js";
 import { InputError } from "../common/errors.js";
-import { formatDuration } from "../common/text.js";
+import { formatDuration, formatLevel } from "../common/text.js";
 import type { ResolvedOptions } from "../config/resolved-options.js";
-import type { ImageBank } from "../data/image-bank.js";
+import { levelsBelow, type NoiseLevels } from "../processes/noise-levels.js";
 import type { AnalyticPart } from "../sampling/hand-over.js";
 import type { TrainingState } from "../training/state.js";
 import { compareWithNetwork, describeHandOver, type FittedAnalytic, fitAnalytic } from "./analytic-fit.js";
 import { titleOf } from "./analytic-part.js";
 import type { JobContext } from "./context.js";
+import type { TrainingPlan } from "./training-plan.js";
 
 /** Images compared per noise level at least. */
 const LEAST_COMPARED = 64;
 /** Comparisons per image of training: they take about 8 evaluations of the network, and so at most 2 % of its time. */
 const COMPARED_PER_IMAGE = 0.0075;
+/** With 'trainBelow=auto' the limit is this many times the noise level of the hand-over, which may therefore rise. */
+const MARGIN = 1.5;
+/** It is found at this number of images first, and each time they have doubled, with half the images for comparison. */
+const FIRST_LIMIT = 4000;
+const LIMIT_SHARE = 0.5;
 /** How many times the images must have become until a comparison is repeated for a temporary snapshot. */
 const RENEWAL = 1.5;
 
@@ -25,11 +31,19 @@ export class TrainingAnalytic implements Disposable {
   readonly #fitted: FittedAnalytic;
   readonly #context: JobContext;
   #latest: { readonly images: number; readonly handOver: HandOver } | undefined;
+  readonly #below: ResolvedOptions["trainBelow"];
+  #limit: number | undefined;
+  /** The number of images at which the limit is found next. */
+  #next: number;
 
   /** Takes ownership of what was fitted. */
-  private constructor(fitted: FittedAnalytic, context: JobContext) {
+  private constructor(fitted: FittedAnalytic, { options, state, trainedBelow }: TrainingPlan, context: JobContext) {
     this.#fitted = fitted;
     this.#context = context;
+    this.#below = options.trainBelow;
+    this.#limit = typeof options.trainBelow === "number" ? options.trainBelow : trainedBelow;
+    this.#next = FIRST_LIMIT;
+    while (this.#next <= state.images) this.#next *= 2;
   }
 
   /**
@@ -38,10 +52,8 @@ export class TrainingAnalytic implements Disposable {
    * @returns undefined for no mixture, or too few images
    * @throws Stopped when the job is to stop
    */
-  static fit(
-    { options, bank, heldOut }: { options: ResolvedOptions; bank: ImageBank; heldOut: ImageBank | undefined },
-    context: JobContext,
-  ): TrainingAnalytic | undefined {
+  static fit(plan: TrainingPlan, context: JobContext): TrainingAnalytic | undefined {
+    const { options, bank, heldOut } = plan;
     const { analytic: components, cond } = options;
     if (components === 0) return undefined;
     const { reporter, now } = context;
@@ -52,7 +64,7 @@ export class TrainingAnalytic implements Disposable {
       reporter.print(
         `analytic    ${titleOf(denoiser)}, fitted in ${formatDuration(now() - start)}, to replace the network at high noise; compared with it on ${others.count} other images`,
       );
-      return new TrainingAnalytic(fitted, context);
+      return new TrainingAnalytic(fitted, plan, context);
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       reporter.print(`note        ${error.message}`);
@@ -66,26 +78,53 @@ export class TrainingAnalytic implements Disposable {
     return above === null ? undefined : { denoiser: this.#fitted.denoiser, above };
   }
 
+  /** The noise level below which the network is trained, as far as it was not given; undefined for all. */
+  get trainedBelow(): number | undefined {
+    return this.#below === "auto" ? this.#limit : undefined;
+  }
+
+  /** A distribution of noise levels without those that are left to the analytic denoiser at the time of drawing. */
+  limited(levels: NoiseLevels): NoiseLevels {
+    if (this.#below === "off") return levels;
+    return (random) => (this.#limit === undefined ? levels : levelsBelow(levels, this.#limit))(random);
+  }
+
+  /**
+   * Called after every step. The limit changes at numbers of images that do not depend on when a training is interrupted, so that a
+   * resumed one goes on with the same noise levels.
+   */
+  onStep(state: TrainingState): void {
+    if (this.#below !== "auto" || state.images < this.#next) return;
+    while (this.#next <= state.images) this.#next *= 2;
+    const { above } = this.#compare(state, LIMIT_SHARE);
+    this.#limit = above === null ? undefined : MARGIN * above;
+    const limit = this.#limit === undefined ? "all noise levels" : `noise levels below ${formatLevel(this.#limit)}`;
+    this.#context.reporter.print(`noise       after ${state.images} images the network is trained on ${limit}`);
+  }
+
+  #compare({ averaged, images }: TrainingState, share: number): HandOver {
+    const count = Math.max(LEAST_COMPARED, Math.floor(share * COMPARED_PER_IMAGE * images));
+    return scope(() => compareWithNetwork(averaged, this.#fitted, count, this.#context));
+  }
+
   /**
    * What a snapshot stores: the mixture, and where it replaces the network.
    *
    * @param isTemporary - whether the latest comparison will do if the training has not got much further
    */
-  at({ averaged, images }: TrainingState, isTemporary: boolean): StoredAnalytic {
+  at(state: TrainingState, isTemporary: boolean): StoredAnalytic {
     const { reporter, shouldStop } = this.#context;
     const { denoiser } = this.#fitted;
+    const { images } = state;
     const known = this.#latest;
     // Somebody who stops a training waits for its snapshot.
     const isHurried = shouldStop();
     const willDo = isHurried || (isTemporary && images < RENEWAL * (known?.images ?? 0));
-    if (known === undefined || !(known.images === images || willDo)) {
-      const usual = Math.max(LEAST_COMPARED, Math.floor(COMPARED_PER_IMAGE * images));
-      const count = isHurried ? LEAST_COMPARED : usual;
-      const handOver = scope(() => compareWithNetwork(averaged, this.#fitted, count, this.#context));
-      this.#latest = { images, handOver };
-      reporter.print(`hand-over   ${describeHandOver({ denoiser, handOver })}`);
-    }
-    return { denoiser, handOver: (this.#latest as { handOver: HandOver }).handOver };
+    if (known && (known.images === images || willDo)) return { denoiser, handOver: known.handOver };
+    const handOver = this.#compare(state, isHurried ? 0 : 1);
+    this.#latest = { images, handOver };
+    reporter.print(`hand-over   ${describeHandOver({ denoiser, handOver })}`);
+    return { denoiser, handOver };
   }
 
   [Symbol.dispose](): void {

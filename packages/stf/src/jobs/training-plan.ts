@@ -51,6 +51,8 @@ export interface TrainingPlan {
   readonly state: TrainingState;
   /** The training state that the run resumes from; undefined for a new run. */
   readonly resumed: string | undefined;
+  /** The noise level below which the run has trained last, if it chose one; undefined for all. */
+  readonly trainedBelow: number | undefined;
   /** Description of the training, line by line. */
   readonly description: readonly string[];
   /** Bytes of weights, gradients, moments and averages, independent of the batch. */
@@ -223,6 +225,7 @@ function planWith(
       network,
       state,
       resumed: saved?.path,
+      trainedBelow: saved?.trainedBelow,
       description: [
         ...notes,
         ...chosen,
