@@ -1,5 +1,6 @@
 /** The options of `stf analytic`. */
 
+import type { ImageShape } from "../common/image-shape.js";
 import { device, integer, shareOrPath, text, type Values } from "./fields.js";
 
 /**
@@ -8,8 +9,20 @@ import { device, integer, shareOrPath, text, type Values } from "./fields.js";
  */
 export const FIT_LEVEL = 0.5;
 
-/** Gaussians of an analytic denoiser unless something else is asked for. */
-export const USUAL_COMPONENTS = 10;
+/** Directions of a Gaussian at most, and bytes of the directions of all of them. */
+const MOST_DIRECTIONS = 64;
+const MOST_BYTES = 4 * 2 ** 20;
+
+const bytesOf = (directions: number, { channels, height, width }: ImageShape): number =>
+  2 * directions * channels * height * width;
+
+/** Gaussians unless a number is given: 30 for small images, and 10 for those of which only 10 can have all their directions. */
+export const usualComponents = (shape: ImageShape): number =>
+  Math.min(30, Math.max(10, Math.floor(MOST_BYTES / bytesOf(MOST_DIRECTIONS, shape))));
+
+/** Directions of each of some Gaussians, so that a snapshot can carry them. */
+export const directionsFor = (components: number, shape: ImageShape): number =>
+  Math.max(1, Math.min(MOST_DIRECTIONS, Math.floor(MOST_BYTES / bytesOf(components, shape))));
 
 /** The options of `stf analytic`, by name. */
 export const analyticFields = {
@@ -28,7 +41,12 @@ export const analyticFields = {
     help: "network snapshot to write, named *.safetensors: the network with the analytic denoiser",
     placeholder: "FILE",
   }),
-  components: integer({ default: USUAL_COMPONENTS, min: 1, max: 1000, help: "Gaussians in the mixture at most" }),
+  components: integer<number | null>({
+    default: null,
+    min: 1,
+    max: 1000,
+    help: "Gaussians in the mixture at most (default 30, fewer for images of more than 30x30)",
+  }),
   heldOut: shareOrPath({
     default: null,
     help: "images to compare on, a path or a share of the data; a few hundred of the data when left out. If the network was trained on them, it looks better than it is",

@@ -7,6 +7,7 @@ import { formatImageShape, type ImageShape } from "../common/image-shape.js";
 import { formatDuration } from "../common/text.js";
 import { activationsPerImage } from "../networks/activations.js";
 import { type Architecture, defaultSizes, type NetworkSize } from "../networks/architectures.js";
+import { usualComponents } from "./analytic-options.js";
 import { enoughMinutes, isTooShort } from "./enough-training.js";
 import { resolve } from "./fields.js";
 import { presets, type TrainOptions, trainFields } from "./train-options.js";
@@ -211,6 +212,9 @@ function microBatchOf(batch: number, bytesPerImage: number, memory: number): num
 /** Passes over the data set from which augmentation, and from which dropout, is used. */
 const [AUGMENTED_PASSES, DROPPED_PASSES] = [20, 100];
 
+/** Images from which a few Gaussians describe them. */
+const ENOUGH_IMAGES = 250;
+
 const thousands = (value: number): string => Math.round(value).toLocaleString("en-US");
 const counted = (value: number, what: string): string => `${thousands(value)} ${what}${value === 1 ? "" : "s"}`;
 const twoDigits = (value: number): number => Number(value.toPrecision(2));
@@ -274,6 +278,7 @@ export function automaticOptions(given: Partial<TrainOptions>, facts: AutomaticF
     lrRampup: rounded(expected / 30) / 1e6,
     ema: Math.min(rounded(0.15 * expected) / 1e6, trainFields.ema.default),
     augment: passes >= AUGMENTED_PASSES ? trainFields.augment.default : 0,
+    analytic: images >= ENOUGH_IMAGES ? usualComponents(shape) : 0,
     dropout: arch !== "mlp" && passes >= DROPPED_PASSES ? trainFields.dropout.default : 0,
     tick: Math.min(Math.max(rounded(expected / 30_000), 0.1), trainFields.tick.default),
     ...(stf && { rbatch: Math.min(images, 1024) }),
@@ -296,7 +301,7 @@ function networkReason({ arch, ...size }: TrainOptions): string {
 
 function reasonsOf(options: TrainOptions, { images, shape }: AutomaticFacts, outlook: Outlook): string[] {
   const { budget, expected, speed } = outlook;
-  const { stf, rbatch, batch, batchGpu, lr, lrRampup, ema, augment, dropout } = options;
+  const { stf, rbatch, batch, batchGpu, lr, lrRampup, ema, augment, dropout, analytic } = options;
   const isTimed = budget.seconds < Number.POSITIVE_INFINITY;
   const unsaid = "timeLimit" in budget.options ? " (the default 'timeLimit')" : "";
   const time = isTimed ? ` in ${formatDuration(budget.seconds)}${unsaid}` : "";
@@ -314,6 +319,9 @@ function reasonsOf(options: TrainOptions, { images, shape }: AutomaticFacts, out
     `about ${thousands(twoDigits(expected))} images of training, ${twoDigits(expected / images)} passes over the data: ${means.join(", ") || "no augmentation or dropout"}`,
     `batch ${batch}${parts}, learning rate ${lr}${rise}, averaging half-life ${thousands(1e6 * ema)}`,
     target,
+    ...(analytic > 0
+      ? [`up to ${counted(analytic, "Gaussian")} to draw with at high noise ('analytic=0' turns them off)`]
+      : []),
     ...(advice ? [advice] : []),
   ];
 }

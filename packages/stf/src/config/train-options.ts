@@ -249,6 +249,7 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
       ema: 0.01,
       dropout: 0,
       augment: 0,
+      analytic: 30,
       duration: 0.2,
       timeLimit: 5.25,
       tick: 2,

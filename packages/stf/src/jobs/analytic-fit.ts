@@ -6,7 +6,7 @@ import { type HandOver, measureHandOver } from "../analytic/hand-over.js";
 import type { StoredAnalytic } from "../checkpoints/stored-analytic.js";
 import { InputError } from "../common/errors.js";
 import { formatLevel } from "../common/text.js";
-import { FIT_LEVEL } from "../config/analytic-options.js";
+import { directionsFor, FIT_LEVEL } from "../config/analytic-options.js";
 import { divideImages, selectImages } from "../data/held-out.js";
 import type { ImageBank } from "../data/image-bank.js";
 import type { Denoiser } from "../networks/denoiser.js";
@@ -15,17 +15,9 @@ import { edmSchedule } from "../sampling/steps.js";
 import { titleOf } from "./analytic-part.js";
 import { checkStop, type JobContext } from "./context.js";
 
-/** Directions of a component at most. */
-const RANK = 64;
-/** Bytes of directions in a snapshot at most. */
-const MOST_BYTES = 4 * 2 ** 20;
 /** Images that a mixture is not fitted to, for comparison, at most; and of all images at most. */
 const COMPARED = 512;
 const COMPARED_SHARE = 1 / 8;
-/** Directions of a component, so that a mixture fits into a snapshot. */
-const rankFor = (components: number, dimension: number): number =>
-  Math.max(1, Math.min(RANK, Math.floor(MOST_BYTES / (2 * components * dimension))));
-
 /** At most `most` of `count` items, evenly spread. */
 function evenly(count: number, most: number): Int32Array {
   const chosen = Math.min(count, most);
@@ -78,7 +70,7 @@ function fitMixtures(
   const { reporter } = context;
   let passes = 0;
   const options: MixtureOptions = {
-    ...{ components, items, rank: rankFor(components, bank.dimension) },
+    ...{ components, items, rank: directionsFor(components, bank.shape) },
     onPass: () => {
       checkStop(context);
       reporter.update(`fitting Gaussians to the images: pass ${++passes}`);

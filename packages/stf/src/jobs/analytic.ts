@@ -7,6 +7,7 @@ import { InputError } from "../common/errors.js";
 import { makeFolder } from "../common/folders.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { checkAlone } from "../common/ranks.js";
+import { usualComponents } from "../config/analytic-options.js";
 import { type AnalyticRequest, analyticOptions, type ResolvedAnalytic } from "../config/analytic-request.js";
 import { type ImageBank, replaced } from "../data/image-bank.js";
 import { openDataset } from "../data/open.js";
@@ -72,7 +73,7 @@ export async function attachAnalytic(
   context: JobContext = jobContext(),
 ): Promise<AnalyticResult> {
   const options = analyticOptions(request);
-  const { components, num, dest, device } = options;
+  const { num, dest, device } = options;
   checkAlone("analytic", context.rank);
   checkDevice(device);
   const { path, notes } = latestSnapshot(options.network);
@@ -83,6 +84,7 @@ export async function attachAnalytic(
     try {
       const { denoiser: network, config, about } = snapshot;
       const cond = network.labelDim > 0;
+      const components = options.components ?? usualComponents(images.shape);
       const fitted = await withinMemory(
         () => "lower 'components'",
         () => fitAnalytic(images, { components, cond, heldOut }, context),
