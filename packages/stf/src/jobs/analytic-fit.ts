@@ -18,6 +18,7 @@ import { checkStop, type JobContext } from "./context.js";
 /** Images that a mixture is not fitted to, for comparison, at most; and of all images at most. */
 const COMPARED = 512;
 const COMPARED_SHARE = 1 / 8;
+
 /** At most `most` of `count` items, evenly spread. */
 function evenly(count: number, most: number): Int32Array {
   const chosen = Math.min(count, most);
