@@ -1,10 +1,10 @@
 /** Giving a network an analytic denoiser as a job: from a snapshot and its images to a snapshot with both. */
 
-import { dirname } from "node:path";
+import { existsSync, realpathSync } from "node:fs";
 import type { HandOver } from "../analytic/hand-over.js";
 import { loadSnapshot, type Snapshot, saveNetwork } from "../checkpoints/network-file.js";
-import { InputError } from "../common/errors.js";
-import { makeFolder } from "../common/folders.js";
+import { InputError, UsageError } from "../common/errors.js";
+import { makeFolderFor } from "../common/folders.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { checkAlone } from "../common/ranks.js";
 import { usualComponents } from "../config/analytic-options.js";
@@ -78,21 +78,24 @@ export async function attachAnalytic(
   checkDevice(device);
   const { path, notes } = latestSnapshot(options.network);
   for (const note of notes) context.reporter.print(`note: ${note}`);
+  if (existsSync(dest) && existsSync(path) && realpathSync(dest) === realpathSync(path)) {
+    throw new UsageError(`'dest' must differ from the snapshot that is read, ${path}`);
+  }
   const snapshot = loadSnapshot(path, { device });
   try {
     const { images, heldOut } = await openImages(options, snapshot, context);
     try {
       const { denoiser: network, config, about } = snapshot;
       const cond = network.labelDim > 0;
+      makeFolderFor(dest, "dest");
       const components = options.components ?? usualComponents(images.shape);
       const fitted = await withinMemory(
         () => "lower 'components'",
-        () => fitAnalytic(images, { components, cond, heldOut }, context),
+        () => fitAnalytic(images, network, { components, cond, heldOut }, context),
       );
       try {
         const handOver = compareWithNetwork(network, fitted, num, context);
         const analytic = { denoiser: fitted.denoiser, handOver };
-        makeFolder(dirname(dest), "dest");
         saveNetwork(dest, network, config, about, { analytic });
         return { dest, handOver, description: describeHandOver(analytic) };
       } finally {
