@@ -1,11 +1,12 @@
 /** Networks with an analytic part as jobs: trained, given to a snapshot, drawn with, evaluated, analysed. */
 
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { memory, noGrad, readSafetensorsMetadata, scope } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadSnapshot, saveNetwork } from "../src/checkpoints/network-file.js";
+import { describeEvaluation } from "../src/cli/numbers.js";
 import { InputError, UsageError } from "../src/common/errors.js";
 import type { GenerateRequest } from "../src/config/generate-request.js";
 import type { TrainRequest } from "../src/config/train-request.js";
@@ -324,6 +325,13 @@ test("an evaluation says what was analytic, and networks that were not given the
   expect(found?.protocol.subject["analyticEvaluations"]).toBeGreaterThan(0);
   expect(alone?.protocol.subject["analyticAbove"]).toBeUndefined();
   expect(methodDifferences(found!.protocol, alone!.protocol)).toEqual([]);
+  const exact = await evaluate({ ...asked, network: [both], analyticAbove: 2, analyticData: data });
+  const off = await evaluate({ ...asked, network: [both], analyticAbove: "off" });
+  const said = [one, exact, off, other].map(({ evaluations: [own] }) => describeEvaluation(own!).at(-1));
+  expect(said[0]).toMatch(/4 steps \(\d evaluations\), analytic above [\d.]+ \(\d evaluations\), averaged/);
+  expect(said[1]).toMatch(/, analytic above 2 over images [\da-f]{8} \(\d evaluations\), averaged/);
+  expect(said[2]).toMatch(/4 steps \(7 evaluations\), analytic off, averaged/);
+  expect(said[3]).toMatch(/4 steps \(7 evaluations\), averaged/);
 });
 
 describe("likelihoods", () => {
@@ -403,6 +411,21 @@ describe("a network is given an analytic part", () => {
     await expect(attachAnalytic({ network: plain, data, dest }, late)).rejects.toThrow(Stopped);
     expect(existsSync(dest)).toBe(false);
     expect(memory().tensors).toBe(tensors);
+  });
+
+  test("beside its place, if that is lost on the way", async () => {
+    const dest = at("lost.safetensors");
+    const { reporter } = listener();
+    const update = (line: string): void => {
+      if (line.startsWith("comparing")) mkdirSync(dest, { recursive: true });
+    };
+    const found = await attachAnalytic(
+      { network: plain, data, dest, components: 2, heldOut: others },
+      jobContext({ reporter: { ...reporter, update } }),
+    );
+    expect(found.problem).toMatch(/lost.safetensors could not be written: .*; it is .*lost-2.safetensors instead$/);
+    expect(found.dest).toBe(at("lost-2.safetensors"));
+    expect(readFileSync(found.dest)).toEqual(readFileSync(both));
   });
 
   test("and an analysis finds where it is better on unseen images", async () => {

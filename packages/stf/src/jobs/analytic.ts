@@ -17,16 +17,19 @@ import { checkDevice } from "./device.js";
 import { type TrainingImages, withHeldOut } from "./held-out.js";
 import { withinMemory } from "./memory.js";
 import { classNamesOf } from "./network-classes.js";
+import { writeOrRescue } from "./rescue.js";
 import { latestSnapshot } from "./snapshots.js";
 
 /** The result of {@link attachAnalytic}. */
 export interface AnalyticResult {
-  /** Path of the network snapshot. */
+  /** Path of the network snapshot. Another than asked for, if that could not be written. */
   readonly dest: string;
   /** Where the analytic denoiser takes over, and the comparison. */
   readonly handOver: HandOver;
   /** The same in one line. */
   readonly description: string;
+  /** What could not be written to its path, in one line. */
+  readonly problem?: string;
 }
 
 /** The images to fit and to compare on, on the device of the network. */
@@ -96,8 +99,11 @@ export async function attachAnalytic(
       try {
         const handOver = compareWithNetwork(network, fitted, num, context);
         const analytic = { denoiser: fitted.denoiser, handOver };
-        saveNetwork(dest, network, config, about, { analytic });
-        return { dest, handOver, description: describeHandOver(analytic) };
+        const { path: written, problem } = await writeOrRescue(dest, (place) =>
+          saveNetwork(place, network, config, about, { analytic }),
+        );
+        const description = describeHandOver(analytic);
+        return { dest: written, handOver, description, ...(problem !== undefined && { problem }) };
       } finally {
         fitted.denoiser.dispose();
         fitted.others.dispose();
