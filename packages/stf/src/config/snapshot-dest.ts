@@ -1,0 +1,25 @@
+/** The option 'dest' of commands that write a network snapshot. */
+
+import { existsSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import { UsageError } from "../common/errors.js";
+
+/**
+ * @param dest - the file to write
+ * @param source - the file that it is made from, and its name in messages
+ * @throws UsageError when a network snapshot cannot be written there
+ */
+export function snapshotDest(
+  dest: string | null,
+  { path, name }: { readonly path: string; readonly name: string },
+): string {
+  if (dest === null)
+    throw new UsageError("'dest' must name the network snapshot to write, such as network.safetensors");
+  if (resolve(dest) === resolve(path)) throw new UsageError(`'dest' must differ from ${name}`);
+  if (existsSync(dest) && !statSync(dest).isFile())
+    throw new UsageError(`'dest' must name a file; ${dest} is a folder`);
+  if (!/\.safetensors$/i.test(dest)) {
+    throw new UsageError(`'dest' must name a *.safetensors file, the format that is written, found ${dest}`);
+  }
+  return dest;
+}
