@@ -1,11 +1,12 @@
 /** Networks with an analytic part as jobs: trained, given to a snapshot, drawn with, evaluated, analysed. */
 
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { memory, noGrad, readSafetensorsMetadata, scope } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadSnapshot, saveNetwork } from "../src/checkpoints/network-file.js";
+import { describeEvaluation } from "../src/cli/numbers.js";
 import { InputError, UsageError } from "../src/common/errors.js";
 import type { GenerateRequest } from "../src/config/generate-request.js";
 import type { TrainRequest } from "../src/config/train-request.js";
@@ -26,7 +27,7 @@ const at = (...names: string[]): string => join(folder, ...names);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Images of 8x8 in the form of MNIST: a bright half, whose side is the class, and a little noise. */
-function writeImages(name: string, count: number, seed: number, side = 8): string {
+function writeImages(name: string, count: number, seed: number, side = 8, different = count): string {
   const next = uniforms(seed);
   const pixels = new Uint8Array(count * side * side);
   const labels = Uint8Array.from({ length: count }, () => Math.floor(2 * next()));
@@ -37,6 +38,7 @@ function writeImages(name: string, count: number, seed: number, side = 8): strin
       pixels[i * side * side + p] = (isBright ? level : 40) + 20 * next();
     }
   }
+  for (let i = different; i < count; i++) pixels.copyWithin(i * side * side, 0, side * side);
   const header = (kind: number, ...sizes: number[]): Buffer => {
     const bytes = Buffer.alloc(4 + 4 * sizes.length);
     bytes.writeUInt32BE(0x800 + kind);
@@ -145,6 +147,33 @@ describe("a training with an analytic part", () => {
     dispose();
   });
 
+  test("goes on without one where there is nothing to replace or to compare, and says so", async () => {
+    const cases = [
+      [{ sigmaMax: 0.4 }, /^note {8}the network's noise levels end at 0.4, and .* from 0.5 on only$/],
+      [{ heldOut: writeImages("single", 1, 9) }, /^note {8}1 held-out image is too few .* it takes 10 at least/],
+      [{ data: writeImages("equal", 500, 10, 8, 1) }, /^note {8}of the 500 images of .* too many are equal/],
+    ] as const;
+    for (const [i, [more, says]] of cases.entries()) {
+      const { lines, reporter } = listener();
+      const request = { ...small, name: `without-${i}`, analytic: 2, duration: 1.6e-5, ...more };
+      const { snapshot } = await train(request, jobContext({ reporter }));
+      expect(lines.filter((line) => says.test(line)).length).toBe(1);
+      const { analytic, dispose } = loadSnapshot(snapshot as string);
+      expect(analytic).toBeUndefined();
+      dispose();
+    }
+  });
+
+  test("goes on at all noise levels where hardly any are below the hand-over", async () => {
+    const { lines, reporter } = listener();
+    const high: TrainRequest = { ...small, analytic: 2, trainBelow: "auto", pMean: 3, pStd: 0.5, batch: 100, tick: 5 };
+    const { reason } = await train({ ...high, name: "high", duration: 0.0042 }, jobContext({ reporter }));
+    expect(reason).toBe("finished");
+    expect(lines.filter((line) => line.startsWith("noise  "))).toEqual([
+      expect.stringMatching(/on all noise levels, hardly any of which are below 0\.\d+$/),
+    ]);
+  });
+
   test("may leave the noise levels above to it", async () => {
     const trained = await train({ ...small, name: "below", analytic: 2, trainBelow: 1, duration: 1.6e-5 });
     const usual = await train({ ...small, name: "usual", analytic: 2, duration: 1.6e-5 });
@@ -204,6 +233,8 @@ describe("images are drawn", () => {
       { sampler: "dpm++2m" },
       { sampler: "euler" },
       { sampler: "pc", corrector: "langevin" },
+      { sampler: "pc", corrector: "langevin", predictor: "none", correctorSteps: 2 },
+      { S_churn: 3, analyticAbove: 8.5 },
     ] as const) {
       const drawn = await generate({ ...request, ...more }, jobContext(seen));
       const estimate = await estimateDrawing({ ...request, ...more });
@@ -294,6 +325,13 @@ test("an evaluation says what was analytic, and networks that were not given the
   expect(found?.protocol.subject["analyticEvaluations"]).toBeGreaterThan(0);
   expect(alone?.protocol.subject["analyticAbove"]).toBeUndefined();
   expect(methodDifferences(found!.protocol, alone!.protocol)).toEqual([]);
+  const exact = await evaluate({ ...asked, network: [both], analyticAbove: 2, analyticData: data });
+  const off = await evaluate({ ...asked, network: [both], analyticAbove: "off" });
+  const said = [one, exact, off, other].map(({ evaluations: [own] }) => describeEvaluation(own!).at(-1));
+  expect(said[0]).toMatch(/4 steps \(\d evaluations\), analytic above [\d.]+ \(\d evaluations\), averaged/);
+  expect(said[1]).toMatch(/, analytic above 2 over images [\da-f]{8} \(\d evaluations\), averaged/);
+  expect(said[2]).toMatch(/4 steps \(7 evaluations\), analytic off, averaged/);
+  expect(said[3]).toMatch(/4 steps \(7 evaluations\), averaged/);
 });
 
 describe("likelihoods", () => {
@@ -314,6 +352,10 @@ describe("likelihoods", () => {
 
   test("by class", async () => {
     const { tensors } = memory();
+    await expect(likelihood({ ...request, network: toldBoth, analyticAbove: 0.3 })).rejects.toThrow(UsageError);
+    await expect(likelihood({ ...request, network: both, data: at("wide-images-idx3-ubyte") })).rejects.toThrow(
+      InputError,
+    );
     await likelihood({ ...request, network: toldBoth, analyticAbove: 0.5 });
     expect(memory().tensors).toBe(tensors);
   });
@@ -340,6 +382,9 @@ describe("a network is given an analytic part", () => {
   test("unless the images do not fit, are too few, or it is stopped", async () => {
     const { tensors } = memory();
     const dest = at("never.safetensors");
+    const { reporter } = listener();
+    const update = (line: string): void => expect(line).not.toMatch(/^fitting/);
+    const unheard = jobContext({ reporter: { ...reporter, update } });
     const cases = [
       [{ data: writeImages("wide", 120, 6, 16) }, /images of 8x8x1 like the network's, found 16x16x1/],
       [{ data: writeImages("none", 99, 7) }, /99 images, too few/],
@@ -350,10 +395,37 @@ describe("a network is given an analytic part", () => {
     }
     await expect(attachAnalytic({ network: plain, data, dest: plain })).rejects.toThrow(/'dest' must differ/);
     await expect(attachAnalytic({ network: plain, data, dest: "x.bin" })).rejects.toThrow(/must name a \*.safetensors/);
+    const linked = at("linked.safetensors");
+    symlinkSync(plain, linked);
+    await expect(attachAnalytic({ network: plain, data, dest: linked })).rejects.toThrow(/'dest' must differ/);
+    const nowhere = join(plain, "network.safetensors");
+    await expect(attachAnalytic({ network: plain, data, dest: nowhere }, unheard)).rejects.toThrow(/cannot be made/);
     const stopping = jobContext({ shouldStop: () => true });
     await expect(attachAnalytic({ network: plain, data, dest }, stopping)).rejects.toThrow(Stopped);
+    let isComparing = false;
+    const hear = (line: string): void => {
+      isComparing ||= line.startsWith("comparing");
+    };
+    const comparing = { ...reporter, update: hear };
+    const late = jobContext({ reporter: comparing, shouldStop: () => isComparing });
+    await expect(attachAnalytic({ network: plain, data, dest }, late)).rejects.toThrow(Stopped);
     expect(existsSync(dest)).toBe(false);
     expect(memory().tensors).toBe(tensors);
+  });
+
+  test("beside its place, if that is lost on the way", async () => {
+    const dest = at("lost.safetensors");
+    const { reporter } = listener();
+    const update = (line: string): void => {
+      if (line.startsWith("comparing")) mkdirSync(dest, { recursive: true });
+    };
+    const found = await attachAnalytic(
+      { network: plain, data, dest, components: 2, heldOut: others },
+      jobContext({ reporter: { ...reporter, update } }),
+    );
+    expect(found.problem).toMatch(/lost.safetensors could not be written: .*; it is .*lost-2.safetensors instead$/);
+    expect(found.dest).toBe(at("lost-2.safetensors"));
+    expect(readFileSync(found.dest)).toEqual(readFileSync(both));
   });
 
   test("and an analysis finds where it is better on unseen images", async () => {

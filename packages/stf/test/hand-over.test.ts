@@ -241,6 +241,42 @@ describe("where to hand over", () => {
     expect(at(1, 1, 1, -1)).toBeNull();
   });
 
+  test("is not known from one image", () => {
+    const one = new VectorBank("point", normals([1, 4], 12));
+    const found = measureHandOver(asClassDenoiser(linear(() => 1)), asClassDenoiser(linear(best)), one, {
+      ...{ sigmaMin: 0.1, sigmaMax: 40 },
+    });
+    expect(found.levels.every(({ advantage }) => advantage.value > 0)).toBe(true);
+    expect(found.above).toBeNull();
+  });
+
+  test("is found on images of all kinds, however they are sorted", () => {
+    // The network knows the first half of the images, and the analytic denoiser the other half.
+    const sides = Float64Array.from({ length: 2000 }, (_, i) => (i < 1000 ? -1 : 1) + i * 1e-6);
+    const sorted = new VectorBank("sorted", tensor(sides, { shape: [500, 4] }));
+    const mixed = new VectorBank(
+      "mixed",
+      tensor(sides, { shape: [2, 250, 4] })
+        .transpose(0, 1)
+        .contiguous()
+        .view([500, 4]),
+    );
+    const constant =
+      (value: number): ClassDenoiser =>
+      (x) =>
+        x.mul(0).add(value);
+    const measured = (bank: VectorBank) =>
+      measureHandOver(constant(-1), constant(1), bank, { sigmaMin: 1, sigmaMax: 2, images: 64 });
+    const { levels } = measured(sorted);
+    // Of 64 images 32 +- 4 are of either kind, and an error is 4 on those of the other.
+    for (const { network, analytic, images } of levels) {
+      expect(images).toBe(64);
+      expect(network.value + analytic.value).toBeCloseTo(4, 1);
+      expect(Math.abs(network.value - 2)).toBeLessThan(1.2);
+    }
+    expect(measured(mixed).levels).toEqual(levels);
+  });
+
   test("needs a range of levels", () => {
     const same = asClassDenoiser(linear(best));
     expect(() => measureHandOver(same, same, data, { sigmaMin: 3, sigmaMax: 2 })).toThrow(RangeError);
@@ -419,6 +455,10 @@ describe("a snapshot with an analytic part", () => {
             { network: JSON.stringify({ ...config, shape: { channels: 1, height: 2, width: 8 } }) },
           ),
           "8x2x1",
+        ],
+        [
+          changed("f.safetensors", {}, { network: JSON.stringify({ ...config, shape: undefined }) }),
+          'no network can be built from its "network"',
         ],
       ];
       const before = memory().tensors;

@@ -8,7 +8,13 @@ import { nearestLevel } from "../src/preconditioning/iddpm.js";
 import type { Preconditioning } from "../src/preconditioning/preconditioning.js";
 import { type PreconditioningName, preconditioningNames, preconditioningOf } from "../src/preconditioning/table.js";
 import { subVpPreconditioning, vpPreconditioning } from "../src/preconditioning/vp.js";
-import { levelsBelow, logNormalLevels, type NoiseLevels, uniformTimes } from "../src/processes/noise-levels.js";
+import {
+  hasLevelsBelow,
+  levelsBelow,
+  logNormalLevels,
+  type NoiseLevels,
+  uniformTimes,
+} from "../src/processes/noise-levels.js";
 import { convertOutput, type Output } from "../src/processes/outputs.js";
 import { edmProcess, flowProcess, type Process, subVpProcess, veProcess, vpProcess } from "../src/processes/process.js";
 import { KeyedRandom, randomKey } from "../src/random/keyed.js";
@@ -255,5 +261,6 @@ describe("noise levels below a limit", () => {
   test("are all where the limit is above them, and none where it is below", () => {
     expect(drawn(levelsBelow(levels, 1e6), 100)).toEqual(drawn(levels, 100));
     expect(() => drawn(levelsBelow(levels, 1e-9), 1)).toThrow(RangeError);
+    expect([1e6, 1e-9].map((each) => hasLevelsBelow(levels, each))).toEqual([true, false]);
   });
 });

@@ -11,6 +11,7 @@ import { column } from "../column.js";
 import type { Bank } from "../data/bank.js";
 import { type Estimate, meanOf } from "../metrics/estimate.js";
 import { randomKey } from "../random/keyed.js";
+import { contentOrder } from "./content-order.js";
 
 /** The denoiser D(x; sigma), images in and out, `[B, C, H, W]`, float32, with the noise level and the class of each image. */
 export type ClassDenoiser = (x: Tensor, sigma: Float64Array, classes: Int32Array | undefined) => Tensor;
@@ -64,11 +65,13 @@ const FINE = COARSE ** (1 / 3);
 /** Images of the first look at least. */
 const LEAST_IMAGES = 64;
 
-const isNetworkBetter = ({ advantage: { value, error = 0 } }: HandOverLevel): boolean =>
-  value + SIGNIFICANT * error < 0;
+/** What the advantage may be off by. One image does not tell. */
+const margin = ({ advantage: { error = Number.POSITIVE_INFINITY } }: HandOverLevel): number => SIGNIFICANT * error;
+
+const isNetworkBetter = (level: HandOverLevel): boolean => level.advantage.value + margin(level) < 0;
 
 /** What the advantage is at least. */
-const lowerBound = ({ advantage: { value, error = 0 } }: HandOverLevel): number => value - SIGNIFICANT * error;
+const lowerBound = (level: HandOverLevel): number => level.advantage.value - margin(level);
 
 /** Where a line through the values at two noise levels, over ln sigma, is zero. */
 function zeroBetween(low: HandOverLevel, high: HandOverLevel, measureOf: (level: HandOverLevel) => number): number {
@@ -105,8 +108,8 @@ function ladder(low: number, high: number, ratio: number): number[] {
 
 /**
  * Measures where an analytic denoiser should take over from a network: at widely spaced noise levels first, then at closer ones around
- * the hand-over. The result is determined by the denoisers, the images and the options. Takes about 4 evaluations of each denoiser for
- * every image and 3 more for a quarter of them.
+ * the hand-over. The result is determined by the denoisers, the images and the options: the order of the images does not matter, and fewer
+ * than all are of all kinds. Takes about 4 evaluations of each denoiser for every image and 3 more for a quarter of them.
  *
  * @param bank - images that the analytic denoiser was not fitted to. Images that the network was trained on make it look better than it
  * is, and the hand-over higher
@@ -123,9 +126,10 @@ export function measureHandOver(
   }
   const most = Math.min(images, bank.count);
   const few = Math.min(most, Math.max(LEAST_IMAGES, Math.ceil(most / 4)));
+  const order = contentOrder(bank, 0);
   let done = 0;
   const at = (sigma: number, count: number): HandOverLevel =>
-    errorsAt(network, analytic, bank, sigma, count, batch, (denoised) => {
+    errorsAt(network, analytic, bank, order.subarray(0, count), sigma, batch, (denoised) => {
       done += denoised;
       onBatch?.(done);
     });
@@ -138,19 +142,19 @@ export function measureHandOver(
   return handOverAt([...kept, ...fine].sort((a, b) => a.sigma - b.sigma));
 }
 
-/** Errors at one level, on the first images of the bank. */
+/** Errors at one level, on some images of the bank. */
 function errorsAt(
   network: ClassDenoiser,
   analytic: ClassDenoiser,
   bank: Bank,
+  chosen: Int32Array,
   sigma: number,
-  count: number,
   batch: number,
   onBatch: (denoised: number) => void,
 ): HandOverLevel {
   const errors: { network: number[]; analytic: number[] } = { network: [], analytic: [] };
-  for (let first = 0; first < count; first += batch) {
-    const items = Int32Array.from({ length: Math.min(batch, count - first) }, (_, i) => first + i);
+  for (let first = 0; first < chosen.length; first += batch) {
+    const items = chosen.subarray(first, first + batch);
     noGrad(() =>
       scope(() => {
         const { channels, height, width } = bank.shape;
@@ -158,7 +162,7 @@ function errorsAt(
         const clean = bank.toValues(bank.gather(items)).view(shape);
         const levels = new Float64Array(items.length).fill(sigma);
         // The same noise at every level, so that the errors are smooth functions of it.
-        const keys = Array.from(items, (item) => randomKey(0, "handOver", item));
+        const keys = Array.from(items, (_, i) => randomKey(0, "handOver", first + i));
         const noise = keyedNormal(keys, bank.dimension, bank.device).view(shape);
         const noisy = clean.add(noise.mul(column(levels, noise)));
         const classes = bank.labels && items.map((item) => bank.labels?.[item] as number);
@@ -175,7 +179,7 @@ function errorsAt(
   const differences = errors.network.map((error, i) => error - (errors.analytic[i] as number));
   return {
     sigma,
-    images: count,
+    images: chosen.length,
     network: meanOf(errors.network),
     analytic: meanOf(errors.analytic),
     advantage: meanOf(differences),

@@ -105,15 +105,15 @@ export function loadSnapshot(
     const config = metadataField(path, metadata, "network") as NetworkConfig;
     const preconditioning = storedPreconditioning(path, metadata["network"]);
     const about = metadata["training"] === undefined ? {} : metadataField(path, metadata, "training");
-    const analytic = storedAnalytic(path, tensors, metadata, { shape: config.shape, device });
+    const denoiser = buildNetwork(path, config, { precision, preconditioning });
     try {
-      const denoiser = buildNetwork(path, config, { precision, preconditioning });
       try {
         denoiser.loadStateDict(weightsOf(tensors));
       } catch (cause) {
-        denoiser.dispose();
         throw new FileFormatError(`${path} cannot be used: ${(cause as Error).message}`, { cause });
       }
+      // After the network, without which its shape may be anything.
+      const analytic = storedAnalytic(path, tensors, metadata, { shape: denoiser.shape, device });
       // The memory layout of training, so that sampling is as fast and rounds alike. The parameters keep the storage.
       new FlatParameters(denoiser.to(device), { trainable: false }).dispose();
       const dispose = (): void => {
@@ -122,7 +122,7 @@ export function loadSnapshot(
       };
       return { denoiser, config, about: about as Snapshot["about"], analytic, dispose };
     } catch (error) {
-      analytic?.denoiser.dispose();
+      denoiser.dispose();
       throw error;
     }
   } finally {

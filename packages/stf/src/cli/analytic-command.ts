@@ -35,8 +35,11 @@ async function run(request: AnalyticRequest): Promise<number> {
   beginWork();
   const context = commandContext({ plainSeconds: 60 });
   try {
-    for (const line of described(await attachAnalytic(request, context))) context.reporter.print(line);
-    return 0;
+    const result = await attachAnalytic(request, context);
+    for (const line of described(result)) context.reporter.print(line);
+    if (result.problem === undefined) return 0;
+    context.reporter.warn(result.problem);
+    return 1;
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
     context.reporter.print("stopped; nothing was written");

@@ -41,12 +41,15 @@ const short = (digest: unknown): string => String(digest).slice(0, 8);
 function drawingLine({ subject, method }: Protocol): string | undefined {
   const { drawing } = method;
   if (!drawing) return undefined;
-  const { sampler, steps, weights = "averaged", ...others } = drawing;
+  const { sampler, steps, weights = "averaged", analyticAbove: asked, analyticData: images, ...others } = drawing;
   const { evaluations, analyticEvaluations, analyticAbove: above } = subject;
   const cost = evaluations === undefined ? "" : ` (${evaluations} evaluations)`;
   const known = analyticEvaluations === undefined ? "" : ` (${analyticEvaluations} evaluations)`;
   const named = Object.entries(others).map(([name, fact]) => `${name} ${name.endsWith("sha256") ? short(fact) : fact}`);
-  const analytic = above === undefined ? [] : [`analytic above ${formatLevel(above as number)}${known}`];
+  const exact = images === undefined ? "" : ` over images ${short(images)}`;
+  const level = above ?? asked;
+  const place = typeof level === "number" ? `above ${formatLevel(level)}` : level;
+  const analytic = place === undefined ? [] : [`analytic ${place}${exact}${known}`];
   return [`${sampler}, ${steps} steps${cost}`, ...analytic, ...named, `${weights} weights`].join(", ");
 }
 

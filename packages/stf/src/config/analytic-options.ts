@@ -45,7 +45,7 @@ export const analyticFields = {
     default: null,
     min: 1,
     max: 1000,
-    help: "Gaussians in the mixture at most (default 30, fewer for images of more than 30x30)",
+    help: "Gaussians in the mixture at most (default 30, fewer for images of more than 1000 values)",
   }),
   heldOut: shareOrPath({
     default: null,

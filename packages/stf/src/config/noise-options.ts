@@ -3,7 +3,7 @@
 import { UsageError } from "../common/errors.js";
 import type { Constants } from "../preconditioning/constants.js";
 import { preconditioningOf } from "../preconditioning/table.js";
-import { KeyedRandom, randomKey } from "../random/keyed.js";
+import { hasLevelsBelow } from "../processes/noise-levels.js";
 import { edmSchedule } from "../sampling/steps.js";
 import { FIT_LEVEL } from "./analytic-options.js";
 import type { TrainOptions } from "./train-options.js";
@@ -32,10 +32,6 @@ const quoted = (message: string): string => message.replace(new RegExp(`\\b(${na
 /** So that the steps of a sampler remain distinct. */
 const LEAST_RATIO = 1.001;
 
-/** Noise levels that are drawn to see whether enough of them are below a limit, and how many of them must be. */
-const DRAWS = 4000;
-const LEAST_BELOW = DRAWS / 100;
-
 /** @throws UsageError for a limit that the analytic denoiser cannot start at, or that leaves hardly any noise levels to train on */
 function checkTrainBelow({ trainBelow, precond }: TrainOptions, constants: Constants): void {
   if (typeof trainBelow !== "number") return;
@@ -44,9 +40,7 @@ function checkTrainBelow({ trainBelow, precond }: TrainOptions, constants: Const
       `'trainBelow' must be at least ${FIT_LEVEL}, from which on an analytic denoiser may replace the network, found ${trainBelow}`,
     );
   }
-  const { noiseLevels } = preconditioningOf(precond, constants);
-  const levels = Array.from({ length: DRAWS }, (_, i) => noiseLevels(new KeyedRandom(randomKey(0, "noiseLevel", i))));
-  if (levels.filter((sigma) => sigma < trainBelow).length >= LEAST_BELOW) return;
+  if (hasLevelsBelow(preconditioningOf(precond, constants).noiseLevels, trainBelow)) return;
   throw new UsageError(
     `'trainBelow' must leave one in a hundred of the noise levels of 'precond=${precond}' at least, found ${trainBelow}`,
   );

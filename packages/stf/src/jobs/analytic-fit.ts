@@ -18,6 +18,8 @@ import { checkStop, type JobContext } from "./context.js";
 /** Images that a mixture is not fitted to, for comparison, at most; and of all images at most. */
 const COMPARED = 512;
 const COMPARED_SHARE = 1 / 8;
+/** With fewer other images the error of a comparison is itself unknown. */
+const LEAST_COMPARED = 10;
 
 /** At most `most` of `count` items, evenly spread. */
 function evenly(count: number, most: number): Int32Array {
@@ -43,14 +45,35 @@ export interface FitOptions {
 }
 
 /**
- * Fits a mixture to the images of a data set. The caller owns the result.
+ * Fits a mixture to the images of a data set, to replace a network. The caller owns the result.
  *
- * @throws InputError for too few images; Stopped when the job is to stop
+ * @throws InputError for too few images, and a network without noise levels at which it could be replaced; Stopped when the job is to stop
  */
-export function fitAnalytic(bank: ImageBank, options: FitOptions, context: JobContext): FittedAnalytic {
+export function fitAnalytic(
+  bank: ImageBank,
+  { preconditioning: { sigmaMax } }: Denoiser,
+  options: FitOptions,
+  context: JobContext,
+): FittedAnalytic {
   const { heldOut } = options;
+  if (!(sigmaMax > FIT_LEVEL)) {
+    throw new InputError(
+      `the network's noise levels end at ${formatLevel(sigmaMax)}, and an analytic denoiser may replace it from ${FIT_LEVEL} on only`,
+    );
+  }
+  if (heldOut && heldOut.count < LEAST_COMPARED) {
+    throw new InputError(
+      `${heldOut.count === 1 ? "1 held-out image is" : `${heldOut.count} held-out images are`} too few to find where an analytic denoiser should replace the network, for which it takes ${LEAST_COMPARED} at least: 'heldOut' may name more, or be left out`,
+    );
+  }
   const kept = heldOut ? undefined : divideImages(bank, Math.min(COMPARED / bank.count, COMPARED_SHARE));
   const fitted = kept?.training.length ?? bank.count;
+  const wanted = Math.round(COMPARED_SHARE * bank.count);
+  if (kept && kept.heldOut.length > Math.max(2 * wanted, LEAST_COMPARED) && fitted < IMAGES_PER_COMPONENT) {
+    throw new InputError(
+      `of the ${bank.count} images of ${bank.name} too many are equal for an analytic denoiser: it is fitted to some and compared with the network on others`,
+    );
+  }
   if (fitted < IMAGES_PER_COMPONENT || kept?.heldOut.length === 0) {
     throw new InputError(
       `${bank.name} has ${bank.count} images, too few for an analytic denoiser: a Gaussian stands for ${IMAGES_PER_COMPONENT} images at least, so that none can be read out of it`,
@@ -88,13 +111,15 @@ function fitMixtures(
  * Compares a network with a mixture on the images that the latter was not fitted to.
  *
  * @param images - per noise level, at most
+ * @throws Stopped when the job is to stop
  */
 export function compareWithNetwork(
   network: Denoiser,
   { denoiser, others }: FittedAnalytic,
   images: number,
-  { reporter }: JobContext,
+  context: JobContext,
 ): HandOver {
+  const { reporter } = context;
   const { preconditioning, labelDim, training } = network;
   const denoise = denoiseClasses(network);
   network.eval();
@@ -107,7 +132,10 @@ export function compareWithNetwork(
         sigmaMin: Math.max(denoiser.sigmaFloor, preconditioning.sigmaMin),
         sigmaMax: Math.min(edmSchedule.sigmaMax, preconditioning.sigmaMax),
         images,
-        onBatch: (done) => reporter.update(`comparing the network with the analytic denoiser: ${done} noisy images`),
+        onBatch: (done) => {
+          checkStop(context);
+          reporter.update(`comparing the network with the analytic denoiser: ${done} noisy images`);
+        },
       },
     );
   } finally {

@@ -31,7 +31,7 @@ export type AnalyticOptions = Pick<GenerateCommandOptions, "analyticAbove">;
 export function titleOf(denoiser: StoredAnalytic["denoiser"]): string {
   const counted = (count: number): string => (count === 1 ? "Gaussian" : `mixture of ${count} Gaussians`);
   if (!("whole" in denoiser)) return `a ${counted(denoiser.components)}`;
-  return `a ${counted(denoiser.whole.components)}, or that of the class`;
+  return `a ${counted(denoiser.whole.components)} or that of the class`;
 }
 
 /** The analytic denoiser of a snapshot, where it is to be used; undefined where it is not. */

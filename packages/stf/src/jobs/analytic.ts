@@ -1,10 +1,10 @@
 /** Giving a network an analytic denoiser as a job: from a snapshot and its images to a snapshot with both. */
 
-import { dirname } from "node:path";
+import { existsSync, realpathSync } from "node:fs";
 import type { HandOver } from "../analytic/hand-over.js";
 import { loadSnapshot, type Snapshot, saveNetwork } from "../checkpoints/network-file.js";
-import { InputError } from "../common/errors.js";
-import { makeFolder } from "../common/folders.js";
+import { InputError, UsageError } from "../common/errors.js";
+import { makeFolderFor } from "../common/folders.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { checkAlone } from "../common/ranks.js";
 import { usualComponents } from "../config/analytic-options.js";
@@ -17,16 +17,19 @@ import { checkDevice } from "./device.js";
 import { type TrainingImages, withHeldOut } from "./held-out.js";
 import { withinMemory } from "./memory.js";
 import { classNamesOf } from "./network-classes.js";
+import { writeOrRescue } from "./rescue.js";
 import { latestSnapshot } from "./snapshots.js";
 
 /** The result of {@link attachAnalytic}. */
 export interface AnalyticResult {
-  /** Path of the network snapshot. */
+  /** Path of the network snapshot. Another than asked for, if that could not be written. */
   readonly dest: string;
   /** Where the analytic denoiser takes over, and the comparison. */
   readonly handOver: HandOver;
   /** The same in one line. */
   readonly description: string;
+  /** What could not be written to its path, in one line. */
+  readonly problem?: string;
 }
 
 /** The images to fit and to compare on, on the device of the network. */
@@ -78,23 +81,29 @@ export async function attachAnalytic(
   checkDevice(device);
   const { path, notes } = latestSnapshot(options.network);
   for (const note of notes) context.reporter.print(`note: ${note}`);
+  if (existsSync(dest) && existsSync(path) && realpathSync(dest) === realpathSync(path)) {
+    throw new UsageError(`'dest' must differ from the snapshot that is read, ${path}`);
+  }
   const snapshot = loadSnapshot(path, { device });
   try {
     const { images, heldOut } = await openImages(options, snapshot, context);
     try {
       const { denoiser: network, config, about } = snapshot;
       const cond = network.labelDim > 0;
+      makeFolderFor(dest, "dest");
       const components = options.components ?? usualComponents(images.shape);
       const fitted = await withinMemory(
         () => "lower 'components'",
-        () => fitAnalytic(images, { components, cond, heldOut }, context),
+        () => fitAnalytic(images, network, { components, cond, heldOut }, context),
       );
       try {
         const handOver = compareWithNetwork(network, fitted, num, context);
         const analytic = { denoiser: fitted.denoiser, handOver };
-        makeFolder(dirname(dest), "dest");
-        saveNetwork(dest, network, config, about, { analytic });
-        return { dest, handOver, description: describeHandOver(analytic) };
+        const { path: written, problem } = await writeOrRescue(dest, (place) =>
+          saveNetwork(place, network, config, about, { analytic }),
+        );
+        const description = describeHandOver(analytic);
+        return { dest: written, handOver, description, ...(problem !== undefined && { problem }) };
       } finally {
         fitted.denoiser.dispose();
         fitted.others.dispose();

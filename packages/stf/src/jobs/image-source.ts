@@ -16,7 +16,9 @@ import { oneHot } from "../networks/network.js";
 import { chosenSubset } from "../random/random-state.js";
 import { GENERATE_OPTIONS_FILE } from "../run/files.js";
 import type { Facts, Protocol } from "../run/protocol.js";
-import { denoiseWith } from "../sampling/generate.js";
+import { denoiseWith, type Method } from "../sampling/generate.js";
+import { analyticWeight } from "../sampling/hand-over.js";
+import { type Denoise, forEachImage } from "../sampling/sampler.js";
 import type { JobContext } from "./context.js";
 import { DrawingTally, drawBatches } from "./draw-batches.js";
 import { type Drawing, openDrawing } from "./drawing.js";
@@ -169,19 +171,26 @@ export interface Evaluations {
   readonly analytic: number;
 }
 
+/** The noise levels at which a method with fixed steps evaluates a denoiser: it draws an image of one value. */
+function evaluatedLevels(method: Method): number[] {
+  const levels: number[] = [];
+  scope(() => {
+    const black: Denoise = (x, sigma) => {
+      levels.push(forEachImage(sigma, 1)[0] as number);
+      return x.mul(0);
+    };
+    method.sample(black, zeros([1, 1, 1, 1], { dtype: "float64" }), { noise: (like) => like.clone() });
+  });
+  return levels;
+}
+
 /** Evaluations of a drawing for an image; NaN if its sampler chooses its steps. */
 export function evaluationsOf({ request, analytic, conditions: { method } }: Drawing): Evaluations {
-  const { guidance, correctorSteps, corrector } = request;
-  const sampler = samplerOf(request);
-  if (sampler === "rk45") return { network: Number.NaN, analytic: analytic ? Number.NaN : 0 };
-  const { times, process } = method.steps;
-  const levels = times.filter((t) => t > 0 || sampler === "pc").map(process.sigma);
-  const perLevel = sampler === "pc" ? 1 + (corrector === "none" ? 0 : correctorSteps) : 1;
-  // Heun's method evaluates the end of a step, too, if that is not noise-free.
-  const evaluated = sampler === "heun" ? [...levels, ...levels.slice(1)] : levels;
-  const known = analytic ? evaluated.filter((sigma) => sigma >= analytic.part.above).length : 0;
-  const factor = perLevel * (guidance === 1 ? 1 : 2);
-  return { network: factor * (evaluated.length - known), analytic: factor * known };
+  if (samplerOf(request) === "rk45") return { network: Number.NaN, analytic: analytic ? Number.NaN : 0 };
+  const levels = evaluatedLevels(method);
+  const known = analytic ? levels.filter((sigma) => analyticWeight(sigma, analytic.part) === 1).length : 0;
+  const factor = request.guidance === 1 ? 1 : 2;
+  return { network: factor * (levels.length - known), analytic: factor * known };
 }
 
 /** Seconds per image of a network evaluation, after one that warms up. */

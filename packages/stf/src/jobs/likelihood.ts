@@ -1,7 +1,7 @@
 /** Likelihoods as a job: from a request to bits per dimension with their errors. */
 
 import { Generator, rand, randint, scope, stack, type Tensor, writeFileAtomically } from "@stf/torch";
-import { loadSnapshot } from "../checkpoints/network-file.js";
+import { loadSnapshot, type Snapshot } from "../checkpoints/network-file.js";
 import { InputError, UsageError } from "../common/errors.js";
 import { digestOf } from "../common/file-digest.js";
 import { makeFolderFor } from "../common/folders.js";
@@ -315,6 +315,37 @@ export interface LikelihoodResult {
   readonly problem?: string;
 }
 
+/** The images of a request. @throws InputError when they cannot be read, or the network cannot evaluate them */
+async function openImages(
+  options: ResolvedLikelihood,
+  { denoiser, config, about }: Snapshot,
+  notes: string[],
+  { reporter }: JobContext,
+): Promise<ImageBank> {
+  const names = storedNames(about["classNames"]);
+  const images = await openDataset(options.data, {
+    labels: denoiser.labelDim > 0 && options.class === "data",
+    // Classes keep their numbers from training. Networks without class names come from classes sorted as text.
+    numbering: names ?? "text",
+    onNote: (line) => void notes.push(line),
+    onProgress: (done, total) => reporter.update(`reading ${options.data}: ${done} of ${total} images`),
+  });
+  reporter.clear();
+  try {
+    const stranger = names && images.classNames?.find((name) => !names.includes(name));
+    if (stranger !== undefined) {
+      throw new InputError(
+        `${options.data} must have only the network's classes (${abbreviated(names ?? [])}), found ${stranger}; rename or remove it, or evaluate without a class, 'class=none'`,
+      );
+    }
+    checkImages(images, denoiser, options, config.shape);
+    return images;
+  } catch (error) {
+    images.dispose();
+    throw error;
+  }
+}
+
 /**
  * Bits per dimension of images under a network, along the probability flow; with `dest`, also written to a JSON file.
  *
@@ -331,34 +362,21 @@ export async function likelihood(
   const chosen = latestSnapshot(asked.network);
   const options = { ...asked, network: chosen.path };
   const snapshot = loadSnapshot(options.network, { device: options.device });
-  const { denoiser, config, about } = snapshot;
-  const analytic = storedPart(snapshot, options, options.network);
-  const path = pathOf(options, denoiser);
-  const isConditional = denoiser.labelDim > 0 && options.class === "data";
-  const names = storedNames(about["classNames"]);
-  const notes = [...chosen.notes];
-  const images = await openDataset(options.data, {
-    labels: isConditional,
-    // Classes keep their numbers from training. Networks without class names come from classes sorted as text.
-    numbering: names ?? "text",
-    onNote: (line) => void notes.push(line),
-    onProgress: (done, total) => reporter.update(`reading ${options.data}: ${done} of ${total} images`),
-  });
-  reporter.clear();
-  const stranger = names && images.classNames?.find((name) => !names.includes(name));
-  if (stranger !== undefined) {
-    throw new InputError(
-      `${options.data} must have only the network's classes (${abbreviated(names ?? [])}), found ${stranger}; rename or remove it, or evaluate without a class, 'class=none'`,
-    );
-  }
-  checkImages(images, denoiser, options, config.shape);
-  if (options.dest !== null) makeFolderFor(options.dest, "dest");
-  for (const note of notes) reporter.print(`note: ${note}`);
-  const bank = options.device === "cpu" ? images : images.to(options.device);
-  const count = Math.min(options.num ?? bank.count, bank.count);
-  const measurement: Measurement = { denoiser, analytic, bank, path, request: options, context, count };
-  const start = context.now();
+  const opened: { dispose(): void }[] = [snapshot];
   try {
+    const { denoiser } = snapshot;
+    const analytic = storedPart(snapshot, options, options.network);
+    const path = pathOf(options, denoiser);
+    const notes = [...chosen.notes];
+    const images = await openImages(options, snapshot, notes, context);
+    opened.push(images);
+    if (options.dest !== null) makeFolderFor(options.dest, "dest");
+    for (const note of notes) reporter.print(`note: ${note}`);
+    const bank = options.device === "cpu" ? images : images.to(options.device);
+    if (bank !== images) opened.push(bank);
+    const count = Math.min(options.num ?? bank.count, bank.count);
+    const measurement: Measurement = { denoiser, analytic, bank, path, request: options, context, count };
+    const start = context.now();
     checkMemory(measurement, machineMemory());
     const found = await withinMemory(
       () => memoryAdvice(options),
@@ -389,8 +407,6 @@ export async function likelihood(
     }
     return result;
   } finally {
-    snapshot.dispose();
-    bank.dispose();
-    if (bank !== images) images.dispose();
+    for (const each of opened) each.dispose();
   }
 }

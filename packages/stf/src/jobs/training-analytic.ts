@@ -6,7 +6,7 @@ import type { StoredAnalytic } from "../checkpoints/stored-analytic.js";
 import { InputError } from "../common/errors.js";
 import { formatDuration, formatLevel } from "../common/text.js";
 import type { ResolvedOptions } from "../config/resolved-options.js";
-import { levelsBelow, type NoiseLevels } from "../processes/noise-levels.js";
+import { hasLevelsBelow, levelsBelow, type NoiseLevels } from "../processes/noise-levels.js";
 import type { AnalyticPart } from "../sampling/hand-over.js";
 import type { TrainingState } from "../training/state.js";
 import { compareWithNetwork, describeHandOver, type FittedAnalytic, fitAnalytic } from "./analytic-fit.js";
@@ -53,13 +53,13 @@ export class TrainingAnalytic implements Disposable {
    * @throws Stopped when the job is to stop
    */
   static fit(plan: TrainingPlan, context: JobContext): TrainingAnalytic | undefined {
-    const { options, bank, heldOut } = plan;
+    const { options, bank, heldOut, state } = plan;
     const { analytic: components, cond } = options;
     if (components === 0) return undefined;
     const { reporter, now } = context;
     const start = now();
     try {
-      const fitted = fitAnalytic(bank, { components, cond, heldOut }, context);
+      const fitted = fitAnalytic(bank, state.averaged, { components, cond, heldOut }, context);
       const { denoiser, others } = fitted;
       reporter.print(
         `analytic    ${titleOf(denoiser)}, fitted in ${formatDuration(now() - start)}, to replace the network at high noise; compared with it on ${others.count} other images`,
@@ -97,14 +97,19 @@ export class TrainingAnalytic implements Disposable {
     if (this.#below !== "auto" || state.images < this.#next) return;
     while (this.#next <= state.images) this.#next *= 2;
     const { above } = this.#compare(state, LIMIT_SHARE);
-    this.#limit = above === null ? undefined : MARGIN * above;
-    const limit = this.#limit === undefined ? "all noise levels" : `noise levels below ${formatLevel(this.#limit)}`;
-    this.#context.reporter.print(`noise       after ${state.images} images the network is trained on ${limit}`);
+    const limit = above === null ? Number.POSITIVE_INFINITY : MARGIN * above;
+    const isPossible = hasLevelsBelow(state.network.preconditioning.noiseLevels, limit);
+    this.#limit = above !== null && isPossible ? limit : undefined;
+    const trained = this.#limit === undefined ? "all noise levels" : `noise levels below ${formatLevel(this.#limit)}`;
+    const why = isPossible ? "" : `, hardly any of which are below ${formatLevel(limit)}`;
+    this.#context.reporter.print(`noise       after ${state.images} images the network is trained on ${trained}${why}`);
   }
 
   #compare({ averaged, images }: TrainingState, share: number): HandOver {
     const count = Math.max(LEAST_COMPARED, Math.floor(share * COMPARED_PER_IMAGE * images));
-    return scope(() => compareWithNetwork(averaged, this.#fitted, count, this.#context));
+    // Not stopped: a snapshot, or the training from here on, depends on it.
+    const context = { ...this.#context, shouldStop: () => false };
+    return scope(() => compareWithNetwork(averaged, this.#fitted, count, context));
   }
 
   /**

@@ -1,6 +1,6 @@
 /** Distributions of the training noise level. */
 
-import type { KeyedRandom } from "../random/keyed.js";
+import { KeyedRandom, randomKey } from "../random/keyed.js";
 import type { Process } from "./process.js";
 import type { NoiseRange } from "./scheduled.js";
 
@@ -71,6 +71,16 @@ export const oneOfLevels =
   (levels: ArrayLike<number>): NoiseLevels =>
   (random) =>
     levels[random.integer(levels.length)] as number;
+
+/** Noise levels that are drawn to see whether enough of them are below a limit, and how many of them must be. */
+const DRAWS = 4000;
+const LEAST_BELOW = DRAWS / 100;
+
+/** Whether a distribution has one in a hundred of its levels below a limit at least, so that {@link levelsBelow} can draw them. */
+export function hasLevelsBelow(levels: NoiseLevels, limit: number): boolean {
+  const drawn = Array.from({ length: DRAWS }, (_, i) => levels(new KeyedRandom(randomKey(0, "noiseLevel", i))));
+  return drawn.filter((sigma) => sigma < limit).length >= LEAST_BELOW;
+}
 
 /** Draws that one below a limit may take: a distribution with one in a hundred of its levels there needs more once in 10^13 times. */
 const MOST_DRAWS = 3000;
