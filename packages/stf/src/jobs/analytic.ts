@@ -9,6 +9,7 @@ import { formatImageShape } from "../common/image-shape.js";
 import { checkAlone } from "../common/ranks.js";
 import { usualComponents } from "../config/analytic-options.js";
 import { type AnalyticRequest, analyticOptions, type ResolvedAnalytic } from "../config/analytic-request.js";
+import { snapshotDest } from "../config/snapshot-dest.js";
 import { type ImageBank, replaced } from "../data/image-bank.js";
 import { openDataset } from "../data/open.js";
 import { compareWithNetwork, describeHandOver, fitAnalytic } from "./analytic-fit.js";
@@ -77,6 +78,7 @@ export async function attachAnalytic(
   checkAlone("analytic", context.rank);
   checkDevice(device);
   const { path, notes } = latestSnapshot(options.network);
+  snapshotDest(dest, { path, name: "the network snapshot" });
   for (const note of notes) context.reporter.print(`note: ${note}`);
   const snapshot = loadSnapshot(path, { device });
   try {

@@ -62,7 +62,7 @@ export class TrainingAnalytic implements Disposable {
       const fitted = fitAnalytic(bank, { components, cond, heldOut }, context);
       const { denoiser, others } = fitted;
       reporter.print(
-        `analytic    ${titleOf(denoiser)}, fitted in ${formatDuration(now() - start)}, to replace the network at high noise; compared with it on ${others.count} other images`,
+        `analytic    ${titleOf(denoiser)}, fitted in ${formatDuration(now() - start)}, to replace the network at high noise, where it is better on ${others.count} other images`,
       );
       return new TrainingAnalytic(fitted, plan, context);
     } catch (error) {
@@ -97,7 +97,9 @@ export class TrainingAnalytic implements Disposable {
     if (this.#below !== "auto" || state.images < this.#next) return;
     while (this.#next <= state.images) this.#next *= 2;
     const { above } = this.#compare(state, LIMIT_SHARE);
+    const before = this.#limit;
     this.#limit = above === null ? undefined : MARGIN * above;
+    if (this.#limit !== undefined && this.#limit === before) return;
     const limit = this.#limit === undefined ? "all noise levels" : `noise levels below ${formatLevel(this.#limit)}`;
     this.#context.reporter.print(`noise       after ${state.images} images the network is trained on ${limit}`);
   }
