@@ -12,7 +12,9 @@ import { beginWork } from "./output.js";
 
 /** The result, line by line. */
 function described({ handOver: { levels }, description, dest }: AnalyticResult): string[] {
+  const images = Math.max(...levels.map((level) => level.images));
   return [
+    `mean squared errors per value, on up to ${images} images that the Gaussians were not fitted to:`,
     "noise level   error of the network   of the analytic denoiser   difference",
     ...levels.map(({ sigma, network, analytic, advantage: { value, error = 0 } }) =>
       [

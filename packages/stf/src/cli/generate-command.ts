@@ -33,7 +33,7 @@ async function dryRun(request: GenerateRequest): Promise<void> {
   const { description, images, evaluations, analyticEvaluations, secondsPerEvaluation, seconds } = estimate;
   const time = Number.isNaN(evaluations)
     ? `about ${secondsPerEvaluation.toPrecision(2)}s here for each image and network evaluation; the sampler chooses how many`
-    : `about ${(images / seconds).toPrecision(2)} images/s here: ${formatDuration(seconds)} for ${images} images, ${describeEvaluations(evaluations, analyticEvaluations)} each`;
+    : `about ${Number((images / seconds).toPrecision(2))} images/s here: ${formatDuration(seconds)} for ${images} images, ${describeEvaluations(evaluations, analyticEvaluations)} each`;
   for (const line of [...description, `time: ${time}`]) context.reporter.print(line);
 }
 

@@ -66,7 +66,7 @@ const commands = [
   },
   {
     name: "analytic",
-    description: "fit Gaussians to images that replace a network at high noise, and find where",
+    description: "give a network Gaussians, fitted to its images, that replace it at high noise",
     load: () => import("./analytic-command.js"),
   },
   {

@@ -27,7 +27,7 @@ export function commandFor(options: ResolvedOptions): string {
 /** The plan with its cost, line by line. */
 export function describedEstimate({ description, options }: TrainingPlan, estimate: TrainingEstimate): string[] {
   const { imagesPerSecond, images, seconds, memory } = estimate;
-  const speed = imagesPerSecond.toPrecision(imagesPerSecond < 100 ? 2 : 3);
+  const speed = Number(imagesPerSecond.toPrecision(imagesPerSecond < 100 ? 2 : 3));
   const parts = `weights and optimizer ${mebibytes(memory.state)}, images ${mebibytes(memory.images)}, activations ${mebibytes(memory.activations)}`;
   return [
     ...description,

@@ -49,7 +49,9 @@ export function newRunOptions(
   chosen: Partial<TrainOptions> = {},
 ): ResolvedOptions {
   const options = complete(resolve(trainFields, presets[preset].options, chosen, given));
-  checkContradictions(given, options);
+  // The number of Gaussians is chosen when the images are known, and the check repeated.
+  const isOpen = preset === "auto" && given.analytic === undefined && chosen.analytic === undefined;
+  checkContradictions(given, isOpen ? { ...options, analytic: 1 } : options);
   // With a network to start from, its constants decide, too.
   if (options.transfer === null) checkNoiseOptions(options);
   return options;

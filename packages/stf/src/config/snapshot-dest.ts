@@ -1,7 +1,7 @@
 /** The option 'dest' of commands that write a network snapshot. */
 
 import { existsSync, statSync } from "node:fs";
-import { resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import { UsageError } from "../common/errors.js";
 
 /**
@@ -21,5 +21,7 @@ export function snapshotDest(
   if (!/\.safetensors$/i.test(dest)) {
     throw new UsageError(`'dest' must name a *.safetensors file, the format that is written, found ${dest}`);
   }
+  if (existsSync(dest) && basename(dest).startsWith("training-state-"))
+    throw new UsageError(`'dest' must not replace a training state, which its run needs to resume, found ${dest}`);
   return dest;
 }

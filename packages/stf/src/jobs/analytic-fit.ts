@@ -76,7 +76,7 @@ export function fitAnalytic(
   }
   if (fitted < IMAGES_PER_COMPONENT || kept?.heldOut.length === 0) {
     throw new InputError(
-      `${bank.name} has ${bank.count} images, too few for an analytic denoiser: a Gaussian stands for ${IMAGES_PER_COMPONENT} images at least, so that none can be read out of it`,
+      `an analytic denoiser can be fitted to ${fitted} images of ${bank.name}, which are too few: a Gaussian stands for ${IMAGES_PER_COMPONENT} at least, so that no image can be read out of it`,
     );
   }
   const denoiser = fitMixtures(bank, { ...options, items: kept?.training }, context);
@@ -150,6 +150,6 @@ export function describeHandOver({ denoiser, handOver }: StoredAnalytic): string
   const { above, equal } = handOver;
   if (above === null)
     return `the network predicts images at least as well as ${title}, and is used at all noise levels`;
-  const margin = equal === null ? "" : ` (as well from ${formatLevel(equal)})`;
+  const margin = equal === null ? "" : ` (as well from ${formatLevel(equal)} on)`;
   return `above noise level ${formatLevel(above)} ${title} predicts images better than the network${margin}, and replaces it`;
 }

@@ -29,9 +29,10 @@ export type AnalyticOptions = Pick<GenerateCommandOptions, "analyticAbove">;
 
 /** "a mixture of 10 Gaussians" */
 export function titleOf(denoiser: StoredAnalytic["denoiser"]): string {
-  const counted = (count: number): string => (count === 1 ? "Gaussian" : `mixture of ${count} Gaussians`);
-  if (!("whole" in denoiser)) return `a ${counted(denoiser.components)}`;
-  return `a ${counted(denoiser.whole.components)} or that of the class`;
+  const counted = (count: number): string => (count === 1 ? "a Gaussian" : `a mixture of ${count} Gaussians`);
+  if (!("whole" in denoiser)) return counted(denoiser.components);
+  const whole = counted(denoiser.whole.components);
+  return denoiser.classes.size > 0 ? `${whole} (or that of the class)` : whole;
 }
 
 /** The analytic denoiser of a snapshot, where it is to be used; undefined where it is not. */
@@ -44,7 +45,7 @@ export function storedPart(
   if (!analytic) {
     if (analyticAbove === "auto") return undefined;
     throw new UsageError(
-      `'analyticAbove' needs an analytic denoiser, and ${path} has none: fit one to the images with "stf analytic", or name them in 'analyticData'`,
+      `'analyticAbove' needs an analytic denoiser, and ${path} has none: fit one to the images with "stf analytic"`,
     );
   }
   const { denoiser, handOver } = analytic;

@@ -9,6 +9,7 @@ import { formatImageShape } from "../common/image-shape.js";
 import { checkAlone } from "../common/ranks.js";
 import { usualComponents } from "../config/analytic-options.js";
 import { type AnalyticRequest, analyticOptions, type ResolvedAnalytic } from "../config/analytic-request.js";
+import { snapshotDest } from "../config/snapshot-dest.js";
 import { type ImageBank, replaced } from "../data/image-bank.js";
 import { openDataset } from "../data/open.js";
 import { compareWithNetwork, describeHandOver, fitAnalytic } from "./analytic-fit.js";
@@ -80,6 +81,7 @@ export async function attachAnalytic(
   checkAlone("analytic", context.rank);
   checkDevice(device);
   const { path, notes } = latestSnapshot(options.network);
+  snapshotDest(dest, { path, name: "the network snapshot" });
   for (const note of notes) context.reporter.print(`note: ${note}`);
   if (existsSync(dest) && existsSync(path) && realpathSync(dest) === realpathSync(path)) {
     throw new UsageError(`'dest' must differ from the snapshot that is read, ${path}`);

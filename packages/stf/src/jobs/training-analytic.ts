@@ -62,7 +62,7 @@ export class TrainingAnalytic implements Disposable {
       const fitted = fitAnalytic(bank, state.averaged, { components, cond, heldOut }, context);
       const { denoiser, others } = fitted;
       reporter.print(
-        `analytic    ${titleOf(denoiser)}, fitted in ${formatDuration(now() - start)}, to replace the network at high noise; compared with it on ${others.count} other images`,
+        `analytic    ${titleOf(denoiser)}, fitted in ${formatDuration(now() - start)}, to replace the network at high noise, where it is better on ${others.count} other images`,
       );
       return new TrainingAnalytic(fitted, plan, context);
     } catch (error) {
@@ -99,7 +99,9 @@ export class TrainingAnalytic implements Disposable {
     const { above } = this.#compare(state, LIMIT_SHARE);
     const limit = above === null ? Number.POSITIVE_INFINITY : MARGIN * above;
     const isPossible = hasLevelsBelow(state.network.preconditioning.noiseLevels, limit);
+    const before = this.#limit;
     this.#limit = above !== null && isPossible ? limit : undefined;
+    if (this.#limit !== undefined && this.#limit === before) return;
     const trained = this.#limit === undefined ? "all noise levels" : `noise levels below ${formatLevel(this.#limit)}`;
     const why = isPossible ? "" : `, hardly any of which are below ${formatLevel(limit)}`;
     this.#context.reporter.print(`noise       after ${state.images} images the network is trained on ${trained}${why}`);

@@ -66,7 +66,9 @@ export function describedTraining(
       ? `, augmentation ${options.augment}${options.stf ? ` (references ${options.stfAugment})` : ""}`
       : "";
   const device =
-    parameters.values.device === "cpu" ? `${engine.cpuCapability}, ${engine.threads} threads` : options.device;
+    parameters.values.device === "cpu"
+      ? `${engine.cpuCapability}, ${engine.threads} ${engine.threads === 1 ? "thread" : "threads"}`
+      : options.device;
   return [
     `data        ${bank.count} images of ${formatImageShape(bank.shape)} from ${options.data}`,
     ...(heldOut ? [describedHeldOut(options, heldOut)] : []),
