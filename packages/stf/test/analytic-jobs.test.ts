@@ -140,7 +140,7 @@ describe("a training with an analytic part", () => {
       jobContext({ reporter }),
     );
     expect(lines.join("\n")).toMatch(
-      /note {8}an analytic denoiser can be fitted to \d+ images of few, .* too few: a Gaussian stands for 100/,
+      /note {8}\d\d images of .* are too few for an analytic denoiser: a Gaussian stands for 100/,
     );
     const { analytic, dispose } = loadSnapshot(snapshot as string);
     expect(analytic).toBeUndefined();
@@ -329,10 +329,14 @@ test("an evaluation says what was analytic, and networks that were not given the
   expect(methodDifferences(found!.protocol, alone!.protocol)).toEqual([]);
   const exact = await evaluate({ ...asked, network: [both], analyticAbove: 2, analyticData: data });
   const off = await evaluate({ ...asked, network: [both], analyticAbove: "off" });
+  const [without] = off.evaluations;
+  expect(without?.protocol.subject["analyticAbove"]).toBe("off");
+  expect(without?.values).toEqual(alone?.values);
+  expect(methodDifferences(found!.protocol, without!.protocol)).toEqual([]);
   const said = [one, exact, off, other].map(({ evaluations: [own] }) => describeEvaluation(own!).at(-1));
   expect(said[0]).toMatch(/4 steps \(\d evaluations\), analytic above [\d.]+ \(\d evaluations\), averaged/);
   expect(said[1]).toMatch(/, analytic above 2 over images [\da-f]{8} \(\d evaluations\), averaged/);
-  expect(said[2]).toMatch(/4 steps \(7 evaluations\), analytic off, averaged/);
+  expect(said[2]).toMatch(/4 steps \(7 evaluations\), network alone, averaged/);
   expect(said[3]).toMatch(/4 steps \(7 evaluations\), averaged/);
 });
 
@@ -389,7 +393,7 @@ describe("a network is given an analytic part", () => {
     const unheard = jobContext({ reporter: { ...reporter, update } });
     const cases = [
       [{ data: writeImages("wide", 120, 6, 16) }, /images of 8x8x1 like the network's, found 16x16x1/],
-      [{ data: writeImages("none", 99, 7) }, /99 images, too few/],
+      [{ data: writeImages("none", 99, 7) }, /\d\d images of .* are too few for an analytic denoiser/],
     ] as const;
     for (const [more, says] of cases) {
       await expect(attachAnalytic({ network: plain, dest, ...more })).rejects.toThrow(InputError);

@@ -41,15 +41,14 @@ const short = (digest: unknown): string => String(digest).slice(0, 8);
 function drawingLine({ subject, method }: Protocol): string | undefined {
   const { drawing } = method;
   if (!drawing) return undefined;
-  const { sampler, steps, weights = "averaged", analyticAbove: asked, analyticData: images, ...others } = drawing;
-  const { evaluations, analyticEvaluations, analyticAbove: above } = subject;
+  const { sampler, steps, weights = "averaged", ...others } = drawing;
+  const { evaluations, analyticEvaluations, analyticAbove: level, analyticData: images } = subject;
   const cost = evaluations === undefined ? "" : ` (${evaluations} evaluations)`;
   const known = analyticEvaluations === undefined ? "" : ` (${analyticEvaluations} evaluations)`;
   const named = Object.entries(others).map(([name, fact]) => `${name} ${name.endsWith("sha256") ? short(fact) : fact}`);
   const exact = images === undefined ? "" : ` over images ${short(images)}`;
-  const level = above ?? asked;
-  const place = typeof level === "number" ? `above ${formatLevel(level)}` : level;
-  const analytic = place === undefined ? [] : [`analytic ${place}${exact}${known}`];
+  const place = typeof level === "number" ? `analytic above ${formatLevel(level)}${exact}${known}` : "network alone";
+  const analytic = level === undefined ? [] : [place];
   return [`${sampler}, ${steps} steps${cost}`, ...analytic, ...named, `${weights} weights`].join(", ");
 }
 

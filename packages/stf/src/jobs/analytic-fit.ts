@@ -7,7 +7,7 @@ import type { StoredAnalytic } from "../checkpoints/stored-analytic.js";
 import { InputError } from "../common/errors.js";
 import { formatLevel } from "../common/text.js";
 import { directionsFor, FIT_LEVEL } from "../config/analytic-options.js";
-import { divideImages, selectImages } from "../data/held-out.js";
+import { type BankDivision, divideImages, selectImages } from "../data/held-out.js";
 import type { ImageBank } from "../data/image-bank.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { denoiseClasses } from "../sampling/generate.js";
@@ -67,23 +67,24 @@ export function fitAnalytic(
     );
   }
   const kept = heldOut ? undefined : divideImages(bank, Math.min(COMPARED / bank.count, COMPARED_SHARE));
-  const fitted = kept?.training.length ?? bank.count;
-  const wanted = Math.round(COMPARED_SHARE * bank.count);
-  if (kept && kept.heldOut.length > Math.max(2 * wanted, LEAST_COMPARED) && fitted < IMAGES_PER_COMPONENT) {
-    throw new InputError(
-      `of the ${bank.count} images of ${bank.name} too many are equal for an analytic denoiser: it is fitted to some and compared with the network on others`,
-    );
-  }
-  if (fitted < IMAGES_PER_COMPONENT || kept?.heldOut.length === 0) {
-    throw new InputError(
-      `an analytic denoiser can be fitted to ${fitted} images of ${bank.name}, which are too few: a Gaussian stands for ${IMAGES_PER_COMPONENT} at least, so that no image can be read out of it`,
-    );
-  }
+  checkEnough(bank, kept);
   const denoiser = fitMixtures(bank, { ...options, items: kept?.training }, context);
   const others = kept
     ? selectImages(bank, kept.heldOut)
     : selectImages(heldOut as ImageBank, evenly((heldOut as ImageBank).count, COMPARED));
   return { denoiser, others };
+}
+
+/** @throws InputError for too few different images. @param kept - how they are divided; all are fitted when left out */
+function checkEnough({ name, count }: ImageBank, kept: BankDivision | undefined): void {
+  const fitted = kept?.training.length ?? count;
+  if (fitted >= IMAGES_PER_COMPONENT && kept?.heldOut.length !== 0) return;
+  const hasTwins = (kept?.heldOut.length ?? 0) > Math.max(2 * COMPARED_SHARE * count, LEAST_COMPARED);
+  throw new InputError(
+    hasTwins
+      ? `of the ${count} images of ${name} too many are equal for an analytic denoiser: it is fitted to some and compared with the network on others`
+      : `${fitted} images of ${name} are too few for an analytic denoiser: a Gaussian stands for ${IMAGES_PER_COMPONENT} at least, so that no image can be read out of it`,
+  );
 }
 
 function fitMixtures(

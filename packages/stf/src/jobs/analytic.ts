@@ -93,6 +93,11 @@ export async function attachAnalytic(
       const { denoiser: network, config, about } = snapshot;
       const cond = network.labelDim > 0;
       makeFolderFor(dest, "dest");
+      if (!heldOut) {
+        context.reporter.print(
+          "note: a network is compared on images of 'data'; if it was trained on them, it looks better than it is, and less of it is replaced. 'heldOut' names others",
+        );
+      }
       const components = options.components ?? usualComponents(images.shape);
       const fitted = await withinMemory(
         () => "lower 'components'",

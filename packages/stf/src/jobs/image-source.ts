@@ -151,15 +151,30 @@ export async function imagesOnDisk(
   if (!drawn) return source;
   const { subject, method } = source.protocol;
   // Folders for every thousand images change no image.
-  const { subdirs, ...drawing } = drawn.protocol.method["drawing"] as Facts;
+  const { subdirs, ...facts } = drawn.protocol.method["drawing"] as Facts;
+  const { drawing, analytic } = divided(facts);
   return {
     ...source,
     protocol: {
-      subject: { ...drawn.protocol.subject, ...subject },
+      subject: { ...drawn.protocol.subject, ...analytic, ...subject },
       method: {
         images: { ...method["images"], ...(drawn.seeds !== undefined && { seeds: drawn.seeds }) },
         drawing,
       },
+    },
+  };
+}
+
+/**
+ * How images are drawn, and what replaces their network at high noise: that belongs to what is evaluated, so that images with and
+ * without it compare.
+ */
+function divided({ analyticAbove, analyticData, ...drawing }: Facts): { drawing: Facts; analytic: Facts } {
+  return {
+    drawing,
+    analytic: {
+      ...(analyticAbove !== undefined && { analyticAbove }),
+      ...(analyticData !== undefined && { analyticData }),
     },
   };
 }
@@ -223,6 +238,7 @@ export async function drawnImages(given: ResolvedGenerate, context: JobContext):
   const { network: evaluations, analytic: analyticEvaluations } = evaluationsOf(drawing);
   const { analytic } = drawing;
   const trained = snapshot.about["images"];
+  const { drawing: facts, analytic: asked } = divided(method["drawing"] as Facts);
   return {
     title: request.network,
     count: seeds.length,
@@ -230,6 +246,7 @@ export async function drawnImages(given: ResolvedGenerate, context: JobContext):
     protocol: {
       subject: {
         ...subject,
+        ...asked,
         ...(typeof trained === "number" && { trained }),
         ...(Number.isFinite(evaluations) && { evaluations }),
         ...(analytic && { analyticAbove: analytic.part.above }),
@@ -237,7 +254,7 @@ export async function drawnImages(given: ResolvedGenerate, context: JobContext):
       },
       method: {
         images: { count: seeds.length, seeds: formatIntegers(seeds) },
-        drawing: method["drawing"] as Facts,
+        drawing: facts,
       },
     },
     evaluations,

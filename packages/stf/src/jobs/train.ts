@@ -219,7 +219,7 @@ async function trainInFolder(
   const { problem: moved, ...kept } = run.keep(last, state, writerFor);
   reporter.print(`${endings[reason]} after ${state.images} images; saved ${kept.snapshot}`);
   const drawn = reason === "stopped" || moved !== undefined ? undefined : samples.draw(state);
-  if (drawn?.path !== undefined && options.transfer === null && isTooShort(state.images)) {
+  if (drawn?.path !== undefined && options.transfer === null && !analytic?.part && isTooShort(state.images)) {
     reporter.print(
       `note        after only ${state.images} images of training they are mostly noise; about ${RECOGNISABLE} make most of them recognisable`,
     );

@@ -45,8 +45,14 @@ export function denoiseAnalytically(denoiser: AnalyticDenoiser): ClassDenoise {
  * them is evaluated. Gradients flow through both.
  *
  * @param onAnalytic - called at each evaluation of the analytic denoiser
+ * @throws RangeError for a noise level or a blend that is none
  */
 export function handedOver(network: ClassDenoise, part: AnalyticPart, onAnalytic?: () => void): ClassDenoise {
+  if (!(part.above > 0 && (part.blend ?? 1) >= 1)) {
+    throw new RangeError(
+      `an analytic part needs a noise level above 0 and a blend of at least 1, found ${part.above} and ${part.blend}`,
+    );
+  }
   const analytic = denoiseAnalytically(part.denoiser);
   return (x, sigma, classes) => {
     const levels = forEachImage(sigma, x.size(0));
