@@ -16,6 +16,8 @@ import type { TrainingPlan } from "./training-plan.js";
 
 /** Images compared per noise level at least. */
 const LEAST_COMPARED = 64;
+/** The same where somebody waits. */
+const HURRIED = 16;
 /** Comparisons per image of training: they take about 8 evaluations of the network, and so at most 2 % of its time. */
 const COMPARED_PER_IMAGE = 0.0075;
 /** With 'trainBelow=auto' the limit is this many times the noise level of the hand-over, which may therefore rise. */
@@ -107,8 +109,9 @@ export class TrainingAnalytic implements Disposable {
     this.#context.reporter.print(`noise       after ${state.images} images the network is trained on ${trained}${why}`);
   }
 
-  #compare({ averaged, images }: TrainingState, share: number): HandOver {
-    const count = Math.max(LEAST_COMPARED, Math.floor(share * COMPARED_PER_IMAGE * images));
+  /** @param share - of the comparisons that the training can afford; at least those of `least` images per noise level */
+  #compare({ averaged, images }: TrainingState, share: number, least = LEAST_COMPARED): HandOver {
+    const count = Math.max(least, Math.floor(share * COMPARED_PER_IMAGE * images));
     // Not stopped: a snapshot, or the training from here on, depends on it.
     const context = { ...this.#context, shouldStop: () => false };
     return scope(() => compareWithNetwork(averaged, this.#fitted, count, context));
@@ -128,7 +131,7 @@ export class TrainingAnalytic implements Disposable {
     const isHurried = shouldStop();
     const willDo = isHurried || (isTemporary && images < RENEWAL * (known?.images ?? 0));
     if (known && (known.images === images || willDo)) return { denoiser, handOver: known.handOver };
-    const handOver = this.#compare(state, isHurried ? 0 : 1);
+    const handOver = isHurried ? this.#compare(state, 0, HURRIED) : this.#compare(state, 1);
     this.#latest = { images, handOver };
     reporter.print(`hand-over   ${describeHandOver({ denoiser, handOver })}`);
     return { denoiser, handOver };

@@ -241,7 +241,9 @@ export async function trainingLoop(
       tick++;
     }
     if (reason !== undefined) {
-      const [snapshot, saved] = [writer.snapshot(state, facts(false)), writer.state(state, facts(false))];
+      // The state first: it matters more, should somebody stop the process at once.
+      const saved = writer.state(state, facts(false));
+      const snapshot = writer.snapshot(state, facts(false));
       return { reason, snapshot, state: saved, progress: { ...report, ...errors } };
     }
     save({ snapshot: tick % options.snapshotTicks === 0, state: tick % options.stateTicks === 0 });
