@@ -1,12 +1,12 @@
 /** Network snapshots: a network with averaged weights and the configuration to rebuild it, as safetensors with JSON metadata. */
 
-import { type Device, FileFormatError, FlatParameters, saveSafetensors, scope, type Tensor } from "@stf/torch";
+import { type Device, FileFormatError, FlatParameters, saveSafetensors, scope } from "@stf/torch";
 import { mixtureTensors } from "../analytic/mixture-tensors.js";
 import type { Precision } from "../networks/architectures.js";
 import { type BuildOptions, buildDenoiser, type NetworkConfig } from "../networks/build.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import type { TrainingState } from "../training/state.js";
-import { ANALYTIC, analyticMetadata, type StoredAnalytic, storedAnalytic } from "./stored-analytic.js";
+import { ANALYTIC, analyticMetadata, dividedTensors, type StoredAnalytic, storedAnalytic } from "./stored-analytic.js";
 import { storedConfig, storedPreconditioning } from "./stored-config.js";
 import { metadataField, NETWORK_FORMAT, openStored } from "./stored-file.js";
 
@@ -102,18 +102,19 @@ export function loadSnapshot(
 ): Snapshot {
   const { tensors, metadata } = openStored(path, NETWORK_FORMAT, "network snapshot");
   try {
+    const own = dividedTensors(tensors);
     const config = metadataField(path, metadata, "network") as NetworkConfig;
     const preconditioning = storedPreconditioning(path, metadata["network"]);
     const about = metadata["training"] === undefined ? {} : metadataField(path, metadata, "training");
     const denoiser = buildNetwork(path, config, { precision, preconditioning });
     try {
       try {
-        denoiser.loadStateDict(weightsOf(tensors));
+        denoiser.loadStateDict(own.network);
       } catch (cause) {
         throw new FileFormatError(`${path} cannot be used: ${(cause as Error).message}`, { cause });
       }
       // After the network, without which its shape may be anything.
-      const analytic = storedAnalytic(path, tensors, metadata, { shape: denoiser.shape, device });
+      const analytic = storedAnalytic(path, own.analytic, metadata, { shape: denoiser.shape, device });
       // The memory layout of training, so that sampling is as fast and rounds alike. The parameters keep the storage.
       new FlatParameters(denoiser.to(device), { trainable: false }).dispose();
       const dispose = (): void => {
@@ -128,9 +129,4 @@ export function loadSnapshot(
   } finally {
     for (const tensor of tensors.values()) tensor.dispose();
   }
-}
-
-/** The tensors of the network itself. */
-function weightsOf(tensors: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
-  return new Map([...tensors].filter(([name]) => !name.startsWith(ANALYTIC)));
 }

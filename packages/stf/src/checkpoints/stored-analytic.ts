@@ -19,6 +19,19 @@ export interface StoredAnalytic {
 /** How the names of its tensors begin. */
 export const ANALYTIC = "analytic.";
 
+/** The tensors of a snapshot: those of the network, and those of its analytic denoiser without {@link ANALYTIC}. */
+export function dividedTensors(tensors: ReadonlyMap<string, Tensor>): {
+  readonly network: Map<string, Tensor>;
+  readonly analytic: Map<string, Tensor>;
+} {
+  const [network, analytic] = [new Map<string, Tensor>(), new Map<string, Tensor>()];
+  for (const [name, tensor] of tensors) {
+    if (name.startsWith(ANALYTIC)) analytic.set(name.slice(ANALYTIC.length), tensor);
+    else network.set(name, tensor);
+  }
+  return { network, analytic };
+}
+
 /** The metadata that go with the tensors. */
 export const analyticMetadata = ({ handOver }: StoredAnalytic): string => JSON.stringify(handOver);
 
@@ -32,6 +45,7 @@ function isHandOver(value: unknown): value is HandOver {
 /**
  * The analytic denoiser of a snapshot, with tensors of its own; undefined if the file has none.
  *
+ * @param tensors - those of the denoiser, by {@link dividedTensors}
  * @throws FileFormatError naming the file, when it is damaged or does not fit the network
  */
 export function storedAnalytic(
@@ -40,12 +54,7 @@ export function storedAnalytic(
   metadata: Readonly<Record<string, string>>,
   { shape, device }: { readonly shape: ImageShape; readonly device: Device },
 ): StoredAnalytic | undefined {
-  const own = new Map(
-    [...tensors]
-      .filter(([name]) => name.startsWith(ANALYTIC))
-      .map(([name, value]) => [name.slice(ANALYTIC.length), value]),
-  );
-  if (own.size === 0) return undefined;
+  if (tensors.size === 0) return undefined;
   const handOver = metadataField(path, metadata, "analytic");
   if (!isHandOver(handOver)) {
     throw new FileFormatError(
@@ -54,7 +63,7 @@ export function storedAnalytic(
   }
   let denoiser: StoredAnalytic["denoiser"];
   try {
-    denoiser = mixtureFromTensors(own);
+    denoiser = mixtureFromTensors(tensors);
   } catch (cause) {
     throw new FileFormatError(`${path} cannot be used: ${(cause as Error).message}`, { cause });
   }

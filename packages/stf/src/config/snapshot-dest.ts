@@ -1,8 +1,13 @@
 /** The option 'dest' of commands that write a network snapshot. */
 
-import { existsSync, statSync } from "node:fs";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { UsageError } from "../common/errors.js";
+
+/** Whether two paths name one file, also through links. */
+const isSameFile = (one: string, other: string): boolean =>
+  resolve(one) === resolve(other) ||
+  (existsSync(one) && existsSync(other) && realpathSync(one) === realpathSync(other));
 
 /**
  * @param dest - the file to write
@@ -15,7 +20,7 @@ export function snapshotDest(
 ): string {
   if (dest === null)
     throw new UsageError("'dest' must name the network snapshot to write, such as network.safetensors");
-  if (resolve(dest) === resolve(path)) throw new UsageError(`'dest' must differ from ${name}`);
+  if (isSameFile(dest, path)) throw new UsageError(`'dest' must differ from ${name}`);
   if (existsSync(dest) && !statSync(dest).isFile())
     throw new UsageError(`'dest' must name a file; ${dest} is a folder`);
   if (!/\.safetensors$/i.test(dest)) {

@@ -116,6 +116,10 @@ export function replaced(bank: ImageBank, change: (bank: ImageBank) => ImageBank
   return changed;
 }
 
+/** A bank on a device. The given one is disposed of if it is on another. */
+export const movedTo = (bank: ImageBank, device: Device): ImageBank =>
+  bank.device === device ? bank : replaced(bank, (own) => own.to(device));
+
 /** Bytes to network input values in [-1, 1]: byte / 127.5 - 1, float32, of the same shape. */
 export function normalize(pixels: Tensor): Tensor {
   return scope(() => pixels.to({ dtype: "float32" }).div(UNIT).sub_(1));

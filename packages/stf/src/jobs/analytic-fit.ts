@@ -126,7 +126,7 @@ export function compareWithNetwork(
   network.eval();
   try {
     return measureHandOver(
-      (x, sigma, classes) => denoise(x, sigma, classes),
+      denoise,
       (x, sigma, classes) => denoiser.denoise(x, sigma, labelDim > 0 ? classes : undefined),
       others,
       {

@@ -7,7 +7,7 @@ import { InputError, UsageError } from "../common/errors.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { formatLevel } from "../common/text.js";
 import type { GenerateCommandOptions } from "../config/generate-options.js";
-import { type ImageBank, replaced } from "../data/image-bank.js";
+import { movedTo } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
 import { openDataset } from "../data/open.js";
 import type { AnalyticPart } from "../sampling/hand-over.js";
@@ -74,7 +74,7 @@ async function exactPart(
   }
   const sameClass = denoiser.labelDim > 0;
   const images = await openDataset(path, { labels: sameClass, numbering: classNamesOf(snapshot) ?? "text" });
-  const bank: ImageBank = denoiser.device === "cpu" ? images : replaced(images, (own) => own.to(denoiser.device));
+  const bank = movedTo(images, denoiser.device);
   try {
     const [found, wanted] = [formatImageShape(bank.shape), formatImageShape(config.shape)];
     if (found !== wanted)

@@ -1,16 +1,15 @@
 /** Giving a network an analytic denoiser as a job: from a snapshot and its images to a snapshot with both. */
 
-import { existsSync, realpathSync } from "node:fs";
 import type { HandOver } from "../analytic/hand-over.js";
 import { loadSnapshot, type Snapshot, saveNetwork } from "../checkpoints/network-file.js";
-import { InputError, UsageError } from "../common/errors.js";
+import { InputError } from "../common/errors.js";
 import { makeFolderFor } from "../common/folders.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { checkAlone } from "../common/ranks.js";
 import { usualComponents } from "../config/analytic-options.js";
 import { type AnalyticRequest, analyticOptions, type ResolvedAnalytic } from "../config/analytic-request.js";
 import { snapshotDest } from "../config/snapshot-dest.js";
-import { type ImageBank, replaced } from "../data/image-bank.js";
+import { movedTo } from "../data/image-bank.js";
 import { openDataset } from "../data/open.js";
 import { compareWithNetwork, describeHandOver, fitAnalytic } from "./analytic-fit.js";
 import { type JobContext, jobContext } from "./context.js";
@@ -58,9 +57,7 @@ async function openImages(request: ResolvedAnalytic, snapshot: Snapshot, context
   }
   const parts = await withHeldOut(bank, { heldOut, cond }, notes, context);
   for (const note of notes) reporter.print(`note: ${note}`);
-  if (device === "cpu") return parts;
-  const moved = (own: ImageBank): ImageBank => replaced(own, (images) => images.to(device));
-  return { images: moved(parts.images), heldOut: parts.heldOut && moved(parts.heldOut) };
+  return { images: movedTo(parts.images, device), heldOut: parts.heldOut && movedTo(parts.heldOut, device) };
 }
 
 /**
@@ -83,9 +80,6 @@ export async function attachAnalytic(
   const { path, notes } = latestSnapshot(options.network);
   snapshotDest(dest, { path, name: "the network snapshot" });
   for (const note of notes) context.reporter.print(`note: ${note}`);
-  if (existsSync(dest) && existsSync(path) && realpathSync(dest) === realpathSync(path)) {
-    throw new UsageError(`'dest' must differ from the snapshot that is read, ${path}`);
-  }
   const snapshot = loadSnapshot(path, { device });
   try {
     const { images, heldOut } = await openImages(options, snapshot, context);

@@ -19,7 +19,7 @@ import {
   type SavedData,
 } from "../config/training.js";
 import { checkTransferShape, optionsForTransfer, sizesOf } from "../config/transfer.js";
-import { type ImageBank, replaced } from "../data/image-bank.js";
+import { type ImageBank, movedTo, replaced } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
 import { withMirrorImages } from "../data/mirror.js";
 import { openDataset } from "../data/open.js";
@@ -200,8 +200,6 @@ function planWith(
   // A resumed run keeps its network, whatever today's defaults are.
   const network = saved?.state.config ?? networkConfig(options, images, source?.constants);
   const state = initialState(network, options.seed, options.precision, options.device);
-  const onDevice = (bank: ImageBank): ImageBank =>
-    options.device === "cpu" ? bank : replaced(bank, (own) => own.to(options.device));
   try {
     saved?.state.restore(state);
     const { transfer } = options;
@@ -219,8 +217,8 @@ function planWith(
     const changes = saved ? changedOptions(saved.options, options).map((text) => `changed     ${text}`) : [];
     return {
       options,
-      bank: onDevice(images),
-      heldOut: heldOut && onDevice(heldOut),
+      bank: movedTo(images, options.device),
+      heldOut: heldOut && movedTo(heldOut, options.device),
       digest,
       network,
       state,

@@ -18,7 +18,7 @@ import { abbreviated, isUrl } from "../../common/text.js";
 import type { NetworkConfig } from "../../networks/build.js";
 import type { Preconditioning } from "../../preconditioning/preconditioning.js";
 import { kindOfFile } from "../file-kind.js";
-import { ANALYTIC } from "../stored-analytic.js";
+import { dividedTensors } from "../stored-analytic.js";
 import { storedPreconditioning } from "../stored-config.js";
 import { metadataField } from "../stored-file.js";
 import { averagesBeside, type Candidate, labelOf, networksAmong } from "./candidates.js";
@@ -247,13 +247,10 @@ function readSafetensors(path: string): Checkpoint {
   const { tensors } = loadSafetensors(path);
   if (!description.isSnapshot) return { format: "safetensors", tensors, skipped: [], ...description };
   // An analytic denoiser describes the images of its training.
-  const others = [...tensors].filter(([name]) => name.startsWith(ANALYTIC));
-  for (const [name, tensor] of others) {
-    tensors.delete(name);
-    tensor.dispose();
-  }
-  const skipped = others.length === 0 ? [] : ["the analytic denoiser of its images"];
-  return { format: "network snapshot", tensors, skipped, ...description };
+  const { network, analytic } = dividedTensors(tensors);
+  for (const tensor of analytic.values()) tensor.dispose();
+  const skipped = analytic.size === 0 ? [] : ["the analytic denoiser of its images"];
+  return { format: "network snapshot", tensors: network, skipped, ...description };
 }
 
 /**
