@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -273,12 +274,27 @@ test.skipIf(process.platform !== "linux" || keepsNothing)(
     const convolve = (): void => {
       scope(() => conv3x3(ones([2, 512, 16, 16]).to({ memoryFormat: "channelsLast" }), ones([512, 512, 3, 3]), null));
     };
-    const resident = (): number => process.memoryUsage.rss();
-    releaseFreeMemory();
-    const before = resident();
+    // Anonymous memory: pages of libraries come when they are first used, and stay.
+    const resident = (): number =>
+      1024 * Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))![1]);
+    // The first call also starts what lasts, such as the workspaces of the matrix products.
     convolve();
-    expect(resident() - before).toBeGreaterThan(transformedWeights);
-    releaseFreeMemory();
-    expect(resident() - before).toBeLessThan(transformedWeights / 4);
+    const growth = (work: () => void): number => {
+      const before = resident();
+      work();
+      return resident() - before;
+    };
+    // Other threads of the process allocate meanwhile, such as those of the garbage collector.
+    const rounds = [0, 1, 2].map(() => {
+      releaseFreeMemory();
+      let kept = 0;
+      const left = growth(() => {
+        kept = growth(convolve);
+        releaseFreeMemory();
+      });
+      return { kept, left };
+    });
+    expect(Math.max(...rounds.map(({ kept }) => kept))).toBeGreaterThan(transformedWeights);
+    expect(Math.min(...rounds.map(({ left }) => left))).toBeLessThan(transformedWeights / 4);
   },
 );
