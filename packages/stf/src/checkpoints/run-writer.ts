@@ -3,9 +3,10 @@ import { join } from "node:path";
 import { readSafetensorsMetadata } from "@stf/torch";
 import { appendLine } from "../common/backlog.js";
 import type { NetworkConfig } from "../networks/build.js";
-import { STATS_FILE, snapshotPath, stampedNames, statePath } from "../run/files.js";
+import { averagesPath, type CheckpointKind, STATS_FILE, snapshotPath, stampedNames, statePath } from "../run/files.js";
 import type { CheckpointFacts, TrainingWriter } from "../training/loop.js";
 import type { TrainingState } from "../training/state.js";
+import { saveAverages } from "./averages-file.js";
 import { saveSnapshot } from "./network-file.js";
 import { saveState } from "./state-file.js";
 import type { StoredAnalytic } from "./stored-analytic.js";
@@ -19,7 +20,7 @@ export interface RunDescription {
   readonly options: Readonly<Record<string, unknown>>;
   /** What else has been decided so far, JSON-serializable: stored with the options. Called for each state. */
   readonly decided?: () => Readonly<Record<string, unknown>>;
-  /** Data about the network for later drawing: stored with snapshots. */
+  /** Data about the network for later drawing: stored with snapshots and averages. */
   readonly about: Readonly<Record<string, unknown>>;
   /** What replaces a network at high noise: stored with snapshots. Called for each of them; nothing when left out. */
   readonly analyticOf?: ((state: TrainingState, isTemporary: boolean) => StoredAnalytic) | undefined;
@@ -33,7 +34,7 @@ class TemporaryFiles {
   readonly #paths: string[];
 
   /** Takes over those left by an earlier process of the run. */
-  constructor(folder: string, kind: "training-state" | "network-snapshot") {
+  constructor(folder: string, kind: CheckpointKind) {
     const paths = stampedNames(readdirSync(folder), kind).map((name) => join(folder, name));
     this.#paths = paths.filter(isTemporary);
   }
@@ -61,10 +62,9 @@ export function runWriter(
   folder: string,
   { network, options, decided, about, analyticOf }: RunDescription,
 ): TrainingWriter {
-  const [snapshots, states] = [
-    new TemporaryFiles(folder, "network-snapshot"),
-    new TemporaryFiles(folder, "training-state"),
-  ];
+  const snapshots = new TemporaryFiles(folder, "network-snapshot");
+  const averages = new TemporaryFiles(folder, "averages");
+  const states = new TemporaryFiles(folder, "training-state");
   return {
     check({ network: trained }) {
       storedConfig(trained, network);
@@ -75,8 +75,15 @@ export function runWriter(
     snapshot(state, facts) {
       const { temporary, loss, lowestLoss } = facts;
       const path = snapshotPath(folder, state.images);
+      const described = { ...about, loss, lowestLoss };
+      // Before the snapshot, without which the whole is reported as missing. Before the first step there is no average.
+      if (state.secondAverage && state.images > 0) {
+        const beside = averagesPath(folder, state.images);
+        saveAverages(beside, state, network, described, { temporary, hasAnalytic: analyticOf !== undefined });
+        averages.add(beside, facts);
+      }
       const analytic = analyticOf?.(state, temporary);
-      saveSnapshot(path, state, network, { ...about, loss, lowestLoss }, { temporary, analytic });
+      saveSnapshot(path, state, network, described, { temporary, analytic });
       snapshots.add(path, facts);
       return path;
     },

@@ -24,7 +24,7 @@ const groups: Groups<typeof trainFields> = {
     ...(["pMean", "pStd", "sigmaData", "sigmaMin", "sigmaMax", "ls"] as const),
   ],
   "Network:": ["arch", "cbase", "cres", "numBlocks", "attn", "dropout", "transfer"],
-  "Optimization:": ["batch", "lr", "lrRampup", "ema", "seed"],
+  "Optimization:": ["batch", "lr", "lrRampup", "average", "ema", "seed"],
   "Device and memory:": ["device", "precision", "batchGpu", "recompute"],
   "Output:": ["tick", "snap", "dump", "saveEvery"],
 };

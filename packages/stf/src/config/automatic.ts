@@ -301,7 +301,7 @@ function networkReason({ arch, ...size }: TrainOptions): string {
 
 function reasonsOf(options: TrainOptions, { images, shape }: AutomaticFacts, outlook: Outlook): string[] {
   const { budget, expected, speed } = outlook;
-  const { stf, rbatch, batch, batchGpu, lr, lrRampup, ema, augment, dropout, analytic } = options;
+  const { stf, rbatch, batch, batchGpu, lr, lrRampup, ema, average, augment, dropout, analytic } = options;
   const isTimed = budget.seconds < Number.POSITIVE_INFINITY;
   const unsaid = "timeLimit" in budget.options ? " (the default 'timeLimit')" : "";
   const time = isTimed ? ` in ${formatDuration(budget.seconds)}${unsaid}` : "";
@@ -311,13 +311,14 @@ function reasonsOf(options: TrainOptions, { images, shape }: AutomaticFacts, out
   const references = rbatch === "all" ? "all references" : counted(rbatch, "reference");
   const target = stf ? `stable targets, ${references} ('stf=0' turns them off)` : "no stable targets";
   const rise = lrRampup > 0 ? ` after ${counted(1e6 * lrRampup, "image")}` : "";
+  const averaging = average === "power" ? "two power-function averages" : `averaging half-life ${thousands(1e6 * ema)}`;
   const isShort = speed !== undefined && isTimed && isTooShort(budget.seconds * speed);
   const advice = isShort && `that is short: try 'timeLimit=${enoughMinutes(speed)}' or smaller images`;
   return [
     `for ${counted(images, "image")} of ${formatImageShape(shape)}${time}; 'preset=published' selects the published settings`,
     `network: ${networkReason(options)}${pace}`,
     `about ${thousands(twoDigits(expected))} images of training, ${twoDigits(expected / images)} passes over the data: ${means.join(", ") || "no augmentation or dropout"}`,
-    `batch ${batch}${parts}, learning rate ${lr}${rise}, averaging half-life ${thousands(1e6 * ema)}`,
+    `batch ${batch}${parts}, learning rate ${lr}${rise}, ${averaging}`,
     target,
     ...(analytic > 0
       ? [`up to ${counted(analytic, "Gaussian")} to draw with at high noise ('analytic=0' turns them off)`]

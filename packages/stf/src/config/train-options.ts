@@ -155,6 +155,10 @@ export const trainFields = {
   lr: number({ default: 1e-3, above: 0, help: "peak learning rate of Adam" }),
   lrRampup: number({ default: 10, min: 0, help: "length of the learning rate's linear rise, in millions of images" }),
   ema: number({ default: 0.5, min: 0, help: "half-life of the weight average, in millions of images" }),
+  average: choice(["halflife", "power"], {
+    default: "halflife",
+    help: "weight average. halflife: one, as published; power: two whose widths grow with the run, from which stf ema makes others afterwards",
+  }),
   xflip: flag({ default: false, help: "add mirror images, which doubles the data set" }),
   dropout: number({ default: 0.13, min: 0, below: 1, help: "dropout probability; an mlp has no dropout" }),
   augment: number({

@@ -16,6 +16,7 @@ import { historyOf, isDiverged, setAsideAfter, soundState } from "../run/history
 import { lockRun } from "../run/lock.js";
 import { ErrorMeasurement } from "../training/error-measurement.js";
 import { type LoopHooks, type LoopResult, type Progress, type TrainingWriter, trainingLoop } from "../training/loop.js";
+import { powerWidths } from "../training/power-average.js";
 import { disposeState } from "../training/state.js";
 import { DivergenceError } from "../training/step.js";
 import { type JobContext, jobContext, type Reporter } from "./context.js";
@@ -168,6 +169,7 @@ async function trainInFolder(
       about: {
         ...{ data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
         ...classesOf(plan),
+        ...(options.average === "power" && { average: { power: powerWidths.drawn } }),
       },
       analyticOf: analytic && ((trained, isTemporary) => analytic.at(trained, isTemporary)),
     });

@@ -3,7 +3,7 @@
  * in between, gradients can be inspected, changed, or averaged over processes.
  */
 
-import { cat, Recomputation, scope, type Tensor, zeros } from "@stf/torch";
+import { cat, noGrad, Recomputation, scope, type Tensor, zeros } from "@stf/torch";
 import type { Bank } from "../data/bank.js";
 import type { DataOrder } from "../data/order.js";
 import { DropoutKeys } from "../networks/network.js";
@@ -11,6 +11,7 @@ import type { NoiseLevels } from "../processes/noise-levels.js";
 import { emaDecay, learningRate } from "./clock.js";
 import { addGradients, type Loss, weightedError } from "./loss.js";
 import { type PerturbSettings, perturb } from "./perturb.js";
+import { powerDecay, powerExponent, powerWidths } from "./power-average.js";
 import type { TrainingState } from "./state.js";
 import { stepTargets, type TargetSettings } from "./step-targets.js";
 
@@ -25,7 +26,7 @@ export interface UpdateSettings {
     /** Images over which it rises from 0; 0 for no ramp. */
     readonly rampup: number;
   };
-  /** Settings for {@link emaDecay}. */
+  /** Settings for {@link emaDecay}; without effect on a state with power-function averages. */
   readonly ema: {
     /** Images after which the weight of an old value has halved. */
     readonly halflife: number;
@@ -119,12 +120,12 @@ export function computeGradients(
 }
 
 /**
- * The second half: takes the flat gradients through Adam, then the average, and advances the clock by a batch.
+ * The second half: takes the flat gradients through Adam, then the averages, and advances the clock by a batch.
  *
  * @throws DivergenceError when the loss or a gradient is not finite; weights and clock are then unchanged.
  */
 export function applyGradients(state: TrainingState, { sums, count }: StepSums, settings: UpdateSettings): StepLoss {
-  const { images, parameters, optimizer, ema } = state;
+  const { images, parameters, optimizer, ema, secondAverage } = state;
   const { batch } = settings;
   // The only numbers of a step that the host waits for.
   const [sum = 0, squares = 0, norm = 0] = scope(() =>
@@ -137,8 +138,10 @@ export function applyGradients(state: TrainingState, { sums, count }: StepSums, 
         "try a lower 'lr' or a longer 'lrRampup'",
     );
   }
-  const decay = emaDecay(images, { batch, ...settings.ema });
+  const powerDecayOf = (width: number): number => powerDecay(images, { batch, exponent: powerExponent(width) });
+  const decay = secondAverage ? powerDecayOf(powerWidths.drawn) : emaDecay(images, { batch, ...settings.ema });
   optimizer.step(learningRate(images, settings.learningRate), { ema, decay });
+  if (secondAverage) noGrad(() => void secondAverage.lerp_(parameters.values, 1 - powerDecayOf(powerWidths.other)));
   state.images += batch;
   return loss;
 }
