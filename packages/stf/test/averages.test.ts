@@ -187,12 +187,12 @@ describe("an average made afterwards", () => {
 });
 
 describe("a run with power-function averages", () => {
-  test("draws with the wider one, and says so", () => {
+  test("draws with the narrower one, and says so", () => {
     const snapshot = weightsOf(snapshotPath(run, LAST));
-    expect(deviation(snapshot, averageOf(0.1, LAST))).toBeLessThan(1e-6);
+    expect(deviation(snapshot, averageOf(0.05, LAST))).toBeLessThan(1e-6);
     const about = JSON.parse(readSafetensorsMetadata(snapshotPath(run, LAST))["training"]!) as object;
-    expect(about).toMatchObject({ average: { power: 0.1 } });
-    expect(readFileSync(join(run, "log.txt"), "utf8")).toContain("averages    of widths 0.1 (drawn) and 0.05");
+    expect(about).toMatchObject({ average: { power: 0.05 } });
+    expect(readFileSync(join(run, "log.txt"), "utf8")).toContain("averages    of widths 0.05 (drawn) and 0.1");
   });
 
   test("resumes bit for bit, and sets later averages aside", async () => {
@@ -246,7 +246,7 @@ test("a state without the second average is one of a run with a half-life", () =
   const [old, power] = [initialState(tiny, 0, "fp32"), initialState(tiny, 0, "fp32", "cpu", { average: "power" })];
   saveState(path, old, tiny, {});
   loadState(path).restore(old);
-  expect(() => loadState(path).restore(power)).toThrow(/halflife\.safetensors cannot be used: it has no "ema-0\.05/);
+  expect(() => loadState(path).restore(power)).toThrow(/halflife\.safetensors cannot be used: it has no "ema-0\.1/);
   expect(() => saveAverages(path, old, tiny, {})).toThrow(TypeError);
   for (const state of [old, power]) disposeState(state);
 });
