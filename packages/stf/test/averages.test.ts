@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadSafetensors, memory, readSafetensorsMetadata } from "@stf/torch";
+import { loadSafetensors, memory, readSafetensorsMetadata, tensor } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { describeAverages, saveAverages } from "../src/checkpoints/averages-file.js";
 import { loadSnapshot } from "../src/checkpoints/network-file.js";
@@ -30,8 +30,9 @@ import type { NetworkConfig } from "../src/networks/build.js";
 import { averagesPath, snapshotPath, stampedNames, statePath } from "../src/run/files.js";
 import { powerExponent } from "../src/training/power-average.js";
 import { disposeState, initialState } from "../src/training/state.js";
+import { applyGradients } from "../src/training/step.js";
 import { commandIn } from "./cli-support.js";
-import { listener } from "./support.js";
+import { listener, maxDeviation } from "./support.js";
 
 const folder = mkdtempSync(join(tmpdir(), "stf-averages-"));
 const command = commandIn(folder);
@@ -354,4 +355,27 @@ test("the command writes several widths into a folder and says how exact they ar
     ["ema", "run", "--width=0.5", "--dest=x.safetensors"],
     /--width must be .* from 0\.01 to 0\.28/,
   );
+});
+
+test("a skipped step is one with the weights before it, also the first", () => {
+  const state = initialState(tiny, 0, "fp32", "cpu", { average: "power" });
+  const settings = { batch: 8, learningRate: { peak: 0.1, rampup: 0 }, ema: { halflife: 1, rampupRatio: null } };
+  const averages = [state.ema.average.values, state.secondAverage!];
+  const expected = [0.05, 0.1].map(() => new Float64Array(averages[0]!.shape[0]!));
+  const end = 8 * 6;
+  for (const [k, isSound] of [false, false, true, false, true, true].entries()) {
+    state.parameters.gradients.fill_(k + 1);
+    const sums = tensor([isSound ? 1 : Number.NaN, 1], { dtype: "float64" });
+    expect(applyGradients(state, { sums, count: 8 }, settings).isSkipped).toBe(!isSound);
+    sums.dispose();
+    const weights = state.parameters.values.toFloat64Array();
+    for (const [i, width] of [0.05, 0.1].entries()) {
+      const power = powerExponent(width) + 1;
+      const share = ((8 * k + 8) / end) ** power - ((8 * k) / end) ** power;
+      expected[i] = expected[i]!.map((old, j) => old + share * weights[j]!);
+    }
+  }
+  for (const [i, average] of averages.entries()) expect(maxDeviation(average, expected[i]!)).toBeLessThan(1e-6);
+  expect(maxDeviation(averages[0]!, averages[1]!)).toBeGreaterThan(1e-3);
+  disposeState(state);
 });

@@ -24,9 +24,9 @@ const groups: Groups<typeof trainFields> = {
     ...(["pMean", "pStd", "sigmaData", "sigmaMin", "sigmaMax", "ls"] as const),
   ],
   "Network:": ["arch", "cbase", "cres", "numBlocks", "attn", "dropout", "transfer"],
-  "Optimization:": ["batch", "lr", "lrRampup", "average", "ema", "seed"],
+  "Optimization:": ["batch", "lr", "lrRampup", "average", "ema", "clip", "maxSkipped", "onDivergence", "seed"],
   "Device and memory:": ["device", "precision", "batchGpu", "recompute"],
-  "Output:": ["tick", "snap", "dump", "saveEvery"],
+  "Output:": ["tick", "snap", "dump", "keep", "saveEvery"],
 };
 
 function presetHelp(): string {

@@ -11,6 +11,7 @@ import type { Precision } from "../networks/architectures.js";
 import { type BuildOptions, buildDenoiser, type NetworkConfig } from "../networks/build.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { randomKey } from "../random/keyed.js";
+import { initialStability, type Stability } from "./stability.js";
 
 /** Everything that training changes. */
 export interface TrainingState {
@@ -29,6 +30,8 @@ export interface TrainingState {
    * `powerWidths.drawn` and this the one of `powerWidths.other`; without it `ema` has a half-life.
    */
   readonly secondAverage?: Tensor | undefined;
+  /** What happens where gradients are not finite. */
+  readonly stability: Stability;
   /** The one clock: images trained on so far. */
   images: number;
 }
@@ -63,7 +66,8 @@ export function initialState(
   const secondAverage = average === "power" ? parameters.zerosLike() : undefined;
   const optimizer = new Adam(parameters);
   releaseFreeMemory();
-  return { network, parameters, optimizer, ema, averaged, secondAverage, images: 0 };
+  const stability = initialStability(precision);
+  return { network, parameters, optimizer, ema, averaged, secondAverage, stability, images: 0 };
 }
 
 /** Frees both networks and everything that belongs to them. */

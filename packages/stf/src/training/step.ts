@@ -12,6 +12,7 @@ import { emaDecay, learningRate } from "./clock.js";
 import { addGradients, type Loss, weightedError } from "./loss.js";
 import { type PerturbSettings, perturb } from "./perturb.js";
 import { powerDecay, powerExponent, powerWidths } from "./power-average.js";
+import { countStep } from "./stability.js";
 import type { TrainingState } from "./state.js";
 import { stepTargets, type TargetSettings } from "./step-targets.js";
 
@@ -26,6 +27,8 @@ export interface UpdateSettings {
     /** Images over which it rises from 0; 0 for no ramp. */
     readonly rampup: number;
   };
+  /** Largest Euclidean norm of the gradient, to which a longer one is scaled; no limit when left out. */
+  readonly clip?: number | undefined;
   /** Settings for {@link emaDecay}; without effect on a state with power-function averages. */
   readonly ema: {
     /** Images after which the weight of an old value has halved. */
@@ -75,14 +78,24 @@ export interface StepLoss {
   readonly count: number;
 }
 
-/** The loss or a gradient is not finite. Nothing was updated. */
+/** What a step did, and with which gradient. */
+export interface StepResult extends StepLoss {
+  /** Euclidean norm of the gradient of the loss times `lossScaling`, before it was clipped. */
+  readonly gradientNorm: number;
+  /** The learning rate of the step. */
+  readonly learningRate: number;
+  /** Whether the loss or the gradient was not finite: then neither weights nor moments have changed, nor an average with a half-life. */
+  readonly isSkipped: boolean;
+}
+
+/** Too many steps in a row had to be skipped, because the loss or a gradient was not finite. */
 export class DivergenceError extends Error {
   override readonly name = "DivergenceError";
 }
 
 /**
  * The first half of a step: sets the flat gradients to those of its loss, the sum over pixels and the mean over samples,
- * times `lossScaling`. Weights and clock are unchanged.
+ * times `lossScaling` and the scale of float16. Weights and clock are unchanged.
  *
  * @param onPart - called after each forward and backward pass with the number of samples done
  */
@@ -93,7 +106,7 @@ export function computeGradients(
   onPart?: (done: number) => void,
 ): StepSums {
   const { batch, microBatch, lossScaling, loss } = settings;
-  const { network, parameters, images: first } = state;
+  const { network, parameters, stability, images: first } = state;
   const { noiseLevels = network.preconditioning.noiseLevels } = settings;
   parameters.zeroGrad();
   const indices = data.order.range(first, batch);
@@ -109,7 +122,7 @@ export function computeGradients(
         const dropout = new DropoutKeys(settings.seed, first + begin);
         using recomputation = settings.recompute ? new Recomputation() : undefined;
         const error = weightedError(network, part, targets.targetsOf(part, begin), { loss, dropout, recomputation });
-        sums.add_(addGradients(error, lossScaling / batch));
+        sums.add_(addGradients(error, (lossScaling / batch) * stability.scale));
         recomputation?.backward();
         count += error.numel;
       });
@@ -120,43 +133,46 @@ export function computeGradients(
 }
 
 /**
- * The second half: takes the flat gradients through Adam, then the averages, and advances the clock by a batch.
- *
- * @throws DivergenceError when the loss or a gradient is not finite; weights and clock are then unchanged.
+ * The second half: takes the flat gradients through Adam, then the averages, and advances the clock by a batch. If the loss or the
+ * gradient is not finite, the step is skipped: only the clock advances, so that the next step has other samples, and
+ * power-function averages, for which the weights have been the same for longer.
  */
-export function applyGradients(state: TrainingState, { sums, count }: StepSums, settings: UpdateSettings): StepLoss {
-  const { images, parameters, optimizer, ema, secondAverage } = state;
-  const { batch } = settings;
+export function applyGradients(state: TrainingState, { sums, count }: StepSums, settings: UpdateSettings): StepResult {
+  const { images, parameters, optimizer, ema, secondAverage, stability } = state;
+  const { batch, clip = Number.POSITIVE_INFINITY } = settings;
   // The only numbers of a step that the host waits for.
   const [sum = 0, squares = 0, norm = 0] = scope(() =>
     cat([sums, parameters.gradients.linalgVectorNorm().double().view([1])]).toFloat64Array(),
   );
-  const loss: StepLoss = { mean: sum / count, meanSquare: squares / count, count };
-  if (!Number.isFinite(loss.mean) || !Number.isFinite(norm)) {
-    throw new DivergenceError(
-      `training diverged after ${images} images: the loss is ${loss.mean}, the norm of the gradient ${norm}; ` +
-        "try a lower 'lr' or a longer 'lrRampup'",
-    );
-  }
+  const { scale } = stability;
+  const gradientNorm = norm / scale;
+  const rate = stability.rate * learningRate(images, settings.learningRate);
   const powerDecayOf = (width: number): number => powerDecay(images, { batch, exponent: powerExponent(width) });
   const decay = secondAverage ? powerDecayOf(powerWidths.drawn) : emaDecay(images, { batch, ...settings.ema });
-  optimizer.step(learningRate(images, settings.learningRate), { ema, decay });
+  const isSkipped = !Number.isFinite(sum) || !Number.isFinite(gradientNorm);
+  if (!isSkipped) {
+    const factor = Math.min(clip / gradientNorm, 1) / scale;
+    if (factor !== 1) noGrad(() => void parameters.gradients.mul_(factor));
+    optimizer.step(rate, { ema, decay });
+  } else if (secondAverage) {
+    ema.update(decay);
+  }
   if (secondAverage) noGrad(() => void secondAverage.lerp_(parameters.values, 1 - powerDecayOf(powerWidths.other)));
+  countStep(stability, isSkipped, state.network.precision === "fp16");
   state.images += batch;
-  return loss;
+  return { mean: sum / count, meanSquare: squares / count, count, gradientNorm, learningRate: rate, isSkipped };
 }
 
 /**
- * Takes one step and advances the clock: the gradient of the loss through Adam, and then the average.
+ * Takes one step and advances the clock: the gradient of the loss through Adam, and then the average, as {@link applyGradients} does.
  *
  * @param onPart - as that of {@link computeGradients}
- * @throws DivergenceError when the loss or a gradient is not finite; weights and clock are then unchanged.
  */
 export function trainingStep(
   state: TrainingState,
   data: TrainingData,
   settings: TrainingSettings,
   onPart?: (done: number) => void,
-): StepLoss {
+): StepResult {
   return scope(() => applyGradients(state, computeGradients(state, data, settings, onPart), settings));
 }
