@@ -72,9 +72,10 @@ const request: TrainRequest = {
 };
 
 const run = join(folder, "run");
+// Three files after each of 48 steps, which a busy disk makes slow.
 beforeAll(async () => {
   await train({ ...request, name: "run" });
-});
+}, 60_000);
 
 type Weights = ReadonlyMap<string, Float64Array>;
 

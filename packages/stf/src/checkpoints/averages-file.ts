@@ -58,6 +58,7 @@ export function saveAverages(
 
 /** What a file of averages says about itself. */
 export interface StoredAverages {
+  /** Path of the file. */
   readonly path: string;
   /** The time of the averages, in images. */
   readonly images: number;

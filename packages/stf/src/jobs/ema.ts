@@ -42,12 +42,12 @@ export interface EmaResult {
   readonly problem?: string;
 }
 
-/** The tensors of networks, one for each fit. */
+/** The tensors of networks, by name, one network for each fit. */
 interface Combined extends Disposable {
   readonly weights: readonly ReadonlyMap<string, Tensor>[];
 }
 
-/** Adds up stored averages with the coefficients of every fit, in float64; returns float32. */
+/** Adds up stored averages with the coefficients of every fit, in float64. */
 function combine(stored: readonly StoredAverages[], fits: readonly ProfileFit[], context: JobContext): Combined {
   const sums = fits.map(() => new Map<string, Tensor>());
   const buffers = new Map<string, Tensor>();
@@ -122,8 +122,7 @@ async function writeNetwork(
 
 /**
  * Makes averages of any width at a stored time from the averages of a run that was trained with `average: "power"`, and writes each as
- * a network snapshot. They have no analytic denoiser: from which
- * noise level on it is better was measured for another average.
+ * a network snapshot. They have no analytic denoiser: where that is better than the network was measured for another average.
  *
  *     await reconstructAverages({ from: "runs/00000-…", width: [0.075, 0.15], dest: "networks" });
  *

@@ -19,7 +19,12 @@ export interface PowerProfile {
  * The widths of the two averages that a training keeps, those of Karras et al. The narrower one is drawn and measured with: early in a
  * run, when weights still travel far, it has the smaller error by several percent, and later both have nearly the same.
  */
-export const powerWidths = { drawn: 0.05, other: 0.1 } as const;
+export const powerWidths = {
+  /** That of `ema` and `averaged` in a training state. */
+  drawn: 0.05,
+  /** That of `secondAverage`. */
+  other: 0.1,
+} as const;
 
 /** Widths are at most this, that of the plain mean (gamma = 0). */
 const WIDEST = 1 / Math.sqrt(12);
