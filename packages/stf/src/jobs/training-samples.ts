@@ -1,6 +1,6 @@
 /** Sample images that a training draws with its network, during training and at the end. */
 
-import { isOutOfMemory } from "@stf/torch";
+import { isOutOfMemory, releaseFreeMemory } from "@stf/torch";
 import { writeGrid } from "../codecs/grid.js";
 import { imagesOf } from "../codecs/planes.js";
 import { isFileProblem, problemOf } from "../common/folders.js";
@@ -153,6 +153,8 @@ export class TrainingSamples {
     const seeds = Array.from({ length: rows * columns }, (_, i) => i);
     const path = samplesPath(this.#folder, images, weights);
     const start = now();
+    // What a step leaves free is in pieces that do not fit what drawing needs, and the reverse.
+    releaseFreeMemory();
     try {
       const { images: drawn } = generateImages(denoiser, seeds, {
         classes: seeds.map((seed) => Math.floor(seed / columns)),
@@ -174,6 +176,7 @@ export class TrainingSamples {
         problem: `there is not enough memory to draw ${seeds.length} images at once; draw them with stf generate and 'batch=4'`,
       };
     }
+    releaseFreeMemory();
     this.#secondsPerImage = (now() - start) / seeds.length;
     this.#isMeasured = true;
     const names = this.#classNames?.slice(0, rows).map(listed).join(", ");
