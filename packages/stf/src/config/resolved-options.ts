@@ -33,6 +33,7 @@ const changeable: ReadonlySet<string> = new Set<keyof TrainOptions>([
     "snap",
     "dump",
     "saveEvery",
+    "tensorboard",
   ] as const),
   ...(["lr", "lrRampup", "ema", "ls", "batch", "batchGpu", "recompute", "labelDropout"] as const),
   ...(["analytic", "trainBelow"] as const),

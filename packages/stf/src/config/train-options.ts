@@ -177,6 +177,10 @@ export const trainFields = {
     min: 0,
     help: "longest time between saves of state and snapshot, in minutes; the first save comes after one; 0: ticks only",
   }),
+  tensorboard: flag({
+    default: false,
+    help: "write statistics, sample images and options as TensorBoard event files into the run folder, too",
+  }),
   seed: integer<number | null>({
     default: null,
     min: 0,

@@ -22,6 +22,7 @@ import { type JobContext, jobContext, type Reporter } from "./context.js";
 import { withinMemory } from "./memory.js";
 import { RunFolder } from "./run-folder.js";
 import { TrainingAnalytic } from "./training-analytic.js";
+import { TrainingBoard } from "./training-board.js";
 import { memoryAdvice } from "./training-description.js";
 import { planTraining, type TrainingPlan } from "./training-plan.js";
 import { TrainingSamples } from "./training-samples.js";
@@ -116,6 +117,15 @@ const storedOptions = (plan: TrainingPlan): Readonly<Record<string, unknown>> =>
   ...classesOf(plan),
 });
 
+/** A writer whose statistics are shown as well. */
+const watched = (writer: TrainingWriter, board: TrainingBoard | undefined): TrainingWriter => ({
+  ...writer,
+  statistics(line) {
+    writer.statistics(line);
+    board?.statistics(line);
+  },
+});
+
 /** Trains as planned. Frees the plan's network and images. */
 export async function runTraining(plan: TrainingPlan, context: JobContext = jobContext()): Promise<TrainResult> {
   const { options, bank, heldOut, state } = plan;
@@ -171,7 +181,8 @@ async function trainInFolder(
       },
       analyticOf: analytic && ((trained, isTemporary) => analytic.at(trained, isTemporary)),
     });
-  const writer = run.writer(writerFor);
+  const board = options.tensorboard ? new TrainingBoard(folder, run, state.images, storedOptions(plan)) : undefined;
+  const writer = watched(run.writer(writerFor), board);
   const history = historyOf(folder);
   using errors = new ErrorMeasurement(bank, {
     // A limit that changes would make a run's errors incomparable with each other.
@@ -181,7 +192,14 @@ async function trainInFolder(
     now: () => context.now(),
     shouldStop: () => context.shouldStop(),
   });
-  const samples = new TrainingSamples(folder, settings, bank.classNames, () => analytic?.part, context);
+  const samples = new TrainingSamples(
+    folder,
+    settings,
+    bank.classNames,
+    () => analytic?.part,
+    context,
+    (path) => board?.samples(path),
+  );
   let shown = "first step";
   const hooks: LoopHooks = {
     // A step may take minutes.

@@ -37,6 +37,12 @@ export function imagesInName(name: string): number | undefined {
   return digits.length < 9 ? 1000 * Number(digits) : Number(digits);
 }
 
+/** What a grid of samples shows, by the name of its file; undefined for other files. */
+export function samplesIn(name: string): { readonly images: number; readonly weights: "averaged" | "raw" } | undefined {
+  if (STAMPED.exec(name)?.[1] !== "samples") return undefined;
+  return { images: imagesInName(name) as number, weights: name.endsWith("-raw.png") ? "raw" : "averaged" };
+}
+
 /** The names of a folder's files of one kind, oldest first. */
 export function stampedNames(names: readonly string[], kind: "training-state" | "network-snapshot"): string[] {
   return names
