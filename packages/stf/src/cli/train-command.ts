@@ -26,7 +26,7 @@ const groups: Groups<typeof trainFields> = {
   "Network:": ["arch", "cbase", "cres", "numBlocks", "attn", "dropout", "transfer"],
   "Optimization:": ["batch", "lr", "lrRampup", "ema", "seed"],
   "Device and memory:": ["device", "precision", "batchGpu", "recompute"],
-  "Output:": ["tick", "snap", "dump", "saveEvery", "tensorboard"],
+  "Output:": ["tick", "snap", "dump", "saveEvery", "tensorboard", "metrics", "metricsEvery", "metricsFeatures"],
 };
 
 function presetHelp(): string {

@@ -6,6 +6,7 @@ import { checkContradictions } from "./contradictions.js";
 import { resolve } from "./fields.js";
 import { checkNoiseOptions } from "./noise-options.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
+import { trainingMetrics } from "./training-metrics.js";
 
 /** Options with all values resolved. */
 export interface ResolvedOptions extends TrainOptions {
@@ -34,6 +35,9 @@ const changeable: ReadonlySet<string> = new Set<keyof TrainOptions>([
     "dump",
     "saveEvery",
     "tensorboard",
+    "metrics",
+    "metricsEvery",
+    "metricsFeatures",
   ] as const),
   ...(["lr", "lrRampup", "ema", "ls", "batch", "batchGpu", "recompute", "labelDropout"] as const),
   ...(["analytic", "trainBelow"] as const),
@@ -53,6 +57,7 @@ export function newRunOptions(
   // The number of Gaussians is chosen when the images are known, and the check repeated.
   const isOpen = preset === "auto" && given.analytic === undefined && chosen.analytic === undefined;
   checkContradictions(given, isOpen ? { ...options, analytic: 1 } : options);
+  trainingMetrics(options);
   // With a network to start from, its constants decide, too.
   if (options.transfer === null) checkNoiseOptions(options);
   return options;
@@ -72,6 +77,7 @@ export function resumedOptions(
   checkSameShare(given, saved);
   const options = complete(resolve(trainFields, saved as Partial<TrainOptions>, given));
   checkContradictions(given, options);
+  trainingMetrics(options);
   if (given.trainBelow !== undefined) checkNoiseOptions(options);
   return options;
 }

@@ -20,6 +20,7 @@ import {
   rangeOr,
   shareOrPath,
   text,
+  texts,
   type Values,
 } from "./fields.js";
 
@@ -181,6 +182,17 @@ export const trainFields = {
     default: false,
     help: "write statistics, sample images and options as TensorBoard event files into the run folder, too",
   }),
+  metrics: texts<readonly string[] | null>({
+    default: null,
+    help: "numbers of quality to measure at snapshots, each with its number of images, such as fd5k,sw2k; off: none",
+    placeholder: "NAME,...",
+  }),
+  metricsEvery: integer({ default: 1, min: 1, help: "with --metrics, snapshots between measurements" }),
+  metricsFeatures: text<string | null>({
+    default: null,
+    help: "with --metrics, feature network: a file as in stf evaluate --features, or fashion-mnist",
+    placeholder: "FILE",
+  }),
   seed: integer<number | null>({
     default: null,
     min: 0,
@@ -258,6 +270,7 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
       timeLimit: 5.25,
       tick: 2,
       seed: 0,
+      metricsFeatures: "fashion-mnist",
     },
     features: "fashion-mnist",
   },

@@ -12,6 +12,7 @@ import type { ImageBank } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
 import { openDataset } from "../data/open.js";
 import { openZip } from "../data/zip.js";
+import type { Denoiser } from "../networks/denoiser.js";
 import { oneHot } from "../networks/network.js";
 import { chosenSubset } from "../random/random-state.js";
 import { GENERATE_OPTIONS_FILE } from "../run/files.js";
@@ -187,7 +188,7 @@ export interface Evaluations {
 }
 
 /** The noise levels at which a method with fixed steps evaluates a denoiser: it draws an image of one value. */
-function evaluatedLevels(method: Method): number[] {
+export function evaluatedLevels(method: Method): number[] {
   const levels: number[] = [];
   scope(() => {
     const black: Denoise = (x, sigma) => {
@@ -209,7 +210,7 @@ export function evaluationsOf({ request, analytic, conditions: { method } }: Dra
 }
 
 /** Seconds per image of a network evaluation, after one that warms up. */
-export function evaluationSeconds({ snapshot: { denoiser } }: Drawing, images: number, now: () => number): number {
+export function evaluationSeconds(denoiser: Denoiser, images: number, now: () => number): number {
   const { shape, device, labelDim } = denoiser;
   return scope(() => {
     const x = zeros([images, shape.channels, shape.height, shape.width], { dtype: "float64", device });
@@ -258,7 +259,7 @@ export async function drawnImages(given: ResolvedGenerate, context: JobContext):
       },
     },
     evaluations,
-    secondsPerEvaluation: (images, now) => evaluationSeconds(drawing, images, now),
+    secondsPerEvaluation: (images, now) => evaluationSeconds(snapshot.denoiser, images, now),
     *batches(size) {
       const { first, end } = partOf(seeds.length, context.rank);
       const own = seeds.slice(first, end);

@@ -20,10 +20,13 @@ import { disposeState } from "../training/state.js";
 import { DivergenceError } from "../training/step.js";
 import { type JobContext, jobContext, type Reporter } from "./context.js";
 import { withinMemory } from "./memory.js";
+import { describeMetrics, MetricsRecord } from "./metrics-record.js";
+import { absoluteFeatures } from "./open-features.js";
 import { RunFolder } from "./run-folder.js";
 import { TrainingAnalytic } from "./training-analytic.js";
 import { TrainingBoard } from "./training-board.js";
 import { memoryAdvice } from "./training-description.js";
+import { TrainingMetrics } from "./training-metrics.js";
 import { planTraining, type TrainingPlan } from "./training-plan.js";
 import { TrainingSamples } from "./training-samples.js";
 
@@ -114,6 +117,7 @@ const storedOptions = (plan: TrainingPlan): Readonly<Record<string, unknown>> =>
   ...plan.options,
   data: resolve(plan.options.data),
   ...(typeof plan.options.heldOut === "string" && { heldOut: resolve(plan.options.heldOut) }),
+  ...(plan.options.metricsFeatures !== null && { metricsFeatures: absoluteFeatures(plan.options.metricsFeatures) }),
   ...classesOf(plan),
 });
 
@@ -130,13 +134,21 @@ const watched = (writer: TrainingWriter, board: TrainingBoard | undefined): Trai
 export async function runTraining(plan: TrainingPlan, context: JobContext = jobContext()): Promise<TrainResult> {
   const { options, bank, heldOut, state } = plan;
   try {
+    const isComplete = state.images >= loopOptions(options).totalImages;
+    // What it needs may be missing: before a folder is made.
+    using metrics = isComplete
+      ? undefined
+      : await withinMemory(
+          () => memoryAdvice(options),
+          () => TrainingMetrics.open(plan, context),
+        );
     const folder = folderOf(plan);
-    if (state.images >= loopOptions(options).totalImages) return { reason: "complete", folder, images: state.images };
+    if (isComplete) return { reason: "complete", folder, images: state.images };
     using _lock = lockRun(folder);
     removePartialFiles(folder);
     const run = new RunFolder(folder, storedOptions(plan), context.reporter, plan.resumed);
     try {
-      return await trainInFolder(plan, folder, run, { ...context, reporter: run.reporter });
+      return await trainInFolder(plan, folder, run, metrics, { ...context, reporter: run.reporter });
     } catch (error) {
       const told = error instanceof DivergenceError ? afterDivergence(error, folder, options) : error;
       run.keepLine(`ended after ${state.images} images: ${(told as Error).message}`);
@@ -153,11 +165,13 @@ async function trainInFolder(
   plan: TrainingPlan,
   folder: string,
   run: RunFolder,
+  metrics: TrainingMetrics | undefined,
   context: JobContext,
 ): Promise<TrainResult> {
   const { options, bank, heldOut, network, state, digest, resumed } = plan;
   const { reporter } = context;
   for (const line of plan.description) reporter.print(line);
+  for (const line of metrics ? describeMetrics(metrics, options, state.images) : []) reporter.print(line);
   reporter.print(`run folder  ${folder}`);
   if (resumed !== undefined) {
     reporter.print(`resumed     at ${state.images} images from ${resumed}`);
@@ -183,6 +197,9 @@ async function trainInFolder(
     });
   const board = options.tensorboard ? new TrainingBoard(folder, run, state.images, storedOptions(plan)) : undefined;
   const writer = watched(run.writer(writerFor), board);
+  const record =
+    metrics &&
+    new MetricsRecord(metrics, options, { folder, run, statistics: (line) => writer.statistics(line) }, context);
   const history = historyOf(folder);
   using errors = new ErrorMeasurement(bank, {
     // A limit that changes would make a run's errors incomparable with each other.
@@ -222,7 +239,10 @@ async function trainInFolder(
         );
       }
     },
-    onSnapshot: (trained) => samples.drawOnTheWay(trained),
+    async onSnapshot(trained, { path, ticks }) {
+      samples.drawOnTheWay(trained);
+      if (ticks !== undefined && record?.isDue(ticks)) await record.measure(path, trained.images);
+    },
     shouldStop: () => context.shouldStop(),
     now: () => context.now(),
     history,
@@ -237,6 +257,7 @@ async function trainInFolder(
   const { problem: moved, ...kept } = run.keep(last, state, writerFor);
   reporter.print(`${endings[reason]} after ${state.images} images; saved ${kept.snapshot}`);
   const drawn = reason === "stopped" || moved !== undefined ? undefined : samples.draw(state);
+  if (reason !== "stopped") await record?.measure(kept.snapshot, state.images);
   if (drawn?.path !== undefined && options.transfer === null && !analytic?.part && isTooShort(state.images)) {
     reporter.print(
       `note        after only ${state.images} images of training they are mostly noise; about ${RECOGNISABLE} make most of them recognisable`,

@@ -25,7 +25,10 @@ export const statePath = (run: string, images: number): string =>
 export const samplesPath = (run: string, images: number, weights: "averaged" | "raw" = "averaged"): string =>
   join(run, `samples-${stamp(images)}${weights === "raw" ? "-raw" : ""}.png`);
 
-const STAMPED = /^(training-state|network-snapshot|samples)-(\d+)(?:-raw)?\.(?:safetensors|png)$/;
+/** Numbers of quality of the network snapshot after `images` training images. */
+export const metricsPath = (run: string, images: number): string => join(run, `metrics-${stamp(images)}.json`);
+
+const STAMPED = /^(training-state|network-snapshot|samples|metrics)-(\d+)(?:-raw)?\.(?:safetensors|png|json)$/;
 
 /**
  * Number of training images in the name of a run's file; undefined for other files. Names with fewer than nine

@@ -60,9 +60,13 @@ export interface RunHistory {
 /** The history of a new run. */
 export const noHistory: RunHistory = { ticks: 0, images: 0, seconds: 0, lowestLoss: Number.POSITIVE_INFINITY };
 
+/** The lines of ticks; others hold numbers of quality. */
+const ticksIn = (folder: string): StatsLine[] =>
+  statisticsIn(folder).filter((line) => line["Timing/metrics_sec"] === undefined);
+
 /** The history according to the statistics in a run folder. */
 export function historyOf(folder: string): RunHistory {
-  const lines = statisticsIn(folder);
+  const lines = ticksIn(folder);
   const last = lines.at(-1);
   if (!last) return noHistory;
   return {
@@ -85,7 +89,7 @@ export const isDiverged = (loss: number, lowest: number): boolean => loss > DIVE
  */
 export function soundState(folder: string): string | undefined {
   const { lowestLoss } = historyOf(folder);
-  const lines = statisticsIn(folder);
+  const lines = ticksIn(folder);
   const risen = lines.findIndex((line) => isDiverged(line["Loss/loss"]?.mean ?? 0, lowestLoss));
   const lastSound = (risen < 0 ? lines : lines.slice(0, risen)).at(-1);
   const limit = lastSound ? (imagesAt(lastSound) as number) : 0;

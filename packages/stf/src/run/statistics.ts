@@ -47,8 +47,19 @@ export interface ErrorStatistics {
   readonly [name: `Loss/${"excess" | "seen" | "held_out"}/${string}`]: Statistic;
 }
 
+/** Numbers of quality of a network snapshot. They are on lines of their own, with `Progress/kimg`. */
+export interface MetricStatistics {
+  /**
+   * A number under the name that `stf evaluate` prints, which says of how many images it is: Metrics/fd5k. `num` is that number, and
+   * `std` divided by its square root the standard error; 0 where it is not known.
+   */
+  readonly [name: `Metrics/${string}`]: Statistic;
+  /** Seconds that the measurement took. */
+  readonly "Timing/metrics_sec": Statistic;
+}
+
 /** The statistics of a tick, under the names of the published code if it has them. */
-export interface TickStatistics extends ErrorStatistics {
+export interface TickStatistics extends ErrorStatistics, MetricStatistics {
   /** Weighted squared error per value. */
   readonly "Loss/loss": Statistic;
   /** Number of the tick in its run. */
