@@ -299,6 +299,7 @@ export {
   type LoopHooks,
   type LoopOptions,
   type LoopResult,
+  type LoopSnapshot,
   type Progress,
   type TrainingWriter,
   trainingLoop,
@@ -513,6 +514,7 @@ export {
 } from "./run/protocol.js";
 export {
   type ErrorStatistics,
+  type MetricStatistics,
   type NoiseBand,
   noiseBands,
   type Statistic,
