@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadSafetensors, manualSeed, memory } from "@stf/torch";
+import { loadSafetensors, manualSeed, memory, readSafetensorsMetadata, scope } from "@stf/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { saveClassifier } from "../src/checkpoints/classifier-file.js";
 import { writePng } from "../src/codecs/png.js";
@@ -53,11 +53,13 @@ function makeImages(path: string, count: number): string {
 beforeAll(() => {
   makeImages(data, 60);
   manualSeed(1);
-  saveClassifier(features, new Classifier({ shape, classes: 3, dimension: 8, width: 4 }), {
+  const classifier = new Classifier({ shape, classes: 3, dimension: 8, width: 4 });
+  saveClassifier(features, classifier, {
     ...{ data: "none", dataDigest: "0".repeat(64), images: 1, classNames: null },
     accuracy: { correct: 1, images: 3, from: "held out" },
     ...{ epochs: 1, batch: 1, lr: 1, xflip: false, seed: 1 },
   });
+  classifier.dispose();
 });
 
 const small = (name: string): TrainRequest => ({
@@ -156,7 +158,7 @@ describe("the numbers", () => {
   test("are against the images trained on if some are held out", async () => {
     const { result } = await heard({ ...measured("held"), heldOut: 0.1, duration: 8e-6 });
     const [evaluation] = evaluationsIn(join(result.folder, "metrics-000000008.json"));
-    const { images } = JSON.parse(loadSafetensors(result.state!).metadata["options"]!);
+    const { images } = JSON.parse(readSafetensorsMetadata(result.state!)["options"]!);
     expect(images).toBeLessThan(60);
     expect(evaluation?.protocol.method["reference"]).toMatchObject({ count: images });
   });
@@ -168,9 +170,11 @@ describe("a training that measures", () => {
     const plain = await train(small("plain"));
     const { result } = await heard(measured("with"));
     expect(memory().tensors).toBe(tensors);
-    const [one, other] = [plain, result].map(({ state }) => loadSafetensors(state!).tensors);
-    expect([...other!.keys()]).toEqual([...one!.keys()]);
-    for (const [name, value] of one!) expect(sameBits(value, other!.get(name)!), name).toBe(true);
+    scope(() => {
+      const [one, other] = [plain, result].map(({ state }) => loadSafetensors(state!).tensors);
+      expect([...other!.keys()]).toEqual([...one!.keys()]);
+      for (const [name, value] of one!) expect(sameBits(value, other!.get(name)!), name).toBe(true);
+    });
     const losses = [plain, result].map(({ folder: run }) => linesIn(run).flatMap((line) => line["Loss/loss"] ?? []));
     expect(losses[1]).toEqual(losses[0]);
   });

@@ -24,9 +24,10 @@ const groups: Groups<typeof trainFields> = {
     ...(["pMean", "pStd", "sigmaData", "sigmaMin", "sigmaMax", "ls"] as const),
   ],
   "Network:": ["arch", "cbase", "cres", "numBlocks", "attn", "dropout", "transfer"],
-  "Optimization:": ["batch", "lr", "lrRampup", "ema", "seed"],
+  "Optimization:": ["batch", "lr", "lrRampup", "ema", "clip", "maxSkipped", "onDivergence", "seed"],
   "Device and memory:": ["device", "precision", "batchGpu", "recompute"],
-  "Output:": ["tick", "snap", "dump", "saveEvery", "tensorboard", "metrics", "metricsEvery", "metricsFeatures"],
+  "Output:": ["tick", "snap", "dump", "keep", "saveEvery"],
+  "Watching:": ["tensorboard", "metrics", "metricsEvery", "metricsFeatures"],
 };
 
 function presetHelp(): string {

@@ -3,6 +3,7 @@
 import type { ResolvedOptions } from "../config/resolved-options.js";
 import { loopOptions, trainingData, trainingSettings } from "../config/training.js";
 import { activationsPerImage } from "../networks/activations.js";
+import type { Precision } from "../networks/architectures.js";
 import type { JobContext } from "./context.js";
 import { measureSpeed } from "./measure.js";
 import { memoryAdvice } from "./training-description.js";
@@ -28,6 +29,9 @@ export interface TrainingEstimate {
     readonly peak: number;
   };
 }
+
+/** Bytes of an activation. */
+const bytesOf: Readonly<Record<Precision, number>> = { fp32: 4, tf32: 4, bf16: 2, fp16: 2 };
 
 /** Days of training that nobody starts by mistake. */
 const MANY_DAYS = 7;
@@ -73,7 +77,7 @@ export function estimateTraining(plan: TrainingPlan, context: JobContext): Train
     { arch, shape, modelChannels, channelMult, numBlocks, attnResolutions },
     options.recompute,
   );
-  const activations = perImage * settings.microBatch * (options.precision === "bf16" ? 2 : 4);
+  const activations = perImage * settings.microBatch * bytesOf[options.precision];
   const images = bank.count * bank.dimension;
   // Images, weights and the program are in memory already. Gradients and averages are first touched by a step.
   const peak = options.device === "cpu" ? process.memoryUsage().rss + activations : stateBytes + images + activations;

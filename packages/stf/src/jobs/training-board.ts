@@ -31,32 +31,48 @@ function optionsTable(options: Readonly<Record<string, unknown>>): string {
 
 /** Writes the statistics and sample images of one process of a run as events. Steps are images seen. */
 export class TrainingBoard {
-  readonly #events: Backlog<Uint8Array>;
+  readonly #folder: string;
+  readonly #run: Pick<RunFolder, "linesOf">;
+  readonly #options: Readonly<Record<string, unknown>>;
+  #events: Backlog<Uint8Array> | undefined;
 
   /**
-   * Begins a new event file, with what the run has so far and other event files do not.
+   * Begins as {@link begin} does.
    *
    * @param run - where events wait that cannot be written
-   * @param images - those trained on so far
    */
   constructor(
     folder: string,
     run: Pick<RunFolder, "linesOf">,
-    images: number,
     options: Readonly<Record<string, unknown>>,
+    images: number,
   ) {
+    this.#folder = folder;
+    this.#run = run;
+    this.#options = options;
+    this.begin(images);
+  }
+
+  /**
+   * Begins a new event file, with what the run has so far and other event files do not. TensorBoard would not see what is added to a
+   * file from which later events have been removed.
+   *
+   * @param images - those trained on so far
+   */
+  begin(images: number): void {
+    const folder = this.#folder;
     const known = latestEvent(folder) ?? -1;
     const name = newEventFile(folder, now());
-    this.#events = run.linesOf(name, (event) => appendEvents(join(folder, name), [event], now()));
+    this.#events = this.#run.linesOf(name, (event) => appendEvents(join(folder, name), [event], now()));
     this.#events.add(startEvent({ seconds: now(), images }));
     for (const line of statisticsIn(folder)) if ((imagesAt(line) ?? 0) > known) this.statistics(line);
     const earlier = readdirSync(folder).filter((file) => (samplesIn(file)?.images ?? 0) > known);
     for (const file of earlier.sort()) this.samples(join(folder, file));
-    this.#add({ seconds: now(), images }, [textValue("options", optionsTable(options))]);
+    this.#add({ seconds: now(), images }, [textValue("options", optionsTable(this.#options))]);
   }
 
   #add(time: EventTime, values: readonly SummaryValue[]): void {
-    this.#events.add(summaryEvent(time, values));
+    this.#events?.add(summaryEvent(time, values));
   }
 
   /** Adds a line of statistics: the mean of each, under its name. */
