@@ -188,6 +188,16 @@ describe("a training", () => {
     expect(imagesOf(run, "Samples/averaged")).toEqual(expect.arrayContaining([24, 40, 56, 72]));
   });
 
+  test("that goes back to an earlier state, because it diverges, begins another file", async () => {
+    const { folder: run } = await train({ ...small("back"), arch: "mlp", cbase: 8, stf: false, duration: 4e-5 });
+    await train({ resume: run, lr: 1e6, duration: 1.2e-4 });
+    const returns = readdirSync(run).filter((name) => name.startsWith("abandoned-after-40"));
+    expect(returns.length).toBeGreaterThan(0);
+    // One of each process and of each return, except for those of which nothing was left.
+    expect(eventFiles(run).length).toBeGreaterThan(1);
+    expect(imagesOf(run, "Progress/tick")).toEqual(ticks(8, 120));
+  });
+
   test("that was cut off while it wrote goes on in another file", async () => {
     const { folder: run } = await train({ ...small("cut"), duration: 4e-5 });
     const path = join(run, eventFiles(run)[0]!);
