@@ -204,6 +204,24 @@ describe("a training that measures", () => {
     ).toHaveLength(3);
   });
 
+  test("measures a snapshot once, also if the time limit is reached in the meantime", async () => {
+    let clock = 0;
+    const { result } = await heard(
+      { ...measured("limit"), timeLimit: 1 },
+      {
+        now: () => {
+          clock += 0.01;
+          return clock;
+        },
+        onUpdate: (line) => {
+          if (line.startsWith("metrics")) clock += 100;
+        },
+      },
+    );
+    expect(result).toMatchObject({ reason: "time limit", images: 16 });
+    expect(metricLines(result.folder).map((line) => line["Progress/kimg"]?.mean)).toEqual([0.016]);
+  });
+
   test("stops in the middle of a measurement, and saves", async () => {
     let isStopped = false;
     const { result, lines } = await heard(measured("stopped"), {

@@ -68,10 +68,13 @@ async function withPlan(
 /** Shows a plan and its cost. Returns the exit code. */
 async function dryRun(plan: TrainingPlan, context: JobContext, isJson: boolean): Promise<number> {
   const { estimateTraining } = await import("../jobs/estimate.js");
+  const { estimateMetrics } = await import("../jobs/metrics-cost.js");
   const { describedEstimate } = await import("./train-dry-run.js");
+  const metrics = await estimateMetrics(plan, context);
+  const described = { ...plan, description: [...plan.description, ...metrics] };
   const estimate = estimateTraining(plan, context);
   if (isJson) console.log(JSON.stringify({ options: plan.options, estimate }, undefined, 2));
-  else for (const line of describedEstimate(plan, estimate)) context.reporter.print(line);
+  else for (const line of describedEstimate(described, estimate)) context.reporter.print(line);
   return 0;
 }
 

@@ -6,17 +6,10 @@ import { formatDuration } from "../common/text.js";
 import type { FeatureNetwork } from "../features/feature-network.js";
 import type { JobContext } from "./context.js";
 import type { ImageSource } from "./image-source.js";
+import { secondsOf } from "./trial.js";
 
 /** Images of a trial: enough for the rate of a batch. */
 const TRIAL = 16;
-
-/** Seconds of a call, after one that warms up. */
-function secondsOf(body: () => void, now: () => number): number {
-  body();
-  const start = now();
-  body();
-  return now() - start;
-}
 
 /** Seconds per image of a feature network. @throws InputError when it cannot describe such images */
 export function extractionSeconds(network: FeatureNetwork, shape: ImageShape, now: () => number): number {

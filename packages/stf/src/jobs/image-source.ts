@@ -25,6 +25,7 @@ import { DrawingTally, drawBatches } from "./draw-batches.js";
 import { type Drawing, openDrawing } from "./drawing.js";
 import { drawingProtocol, readDrawingProtocol } from "./drawing-protocol.js";
 import { partOf } from "./exchange.js";
+import { secondsOf } from "./trial.js";
 
 /** A set of images in a fixed order. */
 export interface ImageSource {
@@ -209,7 +210,7 @@ export function evaluationsOf({ request, analytic, conditions: { method } }: Dra
   return { network: factor * (levels.length - known), analytic: factor * known };
 }
 
-/** Seconds per image of a network evaluation, after one that warms up. */
+/** Seconds per image of a network evaluation. */
 export function evaluationSeconds(denoiser: Denoiser, images: number, now: () => number): number {
   const { shape, device, labelDim } = denoiser;
   return scope(() => {
@@ -218,10 +219,7 @@ export function evaluationSeconds(denoiser: Denoiser, images: number, now: () =>
     const denoise = denoiseWith(denoiser, { labels });
     // Reading a value waits for a GPU.
     const run = (): void => scope(() => void noGrad(() => denoise(x, 1).sum().item()));
-    run();
-    const start = now();
-    run();
-    return (now() - start) / images;
+    return secondsOf(run, now) / images;
   });
 }
 

@@ -6,19 +6,14 @@ import { InputError, UsageError } from "../common/errors.js";
 import { isFileProblem, problemOf } from "../common/folders.js";
 import { formatDuration } from "../common/text.js";
 import type { ResolvedOptions } from "../config/resolved-options.js";
-import { loopOptions } from "../config/training.js";
 import { type Evaluation, formatMeasured, type Measured, type MetricName, metricLabel } from "../run/evaluation.js";
 import { metricsPath } from "../run/files.js";
 import type { MetricStatistics, Statistic, StatsLine } from "../run/statistics.js";
 import { SamplingError } from "../sampling/generate.js";
 import { type JobContext, Stopped } from "./context.js";
 import { formatEvaluations } from "./evaluate.js";
-import { about } from "./evaluation-cost.js";
 import type { RunFolder } from "./run-folder.js";
 import type { TrainingMetrics } from "./training-metrics.js";
-
-/** Time of a training step per image, relative to a network evaluation. */
-const STEP_COST = 3;
 
 /** Numbers by the names that they are printed with. */
 const numbersOf = ({ values, protocol }: Evaluation): (readonly [label: string, measured: Measured])[] =>
@@ -56,44 +51,6 @@ const isExpected = (error: unknown): boolean =>
   isOutOfMemory(error) ||
   isFileProblem(error);
 
-/** Images between measurements. */
-const intervalOf = ({ tick, snap, metricsEvery }: ResolvedOptions): number => 1000 * tick * snap * metricsEvery;
-
-/**
- * What the numbers cost, in lines for the start of a training.
- *
- * @param images - those trained on so far
- */
-export function describeMetrics(
-  { requests, cost, network }: TrainingMetrics,
-  options: ResolvedOptions,
-  images: number,
-): string[] {
-  const { totalImages, timeLimit } = loopOptions(options);
-  const perImage = STEP_COST * cost.evaluation;
-  const left = Math.min(totalImages - images, timeLimit / perImage);
-  const times = Math.ceil(left / intervalOf(options));
-  const spent = times * cost.each + cost.once;
-  const share = (100 * spent) / (spent + left * perImage);
-  const { metricsEvery: every } = options;
-  const when = times <= 1 ? "" : every === 1 ? "at every snapshot and " : `at one snapshot in ${every} and `;
-  const names = requests.flatMap(({ names: own, count }) =>
-    own.map((name) =>
-      metricLabel(name, { subject: {}, method: { images: { count }, features: { name: network?.name ?? null } } }),
-    ),
-  );
-  const once = cost.once >= 1 ? `, once ${about(cost.once)} for the training images` : "";
-  const biased = requests.find(({ count, names: own }) => own.includes("frechet") && count < (network?.dimension ?? 0));
-  return [
-    `metrics     ${names.join(", ")} ${when}at the end: ${about(cost.each)} each${once}; about ${share < 1 ? "1" : share.toFixed(0)} % of the time`,
-    ...(biased
-      ? [
-          `note        ${biased.count} images are fewer than the ${network?.dimension} features: a Fréchet distance of so few is mostly bias; the kernel distance has none`,
-        ]
-      : []),
-  ];
-}
-
 /** Where numbers go. */
 export interface MetricsOutput {
   readonly folder: string;
@@ -110,6 +67,7 @@ export class MetricsRecord {
   readonly #output: MetricsOutput;
   readonly #files: Backlog<{ readonly images: number; readonly evaluations: readonly Evaluation[] }>;
   readonly #context: JobContext;
+  #latest: number | undefined;
 
   constructor(
     metrics: TrainingMetrics,
@@ -138,12 +96,15 @@ export class MetricsRecord {
    */
   async measure(path: string | undefined, images: number): Promise<void> {
     const { reporter, now } = this.#context;
+    // The last snapshot may be that of the last tick again.
+    if (images === this.#latest) return;
     if (path === undefined)
       return reporter.warn(`no metrics after ${images} images, whose snapshot could not be written`);
     const start = now();
     try {
       const { evaluations, failures } = await this.#metrics.evaluate(path);
       for (const line of failures) reporter.warn(`metrics after ${images} images: ${line}`);
+      this.#latest = images;
       const seconds = now() - start;
       const numbers = evaluations.flatMap(numbersOf).map(([label, measured]) => `${label} ${formatMeasured(measured)}`);
       reporter.print(`metrics     after ${images} images: ${numbers.join(", ")}; took ${formatDuration(seconds)}`);
