@@ -228,7 +228,7 @@ export interface Preset {
   readonly help: string;
   /** The options it sets. */
   readonly options: Partial<TrainOptions>;
-  /** Features for a number of quality at the end, if some for its images come along. */
+  /** Features for numbers of quality, if some for its images come along. */
   readonly features?: string;
 }
 
@@ -289,7 +289,6 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
       timeLimit: 5.25,
       tick: 2,
       seed: 0,
-      metricsFeatures: "fashion-mnist",
     },
     features: "fashion-mnist",
   },
