@@ -16,7 +16,15 @@ export function stateFrom(config: PublishedConfig, options: AdamOptions = {}): T
   const [network, averaged] = [denoiserFrom(config), denoiserFrom(config)];
   const parameters = new FlatParameters(network);
   const ema = new ExponentialMovingAverage(parameters, new FlatParameters(averaged, { trainable: false }));
-  return { network, averaged, parameters, ema, optimizer: new Adam(parameters, options), stability: initialStability("fp32"), images: 0 };
+  return {
+    network,
+    averaged,
+    parameters,
+    ema,
+    optimizer: new Adam(parameters, options),
+    stability: initialStability("fp32"),
+    images: 0,
+  };
 }
 
 function fill(state: TrainingState, file: GoldenFile, order: readonly string[]): void {

@@ -167,6 +167,7 @@ export { type BuildOptions, buildDenoiser, type NetworkConfig } from "./networks
 export { Denoiser } from "./networks/denoiser.js";
 export { DhariwalUNet } from "./networks/dhariwal-unet.js";
 export { FourierEmbedding, PositionalEmbedding } from "./networks/embedding.js";
+export { forwardFlops, PASSES_PER_STEP } from "./networks/flops.js";
 export { Mlp, type MlpOptions } from "./networks/mlp.js";
 export { type Conditions, DropoutKeys, type Network, oneHot } from "./networks/network.js";
 export type { Resampling } from "./networks/resample.js";

@@ -56,7 +56,9 @@ export function newRunOptions(
   preset: PresetName = "auto",
   chosen: Partial<TrainOptions> = {},
 ): ResolvedOptions {
-  const options = complete(resolve(trainFields, presets[preset].options, chosen, given));
+  const { options: own, features } = presets[preset];
+  const suitable = given.metrics && features !== undefined ? { metricsFeatures: features } : {};
+  const options = complete(resolve(trainFields, own, suitable, chosen, given));
   // The number of Gaussians is chosen when the images are known, and the check repeated.
   const isOpen = preset === "auto" && given.analytic === undefined && chosen.analytic === undefined;
   checkContradictions(given, isOpen ? { ...options, analytic: 1 } : options);

@@ -23,6 +23,7 @@ import {
   texts,
   type Values,
 } from "./fields.js";
+import { publishedPresets } from "./published-presets.js";
 
 /** The options of `stf train`, by name. */
 export const trainFields = {
@@ -256,7 +257,8 @@ export type PresetName =
   | "celeba64"
   | "ffhq64"
   | "afhqv2-64"
-  | "imagenet64";
+  | "imagenet64"
+  | keyof typeof publishedPresets;
 
 /** Settings that belong together. The published schedules are meant for days on eight GPUs; short runs need their own. */
 export const presets: Readonly<Record<PresetName, Preset>> = {
@@ -338,4 +340,5 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
       tick: 200,
     },
   },
+  ...publishedPresets,
 };

@@ -1,9 +1,11 @@
 /** Time and memory of a planned training, without training: time from a few steps, memory by counting. */
 
+import { elementCount } from "@stf/torch";
 import type { ResolvedOptions } from "../config/resolved-options.js";
 import { loopOptions, trainingData, trainingSettings } from "../config/training.js";
 import { activationsPerImage } from "../networks/activations.js";
 import type { Precision } from "../networks/architectures.js";
+import { forwardFlops, PASSES_PER_STEP } from "../networks/flops.js";
 import type { JobContext } from "./context.js";
 import { measureSpeed } from "./measure.js";
 import { memoryAdvice } from "./training-description.js";
@@ -17,6 +19,17 @@ export interface TrainingEstimate {
   readonly images: number;
   /** Seconds for those images. */
   readonly seconds: number;
+  /** Steps for those images. */
+  readonly steps: number;
+  /** Number of trained parameters. */
+  readonly parameters: number;
+  /** Floating-point operations of the network, a multiplication and an addition counting as two. */
+  readonly flops: {
+    /** Of one forward pass over one image. */
+    readonly forward: number;
+    /** Of a training step: both passes over all its images, without the targets. */
+    readonly step: number;
+  };
   /** Bytes. */
   readonly memory: {
     /** Weights, gradients, moments and averages. */
@@ -84,10 +97,15 @@ export function estimateTraining(plan: TrainingPlan, context: JobContext): Train
   const open = Math.max(totalImages - state.images, 0);
   const imagesPerSecond = measureSpeed(state, trainingData(bank, options), settings, context);
   const trained = Math.min(open, imagesPerSecond * timeLimit);
+  const shapes = Array.from(state.network.stateDict(), ([name, tensor]) => [name, tensor.shape] as const);
+  const forward = forwardFlops(shapes, network.shape.height);
   return {
     imagesPerSecond,
     images: trained,
     seconds: trained / imagesPerSecond,
+    steps: Math.ceil(trained / options.batch),
+    parameters: elementCount(state.parameters.values.shape),
+    flops: { forward, step: PASSES_PER_STEP * forward * options.batch },
     memory: { state: stateBytes, images, activations, peak },
   };
 }
