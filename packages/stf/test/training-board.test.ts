@@ -56,6 +56,15 @@ describe("a file of TensorBoard's own writer", () => {
     expect(recordsIn(bytes).map(imagesOfEvent)).toEqual([undefined, undefined, 80, 12_288, 200_000_000_000]);
   });
 
+  test("tells that whatever the values are", () => {
+    // Bytes that would be a step of 5, were they not those of a number.
+    const number = new DataView(Uint8Array.of(0x10, 5, 0x10, 5).buffer).getFloat32(0, true);
+    for (const count of [1, 5, 20, 2000]) {
+      const values = Array.from({ length: count }, () => scalarValue("a", number));
+      expect(imagesOfEvent(summaryEvent({ seconds: 1, images: 300 }, values)), `${count} values`).toBe(300);
+    }
+  });
+
   test("is read up to where it is cut off or damaged", () => {
     for (const length of [1, 5, 16, 20]) expect(recordsIn(bytes.subarray(0, -length))).toHaveLength(4);
     for (const at of [0, 9, 12, 60]) {
@@ -129,7 +138,7 @@ for (let i = 0; i < 8; i++) {
 }
 
 const small = (name: string): TrainRequest => ({
-  ...{ data, outdir: folder, name, cbase: 4, cres: [1], numBlocks: 1, attn: [0], augment: 0, batch: 8 },
+  ...{ data, outdir: folder, name, arch: "mlp", cbase: 8, numBlocks: 1, stf: false, augment: 0, batch: 8 },
   ...{ lrRampup: 0, duration: 8e-5, tick: 0.008, snap: 1, dump: 1, seed: 3, tensorboard: true },
 });
 
@@ -189,7 +198,7 @@ describe("a training", () => {
   });
 
   test("that goes back to an earlier state, because it diverges, begins another file", async () => {
-    const { folder: run } = await train({ ...small("back"), arch: "mlp", cbase: 8, stf: false, duration: 4e-5 });
+    const { folder: run } = await train({ ...small("back"), duration: 4e-5 });
     await train({ resume: run, lr: 1e6, duration: 1.2e-4 });
     const returns = readdirSync(run).filter((name) => name.startsWith("abandoned-after-40"));
     expect(returns.length).toBeGreaterThan(0);

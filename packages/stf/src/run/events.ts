@@ -112,10 +112,11 @@ export function imagesOfEvent(event: Uint8Array): number | undefined {
   while (at < event.length) {
     const tag = read();
     const [field, wire] = [tag >>> 3, tag & 7];
-    const value = wire === WIRE.varint ? read() : 0;
+    // Of a number of fixed size, the bytes; of others, the value or the bytes that follow.
+    const value = wire === WIRE.double ? 8 : wire === WIRE.float ? 4 : read();
+    if (wire !== WIRE.varint) at += value;
     if (field === FIELD.step) images = value;
     hasValues ||= field === FIELD.summary;
-    if (wire !== WIRE.varint) at += wire === WIRE.double ? 8 : wire === WIRE.float ? 4 : read();
   }
   return hasValues ? images : undefined;
 }
