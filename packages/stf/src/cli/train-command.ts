@@ -24,7 +24,7 @@ const groups: Groups<typeof trainFields> = {
   "Process and noise levels:": ["precond", "pMean", "pStd", "sigmaData", "sigmaMin", "sigmaMax"],
   "Analytic denoiser at high noise:": ["analytic", "trainBelow"],
   "Network:": ["arch", "cbase", "cres", "numBlocks", "attn", "dropout", "transfer"],
-  "Optimization:": ["batch", "lr", "lrRampup", "ema", "clip", "ls", "seed"],
+  "Optimization:": ["batch", "lr", "lrRampup", "average", "ema", "clip", "ls", "seed"],
   "When training diverges:": ["maxSkipped", "onDivergence"],
   "Device and memory:": ["device", "precision", "batchGpu", "recompute"],
   "What is written, and when:": ["tick", "snap", "dump", "keep", "saveEvery", "tensorboard"],

@@ -38,6 +38,7 @@ const dependent: readonly Dependence[] = [
     needs: "a convolutional 'arch'",
     isMet: ({ arch }) => arch !== "mlp",
   },
+  { options: ["ema"], needs: "'average=halflife'", isMet: ({ average }) => average === "halflife" },
   {
     options: ["trainBelow"],
     needs: "'analytic' above 0",

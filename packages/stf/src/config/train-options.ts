@@ -171,6 +171,10 @@ export const trainFields = {
     help: "rollback: return to the latest sound state with half the learning rate, a few times at most",
   }),
   ema: number({ default: 0.5, min: 0, help: "half-life of the weight average, in millions of images" }),
+  average: choice(["halflife", "power"], {
+    default: "halflife",
+    help: "weight average. halflife: one, as published; power: two whose widths grow with the run, from which stf ema makes others afterwards",
+  }),
   xflip: flag({ default: false, help: "add mirror images, which doubles the data set" }),
   dropout: number({ default: 0.13, min: 0, below: 1, help: "dropout probability; an mlp has no dropout" }),
   augment: number({

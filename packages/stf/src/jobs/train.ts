@@ -15,6 +15,7 @@ import { historyOf, setAsideAfter } from "../run/history.js";
 import { lockRun } from "../run/lock.js";
 import { ErrorMeasurement } from "../training/error-measurement.js";
 import { type LoopHooks, type LoopResult, type Progress, type TrainingWriter, trainingLoop } from "../training/loop.js";
+import { powerWidths } from "../training/power-average.js";
 import { disposeState } from "../training/state.js";
 import { DivergenceError, type TrainingSettings } from "../training/step.js";
 import { type JobContext, jobContext, type Reporter } from "./context.js";
@@ -223,6 +224,7 @@ async function trainInFolder(room: TrainingRoom): Promise<TrainResult> {
       about: {
         ...{ data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
         ...classesOf(plan),
+        ...(options.average === "power" && { average: { power: powerWidths.drawn } }),
       },
       keep: options.keep === "all" ? undefined : options.keep,
       analyticOf: analytic && ((trained, isTemporary) => analytic.at(trained, isTemporary)),
