@@ -304,6 +304,7 @@ export {
   type LoopHooks,
   type LoopOptions,
   type LoopResult,
+  type LoopSnapshot,
   type Progress,
   type TrainingWriter,
   trainingLoop,
@@ -537,6 +538,7 @@ export {
 } from "./run/protocol.js";
 export {
   type ErrorStatistics,
+  type MetricStatistics,
   type NoiseBand,
   noiseBands,
   type Quantity,

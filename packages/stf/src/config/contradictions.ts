@@ -47,6 +47,12 @@ const dependent: readonly Dependence[] = [
     found: () => "'analytic=0': nothing would replace the network above",
   },
   {
+    options: ["metricsEvery", "metricsFeatures"],
+    needs: "'metrics'",
+    isMet: ({ metrics }) => metrics !== null,
+    decidedBy: "nothing",
+  },
+  {
     options: ["pMean", "pStd", "sigmaData"],
     needs: "'precond=edm'",
     isMet: ({ precond }) => precond === "edm",

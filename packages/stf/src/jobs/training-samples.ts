@@ -65,6 +65,7 @@ export class TrainingSamples {
   readonly #classNames: readonly string[] | undefined;
   readonly #analytic: () => AnalyticPart | undefined;
   readonly #context: JobContext;
+  readonly #onDrawn: (path: string) => void;
   /** Seconds of training so far. */
   #elapsed = 0;
   /** Seconds to draw an image; estimated from the speed of training until some have been drawn. */
@@ -73,19 +74,24 @@ export class TrainingSamples {
   /** When samples were last drawn. */
   #since: number;
 
-  /** @param analytic - what replaces the network at high noise at the time of drawing */
+  /**
+   * @param analytic - what replaces the network at high noise at the time of drawing
+   * @param onDrawn - receives the path of each grid
+   */
   constructor(
     folder: string,
     { halflife }: TrainingSettings["ema"],
     classNames: readonly string[] | undefined,
     analytic: () => AnalyticPart | undefined,
     context: JobContext,
+    onDrawn: (path: string) => void = () => {},
   ) {
     this.#folder = folder;
     this.#halflife = halflife;
     this.#classNames = classNames;
     this.#analytic = analytic;
     this.#context = context;
+    this.#onDrawn = onDrawn;
     this.#since = context.now();
   }
 
@@ -184,6 +190,7 @@ export class TrainingSamples {
     reporter.print(
       `drew ${counted(seeds.length)} with the ${weights} weights${perClass} in ${formatDuration(now() - start)}: ${path}`,
     );
+    this.#onDrawn(path);
     return { path };
   }
 }

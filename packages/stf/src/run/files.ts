@@ -32,7 +32,10 @@ export const reconstructedPath = (folder: string, images: number, width: number)
 export const samplesPath = (run: string, images: number, weights: "averaged" | "raw" = "averaged"): string =>
   join(run, `samples-${stamp(images)}${weights === "raw" ? "-raw" : ""}.png`);
 
-const STAMPED = /^(training-state|network-snapshot|averages|samples)-(\d+)(?:-raw)?\.(?:safetensors|png)$/;
+/** Numbers of quality of the network snapshot after `images` training images. */
+export const metricsPath = (run: string, images: number): string => join(run, `metrics-${stamp(images)}.json`);
+
+const STAMPED = /^(training-state|network-snapshot|averages|samples|metrics)-(\d+)(?:-raw)?\.(?:safetensors|png|json)$/;
 
 /**
  * Number of training images in the name of a run's file; undefined for other files. Names with fewer than nine
@@ -42,6 +45,12 @@ export function imagesInName(name: string): number | undefined {
   const digits = STAMPED.exec(name)?.[2];
   if (digits === undefined) return undefined;
   return digits.length < 9 ? 1000 * Number(digits) : Number(digits);
+}
+
+/** What a grid of samples shows, by the name of its file; undefined for other files. */
+export function samplesIn(name: string): { readonly images: number; readonly weights: "averaged" | "raw" } | undefined {
+  if (STAMPED.exec(name)?.[1] !== "samples") return undefined;
+  return { images: imagesInName(name) as number, weights: name.endsWith("-raw.png") ? "raw" : "averaged" };
 }
 
 /** The kinds of checkpoints, as their names begin. */
