@@ -545,6 +545,7 @@ export {
   type Statistic,
   type StatisticName,
   type StatsLine,
+  type TickQuantity,
   type TickStatistics,
   tickQuantities,
 } from "./run/statistics.js";

@@ -66,8 +66,7 @@ export interface Quantity {
   readonly about: string;
 }
 
-/** The quantities of a tick besides {@link ErrorStatistics}, under the names of the published code if it has them. */
-export const tickQuantities = {
+const quantities = {
   "Loss/loss": { unit: "1", about: "weighted squared error per value, over the images of the tick" },
   "Optimizer/lr": { unit: "1", about: "learning rate" },
   "Optimizer/grad_norm": { unit: "1", about: "Euclidean norm of the gradient, before it is clipped" },
@@ -90,15 +89,20 @@ export const tickQuantities = {
   "Resources/tensor_mem_gb": { unit: "GiB", about: "memory held by tensors" },
 } as const satisfies Readonly<Record<string, Quantity>>;
 
+/** The name of a quantity of every tick. */
+export type TickQuantity = keyof typeof quantities;
+
+/** The quantities of a tick besides errors and metrics, under the names of the published code if it has them. */
+export const tickQuantities: Readonly<Record<TickQuantity, Quantity>> = quantities;
+
 /** The statistics of a tick, by name. */
-export type TickStatistics = ErrorStatistics &
-  MetricStatistics & { readonly [Name in keyof typeof tickQuantities]: Statistic };
+export type TickStatistics = ErrorStatistics & MetricStatistics & Readonly<Record<TickQuantity, Statistic>>;
 
 /** The name of a statistic. */
 export type StatisticName = keyof TickStatistics;
 
 /** One line of stats.jsonl: statistics by name, and the time of writing. */
-export interface StatsLine extends Partial<TickStatistics> {
+export type StatsLine = Partial<TickStatistics> & {
   /** Seconds since 1970. */
   readonly timestamp: number;
-}
+};
