@@ -276,6 +276,7 @@ test("training that diverges says so in one line", async () => {
 /** The statistics that a line of stats.jsonl holds. */
 const STATISTICS: readonly StatisticName[] = [
   "Loss/loss",
+  "Target/one_hot",
   "Optimizer/lr",
   "Optimizer/grad_norm",
   "Optimizer/skipped",

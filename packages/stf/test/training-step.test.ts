@@ -53,6 +53,25 @@ function after<T>(body: (state: TrainingState) => T): { result: T; tensors: Tens
 
 const areSame = (left: Tensor[], right: Tensor[]): boolean => left.every((each, i) => sameBits(each, right[i]!));
 
+describe("the share of one-hot posteriors", () => {
+  const share = (noiseLevels: TrainingSettings["noiseLevels"], more: Partial<TrainingSettings> = {}) =>
+    scope(() => after((state) => trainingStep(state, data, { ...settings, noiseLevels, ...more })).result.oneHot);
+
+  test("is 1 at low noise, 0 at high noise, and in between what the levels say; it does not depend on micro-batches", () => {
+    expect(share(() => 1e-3)).toBe(1);
+    expect(share(() => 50)).toBe(0);
+    let drawn = 0;
+    const alternating = (): number => (drawn++ % 4 === 0 ? 1e-3 : 50);
+    expect(share(alternating)).toBe(0.25);
+    drawn = 0;
+    expect(share(alternating, { microBatch: 3 })).toBe(0.25);
+  });
+
+  test("is unknown for targets without references", () => {
+    expect(share(() => 1, { target: denoisingTarget })).toBeUndefined();
+  });
+});
+
 describe("the halves of a step", () => {
   test("give the step, to the last bit, and the first alone changes gradients only", () => {
     scope(() => {
@@ -77,9 +96,9 @@ describe("the halves of a step", () => {
     scope(() => {
       // The mean over two processes that happen to have the same samples, by their sum. Powers of two lose no bit.
       const agreed = after((state) => {
-        const { sums, count } = computeGradients(state, data, { ...settings, lossScaling: 2 });
+        const { sums, count, oneHot } = computeGradients(state, data, { ...settings, lossScaling: 2 });
         state.parameters.gradients.mul_(0.5);
-        return applyGradients(state, { sums: sums.mul(2), count: 2 * count }, settings);
+        return applyGradients(state, { sums: sums.mul(2), count: 2 * count, oneHot }, settings);
       });
       const whole = after((state) => trainingStep(state, data, settings));
       expect(areSame(agreed.tensors, whole.tensors)).toBe(true);

@@ -69,6 +69,7 @@ export interface Quantity {
 /** The name of a quantity of every tick; that of the published code if it has it. */
 export type TickQuantity =
   | "Loss/loss"
+  | "Target/one_hot"
   | "Optimizer/lr"
   | "Optimizer/grad_norm"
   | "Optimizer/skipped"
@@ -89,6 +90,7 @@ export type TickQuantity =
 /** The quantities of a tick besides errors and metrics. */
 export const tickQuantities: Readonly<Record<TickQuantity, Quantity>> = {
   "Loss/loss": { unit: "1", about: "weighted squared error per value, over the images of the tick" },
+  "Target/one_hot": { unit: "1", about: "share of stable targets that are their source, within half a grey level" },
   "Optimizer/lr": { unit: "1", about: "learning rate" },
   "Optimizer/grad_norm": { unit: "1", about: "Euclidean norm of the gradient, before it is clipped" },
   "Optimizer/skipped": { unit: "1", about: "share of steps skipped, because a gradient was not finite" },

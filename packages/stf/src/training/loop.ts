@@ -197,11 +197,12 @@ export async function trainingLoop(
   };
 
   const countStep = (step: StepResult): void => {
-    const { mean, meanSquare, count, gradientNorm, learningRate, isSkipped } = step;
+    const { mean, meanSquare, count, gradientNorm, learningRate, oneHot, isSkipped } = step;
     lastStep = step;
     steps++;
     statistics.add("Optimizer/lr", learningRate);
     statistics.add("Optimizer/skipped", isSkipped ? 1 : 0);
+    if (oneHot !== undefined) statistics.add("Target/one_hot", oneHot);
     if (!isSkipped) {
       statistics.add("Loss/loss", mean, meanSquare, count);
       statistics.add("Optimizer/grad_norm", gradientNorm);

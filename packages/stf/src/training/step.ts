@@ -66,6 +66,8 @@ export interface StepSums {
   readonly sums: Tensor;
   /** Number of errors: images times D. */
   readonly count: number;
+  /** Number of targets that look like their source alone, float64 `[1]`; undefined for targets without references. */
+  readonly oneHot?: Tensor | undefined;
 }
 
 /** Moments of the error of a step, lambda(sigma) (D(x; sigma) - target)² as a rule, over all values of its images. */
@@ -84,6 +86,8 @@ export interface StepResult extends StepLoss {
   readonly gradientNorm: number;
   /** The learning rate of the step. */
   readonly learningRate: number;
+  /** The share of targets that equal their source within half a grey level, as the posterior is one-hot; undefined for targets without references. */
+  readonly oneHot?: number | undefined;
   /** Whether the loss or the gradient was not finite: then neither weights nor moments have changed, nor an average with a half-life. */
   readonly isSkipped: boolean;
 }
@@ -112,7 +116,10 @@ export function computeGradients(
   const indices = data.order.range(first, batch);
   return scope(() => {
     using targets = stepTargets(data.bank, settings, first, indices);
-    const sums = zeros([2], { dtype: "float64", device: data.bank.device });
+    const [sums, oneHot] = [2, 1].map((size) => zeros([size], { dtype: "float64", device: data.bank.device })) as [
+      Tensor,
+      Tensor,
+    ];
     let count = 0;
     for (let begin = 0; begin < batch; begin += microBatch) {
       const end = Math.min(begin + microBatch, batch);
@@ -121,29 +128,43 @@ export function computeGradients(
         const part = perturb(samples, indices.subarray(begin, end), data.bank, { ...settings, noiseLevels });
         const dropout = new DropoutKeys(settings.seed, first + begin);
         using recomputation = settings.recompute ? new Recomputation() : undefined;
-        const error = weightedError(network, part, targets.targetsOf(part, begin), { loss, dropout, recomputation });
+        const target = targets.targetsOf(part, begin);
+        if (settings.target.needsReferences) oneHot.add_(countOneHot(target, part.source));
+        const error = weightedError(network, part, target, { loss, dropout, recomputation });
         sums.add_(addGradients(error, (lossScaling / batch) * stability.scale));
         recomputation?.backward();
         count += error.numel;
       });
       onPart?.(end);
     }
-    return { sums, count };
+    return { sums, count, ...(settings.target.needsReferences && { oneHot }) };
   });
 }
+
+/** Values in [-1, 1] that differ by less look the same. */
+const HALF_GREY_LEVEL = 1 / 255;
+
+/** How many targets are their source: then the posterior over the references is nearly one-hot. */
+const countOneHot = (target: Tensor, source: Tensor): Tensor =>
+  scope(() => target.sub(source).abs().flatten(1).amax(1).le(HALF_GREY_LEVEL).sum().double());
 
 /**
  * The second half: takes the flat gradients through Adam, then the averages, and advances the clock by a batch. If the loss or the
  * gradient is not finite, the step is skipped: only the clock advances, so that the next step has other samples, and
  * power-function averages, for which the weights have been the same for longer.
  */
-export function applyGradients(state: TrainingState, { sums, count }: StepSums, settings: UpdateSettings): StepResult {
+export function applyGradients(
+  state: TrainingState,
+  { sums, count, oneHot }: StepSums,
+  settings: UpdateSettings,
+): StepResult {
   const { images, parameters, optimizer, ema, secondAverage, stability } = state;
   const { batch, clip = Number.POSITIVE_INFINITY } = settings;
   // The only numbers of a step that the host waits for.
-  const [sum = 0, squares = 0, norm = 0] = scope(() =>
-    cat([sums, parameters.gradients.linalgVectorNorm().double().view([1])]).toFloat64Array(),
-  );
+  const [sum = 0, squares = 0, norm = 0, ...counted] = scope(() => {
+    const norm = parameters.gradients.linalgVectorNorm().double().view([1]);
+    return cat([sums, norm, ...(oneHot ? [oneHot] : [])]).toFloat64Array();
+  });
   const { scale } = stability;
   const gradientNorm = norm / scale;
   const rate = stability.rate * learningRate(images, settings.learningRate);
@@ -160,7 +181,10 @@ export function applyGradients(state: TrainingState, { sums, count }: StepSums, 
   if (secondAverage) noGrad(() => void secondAverage.lerp_(parameters.values, 1 - powerDecayOf(powerWidths.other)));
   countStep(stability, isSkipped, state.network.precision === "fp16");
   state.images += batch;
-  return { mean: sum / count, meanSquare: squares / count, count, gradientNorm, learningRate: rate, isSkipped };
+  return {
+    ...{ mean: sum / count, meanSquare: squares / count, count, gradientNorm, learningRate: rate, isSkipped },
+    ...(oneHot && { oneHot: (counted[0] as number) / batch }),
+  };
 }
 
 /**
