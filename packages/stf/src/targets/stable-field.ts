@@ -12,9 +12,21 @@
  * `posterior` is for noisy images of unknown origin.
  */
 
-import { cat, noGrad, relativeSquaredDistances, scope, type Tensor, tensor, weightedRowSum, zeros } from "@stf/torch";
+import {
+  cat,
+  noGrad,
+  type PointsOnRays,
+  relativeSquaredDistances,
+  rowPosteriorMean,
+  scope,
+  type Tensor,
+  tensor,
+  weightedRowSum,
+  zeros,
+} from "@stf/torch";
 import { column } from "../column.js";
 import type { Bank } from "../data/bank.js";
+import { sketchOf } from "./sketch.js";
 import type { PerturbedBatch, ReferenceSet, ReferenceTarget, TransformedReferences } from "./target.js";
 
 /** Options of {@link stableFieldTarget}. */
@@ -23,21 +35,25 @@ export interface StableFieldOptions {
   readonly chunk?: number;
 }
 
-/** Computes log w_k - log w_source for some references, float64 `[B, m]`; they are rows of a bank, by index where one is given. */
-function relativeLogits(
-  { indices, noise, sigma }: PerturbedBatch,
-  bank: Bank,
-): (rows: Tensor, index: Tensor | undefined) => Tensor {
+/** The noisy images, in the bank's own units, by their sources and noise. */
+function perturbedPoints({ indices, noise, sigma }: PerturbedBatch, bank: Bank): PointsOnRays {
   const { device, dimension, unit } = bank;
-  const B = sigma.length;
-  const perturbed = {
+  return {
     origins: bank.gather(indices),
-    directions: noise.contiguous().view([B, dimension]),
+    directions: noise.contiguous().view([sigma.length, dimension]),
     steps: tensor(
       sigma.map((level) => level * unit),
       { device },
     ),
   };
+}
+
+/** Computes log w_k - log w_source for some references, float64 `[B, m]`; they are rows of a bank, by index where one is given. */
+function relativeLogits(batch: PerturbedBatch, bank: Bank): (rows: Tensor, index: Tensor | undefined) => Tensor {
+  const { device, unit } = bank;
+  const { sigma } = batch;
+  const B = sigma.length;
+  const perturbed = perturbedPoints(batch, bank);
   const factor = tensor(
     sigma.map((level) => -0.5 / (level * unit) ** 2),
     { shape: [B, 1], device },
@@ -98,8 +114,23 @@ function windowMask(indices: Int32Array, { bank, pool, references }: ReferenceSe
 }
 
 function targetOf(batch: PerturbedBatch, references: ReferenceSet, chunk: number): Tensor {
+  const { bank } = references;
+  const { channels, height, width } = bank.shape;
+  const mean = meanOfWhole(batch, references) ?? meanOf(batch, references, chunk);
+  return bank.toValues(mean).view([batch.indices.length, channels, height, width]);
+}
+
+/** The posterior mean over the whole bank, in its units, `[B, D]`; undefined for other references, and without a sketch. */
+function meanOfWhole(batch: PerturbedBatch, { bank, pool, references, logWeights }: ReferenceSet): Tensor | undefined {
+  if (pool !== "all" || (references ?? bank.count) < bank.count || logWeights) return undefined;
+  const sketch = sketchOf(bank);
+  return sketch && rowPosteriorMean(perturbedPoints(batch, bank), bank.rows, sketch);
+}
+
+/** The same over any references, streamed over chunks. */
+function meanOf(batch: PerturbedBatch, references: ReferenceSet, chunk: number): Tensor {
   const { bank, pool, logWeights } = references;
-  const { device, shape } = bank;
+  const { device } = bank;
   const B = batch.indices.length;
   const count = pool === "all" ? bank.count : pool.length;
   const index = pool === "all" ? undefined : tensor(pool, { device });
@@ -125,8 +156,7 @@ function targetOf(batch: PerturbedBatch, references: ReferenceSet, chunk: number
     }
     return part.mean;
   };
-  const mean = count <= chunk ? posteriorMean(chunkAt(0)) : scope(streamed);
-  return bank.toValues(mean).view([B, shape.channels, shape.height, shape.width]);
+  return count <= chunk ? posteriorMean(chunkAt(0)) : scope(streamed);
 }
 
 /**
