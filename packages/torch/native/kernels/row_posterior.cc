@@ -27,8 +27,8 @@ constexpr int64_t kMostBytes = 64 << 20;
 int64_t quotientUp(int64_t dividend, int64_t divisor) { return (dividend + divisor - 1) / divisor; }
 
 void checkSketch(const at::Tensor& rows, const at::Tensor& norms, const at::Tensor& coordinates, const at::Tensor& lengths,
-                 const at::Tensor& tails, const at::Tensor& basis, const at::Tensor& mean, int64_t rowsAtOnce) {
-  const int64_t padded = quotientUp(rows.size(0), rowsAtOnce) * rowsAtOnce, dimensions = basis.size(0);
+                 const at::Tensor& tails, const at::Tensor& basis, const at::Tensor& mean) {
+  const int64_t padded = quotientUp(rows.size(0), SketchedRows::kPadding) * SketchedRows::kPadding, dimensions = basis.size(0);
   const auto check = [](const at::Tensor& tensor, at::ScalarType type, int64_t numel, const char* name) {
     TORCH_CHECK(tensor.device().is_cpu() && tensor.is_contiguous() && tensor.scalar_type() == type && tensor.numel() == numel, name,
                 " must be ", numel, " contiguous values of ", type, " on the CPU, found ", tensor.scalar_type(), " ", tensor.sizes());
@@ -48,7 +48,7 @@ at::Tensor rowPosteriorMean(const at::Tensor& origins, const at::Tensor& directi
   TORCH_CHECK(rows.dim() == 2 && rows.size(0) > 0 && rows.scalar_type() == at::kByte && rows.device().is_cpu() && rows.is_contiguous(),
               "rows must be a contiguous uint8 matrix on the CPU, found ", rows.scalar_type(), " ", rows.sizes());
   const RowPosteriorLoops& loops = rowLoops();
-  checkSketch(rows, norms, coordinates, lengths, tails, basis, mean, loops.rowsAtOnce);
+  checkSketch(rows, norms, coordinates, lengths, tails, basis, mean);
   const int64_t points = origins.size(0), columns = rows.size(1);
   TORCH_CHECK(origins.dim() == 2 && origins.size(1) == columns && origins.scalar_type() == at::kByte, "origins must be rows like uint8 ",
               rows.sizes(), ", found ", origins.scalar_type(), " ", origins.sizes());
@@ -78,13 +78,15 @@ at::Tensor rowPosteriorMean(const at::Tensor& origins, const at::Tensor& directi
   const int64_t parts = std::max<int64_t>(std::min({kMostParts, blocks, affordable}), 1);
   const at::Tensor largest = at::zeros({parts, points}, steps.options()), weights = at::zeros_like(largest);
   const at::Tensor sums = at::zeros({parts, points, columns}, directions.options());
+  const at::Tensor found = at::empty({parts, 2, points}, steps.options().dtype(at::kLong));
+  uint64_t* f = reinterpret_cast<uint64_t*>(found.data_ptr<int64_t>());
   double* l = largest.data_ptr<double>();
   double* w = weights.data_ptr<double>();
   float* r = sums.data_ptr<float>();
   parallelFor(parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
-      loops.sums(prepared, points, sketched, part * blocks / parts, (part + 1) * blocks / parts, l + part * points, w + part * points,
-                 r + part * points * columns);
+      loops.sums(prepared, points, sketched, part * blocks / parts, (part + 1) * blocks / parts, f + 2 * part * points,
+                 l + part * points, w + part * points, r + part * points * columns);
     }
   });
   // Relative to the largest of all parts.

@@ -15,7 +15,8 @@ constexpr double kNegligible = 21;
 // A standard normal number is below minus this with a probability of 2^-30.
 constexpr float kExtreme = 6;
 
-constexpr int64_t kRowsAtOnce = 64;
+// Bytes of this many rows stay in the L1 cache.
+constexpr int64_t kRowsAtOnce = 32;
 constexpr int64_t kGroup = SketchedRows::kGroup;
 // Points whose products with the coordinates of rows are computed together, and vectors that hold a group.
 constexpr int64_t kPointsAtOnce = 4;
@@ -116,15 +117,28 @@ inline double sumOf(Doubles lanes) {
   return sum;
 }
 
+// Memory that will be read later, requested in small steps during a computation: asked for many cache lines at once, a processor
+// waits. Without steps the same line is requested again, which costs nothing.
+struct Ahead {
+  const uint8_t* next;
+  int64_t step;
+
+  void advance() {
+    __builtin_prefetch(next);
+    next += step;
+  }
+};
+
 // products[j] = the exact product of a point, in its units, and row j. Rows end anywhere; memory after them is not read.
 template <int64_t kRows>
-void multiplyRows(const Point& point, const uint8_t* const* rows, int64_t columns, double* products) {
+void multiplyRows(const Point& point, const uint8_t* const* rows, int64_t columns, Ahead& ahead, double* products) {
   Doubles sums[kRows] = {};
   for (int64_t first = 0; first < columns; first += kIntegerColumns) {
     const int64_t last = std::min(first + kIntegerColumns, columns);
     Integers high[kRows] = {}, low[kRows] = {};
     int64_t k = first;
     for (; k + kLanes <= last; k += kLanes) {
+      ahead.advance();
       const Integers h = loadIntegers(point.high + k), l = loadIntegers(point.low + k);
       UNROLLED for (int64_t j = 0; j < kRows; ++j) {
         const Integers row = loadWide(rows[j] + k);
@@ -170,7 +184,8 @@ void prepareDigits(const uint8_t* origin, const float* direction, double step, i
   point.unit = 1 / scale;
   point.originNorm = static_cast<double>(squares);
   const uint8_t* rows[] = {origin};
-  multiplyRows<1>(point, rows, columns, &point.originProduct);
+  Ahead nothing{origin, 0};
+  multiplyRows<1>(point, rows, columns, nothing, &point.originProduct);
   point.factor = -0.5 / (step * step);
 }
 
@@ -306,12 +321,13 @@ void withCount(int64_t count, const Body& body) {
 }
 
 // sums[c] += sum_j weights[j] rows[j][c]
-void addRows(const uint8_t* const* rows, const float* weights, int64_t count, int64_t columns, float* sums) {
+void addRows(const uint8_t* const* rows, const float* weights, int64_t count, int64_t columns, Ahead& ahead, float* sums) {
   int64_t first = 0;
   for (; first + kSumVectors * kWidth <= columns; first += kSumVectors * kWidth) {
     Vector total[kSumVectors] = {};
     for (int64_t j = 0; j < count; ++j) {
       const Vector weight = splat(weights[j]);
+      ahead.advance();
       UNROLLED for (int64_t v = 0; v < kSumVectors; ++v) total[v] += weight * load(rows[j] + first + v * kWidth);
     }
     UNROLLED for (int64_t v = 0; v < kSumVectors; ++v) {
@@ -333,8 +349,9 @@ struct Sums {
   float* rows;
 };
 
-// Adds the rows of a block that have bits.
-void addBlock(const Point& point, const SketchedRows& rows, int64_t first, uint64_t bits, const Sums& sums) {
+// Adds the rows of a block that have bits. In the meantime memory from `ahead` on is fetched.
+void addBlock(const Point& point, const SketchedRows& rows, int64_t first, uint64_t bits, const Sums& sums, const uint8_t* ahead,
+              int64_t bytes) {
   const uint8_t* found[kRowsAtOnce + kTileRows];
   double logits[kRowsAtOnce + kTileRows];
   float weights[kRowsAtOnce];
@@ -344,11 +361,13 @@ void addBlock(const Point& point, const SketchedRows& rows, int64_t first, uint6
     found[count] = rows.data + row * rows.columns;
     logits[count++] = rows.squaredNorms[row];
   }
+  // Half of it with the products, half with the sums.
+  Ahead early{ahead, bytes / 2 / std::max<int64_t>((count + kTileRows - 1) / kTileRows * (rows.columns / kLanes), 1)};
   double largest = *sums.largest;
   for (int64_t j = 0; j < count; j += kTileRows) {
     double products[kTileRows];
     const int64_t tile = std::min(kTileRows, count - j);
-    withCount<kTileRows>(tile, [&](auto size) { multiplyRows<size()>(point, found + j, rows.columns, products); });
+    withCount<kTileRows>(tile, [&](auto size) { multiplyRows<size()>(point, found + j, rows.columns, early, products); });
     for (int64_t t = 0; t < tile; ++t) {
       const double along = products[t] - point.originProduct;
       logits[j + t] = point.factor * (logits[j + t] - point.originNorm - 2 * point.unit * along);
@@ -375,36 +394,69 @@ void addBlock(const Point& point, const SketchedRows& rows, int64_t first, uint6
   double total = 0;
   for (int64_t j = 0; j < used; ++j) total += weights[j];
   *sums.weights += total;
-  if (used > 0) addRows(found, weights, used, rows.columns, sums.rows);
+  if (used == 0) return;
+  Ahead late{ahead + bytes / 2, bytes / 2 / std::max<int64_t>(rows.columns / (kSumVectors * kWidth) * used, 1)};
+  addRows(found, weights, used, rows.columns, late, sums.rows);
 }
 
-void sums(const void* workspace, int64_t points, const SketchedRows& rows, int64_t begin, int64_t end, double* largest, double* weights,
-          float* sums) {
-  for (int64_t block = begin; block < end; ++block) {
-    const int64_t first = block * kRowsAtOnce, count = std::min(kRowsAtOnce, rows.count - first);
-    const uint64_t all = ~uint64_t{0} >> (kRowsAtOnce - count);
-    const auto add = [&](int64_t i, uint64_t bits) {
-      if (bits != 0) addBlock(pointAt(workspace, i, rows), rows, first, bits, {largest + i, weights + i, sums + i * rows.columns});
-    };
-    const Point* waiting[kPointsAtOnce];
-    int64_t numbers[kPointsAtOnce], length = 0;
-    const auto flush = [&] {
-      uint64_t found[kPointsAtOnce];
-      withCount<kPointsAtOnce>(length, [&](auto size) { compare<size()>(waiting, rows, first, found); });
-      for (int64_t i = 0; i < length; ++i) add(numbers[i], found[i]);
-      length = 0;
-    };
-    for (int64_t i = 0; i < points; ++i) {
-      const Point& point = pointAt(workspace, i, rows);
-      if (!point.isPruned) {
-        add(i, all);
-        continue;
-      }
-      waiting[length] = &point;
+// Requests all rows that have bits.
+void fetchRows(const uint8_t* data, int64_t columns, uint64_t bits) {
+  for (; bits != 0; bits &= bits - 1) {
+    const uint8_t* row = data + __builtin_ctzll(bits) * columns;
+    for (int64_t k = 0; k < columns + 63; k += 64) __builtin_prefetch(row + k);
+  }
+}
+
+// The bits of a block's rows for every point, and those of any point.
+uint64_t compareBlock(const void* workspace, int64_t points, const SketchedRows& rows, int64_t block, uint64_t* found) {
+  const int64_t first = block * kRowsAtOnce, count = std::min(kRowsAtOnce, rows.count - first);
+  const Point* together[kPointsAtOnce];
+  int64_t numbers[kPointsAtOnce], length = 0;
+  uint64_t any = 0;
+  const auto compareTogether = [&] {
+    uint64_t bits[kPointsAtOnce];
+    withCount<kPointsAtOnce>(length, [&](auto size) { compare<size()>(together, rows, first, bits); });
+    for (int64_t i = 0; i < length; ++i) any |= found[numbers[i]] = bits[i];
+    length = 0;
+  };
+  for (int64_t i = 0; i < points; ++i) {
+    const Point& point = pointAt(workspace, i, rows);
+    if (point.isPruned) {
+      together[length] = &point;
       numbers[length++] = i;
-      if (length == kPointsAtOnce) flush();
+      if (length == kPointsAtOnce) compareTogether();
+    } else {
+      any |= found[i] = (uint64_t{1} << count) - 1;
     }
-    if (length > 0) flush();
+  }
+  if (length > 0) compareTogether();
+  return any;
+}
+
+// Points that use more rows of a block than this fetch the next one while they do.
+constexpr int64_t kMany = kRowsAtOnce / 4;
+
+void sums(const void* workspace, int64_t points, const SketchedRows& rows, int64_t begin, int64_t end, uint64_t* found, double* largest,
+          double* weights, float* sums) {
+  if (begin < end) compareBlock(workspace, points, rows, begin, found);
+  for (int64_t block = begin; block < end; ++block) {
+    uint64_t* current = found + (block - begin) % 2 * points;
+    uint64_t* next = found + (block - begin + 1) % 2 * points;
+    const int64_t first = block * kRowsAtOnce, last = first + kRowsAtOnce;
+    const uint64_t wanted = block + 1 < end ? compareBlock(workspace, points, rows, block + 1, next) : 0;
+    const uint8_t* ahead = rows.data + last * rows.columns;
+    int64_t helpers = 0;
+    for (int64_t i = 0; i < points; ++i) helpers += __builtin_popcountll(current[i]) > kMany;
+    const bool isShared = helpers > 0 && __builtin_popcountll(wanted) > kMany;
+    const int64_t share = isShared ? std::min(kRowsAtOnce, rows.count - last) * rows.columns / helpers : 0;
+    if (!isShared) fetchRows(ahead, rows.columns, wanted);
+    for (int64_t i = 0; i < points; ++i) {
+      if (current[i] == 0) continue;
+      const bool isHelper = isShared && __builtin_popcountll(current[i]) > kMany;
+      const Sums own{largest + i, weights + i, sums + i * rows.columns};
+      addBlock(pointAt(workspace, i, rows), rows, first, current[i], own, ahead, isHelper ? share : 0);
+      if (isHelper) ahead += share;
+    }
   }
 }
 

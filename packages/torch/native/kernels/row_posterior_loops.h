@@ -16,7 +16,7 @@ struct SketchedRows {
   int64_t columns;
   // Rounded coordinates of scale * (r - mean) along `dimensions` orthonormal vectors: [groups, dimensions / 2, kGroup, 2].
   const int16_t* coordinates;
-  // The squared norm of the coordinates, and the norm of what they leave out; [groups * kGroup]. Infinite after the last row.
+  // The squared norm of the coordinates, infinite after the last row, and the norm of what they leave out; [groups * kGroup].
   const float* squaredLengths;
   const float* tails;
   const float* basis;  // [dimensions, columns]
@@ -25,6 +25,7 @@ struct SketchedRows {
   float scale;
 
   static constexpr int64_t kGroup = 16;
+  static constexpr int64_t kPadding = 64;  // of the number of rows
 };
 
 // Points o + step * d, prepared in memory that is passed in.
@@ -35,9 +36,9 @@ struct RowPosteriorLoops {
   void (*prepare)(const uint8_t* origin, const float* direction, double step, int64_t i, int64_t points, const SketchedRows& rows,
                   void* workspace);
   // For the rows of the blocks begin <= block < end and each point: the largest log-weight found, at least that of the origin, 0;
-  // the sum of the weights relative to that; and the weighted sum of the rows, [points, columns].
-  void (*sums)(const void* workspace, int64_t points, const SketchedRows& rows, int64_t begin, int64_t end, double* largest,
-               double* weights, float* sums);
+  // the sum of the weights relative to that; and the weighted sum of the rows, [points, columns]. `found` is scratch, [2, points].
+  void (*sums)(const void* workspace, int64_t points, const SketchedRows& rows, int64_t begin, int64_t end, uint64_t* found,
+               double* largest, double* weights, float* sums);
 };
 
 FOR_EVERY_INSTRUCTION_SET(RowPosteriorLoops rowPosteriorLoops())
