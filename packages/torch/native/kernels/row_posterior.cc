@@ -6,11 +6,11 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "instruction_set.h"
 #include "parallel.h"
 #include "row_posterior_loops.h"
+#include "scratch.h"
 
 namespace addon {
 namespace {
@@ -21,7 +21,7 @@ const RowPosteriorLoops& rowLoops() {
 }
 
 // The rows are summed up in this many parts, which threads divide among themselves, with less memory for the sums than this.
-constexpr int64_t kMostParts = 32;
+constexpr int64_t kMostParts = 16;
 constexpr int64_t kMostBytes = 64 << 20;
 
 int64_t quotientUp(int64_t dividend, int64_t divisor) { return (dividend + divisor - 1) / divisor; }
@@ -77,22 +77,23 @@ at::Tensor rowPosteriorMean(const at::Tensor& origins, const at::Tensor& directi
   const int64_t affordable = kMostBytes / std::max<int64_t>(points * columns * static_cast<int64_t>(sizeof(float)), 1);
   const int64_t parts = std::max<int64_t>(std::min({kMostParts, blocks, affordable}), 1);
   const at::Tensor largest = at::zeros({parts, points}, steps.options()), weights = at::zeros_like(largest);
-  const at::Tensor sums = at::zeros({parts, points, columns}, directions.options());
   const at::Tensor found = at::empty({parts, 2, points}, steps.options().dtype(at::kLong));
+  float* sums = scratch(Scratch::sums, parts * points * columns);
   uint64_t* f = reinterpret_cast<uint64_t*>(found.data_ptr<int64_t>());
   double* l = largest.data_ptr<double>();
   double* w = weights.data_ptr<double>();
-  float* r = sums.data_ptr<float>();
   parallelFor(parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
+      float* own = sums + part * points * columns;
+      std::fill(own, own + points * columns, 0.0f);
       loops.sums(prepared, points, sketched, part * blocks / parts, (part + 1) * blocks / parts, f + 2 * part * points,
-                 l + part * points, w + part * points, r + part * points * columns);
+                 l + part * points, w + part * points, own);
     }
   });
   // Relative to the largest of all parts.
   const at::Tensor shares = (largest - largest.amax(0)).exp_();
-  const at::Tensor factors = shares / (shares * weights).sum(0);
-  return (sums * factors.unsqueeze(2).to(at::kFloat)).sum(0);
+  const at::Tensor factors = (shares / (shares * weights).sum(0)).to(at::kFloat);
+  return at::from_blob(sums, {parts, points, columns}, directions.options()).mul_(factors.unsqueeze(2)).sum(0);
 }
 
 }  // namespace
