@@ -137,10 +137,12 @@ export function sketchRows(rows: Tensor, basis: Tensor, mean: Tensor): RowSketch
  * @param rows - uint8 `[N, D]` on the CPU, those of the sketch
  * @throws TorchError for shapes and dtypes that do not fit
  */
-export function rowPosteriorMean({ origins, directions, steps }: PointsOnRays, rows: Tensor, sketch: RowSketch): Tensor {
+export function rowPosteriorMean(
+  { origins, directions, steps }: PointsOnRays,
+  rows: Tensor,
+  sketch: RowSketch,
+): Tensor {
   const { norms, coordinates, lengths, tails, basis, mean, scale } = sketch;
   const known = [norms, coordinates, lengths, tails, basis, mean].map(({ handle }) => handle);
-  return wrap(
-    call(ROW_POSTERIOR_MEAN, origins.handle, directions.handle, steps.handle, rows.handle, ...known, scale),
-  );
+  return wrap(call(ROW_POSTERIOR_MEAN, origins.handle, directions.handle, steps.handle, rows.handle, ...known, scale));
 }
