@@ -1,6 +1,7 @@
 /** Posterior means over rows of bytes, for which most rows are never read, against sums over all rows in float64. */
 
 import {
+  cat,
   engineReport,
   Generator,
   linalgQr,
@@ -102,6 +103,27 @@ describe.each(sizes)("%i points, %i rows of %i bytes, %i coordinates", (points, 
     expect(results[1]).toEqual(results[0]);
     expect(results[2]).toEqual(results[0]);
   });
+});
+
+scopedTest("a row is found that only the noise, in dimensions that no coordinate shows, makes likely", () => {
+  const columns = 784;
+  // Standard normal numbers of which 5.5 is along u, orthogonal to the basis; the row is 7 steps along u from the origin.
+  const vectors = linalgQr(normal([columns, 5], 4))[0];
+  const u = vectors.narrow(1, 4, 1).t();
+  const noise = normal([1, columns], 5);
+  const directions = noise.add(u.mul(noise.mul(u).sum().mul(-1).add(5.5))).float();
+  const origin = tensor(new Float64Array(columns).fill(128), { shape: [1, columns] });
+  const far = normal([100, columns], 6).mul(60).add(128);
+  for (const step of [4, 16]) {
+    const likely = origin.add(u.mul(7 * step));
+    const rows = cat([origin, likely, far]).round().clamp(0, 255).to({ dtype: "uint8" });
+    const sketch = sketchRows(rows, vectors.narrow(1, 0, 4).t().float().contiguous(), origin.view([columns]).float());
+    const steps = Float64Array.of(step);
+    const origins = rows.narrow(0, 0, 1);
+    const found = rowPosteriorMean({ origins, directions, steps: tensor(steps) }, rows, sketch).double();
+    expectClose(found, expectedMean(rows, origins, directions, steps), { rtol: 0, atol: 2e-4 });
+    expectClose(found, rows.narrow(0, 1, 1).double(), { rtol: 0, atol: 0.01 });
+  }
 });
 
 scopedTest("a sketch keeps distances: coordinates and what they leave out add up to them", () => {
