@@ -22,7 +22,7 @@ export interface Limit {
   readonly cost: Cost;
 }
 
-const dtypes = { fp32: "float32", tf32: "float32", bf16: "bfloat16" } as const;
+const dtypes = { fp32: "float32", tf32: "float32", bf16: "bfloat16", fp16: "float16" } as const;
 
 /** Number of runs, of which the fastest counts. */
 const REPEATS = 5;

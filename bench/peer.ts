@@ -132,7 +132,7 @@ export class Peers {
  * The largest relative difference of outputs. In bfloat16 most of it is the peer's error: that of the group norm of PyTorch 1.13 in
  * channels_last is 9 %, against 0.5 % for a contiguous group norm.
  */
-const tolerances: Readonly<Record<Precision, number>> = { fp32: 1e-4, tf32: 0.02, bf16: 0.15 };
+const tolerances: Readonly<Record<Precision, number>> = { fp32: 1e-4, tf32: 0.02, bf16: 0.15, fp16: 0.02 };
 
 /**
  * Gives a peer our network and weights, and checks that both compute the same: otherwise a comparison of speed

@@ -5,6 +5,7 @@ import {
   DataOrder,
   type Denoiser,
   disposeState,
+  forwardFlops,
   type ImageBank,
   initialState,
   logNormalLevels,
@@ -15,7 +16,6 @@ import {
   type TrainingState,
   trainingStep,
 } from "stf";
-import { forwardFlops } from "./flops.js";
 import { randomBank } from "./networks.js";
 import type { Place } from "./place.js";
 

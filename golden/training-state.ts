@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Adam, type AdamOptions, ExponentialMovingAverage, FlatParameters, noGrad, scope } from "@stf/torch";
-import { disposeState, loadState, type NetworkConfig, saveState, type TrainingState } from "stf";
+import { disposeState, initialStability, loadState, type NetworkConfig, saveState, type TrainingState } from "stf";
 import { compareStep, momentOf, momentsOf, type PublishedGroup, stepCountOf } from "./adam.js";
 import type { GoldenFile } from "./golden-file.js";
 import { configOf, denoiserFrom, isDhariwal, type PublishedConfig, preconditioningOf } from "./published-network.js";
@@ -16,7 +16,15 @@ export function stateFrom(config: PublishedConfig, options: AdamOptions = {}): T
   const [network, averaged] = [denoiserFrom(config), denoiserFrom(config)];
   const parameters = new FlatParameters(network);
   const ema = new ExponentialMovingAverage(parameters, new FlatParameters(averaged, { trainable: false }));
-  return { network, averaged, parameters, ema, optimizer: new Adam(parameters, options), images: 0 };
+  return {
+    network,
+    averaged,
+    parameters,
+    ema,
+    optimizer: new Adam(parameters, options),
+    stability: initialStability("fp32"),
+    images: 0,
+  };
 }
 
 function fill(state: TrainingState, file: GoldenFile, order: readonly string[]): void {

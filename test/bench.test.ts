@@ -5,12 +5,12 @@ import { fileURLToPath } from "node:url";
 import { buildDenoiser, UsageError } from "stf";
 import { describe, expect, test } from "vitest";
 import { parseFlags } from "../bench/flags.js";
-import { forwardFlops, PASSES_PER_STEP } from "../bench/flops.js";
 import { inTurns, median, ratioOf } from "../bench/measure.js";
 import { type NetworkName, networks } from "../bench/networks.js";
 import { placeOf } from "../bench/place.js";
 import { lines } from "../bench/report.js";
 import { benchmarks, chosen } from "../bench/rows/index.js";
+import { forwardFlops, PASSES_PER_STEP } from "../packages/stf/src/networks/flops.js";
 
 describe("flags", () => {
   test("say what to measure", () => {

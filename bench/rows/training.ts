@@ -1,8 +1,14 @@
 /** Training steps: ours against PyTorch's, against the published code's, and with stable targets against without. */
 
-import { augmentationSettings, denoisingTarget, type Precision, sigmaRange, stableFieldTarget } from "stf";
+import {
+  augmentationSettings,
+  denoisingTarget,
+  PASSES_PER_STEP,
+  type Precision,
+  sigmaRange,
+  stableFieldTarget,
+} from "stf";
 import { type Bench, type Benchmark, compare, imagesPerSecond, type Opponent, type Row } from "../benchmark.js";
-import { PASSES_PER_STEP } from "../flops.js";
 import { augmented, type BenchNetwork, batchOn, type NetworkName, networkNames, networks } from "../networks.js";
 import { type Peer, sameNetwork } from "../peer.js";
 import type { Place } from "../place.js";

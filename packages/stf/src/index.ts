@@ -30,9 +30,10 @@ export { type GenerateResult, generate } from "./jobs/generate.js";
 export { type ImportResult, importCheckpoint } from "./jobs/import.js";
 export { type LikelihoodErrors, type LikelihoodResult, likelihood } from "./jobs/likelihood.js";
 export { measureSpeed } from "./jobs/measure.js";
-export { formatProgress, runTraining, type TrainResult, train } from "./jobs/train.js";
+export { runTraining, type TrainResult, train } from "./jobs/train.js";
 export { type TrainFeaturesResult, trainFeatures } from "./jobs/train-features.js";
 export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
+export { formatProgress } from "./jobs/training-report.js";
 
 // The options of jobs, their defaults and ranges
 
@@ -166,6 +167,7 @@ export { type BuildOptions, buildDenoiser, type NetworkConfig } from "./networks
 export { Denoiser } from "./networks/denoiser.js";
 export { DhariwalUNet } from "./networks/dhariwal-unet.js";
 export { FourierEmbedding, PositionalEmbedding } from "./networks/embedding.js";
+export { forwardFlops, PASSES_PER_STEP } from "./networks/flops.js";
 export { Mlp, type MlpOptions } from "./networks/mlp.js";
 export { type Conditions, DropoutKeys, type Network, oneHot } from "./networks/network.js";
 export type { Resampling } from "./networks/resample.js";
@@ -306,12 +308,14 @@ export {
 export { addGradients, type ErrorOptions, type Loss, weightedError, weightedSquaredError } from "./training/loss.js";
 export type { TickTime } from "./training/measurement-budget.js";
 export { type PerturbSettings, perturb } from "./training/perturb.js";
+export { initialStability, type Stability } from "./training/stability.js";
 export { disposeState, initialState, type TrainingState } from "./training/state.js";
 export {
   applyGradients,
   computeGradients,
   DivergenceError,
   type StepLoss,
+  type StepResult,
   type StepSums,
   type TrainingData,
   type TrainingSettings,
@@ -515,10 +519,12 @@ export {
   type ErrorStatistics,
   type NoiseBand,
   noiseBands,
+  type Quantity,
   type Statistic,
   type StatisticName,
   type StatsLine,
   type TickStatistics,
+  tickQuantities,
 } from "./run/statistics.js";
 
 // The report of an analysis, its page and its plot

@@ -1,6 +1,6 @@
 /** Commands whose surroundings fail: readers that go away, full disks, signals, and several processes where one is meant. */
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -87,19 +87,32 @@ describe("output that is lost", () => {
   });
 });
 
-test("files that may not be as large as a state: one line for each, the last says what is left, and the exit code is 1", async () => {
-  const { code, stdout, stderr } = await shell("ulimit -f 20; $STF $ARGS --name=limit", {
-    ARGS: [...short, "--cbase=16", "--snap=2", "--dump=2"].join(" "),
+describe("files that may not be as large as a state", () => {
+  const large = [...tiny, "--cbase=16", "--snap=2", "--dump=2"];
+
+  test("are noticed before the first step", async () => {
+    const { code, stdout, stderr } = await shell("ulimit -f 20; $STF $ARGS --name=limit", {
+      ARGS: ["train", ...large, "--duration=0.0001"].join(" "),
+    });
+    expect(code).toBe(1);
+    expect(stdout).not.toContain("kimg");
+    expect(stderr).toMatch(/^stf: a training state cannot be written to runs\/limit:[^\n]*ulimit -f[^\n]*--outdir\n$/);
+    expect(readdirSync(at("runs", "limit")).sort()).toEqual([".lock", "log.txt", "training_options.json"]);
   });
-  expect(code).toBe(1);
-  expect(stdout).toMatch(/\s0\.\d{3} kimg/);
-  const lines = stderr.trimEnd().split("\n");
-  for (const line of lines) expect(line).toMatch(/^stf: the (network snapshot|training state) after \d+ images c/);
-  expect(lines.at(-1)).toMatch(
-    /after 112 images could not be written to runs\/limit or anywhere else:.*ulimit -f.*no training state/,
-  );
-  expect(readdirSync(at("runs", "limit")).sort()).toEqual([".lock", "log.txt", "stats.jsonl", "training_options.json"]);
-  expect(existsSync(at("runs", "limit-rescued"))).toBe(false);
+
+  test("later: one line for each, the last says what is left, and the exit code is 1", async () => {
+    const { child, ended, saying } = start(["train", ...large, "--duration=100", "--name=later"]);
+    await saying(/ kimg/);
+    expect(spawnSync("prlimit", ["--fsize=20480:20480", "--pid", String(child.pid)]).status).toBe(0);
+    await saying(/(?: kimg[\s\S]*){8}/);
+    child.kill("SIGINT");
+    const { code, stderr } = await ended;
+    expect(code).toBe(1);
+    const lines = stderr.trimEnd().split("\n");
+    for (const line of lines) expect(line).toMatch(/^stf: the (network snapshot|training state) after \d+ images c/);
+    expect(lines.at(-1)).toMatch(/after \d+ images could not be written to runs\/later or anywhere else:.*ulimit -f/);
+    expect(existsSync(at("runs", "later-rescued"))).toBe(false);
+  });
 });
 
 // Under nohup, these tests would be told to ignore what they are about.
@@ -107,6 +120,7 @@ describe.skipIf(wasToIgnoreHangups())("signals", () => {
   test.each([
     ["SIGHUP", 129],
     ["SIGTERM", 143],
+    ["SIGUSR1", 138],
   ] as const)("%s saves and ends with %i", async (signal, wanted) => {
     const { child, ended, saying } = start([...endless, `--name=${signal}`]);
     await saying(/ kimg/);
@@ -120,9 +134,9 @@ describe.skipIf(wasToIgnoreHangups())("signals", () => {
   test("a terminal that closes sends several, and SIGTERM may follow: it saves all the same", async () => {
     const { child, ended, saying } = start([...endless, "--name=closing"]);
     await saying(/ kimg/);
-    for (const signal of ["SIGHUP", "SIGHUP", "SIGTERM", "SIGHUP"] as const) child.kill(signal);
+    for (const signal of ["SIGHUP", "SIGHUP", "SIGTERM", "SIGUSR1", "SIGHUP"] as const) child.kill(signal);
     const { code, stdout, stderr } = await ended;
-    expect([129, 143]).toContain(code);
+    expect([129, 138, 143]).toContain(code);
     expect(stderr).toBe("");
     expect(stdout).toMatch(/stopped after \d+ images/);
   });

@@ -276,13 +276,18 @@ test("training that diverges says so in one line", async () => {
 /** The statistics that a line of stats.jsonl holds. */
 const STATISTICS: readonly StatisticName[] = [
   "Loss/loss",
+  "Optimizer/lr",
+  "Optimizer/grad_norm",
+  "Optimizer/skipped",
   "Progress/tick",
   "Progress/kimg",
   "Timing/total_sec",
   "Timing/sec_per_tick",
   "Timing/sec_per_kimg",
+  "Timing/maintenance_sec",
   "Timing/images_per_sec",
   "Resources/cpu_mem_gb",
+  "Resources/peak_cpu_mem_gb",
   "Resources/tensors",
   "Resources/tensor_mem_gb",
 ];

@@ -7,7 +7,7 @@ import { toyBank } from "../src/data/distribution.js";
 import { gaussianMixture } from "../src/data/mixture.js";
 import { DataOrder } from "../src/data/order.js";
 import { VectorBank } from "../src/data/vector-bank.js";
-import { formatProgress } from "../src/jobs/train.js";
+import { formatProgress } from "../src/jobs/training-report.js";
 import { Denoiser } from "../src/networks/denoiser.js";
 import type { Network } from "../src/networks/network.js";
 import { edmPreconditioning } from "../src/preconditioning/edm.js";
@@ -337,7 +337,15 @@ describe("the measured errors", () => {
 });
 
 test("the status line has the errors once they are known", () => {
-  const progress = { images: 12_800, totalImages: 1e6, loss: 0.21131, lowestLoss: 0.2, imagesPerSecond: 152 };
+  const progress = {
+    images: 12_800,
+    totalImages: 1e6,
+    loss: 0.21131,
+    lowestLoss: 0.2,
+    imagesPerSecond: 152,
+    steps: 9,
+    skipped: 0,
+  };
   const times = { elapsed: 84, remaining: 250 };
   expect(formatProgress({ ...progress, ...times })).toBe(
     "   12.8 kimg  loss 0.2113  152.0 images/s  1m 24s elapsed, 4m 10s left",

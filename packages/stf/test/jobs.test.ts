@@ -95,7 +95,7 @@ describe("a program trains, draws and asks", () => {
 
   test("a clock and a stop that are handed in decide", async () => {
     let asked = 0;
-    const stopped = await train({ ...small, name: "stopped" }, jobContext({ shouldStop: () => ++asked > 5 }));
+    const stopped = await train({ ...small, name: "stopped" }, jobContext({ shouldStop: () => ++asked > 8 }));
     expect(stopped).toMatchObject({ reason: "stopped", images: 24 });
     expect(stopped.samples).toBeUndefined();
     let seconds = 0;

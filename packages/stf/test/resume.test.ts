@@ -11,12 +11,14 @@ import {
   renameSync,
   rmSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadSafetensors, memory } from "@stf/torch";
+import { loadSafetensors, memory, readSafetensorsMetadata } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
+import { Dice } from "../../../test/mutations.js";
 import { loadSnapshot, saveNetwork } from "../src/checkpoints/network-file.js";
 import { writePng } from "../src/codecs/png.js";
 import type { TrainRequest } from "../src/config/train-request.js";
@@ -26,6 +28,7 @@ import { train } from "../src/jobs/train.js";
 import { LOCK_FILE, snapshotPath, statePath } from "../src/run/files.js";
 import { soundState } from "../src/run/history.js";
 import { lockRun } from "../src/run/lock.js";
+import { superfluousStates } from "../src/run/retention.js";
 import { listener } from "./support.js";
 
 const folder = mkdtempSync(join(tmpdir(), "stf-resume-"));
@@ -157,6 +160,102 @@ describe("a state that cannot be used", () => {
   });
 });
 
+describe("the command that started a run", () => {
+  const named: TrainRequest = { ...request, name: "named" };
+  const run = join(folder, "named");
+
+  test("continues it, to the same end as without a break", async () => {
+    let asked = 0;
+    const stopped = await train(named, jobContext({ shouldStop: () => ++asked > 8 }));
+    expect(stopped).toMatchObject({ reason: "stopped", images: 24 });
+    const { lines, reporter } = listener();
+    expect(await train(named, jobContext({ reporter }))).toMatchObject({ reason: "finished", images: 40, folder: run });
+    expect(lines.join("\n")).toContain("resumed     at 24 images");
+    expect(lines.join("\n")).not.toContain("changed");
+    await train({ ...named, name: "unbroken" });
+    expect(sameWeights(statePath(run, 40), statePath(join(folder, "unbroken"), 40))).toBe(true);
+    expect(await train(named)).toMatchObject({ reason: "complete", images: 40 });
+  });
+
+  test("may ask for more, and for what can change", async () => {
+    const text = await heard({ ...named, duration: 4.8e-5, lr: 5e-4 });
+    expect(text).toContain("'lr' 0.001 -> 0.0005");
+    expect(kimgs(run).at(-1)).toBe(0.048);
+  });
+
+  test("with another network, data order or preset it is refused, and nothing is touched", async () => {
+    const before = readdirSync(run);
+    await expect(train({ ...named, cbase: 16, seed: 4 })).rejects.toThrow(
+      /a run of the name named already, with other options: 'cbase' 8, now 16, 'seed' 3, now 4; choose another 'name'/,
+    );
+    await expect(train({ ...named, preset: "fashion-mnist" })).rejects.toThrow(/'cres' none, now 1,1,2/);
+    expect(readdirSync(run)).toEqual(before);
+  });
+
+  test("starts over what ended before its first state", async () => {
+    const early = join(folder, "early");
+    mkdirSync(early);
+    for (const name of ["training_options.json", "log.txt", "stats.jsonl"]) {
+      writeFileSync(join(early, name), readFileSync(join(run, name)));
+    }
+    const text = await heard({ ...named, name: "early" });
+    expect(text).toContain("set aside   earlier output of the run");
+    expect(kimgs(early)).toHaveLength(5);
+    expect(existsSync(join(early, "abandoned-after-0", "stats.jsonl"))).toBe(true);
+  });
+
+  test("a folder of something else is not taken", async () => {
+    const other = join(folder, "other");
+    mkdirSync(other);
+    writeFileSync(join(other, "thesis.txt"), "");
+    await expect(train({ ...named, name: "other" })).rejects.toThrow(/needs a folder of its own.*'name'/);
+    expect(readdirSync(other)).toEqual(["thesis.txt"]);
+  });
+
+  test("resume=latest takes the run whose state was written last", async () => {
+    const parent = join(folder, "several");
+    for (const name of ["first", "second"]) await train({ ...named, outdir: parent, name });
+    utimesSync(statePath(join(parent, "first"), 40), new Date(), new Date(Date.now() + 10_000));
+    const more = { duration: 4.8e-5 };
+    expect(await train({ resume: "latest", outdir: parent, ...more })).toMatchObject({ folder: join(parent, "first") });
+    await expect(train({ resume: "latest", outdir: join(folder, "none") })).rejects.toThrow(
+      /has no run with a training/,
+    );
+  });
+});
+
+describe("training states", () => {
+  test("become fewer the older they are", async () => {
+    const run = join(folder, "thinned");
+    await train({ ...request, name: "thinned", duration: 32 * 8e-6, keep: 2 });
+    const images = states(run).map((name) => Number(/\d+/.exec(name)?.[0]) / 8);
+    expect(images.slice(-2)).toEqual([31, 32]);
+    expect(images.length).toBeLessThan(10);
+    await train({ resume: run, duration: 34 * 8e-6, keep: "all" });
+    expect(states(run)).toHaveLength(images.length + 2);
+  });
+
+  test.each([1, 3])("are never further apart than they are old, with %i to keep", (latest) => {
+    const random = new Dice(latest);
+    let kept: number[] = [];
+    let all: number[] = [];
+    for (let images = 0; images < 20_000; ) {
+      images += 1 + random.below(100);
+      all = [...all, images];
+      kept = [...kept, images];
+      const gone = superfluousStates(kept, latest);
+      kept = kept.filter((own) => !gone.includes(own));
+      expect(kept.slice(-latest)).toEqual(all.slice(-latest));
+      kept.forEach((own, i) => {
+        const before = kept[i - 1] ?? 0;
+        const wasDirect = all[all.indexOf(own) - 1] === before || all[0] === own;
+        expect(wasDirect || own - before <= images - own, `${before} ${own} of ${images}`).toBe(true);
+      });
+      expect(kept.length).toBeLessThanOrEqual(latest + 3 + 2 * Math.log2(all.length));
+    }
+  });
+});
+
 test("what a resumed run changes is said and kept; the images may have moved", async () => {
   await train({ ...request, name: "changed" });
   const run = join(folder, "changed");
@@ -193,7 +292,7 @@ describe("divergence", () => {
   test("ends with the reason in the log, and with the state to go on from", async () => {
     await train({ ...request, name: "diverging" });
     const run = join(folder, "diverging");
-    const diverging = train({ resume: run, lr: 1e30, duration: 8e-5 });
+    const diverging = train({ resume: run, lr: 1e30, duration: 8e-5, onDivergence: "stop" });
     await expect(diverging).rejects.toThrow(
       /diverged after \d+ images.*'resume=.*training-state-000000040.*'lr=0.001'/,
     );
@@ -201,6 +300,35 @@ describe("divergence", () => {
     const state = soundState(run)!;
     await train({ resume: state, lr: 1e-3, duration: 8e-5 });
     expect(kimgs(run).at(-1)).toBe(0.08);
+  });
+
+  /** The factor on the learning rate in a run's latest state. */
+  const rateOf = (run: string): number => {
+    const { clock } = readSafetensorsMetadata(join(run, states(run).sort().at(-1) as string));
+    return (JSON.parse(clock as string) as { stability: { rate: number } }).stability.rate;
+  };
+
+  test("the run goes back with half the learning rate, again and again, and comes to its end", async () => {
+    await train({ ...request, name: "back" });
+    const run = join(folder, "back");
+    const { lines, reporter } = listener();
+    const end = await train({ resume: run, lr: 1e6, duration: 1.2e-4 }, jobContext({ reporter }));
+    expect(end).toMatchObject({ reason: "finished", images: 120 });
+    const rates = lines.flatMap(
+      (line) => /^rolled back to .*-000000040.* with (\S+) of the learning rate/.exec(line)?.[1] ?? [],
+    );
+    expect(rates).toEqual(["0.5", "0.25", "0.125"]);
+    expect(rateOf(run)).toBe(0.125);
+    // One history, a line per step; the others are set aside.
+    expect(kimgs(run).map((kimg) => Math.round(1000 * kimg!))).toEqual(
+      Array.from({ length: 15 }, (_, i) => 8 * (i + 1)),
+    );
+    expect(readdirSync(run).filter((name) => name.startsWith("abandoned-after-40"))).toHaveLength(3);
+    // It keeps its rate when it is resumed, unless another is given.
+    await train({ resume: run, duration: 1.28e-4 });
+    expect(rateOf(run)).toBe(0.125);
+    await train({ resume: run, duration: 1.36e-4, lr: 1e-3 });
+    expect(rateOf(run)).toBe(1);
   });
 
   test("the state from before the loss rose is the sound one", () => {

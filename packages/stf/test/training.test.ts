@@ -27,6 +27,7 @@ import { ErrorMeasurement } from "../src/training/error-measurement.js";
 import { type LoopHooks, type LoopOptions, type TrainingWriter, trainingLoop } from "../src/training/loop.js";
 import { weightedError } from "../src/training/loss.js";
 import { type PerturbSettings, perturb } from "../src/training/perturb.js";
+import { countStep, initialStability } from "../src/training/stability.js";
 import { disposeState, initialState, type TrainingState } from "../src/training/state.js";
 import { Statistics } from "../src/training/statistics.js";
 import { DivergenceError, type TrainingData, type TrainingSettings, trainingStep } from "../src/training/step.js";
@@ -255,7 +256,9 @@ describe("a small run", () => {
       const loss = trainingStep(state, data, { ...settings, lossScaling });
       return { state, loss };
     });
-    expect(scaled!.loss).toEqual(plain!.loss);
+    const { gradientNorm, ...loss } = plain!.loss;
+    expect(scaled!.loss).toMatchObject(loss);
+    expect(scaled!.loss.gradientNorm / gradientNorm).toBeCloseTo(8, 4);
     expect(
       scope(() => relativeDeviation(scaled!.state.parameters.gradients, plain!.state.parameters.gradients.mul(8))),
     ).toBeLessThan(1e-6);
@@ -372,6 +375,7 @@ describe("a small run", () => {
       imagesPerTick: 32,
       snapshotTicks: 1,
       stateTicks: 2,
+      mostSkipped: 10,
       saveSeconds: Number.POSITIVE_INFINITY,
     };
     const loadLines = (run: string): StatsLine[] =>
@@ -692,50 +696,40 @@ test("labels are withheld from a share of the samples, whatever the batch", () =
   labelled.dispose();
 });
 
-describe("divergence", () => {
+describe("steps that are not finite", () => {
   const sampleTarget = (of: SampleTarget["of"]): SampleTarget => ({ needsReferences: false, of });
+  const notANumber = { target: sampleTarget(({ source }) => scope(() => source.mul(Number.NaN))) };
 
-  /** Runs steps until one throws, and checks that this one changed nothing. */
-  function expectUntouched(change: Partial<TrainingSettings>, atMost: number): void {
-    const state = trained(3);
-    const data = dataOf(5);
-    const all = { ...settings, ...change };
-    for (let i = 0; ; i++) {
-      const before = scope(() =>
-        Object.fromEntries(Object.entries(contents(state)).map(([name, value]) => [name, value.detach().clone()])),
-      );
-      const clock = [state.images, state.optimizer.stepCount];
+  const copied = (state: TrainingState): Record<string, Tensor> =>
+    Object.fromEntries(Object.entries(contents(state)).map(([name, value]) => [name, value.detach().clone()]));
+
+  /** Checks that a step changes nothing but the clock, and that training then goes on. */
+  function expectSkipped(change: Partial<TrainingSettings>): void {
+    scope(() => {
+      const state = trained(3);
+      const data = dataOf(5);
+      const before = copied(state);
+      const clock = [state.images, state.optimizer.stepCount] as const;
       const { tensors } = memory();
-      try {
-        trainingStep(state, data, all);
-        expect(i, "steps without divergence").toBeLessThan(atMost);
-      } catch (error) {
-        expect(error).toBeInstanceOf(DivergenceError);
-        expect((error as Error).message).toMatch(/diverged after \d+ images.*'lr'/);
-        expect((error as Error).message).not.toContain("\n");
-        for (const [name, value] of Object.entries(contents(state))) {
-          expect(sameBits(value, before[name]!), name).toBe(true);
-        }
-        expect([state.images, state.optimizer.stepCount]).toEqual(clock);
-        expect(memory().tensors).toBe(tensors);
-        break;
-      } finally {
-        for (const value of Object.values(before)) value.dispose();
+      expect(trainingStep(state, data, { ...settings, ...change }).isSkipped).toBe(true);
+      for (const [name, value] of Object.entries(contents(state))) {
+        expect(sameBits(value, before[name]!), name).toBe(true);
       }
-    }
-    // After it, training goes on as if nothing had been.
-    if (atMost === 0) {
+      expect([state.images, state.optimizer.stepCount]).toEqual([clock[0] + settings.batch, clock[1]]);
+      expect(state.stability).toEqual({ rate: 1, skipped: 1, scale: 1, steady: 0 });
+      expect(memory().tensors).toBe(tensors);
       advance(state, 1, settings);
-      const straight = trained(4);
-      expectSameState(state, straight);
-      disposeState(straight);
-    }
-    disposeState(state);
+      expect(state.stability.skipped).toBe(0);
+      const other = trained(3);
+      other.images += settings.batch;
+      advance(other, 1, settings);
+      expectSameState(state, other);
+      disposeState(other);
+      disposeState(state);
+    });
   }
 
-  test("a target that is not a number leaves everything as it was", () => {
-    expectUntouched({ target: sampleTarget(({ source }) => scope(() => source.mul(Number.NaN))) }, 0);
-  });
+  test("a target that is not a number leaves everything as it was", () => expectSkipped(notANumber));
 
   test("so does one infinite value in one image", () => {
     const spoiled = sampleTarget(({ source }) => {
@@ -743,18 +737,134 @@ describe("divergence", () => {
       scope(() => void target.select(0, 3).select(1, 2).select(1, 2).fill_(Number.POSITIVE_INFINITY));
       return target;
     });
-    expectUntouched({ target: spoiled }, 0);
+    expectSkipped({ target: spoiled });
   });
 
-  test("so does a noise level that is not a number", () => {
-    expectUntouched({ noiseLevels: () => Number.NaN }, 0);
+  test("so does a noise level that is not a number", () => expectSkipped({ noiseLevels: () => Number.NaN }));
+
+  test("so does a gradient that overflows while the loss is finite", () => expectSkipped({ lossScaling: 1e40 }));
+
+  /** A loop whose steps with certain numbers, counted from 0, have a target that is not a number, and what it wrote. */
+  async function loopWith(isSpoiled: (step: number) => boolean, steps: number, mostSkipped: number) {
+    const state = trained(0);
+    const written: string[] = [];
+    const lines: StatsLine[] = [];
+    const target = sampleTarget(({ source, indices }) => {
+      void indices;
+      return isSpoiled(state.images / settings.batch) ? scope(() => source.mul(Number.NaN)) : source.clone();
+    });
+    const note = (what: string) => (at: TrainingState) => {
+      written.push(`${what} ${at.images / settings.batch}`);
+      return what;
+    };
+    const options = {
+      ...{ totalImages: steps * settings.batch, timeLimit: Number.POSITIVE_INFINITY, imagesPerTick: settings.batch },
+      ...{ snapshotTicks: 1, stateTicks: 1, mostSkipped, saveSeconds: Number.POSITIVE_INFINITY },
+    };
+    const writer = {
+      statistics: (line: StatsLine) => void lines.push(line),
+      snapshot: note("snapshot"),
+      state: note("state"),
+    };
+    const seen: number[] = [];
+    const end = trainingLoop(state, dataOf(5), { ...settings, target }, options, writer, {
+      onTick: ({ skipped }) => void seen.push(skipped),
+    });
+    return { end: await end.catch((error: unknown) => error), images: state.images, written, lines, seen, state };
+  }
+
+  test("a few of them are counted, and nothing is saved until a step succeeds", async () => {
+    const { end, written, lines, seen, state } = await loopWith((step) => step === 2 || step === 3, 6, 3);
+    expect(end).toMatchObject({ reason: "finished" });
+    expect(written.filter((what) => what.startsWith("state"))).toEqual([1, 2, 5, 6].map((step) => `state ${step}`));
+    expect(seen).toEqual([0, 0, 1, 1, 0, 0]);
+    expect(lines.map((line) => line["Optimizer/skipped"]?.mean)).toEqual(seen);
+    // A line without a loss, not one that JSON cannot hold.
+    expect(lines.map((line) => line["Loss/loss"] !== undefined)).toEqual([true, true, false, false, true, true]);
+    expect(lines.every((line) => JSON.stringify(line) === JSON.stringify(JSON.parse(JSON.stringify(line))))).toBe(true);
+    disposeState(state);
   });
 
-  test("so does a gradient that overflows while the loss is finite", () => {
-    expectUntouched({ lossScaling: 1e40 }, 0);
+  test("too many in a row are a divergence, and so are the last ones of all", async () => {
+    const many = await loopWith((step) => step >= 2, 20, 3);
+    expect(many.end).toBeInstanceOf(DivergenceError);
+    expect((many.end as Error).message).toMatch(/diverged after \d+ images: the last 3 steps were skipped.*'lr'/);
+    expect(many.images).toBe(5 * settings.batch);
+    const last = await loopWith((step) => step === 4, 5, 3);
+    expect((last.end as Error).message).toMatch(/the last step was skipped, as the loss is NaN/);
+    expect(last.written.at(-1)).toBe("snapshot 4");
+    for (const { state } of [many, last]) disposeState(state);
   });
 
-  test("a huge learning rate ends in divergence, with the weights of the step before", () => {
-    expectUntouched({ learningRate: { peak: 1e30, rampup: 0 } }, 5);
+  test("a huge learning rate ends in divergence", () => {
+    const state = trained(3);
+    const results = Array.from({ length: 6 }, () =>
+      trainingStep(state, dataOf(5), { ...settings, learningRate: { peak: 1e30, rampup: 0 } }),
+    );
+    expect(results.slice(2).every(({ isSkipped }) => isSkipped)).toBe(true);
+    expect(state.stability.skipped).toBeGreaterThanOrEqual(4);
+    disposeState(state);
+  });
+});
+
+describe("the gradient", () => {
+  test("is clipped to a norm: half the norm, half the moments", () => {
+    const [free, clipped] = [1, 0.5].map((share) => {
+      const state = trained(0);
+      const { gradientNorm } = trainingStep(trained(0), dataOf(5), settings);
+      const result = trainingStep(state, dataOf(5), { ...settings, clip: share * gradientNorm });
+      expect(result.gradientNorm).toBe(gradientNorm);
+      return state;
+    });
+    const { optimizer: whole } = free!;
+    const { optimizer: half } = clipped!;
+    expect(scope(() => relativeDeviation(half.expAvg, whole.expAvg.mul(0.5)))).toBeLessThan(1e-6);
+    expect(scope(() => relativeDeviation(half.expAvgSq, whole.expAvgSq.mul(0.25)))).toBeLessThan(1e-6);
+    const loose = trained(0);
+    trainingStep(loose, dataOf(5), { ...settings, clip: 1e9 });
+    expectSameState(loose, free!);
+    for (const state of [free!, clipped!, loose]) disposeState(state);
+  });
+
+  test("is the same, to the last bit, with a scale during the backward pass", () => {
+    const [plain, scaled] = [1, 2 ** 12].map((scale) => {
+      const state = trained(2);
+      state.stability.scale = scale;
+      const result = trainingStep(state, dataOf(5), settings);
+      return { state, result };
+    });
+    expect(scaled!.result).toEqual(plain!.result);
+    expectSameState(scaled!.state, plain!.state);
+    for (const { state } of [plain!, scaled!]) disposeState(state);
+  });
+});
+
+describe("the scale of float16", () => {
+  test("halves at every overflow, and doubles after 2000 steps without", () => {
+    const stability = initialStability("fp16");
+    expect(stability.scale).toBe(65536);
+    countStep(stability, true, true);
+    countStep(stability, true, true);
+    expect(stability).toEqual({ rate: 1, skipped: 0, scale: 16384, steady: 0 });
+    for (let i = 0; i < 1999; i++) countStep(stability, false, true);
+    expect(stability.scale).toBe(16384);
+    countStep(stability, false, true);
+    expect(stability).toMatchObject({ scale: 32768, steady: 0 });
+  });
+
+  test("only without any of it left does an overflow count towards divergence", () => {
+    const stability = initialStability("fp16");
+    for (let i = 0; i < 16; i++) countStep(stability, true, true);
+    expect(stability).toMatchObject({ scale: 1, skipped: 0 });
+    countStep(stability, true, true);
+    expect(stability).toMatchObject({ scale: 1, skipped: 1 });
+    countStep(stability, false, true);
+    expect(stability.skipped).toBe(0);
+  });
+
+  test("is 1 in other precisions, and stays", () => {
+    const stability = initialStability("bf16");
+    for (let i = 0; i < 5000; i++) countStep(stability, i % 3 === 0, false);
+    expect(stability.scale).toBe(1);
   });
 });

@@ -7,6 +7,7 @@ import { SongUNet } from "../src/networks/song-unet.js";
 import { edmPreconditioning } from "../src/preconditioning/edm.js";
 import { emaDecay, learningRate } from "../src/training/clock.js";
 import { addGradients, weightedError } from "../src/training/loss.js";
+import { initialStability } from "../src/training/stability.js";
 import { disposeState, type TrainingState } from "../src/training/state.js";
 import { applyGradients } from "../src/training/step.js";
 import { golden, goldenNumbers, maxDeviation, posteriorMean, relativeDeviation, sameBits } from "./support.js";
@@ -45,7 +46,15 @@ describe("six steps on stable targets give the published trajectory", () => {
     const parameters = new FlatParameters(network);
     const average = new FlatParameters(averaged, { trainable: false });
     const ema = new ExponentialMovingAverage(parameters, average);
-    return { network, averaged, parameters, ema, optimizer: new Adam(parameters), images: 0 };
+    return {
+      network,
+      averaged,
+      parameters,
+      ema,
+      optimizer: new Adam(parameters),
+      stability: initialStability("fp32"),
+      images: 0,
+    };
   }
 
   /** Sum and sum of magnitudes of every parameter; of attention biases without the keys, entries 1, 4, 7, ... */

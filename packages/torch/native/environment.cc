@@ -38,7 +38,7 @@ constexpr bool builtWithCuda = true;
 constexpr bool builtWithCuda = false;
 #endif
 
-constexpr int kInterrupts[] = {SIGINT, SIGTERM, SIGHUP};
+constexpr int kInterrupts[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 constexpr int kInterruptKinds = sizeof kInterrupts / sizeof *kInterrupts;
 
 std::atomic<int> interruptCount{0};
@@ -48,12 +48,12 @@ std::atomic<int64_t> interruptedAt{0};
 constexpr int64_t kRepeatSeconds = 3;
 
 // Only async-signal-safe calls here. A second interrupt does not wait for a step that may take minutes. A closing terminal
-// sends SIGHUP several times, and SIGTERM may follow it: neither is a second request by the user. Nor is a SIGTERM right after
-// another: timeout(1) and schedulers send it to the process and to its group.
+// sends SIGHUP several times, a scheduler SIGUSR1 before its deadline, and SIGTERM may follow either: none of them is a second
+// request by the user. Nor is a SIGTERM right after another: timeout(1) and schedulers send it to the process and to its group.
 extern "C" void onInterrupt(int signal) {
   int none = 0;
   firstInterrupt.compare_exchange_strong(none, signal);
-  if (signal == SIGHUP) return;
+  if (signal == SIGHUP || signal == SIGUSR1) return;
   timespec now = {};
   clock_gettime(CLOCK_MONOTONIC, &now);
   int64_t seconds = 0;
@@ -183,8 +183,8 @@ napi_value poisonMemory(napi_env env, napi_callback_info) {
   });
 }
 
-// catchInterrupts(enabled, hangups): from now on SIGINT, SIGTERM and, if hangups is true, SIGHUP are counted, and the second
-// SIGINT or SIGTERM ends the process; false restores the default
+// catchInterrupts(enabled, hangups): from now on SIGINT, SIGTERM, SIGUSR1 and, if hangups is true, SIGHUP are counted, and the
+// second SIGINT or SIGTERM ends the process; false restores the default
 napi_value catchInterrupts(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [enabled, hangups] = arguments<2>(env, info);

@@ -161,11 +161,11 @@ function raise(result: unknown): unknown {
 }
 
 /** A signal that asks a program to stop. */
-export type Interrupt = "SIGINT" | "SIGTERM" | "SIGHUP";
+export type Interrupt = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGUSR1";
 
 /**
- * Records Ctrl-C (SIGINT), SIGTERM and SIGHUP from now on instead of ending the process, also while an operator runs. A second
- * SIGINT or SIGTERM ends the process at once. Call with false to restore the former behaviour.
+ * Records Ctrl-C (SIGINT), SIGTERM, SIGHUP and SIGUSR1, which schedulers send before a deadline, from now on instead of ending the
+ * process, also while an operator runs. A second SIGINT or SIGTERM ends the process at once. Call with false to restore the former behaviour.
  *
  * @param options.hangups - whether to include SIGHUP, which is sent when the terminal closes (the default)
  */
@@ -187,7 +187,7 @@ export function lockFile(descriptor: number): boolean {
 export function interrupt(): Interrupt | undefined {
   const number = native.interrupt();
   if (number === 0) return undefined;
-  return (["SIGINT", "SIGTERM", "SIGHUP"] as const).find((name) => constants.signals[name] === number);
+  return (["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"] as const).find((name) => constants.signals[name] === number);
 }
 
 /** What an operator cost while {@link profileOperators} watched. */

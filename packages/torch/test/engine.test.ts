@@ -43,7 +43,7 @@ async function until(condition: () => boolean): Promise<void> {
   for (let attempt = 0; attempt < 100 && !condition(); attempt++) await setTimeout(10);
 }
 
-test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
+test.each(["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"] as const)(
   "%s is noted while caught, and then goes where it went",
   async (signal) => {
     let arrived = 0;

@@ -1,9 +1,10 @@
 import { readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { readSafetensorsMetadata } from "@stf/torch";
 import { appendLine } from "../common/backlog.js";
 import type { NetworkConfig } from "../networks/build.js";
-import { STATS_FILE, snapshotPath, stampedNames, statePath } from "../run/files.js";
+import { imagesInName, STATS_FILE, snapshotPath, stampedNames, statePath } from "../run/files.js";
+import { superfluousStates } from "../run/retention.js";
 import type { CheckpointFacts, TrainingWriter } from "../training/loop.js";
 import type { TrainingState } from "../training/state.js";
 import { saveSnapshot } from "./network-file.js";
@@ -21,6 +22,8 @@ export interface RunDescription {
   readonly decided?: () => Readonly<Record<string, unknown>>;
   /** Data about the network for later drawing: stored with snapshots. */
   readonly about: Readonly<Record<string, unknown>>;
+  /** Number of training states that are kept, of those that ticks ask for, before they become fewer; all when left out. */
+  readonly keep?: number | undefined;
   /** What replaces a network at high noise: stored with snapshots. Called for each of them; nothing when left out. */
   readonly analyticOf?: ((state: TrainingState, isTemporary: boolean) => StoredAnalytic) | undefined;
 }
@@ -28,24 +31,42 @@ export interface RunDescription {
 /** Number of temporary files of a kind that are kept, so that there is an earlier one if the latest is damaged. */
 const KEPT = 2;
 
-/** The files of a kind that may be removed once there are later ones. */
-class TemporaryFiles {
-  readonly #paths: string[];
+/** The files of a kind in a run folder, of which some are removed once there are later ones. */
+class KeptFiles {
+  readonly #latest: number;
+  /** Those saved because of elapsed time. */
+  #temporary: readonly string[];
+  /** The others. */
+  #regular: readonly string[];
 
-  /** Takes over those left by an earlier process of the run. */
-  constructor(folder: string, kind: "training-state" | "network-snapshot") {
+  /**
+   * Takes over the files of an earlier process of the run.
+   *
+   * @param latest - number of the others that are kept before they become fewer
+   */
+  constructor(folder: string, kind: "training-state" | "network-snapshot", latest: number) {
     const paths = stampedNames(readdirSync(folder), kind).map((name) => join(folder, name));
-    this.#paths = paths.filter(isTemporary);
+    this.#latest = latest;
+    this.#temporary = paths.filter(isTemporary);
+    this.#regular = paths.filter((path) => !this.#temporary.includes(path));
   }
 
-  /** Adds a file just written. */
-  add(path: string, { temporary }: CheckpointFacts): void {
-    const known = this.#paths.indexOf(path);
-    if (known >= 0) this.#paths.splice(known, 1);
-    if (temporary) this.#paths.push(path);
-    for (const old of this.#paths.splice(0, this.#paths.length - KEPT)) rmSync(old, { force: true });
+  /** Adds a file just written, and removes those that it makes superfluous. */
+  add(path: string, facts: CheckpointFacts): void {
+    // The run may have been taken back to an earlier state.
+    const earlier = (paths: readonly string[]): string[] => paths.filter((own) => imagesOf(own) < imagesOf(path));
+    const temporary = [...earlier(this.#temporary), ...(facts.temporary ? [path] : [])];
+    const regular = [...earlier(this.#regular), ...(facts.temporary ? [] : [path])];
+    const superfluous = superfluousStates(regular.map(imagesOf), this.#latest);
+    const isKept = (own: string): boolean => !superfluous.includes(imagesOf(own));
+    for (const old of temporary.slice(0, -KEPT)) rmSync(old, { force: true });
+    for (const old of regular) if (!isKept(old)) rmSync(old, { force: true });
+    this.#temporary = temporary.slice(-KEPT);
+    this.#regular = regular.filter(isKept);
   }
 }
+
+const imagesOf = (path: string): number => imagesInName(basename(path)) as number;
 
 /** Whether a file is marked as temporary; a damaged one counts as not marked. */
 function isTemporary(path: string): boolean {
@@ -59,12 +80,10 @@ function isTemporary(path: string): boolean {
 /** Writes into a run folder, which must exist, under the names of `run/files.ts`. */
 export function runWriter(
   folder: string,
-  { network, options, decided, about, analyticOf }: RunDescription,
+  { network, options, decided, about, keep = Number.POSITIVE_INFINITY, analyticOf }: RunDescription,
 ): TrainingWriter {
-  const [snapshots, states] = [
-    new TemporaryFiles(folder, "network-snapshot"),
-    new TemporaryFiles(folder, "training-state"),
-  ];
+  const snapshots = new KeptFiles(folder, "network-snapshot", Number.POSITIVE_INFINITY);
+  const states = new KeptFiles(folder, "training-state", keep);
   return {
     check({ network: trained }) {
       storedConfig(trained, network);

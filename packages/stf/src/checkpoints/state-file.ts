@@ -4,6 +4,7 @@ import { elementCount, FileFormatError, noGrad, saveSafetensors, scope, type Ten
 import { UsageError } from "../common/errors.js";
 import type { NetworkConfig } from "../networks/build.js";
 import { differenceOf } from "../preconditioning/table.js";
+import { initialStability, type Stability } from "../training/stability.js";
 import type { TrainingState } from "../training/state.js";
 import { storedConfig, storedPreconditioning } from "./stored-config.js";
 import { metadataField, openStored, STATE_FORMAT } from "./stored-file.js";
@@ -49,7 +50,11 @@ export function saveState(
       network: JSON.stringify(stored),
       options: JSON.stringify(options),
       ...(temporary && { temporary: "true" }),
-      clock: JSON.stringify({ images: state.images, optimizerSteps: state.optimizer.stepCount }),
+      clock: JSON.stringify({
+        images: state.images,
+        optimizerSteps: state.optimizer.stepCount,
+        stability: state.stability,
+      }),
     });
   });
 }
@@ -74,6 +79,8 @@ export interface SavedState extends Disposable {
 interface Clock {
   readonly images: number;
   readonly optimizerSteps: number;
+  /** Missing in files of earlier versions. */
+  readonly stability?: unknown;
 }
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
@@ -119,6 +126,7 @@ export function loadState(path: string): SavedState {
         } finally {
           release();
         }
+        restoreStability(state, clock.stability);
         state.images = clock.images;
         state.optimizer.stepCount = clock.optimizerSteps;
       },
@@ -127,6 +135,19 @@ export function loadState(path: string): SavedState {
     release();
     throw error;
   }
+}
+
+/** Takes over what a file says, where it says something sensible. The scale belongs to the precision, which may have changed. */
+function restoreStability({ network, stability }: TrainingState, stored: unknown): void {
+  const { rate, skipped, scale, steady } = Object(stored) as Partial<Record<keyof Stability, unknown>>;
+  const isFactor = (value: unknown): value is number =>
+    typeof value === "number" && value > 0 && Number.isFinite(value);
+  const initial = initialStability(network.precision);
+  Object.assign(stability, initial, {
+    ...(isFactor(rate) && { rate }),
+    ...(isCount(skipped) && { skipped }),
+    ...(initial.scale > 1 && isFactor(scale) && isCount(steady) && { scale, steady }),
+  } satisfies Partial<Stability>);
 }
 
 /** Copies every tensor of a saved state, looked up by name, into the state. Nothing is copied when one is missing. */

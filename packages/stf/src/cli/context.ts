@@ -8,7 +8,7 @@ import { withFlags } from "./flags.js";
 import { wasToIgnoreHangups } from "./hangups.js";
 import { StatusLine } from "./progress.js";
 
-/** The exit code of a command that was interrupted: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP. */
+/** The exit code of a command that was interrupted: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP, 138 by SIGUSR1. */
 export const interruptedCode = (): number => 128 + constants.signals[interrupt() ?? "SIGINT"];
 
 /** Whether `stf launch` started this process and has since died, so that nothing else would stop it. */
@@ -18,7 +18,7 @@ function isOrphan(): boolean {
 }
 
 /**
- * From now on Ctrl-C, SIGTERM and SIGHUP ask the job to stop; a second Ctrl-C or SIGTERM ends the process. Under nohup,
+ * From now on Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 ask the job to stop; a second Ctrl-C or SIGTERM ends the process. Under nohup,
  * SIGHUP is ignored.
  *
  * @param options.plainSeconds - without a terminal, a progress line is kept every so many seconds; none when left out

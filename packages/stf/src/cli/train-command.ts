@@ -15,22 +15,31 @@ import { beginWork } from "./output.js";
 import { addPublishedOptions, publishedHelp, withPublishedOptions } from "./published-options.js";
 import { pasteable } from "./shell.js";
 
+/** Headings of the help, in its order. */
 const groups: Groups<typeof trainFields> = {
   "Data and run folder:": ["data", "heldOut", "cache", "outdir", "name", "desc"],
   "Duration:": ["timeLimit", "duration"],
-  "Objective:": [
-    ...(["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
-    ...(["cond", "labelDropout", "augment", "xflip", "precond"] as const),
-    ...(["pMean", "pStd", "sigmaData", "sigmaMin", "sigmaMax", "ls"] as const),
-  ],
+  "Stable targets:": ["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"],
+  "Classes and augmentation:": ["cond", "labelDropout", "augment", "xflip"],
+  "Process and noise levels:": ["precond", "pMean", "pStd", "sigmaData", "sigmaMin", "sigmaMax"],
+  "Analytic denoiser at high noise:": ["analytic", "trainBelow"],
   "Network:": ["arch", "cbase", "cres", "numBlocks", "attn", "dropout", "transfer"],
-  "Optimization:": ["batch", "lr", "lrRampup", "ema", "seed"],
+  "Optimization:": ["batch", "lr", "lrRampup", "ema", "clip", "ls", "seed"],
+  "When training diverges:": ["maxSkipped", "onDivergence"],
   "Device and memory:": ["device", "precision", "batchGpu", "recompute"],
-  "Output:": ["tick", "snap", "dump", "saveEvery"],
+  "What is written, and when:": ["tick", "snap", "dump", "keep", "saveEvery"],
 };
 
+const examples = `
+Examples:
+  stf train --data=photos.zip --time-limit=60                  everything is chosen to suit the images and an hour here
+  stf train --data=cifar10.zip --preset=cifar10-ddpmpp -n      what a preset means, what it needs, and how long it takes
+  stf train --data=cifar10.zip --preset=cifar10-ddpmpp --name=a   the same again continues the run after an interruption
+  stf train --resume=latest --duration=300                     the run that was saved last goes on for longer`;
+
 function presetHelp(): string {
-  const lines = Object.entries<Preset>(presets).map(([name, { help }]) => `  ${name.padEnd(26)} ${help}`);
+  const width = Math.max(...Object.keys(presets).map((name) => name.length));
+  const lines = Object.entries<Preset>(presets).map(([name, { help }]) => `  ${name.padEnd(width)}  ${help}`);
   return `\nPresets (the defaults above are those of "published"):\n${lines.join("\n")}`;
 }
 
@@ -70,7 +79,7 @@ async function dryRun(plan: TrainingPlan, context: JobContext, isJson: boolean):
   const { describedEstimate } = await import("./train-dry-run.js");
   const estimate = estimateTraining(plan, context);
   if (isJson) console.log(JSON.stringify({ options: plan.options, estimate }, undefined, 2));
-  else for (const line of describedEstimate(plan, estimate)) context.reporter.print(line);
+  else for (const line of describedEstimate(plan, estimate, groups)) context.reporter.print(line);
   return 0;
 }
 
@@ -119,11 +128,14 @@ async function run(plan: TrainingPlan, context: JobContext, features: string | u
 export function declare(command: Command): void {
   command
     .option("--preset <NAME>", "a set of defaults, which other options override; those below")
-    .option("--resume <PATH>", "resume from a training state, or from the latest one in a run folder")
+    .option(
+      "--resume <PATH|latest>",
+      "resume from a training state, from the latest one in a run folder, or from that of the latest run in --outdir",
+    )
     .option("-n, --dry-run", "show what would be done, and stop")
     .option("--json", "with --dry-run, show all options and the estimate as JSON only");
   addPublishedOptions(addFields(command, trainFields, groups))
-    .addHelpText("after", `${presetHelp()}\n\n${publishedHelp}`)
+    .addHelpText("after", `${examples}\n${presetHelp()}\n\n${publishedHelp}`)
     .action(async ({ preset, resume, dryRun: isDry = false, json: isJson = false, ...texts }) => {
       if (isJson && !isDry) throw new UsageError("--json needs --dry-run; a run folder has its options as JSON");
       const published = withPublishedOptions(texts);

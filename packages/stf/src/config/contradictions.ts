@@ -82,9 +82,10 @@ function withoutEffectAmong(
  * A caller who sets the references but not the switch that uses them would wait for a different network from the one
  * trained. A caller who turns the switch off knows.
  *
- * @throws UsageError that lists all such options
+ * @throws UsageError that lists all such options, or names a precision that the device does not have
  */
 export function checkContradictions(given: Partial<TrainOptions>, options: TrainOptions): void {
+  checkPrecision(options);
   const found = withoutEffectAmong(
     given,
     options,
@@ -93,6 +94,15 @@ export function checkContradictions(given: Partial<TrainOptions>, options: Train
   if (found.length === 0) return;
   const parts = found.map(({ names, needs, instead }) => `${quoted(names)} needs ${needs}${instead}`);
   throw new UsageError(`${parts.join(", and ")}; add that, or leave ${found.length > 1 ? "them" : "it"} out`);
+}
+
+/** @throws UsageError when the device cannot compute in the precision at all */
+export function checkPrecision({ precision, device }: Pick<TrainOptions, "precision" | "device">): void {
+  if (precision === "fp16" && device === "cpu") {
+    throw new UsageError(
+      "'precision=fp16' needs a GPU ('device=cuda'); on a CPU, 'precision=bf16' has 16 bits, too, and the range of float32",
+    );
+  }
 }
 
 /** A line if the device does not have the precision. */

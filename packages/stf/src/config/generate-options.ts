@@ -5,7 +5,7 @@ import { precisions } from "../networks/architectures.js";
 import { type DiscreteProcessName, discreteProcessNames } from "../processes/by-name.js";
 import { scalings, schedules } from "../processes/scheduled.js";
 import { discretizationNames, discretizations, edmSchedule } from "../sampling/steps.js";
-import { precisionNotes } from "./contradictions.js";
+import { checkPrecision, precisionNotes } from "./contradictions.js";
 import { choice, classLabel, device, flag, integer, integers, number, numberOr, text, type Values } from "./fields.js";
 
 /** The samplers by name. */
@@ -171,6 +171,7 @@ export function stepCountOf(options: GenerateCommandOptions): number {
 
 /** @throws UsageError when two options exclude each other, or one has no effect in combination with the others. */
 export function checkTogether(given: Partial<GenerateCommandOptions>, options: GenerateCommandOptions): void {
+  checkPrecision(options);
   if (given.solver !== undefined && given.sampler !== undefined && given.solver !== given.sampler) {
     throw new UsageError(
       `'solver' is another name for 'sampler'; found 'solver=${given.solver}' and 'sampler=${given.sampler}'`,

@@ -1,6 +1,7 @@
 /** The resolved options of a new run, and of one that is resumed. */
 
 import { randomInt } from "node:crypto";
+import { resolve as resolvePath } from "node:path";
 import { UsageError } from "../common/errors.js";
 import { checkContradictions } from "./contradictions.js";
 import { resolve } from "./fields.js";
@@ -32,8 +33,10 @@ const changeable: ReadonlySet<string> = new Set<keyof TrainOptions>([
     "tick",
     "snap",
     "dump",
+    "keep",
     "saveEvery",
   ] as const),
+  ...(["clip", "maxSkipped", "onDivergence"] as const),
   ...(["lr", "lrRampup", "ema", "ls", "batch", "batchGpu", "recompute", "labelDropout"] as const),
   ...(["analytic", "trainBelow"] as const),
   ...(["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
@@ -73,6 +76,47 @@ export function resumedOptions(
   checkContradictions(given, options);
   if (given.trainBelow !== undefined) checkNoiseOptions(options);
   return options;
+}
+
+/** Where a run's folder is: not a property of the training. */
+const places: ReadonlySet<string> = new Set<keyof TrainOptions>(["outdir", "name", "desc"]);
+
+/** Options that name files; a run stores them as absolute paths. */
+const paths: ReadonlySet<string> = new Set<keyof TrainOptions>(["data", "heldOut", "transfer"]);
+
+function isSame(name: string, stated: unknown, saved: unknown): boolean {
+  if (paths.has(name) && typeof stated === "string" && typeof saved === "string") {
+    return resolvePath(stated) === resolvePath(saved);
+  }
+  return JSON.stringify(stated) === JSON.stringify(saved);
+}
+
+/**
+ * The options of a run that is continued by the command that started it.
+ *
+ * @param given - options of the command itself: those that may change in a resumed run do
+ * @param stated - the same with those of its preset
+ * @throws UsageError when a stated option that is fixed for the run differs from the run's
+ */
+export function continuedOptions(
+  given: Partial<TrainOptions>,
+  stated: Partial<TrainOptions>,
+  saved: Partial<TrainOptions>,
+): ResolvedOptions {
+  const before: Readonly<Record<string, unknown>> = resolve(trainFields, saved);
+  const isFixed = (name: string): boolean => !changeable.has(name) && !places.has(name);
+  const others = Object.entries(stated).filter(
+    ([name, value]) => value !== null && isFixed(name) && !isSame(name, value, before[name]),
+  );
+  if (others.length > 0) {
+    const list = others.map(([name, value]) => `'${name}' ${formatValue(before[name])}, now ${formatValue(value)}`);
+    throw new UsageError(
+      `there is a run of the name ${given.name} already, with other options: ${list.join(", ")}; choose another 'name', or leave them out to continue it`,
+    );
+  }
+  const isChange = ([name, value]: [string, unknown]): boolean =>
+    changeable.has(name) && !isSame(name, value, before[name]);
+  return resumedOptions(Object.fromEntries(Object.entries(given).filter(isChange)), saved);
 }
 
 /** @throws UsageError when other images would be trained on */

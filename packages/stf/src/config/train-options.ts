@@ -22,6 +22,7 @@ import {
   text,
   type Values,
 } from "./fields.js";
+import { publishedPresets } from "./published-presets.js";
 
 /** The options of `stf train`, by name. */
 export const trainFields = {
@@ -154,6 +155,20 @@ export const trainFields = {
   }),
   lr: number({ default: 1e-3, above: 0, help: "peak learning rate of Adam" }),
   lrRampup: number({ default: 10, min: 0, help: "length of the learning rate's linear rise, in millions of images" }),
+  clip: number<number | null>({
+    default: null,
+    above: 0,
+    help: "largest norm of a step's gradient, to which a longer one is scaled (default: no limit)",
+  }),
+  maxSkipped: integer({
+    default: 10,
+    min: 1,
+    help: "steps in a row that are skipped, because their gradients are not finite, until training counts as diverged",
+  }),
+  onDivergence: choice(["rollback", "stop"], {
+    default: "rollback",
+    help: "rollback: return to the latest sound state with half the learning rate, a few times at most",
+  }),
   ema: number({ default: 0.5, min: 0, help: "half-life of the weight average, in millions of images" }),
   xflip: flag({ default: false, help: "add mirror images, which doubles the data set" }),
   dropout: number({ default: 0.13, min: 0, below: 1, help: "dropout probability; an mlp has no dropout" }),
@@ -165,13 +180,18 @@ export const trainFields = {
   }),
   precision: choice(precisions, {
     default: "fp32",
-    help: "precision of the activations; weights and targets stay fp32; tf32 is for GPUs",
+    help: "precision of the activations; weights and targets stay fp32; tf32 and fp16 are for GPUs",
   }),
   device: device({ default: "cpu", help: "device to compute on" }),
   ls: number({ default: 1, above: 0, help: "constant factor on the loss" }),
   tick: number({ default: 50, above: 0, help: "thousands of images between lines of statistics" }),
   snap: integer({ default: 50, min: 1, help: "ticks between network snapshots" }),
   dump: integer({ default: 500, min: 1, help: "ticks between training states" }),
+  keep: integerOr("all", {
+    default: "all",
+    min: 1,
+    help: "training states to keep: the latest N, and fewer and fewer of the earlier ones",
+  }),
   saveEvery: number({
     default: 15,
     min: 0,
@@ -221,7 +241,8 @@ export type PresetName =
   | "celeba64"
   | "ffhq64"
   | "afhqv2-64"
-  | "imagenet64";
+  | "imagenet64"
+  | keyof typeof publishedPresets;
 
 /** Settings that belong together. The published schedules are meant for days on eight GPUs; short runs need their own. */
 export const presets: Readonly<Record<PresetName, Preset>> = {
@@ -303,4 +324,5 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
       tick: 200,
     },
   },
+  ...publishedPresets,
 };

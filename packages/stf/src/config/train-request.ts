@@ -2,14 +2,17 @@
 
 import { UsageError } from "../common/errors.js";
 import { checkValues } from "./fields.js";
-import { newRunOptions, type ResolvedOptions, resumedOptions } from "./resolved-options.js";
+import { continuedOptions, newRunOptions, type ResolvedOptions, resumedOptions } from "./resolved-options.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
+
+/** As a run to resume: the latest one. */
+export const LATEST = "latest";
 
 /** What to train: the options of `stf train`, by their names in programs. Anything left out takes the preset's value. */
 export interface TrainRequest extends Partial<TrainOptions> {
   /** Settings that belong together; the other options change them. "auto" when left out. */
   readonly preset?: PresetName | undefined;
-  /** A training state to resume from, or a run folder for its latest one. */
+  /** A training state to resume from, a run folder for its latest one, or "latest" for the latest run in 'outdir'. */
   readonly resume?: string | undefined;
 }
 
@@ -34,7 +37,7 @@ export function statedOptions({ preset, resume, ...given }: TrainRequest): Parti
 /**
  * The options of a request, all resolved.
  *
- * @param saved - those of the run that is resumed; undefined for a new one
+ * @param saved - those of the run that is resumed, or continued by the same request; undefined for a new one
  * @param chosen - the choice for a new run with the preset "auto"
  * @throws UsageError for options that do not exist, are out of range, exclude each other, or cannot change in a resumed run.
  */
@@ -44,5 +47,9 @@ export function trainingOptions(
   chosen: Partial<TrainOptions> = {},
 ): ResolvedOptions {
   const given = checkTrainRequest(request);
-  return saved ? resumedOptions(given, saved) : newRunOptions(given, request.preset, chosen);
+  if (!saved) return newRunOptions(given, request.preset, chosen);
+  if (request.resume === undefined) return continuedOptions(given, statedOptions(request), saved);
+  // With "latest", the folder says which run.
+  const { outdir, ...others } = given;
+  return resumedOptions(request.resume === LATEST ? others : given, saved);
 }

@@ -172,15 +172,21 @@ export function usesDistances(options: TrainOptions, count: number): boolean {
   return stf && stfSigma === "auto" && isConsistent && isCostly && count <= MOST_COMPARED;
 }
 
+/** How the weights are averaged. */
+export function averageSettings({ ema, transfer }: TrainOptions): TrainingSettings["ema"] {
+  // Transferred weights are worth averaging from the start.
+  return { halflife: millions(ema), rampupRatio: transfer === null ? 0.05 : null };
+}
+
 /** @param distances - those of `nearestDistances`, if `usesDistances` is true */
 export function trainingSettings(options: ResolvedOptions, distances?: Float64Array): TrainingSettings {
   return {
     seed: options.seed,
     batch: options.batch,
     microBatch: Math.min(options.batchGpu ?? options.batch, options.batch),
+    clip: options.clip ?? undefined,
     learningRate: { peak: options.lr, rampup: millions(options.lrRampup) },
-    // Transferred weights are worth averaging from the start.
-    ema: { halflife: millions(options.ema), rampupRatio: options.transfer === null ? 0.05 : null },
+    ema: averageSettings(options),
     lossScaling: options.ls,
     recompute: options.recompute,
     labelDropout: options.cond ? options.labelDropout : 0,
@@ -216,6 +222,7 @@ export function loopOptions(options: ResolvedOptions): LoopOptions {
     imagesPerTick: 1000 * options.tick,
     snapshotTicks: options.snap,
     stateTicks: options.dump,
+    mostSkipped: options.maxSkipped,
     saveSeconds: options.saveEvery > 0 ? 60 * options.saveEvery : Number.POSITIVE_INFINITY,
   };
 }

@@ -1,8 +1,11 @@
 /** Time and memory of a planned training, without training: time from a few steps, memory by counting. */
 
+import { elementCount } from "@stf/torch";
 import type { ResolvedOptions } from "../config/resolved-options.js";
 import { loopOptions, trainingData, trainingSettings } from "../config/training.js";
 import { activationsPerImage } from "../networks/activations.js";
+import type { Precision } from "../networks/architectures.js";
+import { forwardFlops, PASSES_PER_STEP } from "../networks/flops.js";
 import type { JobContext } from "./context.js";
 import { measureSpeed } from "./measure.js";
 import { memoryAdvice } from "./training-description.js";
@@ -16,6 +19,17 @@ export interface TrainingEstimate {
   readonly images: number;
   /** Seconds for those images. */
   readonly seconds: number;
+  /** Steps for those images. */
+  readonly steps: number;
+  /** Number of trained parameters. */
+  readonly parameters: number;
+  /** Floating-point operations of the network, a multiplication and an addition counting as two. */
+  readonly flops: {
+    /** Of one forward pass over one image. */
+    readonly forward: number;
+    /** Of a training step: both passes over all its images, without the targets. */
+    readonly step: number;
+  };
   /** Bytes. */
   readonly memory: {
     /** Weights, gradients, moments and averages. */
@@ -28,6 +42,9 @@ export interface TrainingEstimate {
     readonly peak: number;
   };
 }
+
+/** Bytes of an activation. */
+const bytesOf: Readonly<Record<Precision, number>> = { fp32: 4, tf32: 4, bf16: 2, fp16: 2 };
 
 /** Days of training that nobody starts by mistake. */
 const MANY_DAYS = 7;
@@ -73,17 +90,22 @@ export function estimateTraining(plan: TrainingPlan, context: JobContext): Train
     { arch, shape, modelChannels, channelMult, numBlocks, attnResolutions },
     options.recompute,
   );
-  const activations = perImage * settings.microBatch * (options.precision === "bf16" ? 2 : 4);
+  const activations = perImage * settings.microBatch * bytesOf[options.precision];
   const images = bank.count * bank.dimension;
   // Images, weights and the program are in memory already. Gradients and averages are first touched by a step.
   const peak = options.device === "cpu" ? process.memoryUsage().rss + activations : stateBytes + images + activations;
   const open = Math.max(totalImages - state.images, 0);
   const imagesPerSecond = measureSpeed(state, trainingData(bank, options), settings, context);
   const trained = Math.min(open, imagesPerSecond * timeLimit);
+  const shapes = Array.from(state.network.stateDict(), ([name, tensor]) => [name, tensor.shape] as const);
+  const forward = forwardFlops(shapes, network.shape.height);
   return {
     imagesPerSecond,
     images: trained,
     seconds: trained / imagesPerSecond,
+    steps: Math.ceil(trained / options.batch),
+    parameters: elementCount(state.parameters.values.shape),
+    flops: { forward, step: PASSES_PER_STEP * forward * options.batch },
     memory: { state: stateBytes, images, activations, peak },
   };
 }

@@ -176,6 +176,11 @@ export class RunFolder {
     return this.#state !== undefined && existsSync(this.#state) ? this.#state : undefined;
   }
 
+  /** The run has gone back to a training state. */
+  returnedTo(state: string): void {
+    this.#state = state;
+  }
+
   /**
    * Writes the last checkpoints elsewhere if they could not be written here.
    *

@@ -8,9 +8,10 @@ import { InputError } from "../common/errors.js";
 import { abbreviated } from "../common/text.js";
 import { checkValues } from "../config/fields.js";
 import { type TrainOptions, trainFields } from "../config/train-options.js";
+import { LATEST, type TrainRequest } from "../config/train-request.js";
 import type { SavedData } from "../config/training.js";
 import { OPTIONS_FILE, stampedNames } from "../run/files.js";
-import { findStates } from "../run/folder.js";
+import { findStates, isResumable, latestRun } from "../run/folder.js";
 
 /** The state to resume from, and the options saved with it. */
 export interface SavedRun {
@@ -24,21 +25,34 @@ export interface SavedRun {
   readonly notes: readonly string[];
 }
 
+/** The run folder or training state that a request goes on from: the one that it names, or that of its own earlier start. */
+export function runToResume({ resume, outdir = trainFields.outdir.default, name }: TrainRequest): string | undefined {
+  if (resume === LATEST) return latestRun(outdir);
+  if (resume !== undefined || !name) return resume;
+  const folder = join(outdir, name);
+  return isResumable(folder) ? folder : undefined;
+}
+
 /** @param run - the options in the run folder, if there are any */
 function readState(path: string, run: Record<string, unknown> | undefined): Omit<SavedRun, "notes"> {
   const state = loadState(path);
   try {
-    const { images, imagesDigest, classNames, trainedBelow, ...given } = state.options;
+    const { images, imagesDigest, classNames, trainedBelow: _below, ...given } = state.options;
     const options = checkValues(trainFields, given, path);
     checkOwnState(path, options, run);
     return {
       ...{ path, state, options, data: { images, imagesDigest, classNames } },
-      trainedBelow: typeof trainedBelow === "number" && trainedBelow > 0 ? trainedBelow : undefined,
+      trainedBelow: storedLimit(state.options),
     };
   } catch (error) {
     state[Symbol.dispose]();
     throw error;
   }
+}
+
+/** The noise level below which a run trained last, by what its state stores. */
+export function storedLimit({ trainedBelow }: Readonly<Record<string, unknown>>): number | undefined {
+  return typeof trainedBelow === "number" && trainedBelow > 0 ? trainedBelow : undefined;
 }
 
 /** The architecture that a run folder's options name; undefined if they cannot be read, which is not a reason to stop. */

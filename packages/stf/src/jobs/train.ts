@@ -1,29 +1,31 @@
 /** Training as a job: from a request to a run folder. */
 
-import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { runWriter } from "../checkpoints/run-writer.js";
+import { saveState } from "../checkpoints/state-file.js";
 import { removePartialFiles } from "../common/folders.js";
-import { formatDuration } from "../common/text.js";
 import { isTooShort, RECOGNISABLE } from "../config/enough-training.js";
 import type { TrainOptions } from "../config/train-options.js";
 import type { TrainRequest } from "../config/train-request.js";
-import { loopOptions, trainingData, trainingSettings, usesDistances } from "../config/training.js";
+import { averageSettings, loopOptions, trainingData, trainingSettings, usesDistances } from "../config/training.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { nearestDistances } from "../data/neighbours.js";
 import { makeNewFolder, makeNumberedFolder } from "../run/folder.js";
-import { historyOf, isDiverged, setAsideAfter, soundState } from "../run/history.js";
+import { historyOf, setAsideAfter } from "../run/history.js";
 import { lockRun } from "../run/lock.js";
 import { ErrorMeasurement } from "../training/error-measurement.js";
 import { type LoopHooks, type LoopResult, type Progress, type TrainingWriter, trainingLoop } from "../training/loop.js";
 import { disposeState } from "../training/state.js";
-import { DivergenceError } from "../training/step.js";
+import { DivergenceError, type TrainingSettings } from "../training/step.js";
 import { type JobContext, jobContext, type Reporter } from "./context.js";
 import { withinMemory } from "./memory.js";
+import { rehearse } from "./rehearsal.js";
+import { rollBack, withAdvice } from "./rollback.js";
 import { RunFolder } from "./run-folder.js";
 import { TrainingAnalytic } from "./training-analytic.js";
 import { memoryAdvice } from "./training-description.js";
 import { planTraining, type TrainingPlan } from "./training-plan.js";
+import { formatProgress, notesOnTick } from "./training-report.js";
 import { TrainingSamples } from "./training-samples.js";
 
 /** How a training ended, and the paths of its output. */
@@ -44,19 +46,6 @@ export interface TrainResult {
   readonly samples?: string;
   /** What could not be written, or not to its path, in one line. */
   readonly problem?: string;
-}
-
-/** "12.8 kimg  loss 0.2113  excess 0.0412  152.0 images/s  1m 24s elapsed, 4m 10s left" */
-export function formatProgress(progress: Progress): string {
-  const { images, loss, excess, heldOut, imagesPerSecond, elapsed, remaining } = progress;
-  return [
-    `${(images / 1000).toFixed(images < 10_000 ? 3 : 1).padStart(7)} kimg`,
-    `loss ${loss.toFixed(4)}`,
-    ...(excess === undefined ? [] : [`excess ${excess.toFixed(4)}`]),
-    ...(heldOut === undefined ? [] : [`held out ${heldOut.toFixed(4)}`]),
-    `${imagesPerSecond.toFixed(imagesPerSecond < 10 ? 2 : 1)} images/s`,
-    `${formatDuration(elapsed)} elapsed, ${formatDuration(remaining)} left`,
-  ].join("  ");
 }
 
 function runDescription({ options, bank }: TrainingPlan): string {
@@ -89,21 +78,6 @@ function distancesOf(bank: ImageBank, options: TrainOptions, reporter: Reporter)
 
 const endings = { finished: "finished", "time limit": "the time limit was reached", stopped: "stopped" } as const;
 
-/** The published learning rate: larger ones rarely train. */
-const USUAL_RATE = 1e-3;
-
-/** What a diverged run can resume from. */
-function afterDivergence(error: DivergenceError, folder: string, options: TrainOptions): DivergenceError {
-  // A factor on the loss overflows long before it could help.
-  const lower = options.ls > 1 ? "'ls=1'" : `'lr=${Math.min(options.lr / 2, USUAL_RATE)}'`;
-  const state = existsSync(folder) ? soundState(folder) : undefined;
-  const advice =
-    state === undefined
-      ? `no earlier state was saved; start again with ${lower}, say, or a longer 'lrRampup'`
-      : `resume from an earlier state with 'resume=${state}' and ${lower}, say; later states are then set aside`;
-  return new DivergenceError(`${error.message}; ${advice}`, { cause: error });
-}
-
 /** Names of the classes, if the network has classes. */
 const classesOf = ({ options, bank }: TrainingPlan): { readonly classNames?: readonly string[] | null } =>
   options.cond ? { classNames: bank.classNames ?? null } : {};
@@ -126,9 +100,9 @@ export async function runTraining(plan: TrainingPlan, context: JobContext = jobC
     removePartialFiles(folder);
     const run = new RunFolder(folder, storedOptions(plan), context.reporter, plan.resumed);
     try {
-      return await trainInFolder(plan, folder, run, { ...context, reporter: run.reporter });
+      return await trainInFolder({ plan, folder, run, context: { ...context, reporter: run.reporter } });
     } catch (error) {
-      const told = error instanceof DivergenceError ? afterDivergence(error, folder, options) : error;
+      const told = error instanceof DivergenceError ? withAdvice(error, folder, options) : error;
       run.keepLine(`ended after ${state.images} images: ${(told as Error).message}`);
       throw told;
     }
@@ -139,22 +113,69 @@ export async function runTraining(plan: TrainingPlan, context: JobContext = jobC
   }
 }
 
-async function trainInFolder(
-  plan: TrainingPlan,
-  folder: string,
-  run: RunFolder,
-  context: JobContext,
-): Promise<TrainResult> {
-  const { options, bank, heldOut, network, state, digest, resumed } = plan;
+/** Everything that a training in a folder uses. */
+interface TrainingRoom {
+  readonly plan: TrainingPlan;
+  readonly folder: string;
+  readonly run: RunFolder;
+  readonly context: JobContext;
+}
+
+/** Says what begins, puts aside what a new beginning leaves behind, and tries everything once. */
+function begin({ plan, folder, context }: TrainingRoom, samples: TrainingSamples): void {
+  const { options, bank, network, state, description, resumed } = plan;
   const { reporter } = context;
-  for (const line of plan.description) reporter.print(line);
+  for (const line of description) reporter.print(line);
   reporter.print(`run folder  ${folder}`);
-  if (resumed !== undefined) {
-    reporter.print(`resumed     at ${state.images} images from ${resumed}`);
-    const aside = setAsideAfter(folder, state.images);
-    if (aside !== undefined) reporter.print(`set aside   later output of the run, in ${aside}`);
+  if (resumed !== undefined) reporter.print(`resumed     at ${state.images} images from ${resumed}`);
+  const aside = setAsideAfter(folder, state.images);
+  if (aside !== undefined) {
+    reporter.print(`set aside   ${resumed === undefined ? "earlier" : "later"} output of the run, in ${aside}`);
   }
-  using analytic = TrainingAnalytic.fit(plan, context);
+  const save = (path: string): void => saveState(path, state, network, storedOptions(plan));
+  const data = trainingData(bank, options);
+  rehearse({ folder, state, data, settings: trainingSettings(options), samples, save }, context);
+}
+
+/** The training loop, which starts again at an earlier state when training diverges. */
+async function trainToTheEnd(
+  { plan: { state, options, bank }, folder, run, context }: TrainingRoom,
+  settings: TrainingSettings,
+  writer: TrainingWriter,
+  hooks: LoopHooks,
+  analytic: TrainingAnalytic | undefined,
+): Promise<LoopResult> {
+  const { now, reporter } = context;
+  const start = now();
+  const all = loopOptions(options);
+  for (let history = historyOf(folder); ; ) {
+    try {
+      const timeLimit = all.timeLimit - (now() - start);
+      const [data, limited] = [trainingData(bank, options), { ...all, timeLimit }];
+      return await trainingLoop(state, data, settings, limited, writer, { ...hooks, history });
+    } catch (error) {
+      if (!(error instanceof DivergenceError)) throw error;
+      const back = rollBack(error, folder, state, options, reporter);
+      run.returnedTo(back.path);
+      analytic?.onReturn(state, back.trainedBelow);
+      history = back.history;
+    }
+  }
+}
+
+async function trainInFolder(room: TrainingRoom): Promise<TrainResult> {
+  const { plan, folder, run, context } = room;
+  const { options, bank, heldOut, network, state, digest } = plan;
+  const { reporter } = context;
+  let analytic: TrainingAnalytic | undefined;
+  const samples = new TrainingSamples(folder, averageSettings(options), bank.classNames, () => analytic?.part, context);
+  const advice = (): string => {
+    const latest = run.latestState;
+    return `${memoryAdvice(options)}${latest === undefined ? "" : `; the latest training state is ${latest}`}`;
+  };
+  await withinMemory(advice, () => begin(room, samples));
+  using fitted = TrainingAnalytic.fit(plan, context);
+  analytic = fitted;
   const usual = state.network.preconditioning.noiseLevels;
   const settings = {
     ...trainingSettings(options, distancesOf(bank, options, reporter)),
@@ -169,10 +190,9 @@ async function trainInFolder(
         ...{ data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
         ...classesOf(plan),
       },
+      keep: options.keep === "all" ? undefined : options.keep,
       analyticOf: analytic && ((trained, isTemporary) => analytic.at(trained, isTemporary)),
     });
-  const writer = run.writer(writerFor);
-  const history = historyOf(folder);
   using errors = new ErrorMeasurement(bank, {
     // A limit that changes would make a run's errors incomparable with each other.
     noiseLevels: options.trainBelow === "auto" ? usual : settings.noiseLevels,
@@ -181,7 +201,6 @@ async function trainInFolder(
     now: () => context.now(),
     shouldStop: () => context.shouldStop(),
   });
-  const samples = new TrainingSamples(folder, settings, bank.classNames, () => analytic?.part, context);
   let shown = "first step";
   const hooks: LoopHooks = {
     // A step may take minutes.
@@ -197,24 +216,15 @@ async function trainInFolder(
     measure: ({ averaged }, time) => errors.measure(averaged, time),
     onTick: (progress) => {
       reporter.print(formatProgress(progress));
-      const { loss, lowestLoss } = progress;
-      if (isDiverged(loss, lowestLoss)) {
-        reporter.print(
-          `note        the loss has risen from ${lowestLoss.toPrecision(3)} to ${loss.toPrecision(3)}: training diverges; stop it, and resume from an earlier state with a lower 'lr'`,
-        );
-      }
+      for (const note of notesOnTick(progress)) reporter.print(`note        ${note}`);
     },
     onSnapshot: (trained) => samples.drawOnTheWay(trained),
     shouldStop: () => context.shouldStop(),
     now: () => context.now(),
-    history,
   };
-  const { reason, progress, ...last } = await withinMemory(
-    () => {
-      const latest = run.latestState;
-      return `${memoryAdvice(options)}${latest === undefined ? "" : `; the latest training state is ${latest}`}`;
-    },
-    () => trainingLoop(state, trainingData(bank, options), settings, loopOptions(options), writer, hooks),
+  const writer = run.writer(writerFor);
+  const { reason, progress, ...last } = await withinMemory(advice, () =>
+    trainToTheEnd(room, settings, writer, hooks, analytic),
   );
   const { problem: moved, ...kept } = run.keep(last, state, writerFor);
   reporter.print(`${endings[reason]} after ${state.images} images; saved ${kept.snapshot}`);
@@ -239,7 +249,7 @@ async function trainInFolder(
  *     const { snapshot } = await train({ data: "my-photos", timeLimit: 30 });
  *
  * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used;
- * DivergenceError when the loss or a gradient is not finite; Stopped before the first step.
+ * DivergenceError when steps in a row had to be skipped and going back has not helped; Stopped before the first step.
  */
 export async function train(request: TrainRequest, context: JobContext = jobContext()): Promise<TrainResult> {
   return await runTraining(await planTraining(request, context), context);

@@ -28,6 +28,13 @@ const LIMIT_SHARE = 0.5;
 /** How many times the images must have become until a comparison is repeated for a temporary snapshot. */
 const RENEWAL = 1.5;
 
+/** The number of images at which the limit is found next. */
+function nextLimit(images: number): number {
+  let next = FIRST_LIMIT;
+  while (next <= images) next *= 2;
+  return next;
+}
+
 /** The mixture of one training. */
 export class TrainingAnalytic implements Disposable {
   readonly #fitted: FittedAnalytic;
@@ -44,8 +51,7 @@ export class TrainingAnalytic implements Disposable {
     this.#context = context;
     this.#below = options.trainBelow;
     this.#limit = typeof options.trainBelow === "number" ? options.trainBelow : trainedBelow;
-    this.#next = FIRST_LIMIT;
-    while (this.#next <= state.images) this.#next *= 2;
+    this.#next = nextLimit(state.images);
   }
 
   /**
@@ -97,7 +103,7 @@ export class TrainingAnalytic implements Disposable {
    */
   onStep(state: TrainingState): void {
     if (this.#below !== "auto" || state.images < this.#next) return;
-    while (this.#next <= state.images) this.#next *= 2;
+    this.#next = nextLimit(state.images);
     const { above } = this.#compare(state, LIMIT_SHARE);
     const limit = above === null ? Number.POSITIVE_INFINITY : MARGIN * above;
     const isPossible = hasLevelsBelow(state.network.preconditioning.noiseLevels, limit);
@@ -107,6 +113,13 @@ export class TrainingAnalytic implements Disposable {
     const trained = this.#limit === undefined ? "all noise levels" : `noise levels below ${formatLevel(this.#limit)}`;
     const why = isPossible ? "" : `, hardly any of which are below ${formatLevel(limit)}`;
     this.#context.reporter.print(`noise       after ${state.images} images the network is trained on ${trained}${why}`);
+  }
+
+  /** The training has been taken back to an earlier state, which was trained below some noise level; undefined for all. */
+  onReturn({ images }: TrainingState, trainedBelow: number | undefined): void {
+    if ((this.#latest?.images ?? 0) > images) this.#latest = undefined;
+    if (typeof this.#below !== "number") this.#limit = trainedBelow;
+    this.#next = nextLimit(images);
   }
 
   /** @param share - of the comparisons that the training can afford; at least those of `least` images per noise level */

@@ -32,7 +32,7 @@ import type { JobContext } from "./context.js";
 import { checkDevice } from "./device.js";
 import { type TrainingImages, withHeldOut } from "./held-out.js";
 import { withinMemory } from "./memory.js";
-import { readSavedRun, type SavedRun } from "./saved-run.js";
+import { readSavedRun, runToResume, type SavedRun } from "./saved-run.js";
 import { describedTraining, describedTransfer, memoryAdvice } from "./training-description.js";
 
 /** A request with all it needs, ready for the first step. */
@@ -110,7 +110,8 @@ const dataConstant = ({ sigmaData }: ResolvedOptions): Constants | undefined =>
 export async function planTraining(request: TrainRequest, context: JobContext): Promise<TrainingPlan> {
   checkTrainRequest(request);
   checkAlone("train", context.rank);
-  const saved = request.resume === undefined ? undefined : readSavedRun(request.resume);
+  const earlier = runToResume(request);
+  const saved = earlier === undefined ? undefined : readSavedRun(earlier);
   using _state = saved?.state;
   const asked = trainingOptions(request, saved?.options);
   checkDevice(asked.device);
@@ -202,6 +203,8 @@ function planWith(
   const state = initialState(network, options.seed, options.precision, options.device);
   try {
     saved?.state.restore(state);
+    // Somebody who sets the rate knows.
+    if (request.lr !== undefined) state.stability.rate = 1;
     const { transfer } = options;
     const transferred =
       saved || transfer === null

@@ -7,7 +7,7 @@ import { isFileProblem, problemOf } from "../common/folders.js";
 import { formatDuration, listed } from "../common/text.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { samplesPath } from "../run/files.js";
-import { generateImages } from "../sampling/generate.js";
+import { edmMethod, generateImages, SamplingError } from "../sampling/generate.js";
 import type { AnalyticPart } from "../sampling/hand-over.js";
 import type { Progress } from "../training/loop.js";
 import type { TrainingState } from "../training/state.js";
@@ -18,6 +18,7 @@ import { checkStop, type JobContext, Stopped } from "./context.js";
 const COLUMNS = 8;
 /** Rows for a network without classes, or with more classes than this. */
 const ROWS = { plain: 8, most: 16 } as const;
+const REHEARSED_STEPS = 2;
 /** Network evaluations per image; see `edmMethod`. */
 const EVALUATIONS = 35;
 /** Time of a training step per image, relative to a network evaluation. */
@@ -75,13 +76,13 @@ export class TrainingSamples {
   /** @param analytic - what replaces the network at high noise at the time of drawing */
   constructor(
     folder: string,
-    { ema }: Pick<TrainingSettings, "ema">,
+    { halflife }: TrainingSettings["ema"],
     classNames: readonly string[] | undefined,
     analytic: () => AnalyticPart | undefined,
     context: JobContext,
   ) {
     this.#folder = folder;
-    this.#halflife = ema.halflife;
+    this.#halflife = halflife;
     this.#classNames = classNames;
     this.#analytic = analytic;
     this.#context = context;
@@ -134,6 +135,15 @@ export class TrainingSamples {
     return this.#grid(averaged, images, "averaged", grid);
   }
 
+  /** Draws the largest grid in very few steps, which takes as much memory as a whole drawing. */
+  rehearse({ averaged }: TrainingState): void {
+    const seeds = Array.from({ length: this.#rowsOf(averaged) * COLUMNS }, (_, i) => i);
+    generateImages(averaged, seeds, {
+      classes: seeds.map((seed) => Math.floor(seed / COLUMNS)),
+      method: edmMethod(averaged.preconditioning, { steps: REHEARSED_STEPS }),
+    }).images.dispose();
+  }
+
   #rowsOf({ labelDim }: Denoiser): number {
     return labelDim > 0 ? Math.min(labelDim, ROWS.most) : ROWS.plain;
   }
@@ -157,6 +167,7 @@ export class TrainingSamples {
     } catch (error) {
       reporter.clear();
       if (error instanceof Stopped) return {};
+      if (error instanceof SamplingError) return { problem: `no samples are drawn: ${error.message}` };
       if (isFileProblem(error)) return { problem: `the samples ${path} cannot be written: ${problemOf(error)}` };
       if (!isOutOfMemory(error)) throw error;
       return {

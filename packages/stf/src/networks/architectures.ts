@@ -8,9 +8,9 @@ export type Architecture = (typeof architectures)[number];
 
 /**
  * Precision of activations: float32; float32 with the factors of convolutions rounded to TF32, on GPUs that have it;
- * bfloat16.
+ * bfloat16; float16, on GPUs.
  */
-export const precisions = ["fp32", "tf32", "bf16"] as const;
+export const precisions = ["fp32", "tf32", "bf16", "fp16"] as const;
 
 /** The name of an activation precision; parameters, losses and targets are always float32. */
 export type Precision = (typeof precisions)[number];

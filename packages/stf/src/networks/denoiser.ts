@@ -5,10 +5,12 @@ import type { Coefficients, Preconditioning } from "../preconditioning/precondit
 import type { Precision } from "./architectures.js";
 import type { Conditions, Network } from "./network.js";
 
-const activationDtypes = { fp32: "float32", tf32: "float32", bf16: "bfloat16" } as const satisfies Record<
-  Precision,
-  DType
->;
+const activationDtypes = {
+  fp32: "float32",
+  tf32: "float32",
+  bf16: "bfloat16",
+  fp16: "float16",
+} as const satisfies Record<Precision, DType>;
 
 /**
  * The denoiser D(x; sigma): a network with its preconditioning. An estimate of the clean image behind x = y + sigma eps.

@@ -4,16 +4,46 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { InputError } from "../common/errors.js";
 import { makeFolder } from "../common/folders.js";
-import { stampedNames } from "./files.js";
+import { OPTIONS_FILE, stampedNames } from "./files.js";
 
-/** Makes a folder that must not exist yet. */
+const statesIn = (folder: string): string[] => stampedNames(readdirSync(folder), "training-state");
+
+/** Whether a folder holds a run that can be resumed. */
+export function isResumable(folder: string): boolean {
+  return statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true && statesIn(folder).length > 0;
+}
+
+/** Makes a folder for a run, or takes one that is empty or holds a run which ended before its first training state. */
 export function makeNewFolder(path: string): string {
   if (existsSync(path)) {
-    throw new InputError(
-      `there is a run at ${path} already: resume it with 'resume=${path}', or choose another 'name'`,
-    );
+    const isFolder = statSync(path).isDirectory();
+    const isFree = isFolder && (existsSync(join(path, OPTIONS_FILE)) || readdirSync(path).length === 0);
+    if (!isFree || statesIn(path).length > 0) {
+      throw new InputError(
+        `the run needs a folder of its own, and ${path} is ${isFolder ? "one with other files" : "a file"}; choose another 'name'`,
+      );
+    }
   }
   return makeFolder(path);
+}
+
+/**
+ * The run in a folder of runs whose latest training state was written last.
+ *
+ * @throws InputError when there is none
+ */
+export function latestRun(parent: string): string {
+  const runs = existsSync(parent)
+    ? readdirSync(parent)
+        .map((name) => join(parent, name))
+        .filter(isResumable)
+    : [];
+  const dated = runs.map((run) => ({ run, time: statSync(join(run, statesIn(run).at(-1) as string)).mtimeMs }));
+  const latest = dated.sort((a, b) => a.time - b.time).at(-1);
+  if (!latest) {
+    throw new InputError(`${parent} has no run with a training state; name a run folder or a state with 'resume'`);
+  }
+  return latest.run;
 }
 
 /** Makes "00003-description" inside `parent`, one above the highest number there. */

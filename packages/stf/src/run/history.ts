@@ -83,7 +83,8 @@ export function soundState(folder: string): string | undefined {
   const { lowestLoss } = historyOf(folder);
   const lines = readLines(folder).map(({ line }) => line);
   const risen = lines.findIndex((line) => isDiverged(line["Loss/loss"]?.mean ?? 0, lowestLoss));
-  const lastSound = (risen < 0 ? lines : lines.slice(0, risen)).at(-1);
+  // A tick without a loss had no step that succeeded.
+  const lastSound = (risen < 0 ? lines : lines.slice(0, risen)).findLast((line) => line["Loss/loss"] !== undefined);
   const limit = lastSound ? (imagesAt(lastSound) as number) : 0;
   const names = stampedNames(readdirSync(folder), "training-state");
   const name = names.filter((candidate) => (imagesInName(candidate) as number) < limit).at(-1);

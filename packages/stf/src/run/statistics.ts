@@ -47,29 +47,40 @@ export interface ErrorStatistics {
   readonly [name: `Loss/${"excess" | "seen" | "held_out"}/${string}`]: Statistic;
 }
 
-/** The statistics of a tick, under the names of the published code if it has them. */
-export interface TickStatistics extends ErrorStatistics {
-  /** Weighted squared error per value. */
-  readonly "Loss/loss": Statistic;
-  /** Number of the tick in its run. */
-  readonly "Progress/tick": Statistic;
-  /** Thousands of images since the start of the run. */
-  readonly "Progress/kimg": Statistic;
-  /** Seconds of training. */
-  readonly "Timing/total_sec": Statistic;
-  /** Seconds since the previous tick. */
-  readonly "Timing/sec_per_tick": Statistic;
-  /** Seconds per thousand images. */
-  readonly "Timing/sec_per_kimg": Statistic;
-  /** Images per second. */
-  readonly "Timing/images_per_sec": Statistic;
-  /** GiB of memory used by the process. */
-  readonly "Resources/cpu_mem_gb": Statistic;
-  /** Number of live tensors. */
-  readonly "Resources/tensors": Statistic;
-  /** GiB held by tensors. */
-  readonly "Resources/tensor_mem_gb": Statistic;
+/** A quantity of {@link tickQuantities}. */
+export interface Quantity {
+  /** Its unit; "1" for numbers and shares. */
+  readonly unit: string;
+  /** What it is, in a phrase. */
+  readonly about: string;
 }
+
+/** The quantities of a tick besides {@link ErrorStatistics}, under the names of the published code if it has them. */
+export const tickQuantities = {
+  "Loss/loss": { unit: "1", about: "weighted squared error per value, over the images of the tick" },
+  "Optimizer/lr": { unit: "1", about: "learning rate" },
+  "Optimizer/grad_norm": { unit: "1", about: "Euclidean norm of the gradient, before it is clipped" },
+  "Optimizer/skipped": { unit: "1", about: "share of steps skipped, because a gradient was not finite" },
+  "Progress/tick": { unit: "1", about: "number of the tick in its run" },
+  "Progress/kimg": { unit: "1000 images", about: "images since the start of the run" },
+  "Timing/total_sec": { unit: "s", about: "time of training since the start of the run" },
+  "Timing/sec_per_tick": { unit: "s", about: "time since the previous tick" },
+  "Timing/sec_per_kimg": { unit: "s", about: "time per thousand images" },
+  "Timing/maintenance_sec": {
+    unit: "s",
+    about: "time for saving, and for drawing at snapshots, since the previous tick",
+  },
+  "Timing/images_per_sec": { unit: "1/s", about: "images per second" },
+  "Resources/cpu_mem_gb": { unit: "GiB", about: "memory of the process" },
+  "Resources/peak_cpu_mem_gb": { unit: "GiB", about: "the most that it has been, since the process started" },
+  "Resources/peak_gpu_mem_gb": { unit: "GiB", about: "the most in tensors on the GPU since the previous tick" },
+  "Resources/peak_gpu_mem_reserved_gb": { unit: "GiB", about: "what libtorch holds on the GPU" },
+  "Resources/tensors": { unit: "1", about: "number of live tensors" },
+  "Resources/tensor_mem_gb": { unit: "GiB", about: "memory held by tensors" },
+} as const satisfies Readonly<Record<string, Quantity>>;
+
+/** The statistics of a tick, by name. */
+export type TickStatistics = ErrorStatistics & { readonly [Name in keyof typeof tickQuantities]: Statistic };
 
 /** The name of a statistic. */
 export type StatisticName = keyof TickStatistics;

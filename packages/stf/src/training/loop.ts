@@ -4,13 +4,13 @@
  */
 
 import { setImmediate } from "node:timers/promises";
-import { memory } from "@stf/torch";
 import { noHistory, type RunHistory } from "../run/history.js";
-import type { ErrorStatistics, StatsLine } from "../run/statistics.js";
+import type { ErrorStatistics, StatisticName, StatsLine } from "../run/statistics.js";
 import type { TickTime } from "./measurement-budget.js";
+import { resourceStatistics } from "./resources.js";
 import type { TrainingState } from "./state.js";
 import { Statistics } from "./statistics.js";
-import { type TrainingData, type TrainingSettings, trainingStep } from "./step.js";
+import { DivergenceError, type StepResult, type TrainingData, type TrainingSettings, trainingStep } from "./step.js";
 
 /** How long {@link trainingLoop} trains, and how often it writes output. */
 export interface LoopOptions {
@@ -24,6 +24,8 @@ export interface LoopOptions {
   readonly snapshotTicks: number;
   /** Ticks between states; one is written at the end in any case. */
   readonly stateTicks: number;
+  /** Steps in a row that are skipped, because their gradients are not finite, until training counts as diverged. */
+  readonly mostSkipped: number;
   /**
    * Seconds after which both are written regardless of ticks, the first ones after a minute. They are temporary: a writer may
    * remove all but the latest of them. Infinity for none.
@@ -66,6 +68,10 @@ export interface Progress {
   readonly loss: number;
   /** The lowest mean loss of a tick in this run, this one included; infinity before the first. */
   readonly lowestLoss: number;
+  /** Steps since the last tick. */
+  readonly steps: number;
+  /** How many of them were skipped, because their gradients were not finite. */
+  readonly skipped: number;
   /** The latest excess loss of the averaged weights; undefined if it has not been measured. */
   readonly excess?: number | undefined;
   /** The latest loss on held-out images; undefined if it has not been measured. */
@@ -113,11 +119,22 @@ export interface LoopResult {
   readonly progress: Progress;
 }
 
+function diverged(
+  { mean, gradientNorm }: StepResult,
+  { images, stability: { skipped } }: TrainingState,
+): DivergenceError {
+  const [before, verb] = skipped === 1 ? ["the last step", "was"] : [`the last ${skipped} steps`, "were"];
+  return new DivergenceError(
+    `training diverged after ${images} images: ${before} ${verb} skipped, as the loss is ${mean}, the norm of the gradient ${gradientNorm}; ` +
+      "try a lower 'lr' or a longer 'lrRampup'",
+  );
+}
+
 /**
  * Trains until the number of images, the time limit or `shouldStop` ends it, then saves. Statistics are written at every tick.
  *
  * @param state - changed in place
- * @throws DivergenceError when the loss or a gradient is not finite; errors of the writer, such as for a full disk, and before
+ * @throws DivergenceError when too many steps in a row had to be skipped, or the last ones of all; errors of the writer, such as for a full disk, and before
  * the first step for a network that it cannot store.
  */
 export async function trainingLoop(
@@ -143,10 +160,12 @@ export async function trainingLoop(
   const start = { time: now(), images: state.images };
   let tick = history.ticks;
   // Ticks continue from the last line of statistics, as if there had been no break.
-  let tickStart = { time: start.time, images: tick > 0 ? history.images : start.images };
   let saving = 0;
+  let tickStart = { time: start.time, images: tick > 0 ? history.images : start.images, saving };
   let { lowestLoss } = history;
   let lastLoss = Number.NaN;
+  let lastStep: StepResult | undefined;
+  let [steps, skipped] = [0, 0];
   let errors: { readonly excess?: number | undefined; readonly heldOut?: number | undefined } = {};
   let nextSave = start.time + Math.min(FIRST_SAVE, options.saveSeconds);
 
@@ -160,11 +179,28 @@ export async function trainingLoop(
       totalImages: options.totalImages,
       loss: statistics.mean("Loss/loss"),
       lowestLoss,
+      steps,
+      skipped,
       ...errors,
       imagesPerSecond,
       elapsed,
       remaining: Math.max(0, remaining),
     };
+  };
+
+  const countStep = (step: StepResult): void => {
+    const { mean, meanSquare, count, gradientNorm, learningRate, isSkipped } = step;
+    lastStep = step;
+    steps++;
+    statistics.add("Optimizer/lr", learningRate);
+    statistics.add("Optimizer/skipped", isSkipped ? 1 : 0);
+    if (!isSkipped) {
+      statistics.add("Loss/loss", mean, meanSquare, count);
+      statistics.add("Optimizer/grad_norm", gradientNorm);
+      return;
+    }
+    skipped++;
+    if (state.stability.skipped >= options.mostSkipped) throw diverged(step, state);
   };
 
   const endReason = (): LoopResult["reason"] | undefined => {
@@ -185,18 +221,19 @@ export async function trainingLoop(
     const time = now();
     const images = state.images - tickStart.images;
     const seconds = time - tickStart.time;
-    const use = memory();
     statistics.add("Progress/tick", tick);
     statistics.add("Progress/kimg", state.images / 1000);
     statistics.add("Timing/total_sec", history.seconds + time - start.time);
     statistics.add("Timing/sec_per_tick", seconds);
     statistics.add("Timing/sec_per_kimg", images > 0 ? (seconds / images) * 1000 : 0);
     statistics.add("Timing/images_per_sec", images / seconds);
-    statistics.add("Resources/cpu_mem_gb", process.memoryUsage().rss / 2 ** 30);
-    statistics.add("Resources/tensors", use.tensors);
-    statistics.add("Resources/tensor_mem_gb", use.bytes / 2 ** 30);
+    statistics.add("Timing/maintenance_sec", saving - tickStart.saving);
+    for (const [name, value] of Object.entries(resourceStatistics(data.bank.device))) {
+      statistics.add(name as StatisticName, value);
+    }
     writer.statistics({ ...statistics.take(), ...measured, timestamp: Date.now() / 1000 });
-    tickStart = { time, images: state.images };
+    tickStart = { time, images: state.images, saving };
+    [steps, skipped] = [0, 0];
   };
 
   const facts = (temporary: boolean): CheckpointFacts => {
@@ -206,6 +243,8 @@ export async function trainingLoop(
 
   // What is due by ticks, and both when time has passed. Only what ticks did not ask for is temporary.
   const save = (due: { snapshot: boolean; state: boolean }): void => {
+    // The weights may be those of a divergence.
+    if (state.stability.skipped > 0) return;
     const isLate = now() >= nextSave;
     const begin = now();
     if (due.state || isLate) writer.state(state, facts(!due.state));
@@ -220,8 +259,7 @@ export async function trainingLoop(
   for (;;) {
     let reason = endReason();
     if (reason === undefined) {
-      const loss = trainingStep(state, data, settings, onPart);
-      statistics.add("Loss/loss", loss.mean, loss.meanSquare, loss.count);
+      countStep(trainingStep(state, data, settings, onPart));
       onStep?.(progress());
       // Timers, and anything else that waits for the event loop, get their turn.
       await setImmediate();
@@ -241,6 +279,8 @@ export async function trainingLoop(
       tick++;
     }
     if (reason !== undefined) {
+      // A run that stops here can go on, and one that ends here has nothing to show.
+      if (reason !== "stopped" && lastStep?.isSkipped && state.stability.skipped > 0) throw diverged(lastStep, state);
       // The state first: it matters more, should somebody stop the process at once.
       const saved = writer.state(state, facts(false));
       const snapshot = writer.snapshot(state, facts(false));

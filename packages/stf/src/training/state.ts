@@ -3,6 +3,7 @@ import type { Precision } from "../networks/architectures.js";
 import { type BuildOptions, buildDenoiser, type NetworkConfig } from "../networks/build.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { randomKey } from "../random/keyed.js";
+import { initialStability, type Stability } from "./stability.js";
 
 /** Everything that training changes. */
 export interface TrainingState {
@@ -16,6 +17,8 @@ export interface TrainingState {
   readonly ema: ExponentialMovingAverage;
   /** The network that holds the averaged weights, in evaluation mode. */
   readonly averaged: Denoiser;
+  /** What happens where gradients are not finite. */
+  readonly stability: Stability;
   /** The one clock: images trained on so far. */
   images: number;
 }
@@ -44,7 +47,7 @@ export function initialState(
   const ema = new ExponentialMovingAverage(parameters, average);
   const optimizer = new Adam(parameters);
   releaseFreeMemory();
-  return { network, parameters, optimizer, ema, averaged, images: 0 };
+  return { network, parameters, optimizer, ema, averaged, stability: initialStability(precision), images: 0 };
 }
 
 /** Frees both networks and everything that belongs to them. */

@@ -3,7 +3,7 @@
  * in between, gradients can be inspected, changed, or averaged over processes.
  */
 
-import { cat, Recomputation, scope, type Tensor, zeros } from "@stf/torch";
+import { cat, noGrad, Recomputation, scope, type Tensor, zeros } from "@stf/torch";
 import type { Bank } from "../data/bank.js";
 import type { DataOrder } from "../data/order.js";
 import { DropoutKeys } from "../networks/network.js";
@@ -11,6 +11,7 @@ import type { NoiseLevels } from "../processes/noise-levels.js";
 import { emaDecay, learningRate } from "./clock.js";
 import { addGradients, type Loss, weightedError } from "./loss.js";
 import { type PerturbSettings, perturb } from "./perturb.js";
+import { countStep } from "./stability.js";
 import type { TrainingState } from "./state.js";
 import { stepTargets, type TargetSettings } from "./step-targets.js";
 
@@ -25,6 +26,8 @@ export interface UpdateSettings {
     /** Images over which it rises from 0; 0 for no ramp. */
     readonly rampup: number;
   };
+  /** Largest Euclidean norm of the gradient, to which a longer one is scaled; no limit when left out. */
+  readonly clip?: number | undefined;
   /** Settings for {@link emaDecay}. */
   readonly ema: {
     /** Images after which the weight of an old value has halved. */
@@ -74,14 +77,24 @@ export interface StepLoss {
   readonly count: number;
 }
 
-/** The loss or a gradient is not finite. Nothing was updated. */
+/** What a step did, and with which gradient. */
+export interface StepResult extends StepLoss {
+  /** Euclidean norm of the gradient of the loss times `lossScaling`, before it was clipped. */
+  readonly gradientNorm: number;
+  /** The learning rate of the step. */
+  readonly learningRate: number;
+  /** Whether the loss or the gradient was not finite: then neither weights nor moments nor averages have changed. */
+  readonly isSkipped: boolean;
+}
+
+/** Too many steps in a row had to be skipped, because the loss or a gradient was not finite. */
 export class DivergenceError extends Error {
   override readonly name = "DivergenceError";
 }
 
 /**
  * The first half of a step: sets the flat gradients to those of its loss, the sum over pixels and the mean over samples,
- * times `lossScaling`. Weights and clock are unchanged.
+ * times `lossScaling` and the scale of float16. Weights and clock are unchanged.
  *
  * @param onPart - called after each forward and backward pass with the number of samples done
  */
@@ -92,7 +105,7 @@ export function computeGradients(
   onPart?: (done: number) => void,
 ): StepSums {
   const { batch, microBatch, lossScaling, loss } = settings;
-  const { network, parameters, images: first } = state;
+  const { network, parameters, stability, images: first } = state;
   const { noiseLevels = network.preconditioning.noiseLevels } = settings;
   parameters.zeroGrad();
   const indices = data.order.range(first, batch);
@@ -108,7 +121,7 @@ export function computeGradients(
         const dropout = new DropoutKeys(settings.seed, first + begin);
         using recomputation = settings.recompute ? new Recomputation() : undefined;
         const error = weightedError(network, part, targets.targetsOf(part, begin), { loss, dropout, recomputation });
-        sums.add_(addGradients(error, lossScaling / batch));
+        sums.add_(addGradients(error, (lossScaling / batch) * stability.scale));
         recomputation?.backward();
         count += error.numel;
       });
@@ -119,41 +132,40 @@ export function computeGradients(
 }
 
 /**
- * The second half: takes the flat gradients through Adam, then the average, and advances the clock by a batch.
- *
- * @throws DivergenceError when the loss or a gradient is not finite; weights and clock are then unchanged.
+ * The second half: takes the flat gradients through Adam, then the average, and advances the clock by a batch. If the loss or the
+ * gradient is not finite, the step is skipped: only the clock advances, so that the next step has other samples.
  */
-export function applyGradients(state: TrainingState, { sums, count }: StepSums, settings: UpdateSettings): StepLoss {
-  const { images, parameters, optimizer, ema } = state;
-  const { batch } = settings;
+export function applyGradients(state: TrainingState, { sums, count }: StepSums, settings: UpdateSettings): StepResult {
+  const { images, parameters, optimizer, ema, stability } = state;
+  const { batch, clip = Number.POSITIVE_INFINITY } = settings;
   // The only numbers of a step that the host waits for.
   const [sum = 0, squares = 0, norm = 0] = scope(() =>
     cat([sums, parameters.gradients.linalgVectorNorm().double().view([1])]).toFloat64Array(),
   );
-  const loss: StepLoss = { mean: sum / count, meanSquare: squares / count, count };
-  if (!Number.isFinite(loss.mean) || !Number.isFinite(norm)) {
-    throw new DivergenceError(
-      `training diverged after ${images} images: the loss is ${loss.mean}, the norm of the gradient ${norm}; ` +
-        "try a lower 'lr' or a longer 'lrRampup'",
-    );
+  const { scale } = stability;
+  const gradientNorm = norm / scale;
+  const rate = stability.rate * learningRate(images, settings.learningRate);
+  const isSkipped = !Number.isFinite(sum) || !Number.isFinite(gradientNorm);
+  if (!isSkipped) {
+    const factor = Math.min(clip / gradientNorm, 1) / scale;
+    if (factor !== 1) noGrad(() => void parameters.gradients.mul_(factor));
+    optimizer.step(rate, { ema, decay: emaDecay(images, { batch, ...settings.ema }) });
   }
-  const decay = emaDecay(images, { batch, ...settings.ema });
-  optimizer.step(learningRate(images, settings.learningRate), { ema, decay });
+  countStep(stability, isSkipped, state.network.precision === "fp16");
   state.images += batch;
-  return loss;
+  return { mean: sum / count, meanSquare: squares / count, count, gradientNorm, learningRate: rate, isSkipped };
 }
 
 /**
- * Takes one step and advances the clock: the gradient of the loss through Adam, and then the average.
+ * Takes one step and advances the clock: the gradient of the loss through Adam, and then the average, as {@link applyGradients} does.
  *
  * @param onPart - as that of {@link computeGradients}
- * @throws DivergenceError when the loss or a gradient is not finite; weights and clock are then unchanged.
  */
 export function trainingStep(
   state: TrainingState,
   data: TrainingData,
   settings: TrainingSettings,
   onPart?: (done: number) => void,
-): StepLoss {
+): StepResult {
   return scope(() => applyGradients(state, computeGradients(state, data, settings, onPart), settings));
 }
