@@ -75,7 +75,7 @@ export interface RowSketch {
 /** Rows of a sketch that are compared together, and those of a group. */
 const [BLOCK, GROUP] = [64, 16];
 /** Rows that are converted to floats together. */
-const ROWS_AT_ONCE = 4096;
+const ROWS_AT_ONCE = 1024;
 
 /**
  * The coordinates of rows of bytes along a few directions.

@@ -93,7 +93,19 @@ at::Tensor rowPosteriorMean(const at::Tensor& origins, const at::Tensor& directi
   // Relative to the largest of all parts.
   const at::Tensor shares = (largest - largest.amax(0)).exp_();
   const at::Tensor factors = (shares / (shares * weights).sum(0)).to(at::kFloat);
-  return at::from_blob(sums, {parts, points, columns}, directions.options()).mul_(factors.unsqueeze(2)).sum(0);
+  const float* factor = factors.data_ptr<float>();
+  at::Tensor result = at::zeros({points, columns}, directions.options());
+  float* means = result.data_ptr<float>();
+  parallelFor(points, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      for (int64_t part = 0; part < parts; ++part) {
+        const float* own = sums + (part * points + i) * columns;
+        const float share = factor[part * points + i];
+        for (int64_t c = 0; c < columns; ++c) means[i * columns + c] += share * own[c];
+      }
+    }
+  });
+  return result;
 }
 
 }  // namespace
