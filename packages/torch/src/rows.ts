@@ -67,8 +67,9 @@ export interface RowSketch {
   readonly tails: Tensor;
   /** Orthonormal vectors along which coordinates are measured, from the mean; float32 `[q, D]`. */
   readonly basis: Tensor;
-  /** float32 `[D]` */
+  /** The point from which coordinates are measured, float32 `[D]`. */
   readonly mean: Tensor;
+  /** Coordinates per unit of the rows: as many as 16-bit products allow. */
   readonly scale: number;
 }
 

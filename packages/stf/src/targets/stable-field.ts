@@ -6,6 +6,9 @@
  * It is computed as attention: products with the references, a softmax, and a weighted sum, streamed over chunks of
  * the references with a running maximum and sum. It needs memory for the B x m weights of a chunk, never for B x n x D.
  *
+ * Over a whole bank of bytes most references are left out without reading them, because a few coordinates show that they have no
+ * weight (`sketch.ts`, and `rowPosteriorMean` of the tensor library).
+ *
  * The log-weights are taken relative to the source, ||x - r||² - ||sigma eps||² = ||y - r||² + 2 sigma eps.(y - r), because
  * at small sigma the common term would swamp the difference between near-duplicates. The first part is exact, because the
  * bank's rows are in units that allow it; only eps.(y - r) is rounded. So x itself is never formed;
