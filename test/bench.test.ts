@@ -43,7 +43,7 @@ describe("flags", () => {
     [["--only"], /--only.*argument/],
     [["--full=yes"], /--full/],
     [["--profile=resnet"], /--profile.*small, ddpmpp, ncsnpp, adm.*resnet/],
-    [["--profile=small", "--precision=fp16"], /--precision.*fp32, tf32, bf16.*fp16/],
+    [["--profile=small", "--precision=fp8"], /--precision.*fp32, tf32, bf16.*fp16/],
     [["--precision=bf16"], /--profile/],
     [["--device=gpu"], /--device.*cpu, cuda.*gpu/],
   ])("%j is a mistake", (args, says) => {

@@ -78,6 +78,24 @@ test("target, then sampler: a network is trained on an own target, and an own sa
   expect([width, height, channels]).toEqual([32, 32, 1]);
 });
 
+test("averages: those made afterwards come closer the more are stored, and are exact if all are", () => {
+  const rows = run("averages", join(folder, "images"), "40")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/).map(Number))
+    .filter((cells) => cells.length === 8 && cells.every(Number.isFinite));
+  expect(rows.map(([stored]) => stored)).toEqual([2, 4, 8, 20, 40]);
+  const all = rows.at(-1)!;
+  for (let column = 1; column < 8; column++) {
+    // The third and the fifth width are those that are kept.
+    const isKept = column === 3 || column === 5;
+    for (const [i, row] of rows.slice(1).entries()) {
+      if (isKept) expect(row[column]).toBeLessThan(1e-6);
+      else expect(row[column]).toBeLessThan(rows[i]![column]!);
+    }
+    expect(all[column]).toBeLessThan(1e-6);
+  }
+});
+
 test.each([
   ["sampler", "sampling"],
   ["target", "targets"],

@@ -23,6 +23,7 @@ export { comparableMetrics, type NamedEvaluation, readEvaluations } from "./jobs
 export { type JobContext, jobContext, type Reporter, Stopped, silentReporter } from "./jobs/context.js";
 export { type ConvertResult, convertDataset } from "./jobs/convert-dataset.js";
 export { type DrawingEstimate, estimateDrawing } from "./jobs/drawing-estimate.js";
+export { type EmaResult, type ReconstructedAverage, reconstructAverages } from "./jobs/ema.js";
 export { estimateTraining, type TrainingEstimate } from "./jobs/estimate.js";
 export { type EvaluateResult, evaluate } from "./jobs/evaluate.js";
 export { calculateFid, type FidReferenceResult, type FidResult, referenceStatistics } from "./jobs/fid.js";
@@ -53,6 +54,8 @@ export {
 } from "./config/automatic.js";
 export { type CheckOptions, type ConvertOptions, checkFields, convertFields } from "./config/dataset-options.js";
 export type { CheckRequest, ConvertRequest } from "./config/dataset-request.js";
+export { type EmaOptions, emaFields } from "./config/ema-options.js";
+export type { EmaRequest } from "./config/ema-request.js";
 export { type EvaluateCommandOptions, evaluateFields } from "./config/evaluate-options.js";
 export type { EvaluateRequest } from "./config/evaluate-request.js";
 export { type FeaturesCommandOptions, featuresFields } from "./config/features-options.js";
@@ -301,6 +304,7 @@ export {
   type LoopHooks,
   type LoopOptions,
   type LoopResult,
+  type LoopSnapshot,
   type Progress,
   type TrainingWriter,
   trainingLoop,
@@ -308,8 +312,17 @@ export {
 export { addGradients, type ErrorOptions, type Loss, weightedError, weightedSquaredError } from "./training/loss.js";
 export type { TickTime } from "./training/measurement-budget.js";
 export { type PerturbSettings, perturb } from "./training/perturb.js";
+export {
+  type PowerProfile,
+  powerDecay,
+  powerExponent,
+  powerWidths,
+  profileProduct,
+  relativeWidth,
+} from "./training/power-average.js";
+export { fitProfile, type ProfileFit } from "./training/profile-fit.js";
 export { initialStability, type Stability } from "./training/stability.js";
-export { disposeState, initialState, type TrainingState } from "./training/state.js";
+export { disposeState, initialState, type StateOptions, type TrainingState } from "./training/state.js";
 export {
   applyGradients,
   computeGradients,
@@ -442,6 +455,14 @@ export {
 
 // Checkpoints: our own, and those of other programs
 
+export {
+  type AverageTensors,
+  describeAverages,
+  loadAverages,
+  type SaveAveragesOptions,
+  type StoredAverages,
+  saveAverages,
+} from "./checkpoints/averages-file.js";
 export type { ConfigOverrides } from "./checkpoints/foreign/config.js";
 export { type ImportedNetwork, importNetwork } from "./checkpoints/foreign/import.js";
 export {
@@ -517,6 +538,7 @@ export {
 } from "./run/protocol.js";
 export {
   type ErrorStatistics,
+  type MetricStatistics,
   type NoiseBand,
   noiseBands,
   type Quantity,

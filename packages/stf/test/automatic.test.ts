@@ -55,6 +55,16 @@ describe("known answers", () => {
   });
 });
 
+test("power-function averages are stored often enough, and no more often than snapshots in a long run", () => {
+  const short = chosen({ timeLimit: 5, average: "power" }, facts(60_000, 28, 1), twoCores.grey28);
+  expect(short.options).toMatchObject({ tick: 2, snap: 5 });
+  expect(short.reasons.join("\n")).toContain("two averages, stored every 5 ticks");
+  const coarse = chosen({ timeLimit: 5, average: "power", tick: 10 }, facts(60_000, 28, 1), twoCores.grey28);
+  expect(coarse.options.snap).toBe(1);
+  const long = chosen({ duration: 200, average: "power" }, facts(50_000, 32));
+  expect(long.options.snap).toBe(trainFields.snap.default);
+});
+
 describe("small data sets", () => {
   test.each([
     [1, 1],

@@ -1,6 +1,6 @@
 /** Network snapshots: a network with averaged weights and the configuration to rebuild it, as safetensors with JSON metadata. */
 
-import { type Device, FileFormatError, FlatParameters, saveSafetensors, scope } from "@stf/torch";
+import { type Device, FileFormatError, FlatParameters, saveSafetensors, scope, type Tensor } from "@stf/torch";
 import { mixtureTensors } from "../analytic/mixture-tensors.js";
 import type { Precision } from "../networks/architectures.js";
 import { type BuildOptions, buildDenoiser, type NetworkConfig } from "../networks/build.js";
@@ -76,6 +76,29 @@ function buildNetwork(path: string, config: NetworkConfig, options: BuildOptions
   }
 }
 
+/**
+ * The network that a file's metadata describe, in evaluation mode, with weights of that file.
+ *
+ * @throws FileFormatError naming the file, when the metadata are damaged or the weights do not fit
+ */
+export function storedNetwork(
+  path: string,
+  metadata: Readonly<Record<string, string>>,
+  weights: ReadonlyMap<string, Tensor>,
+  precision: Precision = "fp32",
+): { readonly denoiser: Denoiser; readonly config: NetworkConfig } {
+  const config = metadataField(path, metadata, "network") as NetworkConfig;
+  const preconditioning = storedPreconditioning(path, metadata["network"]);
+  const denoiser = buildNetwork(path, config, { precision, preconditioning });
+  try {
+    denoiser.loadStateDict(weights);
+    return { denoiser, config };
+  } catch (cause) {
+    denoiser.dispose();
+    throw new FileFormatError(`${path} cannot be used: ${(cause as Error).message}`, { cause });
+  }
+}
+
 /** The result of {@link loadSnapshot}. */
 export interface Snapshot {
   /** The network with averaged weights, in evaluation mode. */
@@ -103,16 +126,9 @@ export function loadSnapshot(
   const { tensors, metadata } = openStored(path, NETWORK_FORMAT, "network snapshot");
   try {
     const own = dividedTensors(tensors);
-    const config = metadataField(path, metadata, "network") as NetworkConfig;
-    const preconditioning = storedPreconditioning(path, metadata["network"]);
     const about = metadata["training"] === undefined ? {} : metadataField(path, metadata, "training");
-    const denoiser = buildNetwork(path, config, { precision, preconditioning });
+    const { denoiser, config } = storedNetwork(path, metadata, own.network, precision);
     try {
-      try {
-        denoiser.loadStateDict(own.network);
-      } catch (cause) {
-        throw new FileFormatError(`${path} cannot be used: ${(cause as Error).message}`, { cause });
-      }
       // After the network, without which its shape may be anything.
       const analytic = storedAnalytic(path, own.analytic, metadata, { shape: denoiser.shape, device });
       // The memory layout of training, so that sampling is as fast and rounds alike. The parameters keep the storage.

@@ -3,10 +3,19 @@ import { basename, join } from "node:path";
 import { readSafetensorsMetadata } from "@stf/torch";
 import { appendLine } from "../common/backlog.js";
 import type { NetworkConfig } from "../networks/build.js";
-import { imagesInName, STATS_FILE, snapshotPath, stampedNames, statePath } from "../run/files.js";
+import {
+  averagesPath,
+  type CheckpointKind,
+  imagesInName,
+  STATS_FILE,
+  snapshotPath,
+  stampedNames,
+  statePath,
+} from "../run/files.js";
 import { superfluousStates } from "../run/retention.js";
 import type { CheckpointFacts, TrainingWriter } from "../training/loop.js";
 import type { TrainingState } from "../training/state.js";
+import { saveAverages } from "./averages-file.js";
 import { saveSnapshot } from "./network-file.js";
 import { saveState } from "./state-file.js";
 import type { StoredAnalytic } from "./stored-analytic.js";
@@ -20,7 +29,7 @@ export interface RunDescription {
   readonly options: Readonly<Record<string, unknown>>;
   /** What else has been decided so far, JSON-serializable: stored with the options. Called for each state. */
   readonly decided?: () => Readonly<Record<string, unknown>>;
-  /** Data about the network for later drawing: stored with snapshots. */
+  /** Data about the network for later drawing: stored with snapshots and averages. */
   readonly about: Readonly<Record<string, unknown>>;
   /** Number of training states that are kept, of those that ticks ask for, before they become fewer; all when left out. */
   readonly keep?: number | undefined;
@@ -44,7 +53,7 @@ class KeptFiles {
    *
    * @param latest - number of the others that are kept before they become fewer
    */
-  constructor(folder: string, kind: "training-state" | "network-snapshot", latest: number) {
+  constructor(folder: string, kind: CheckpointKind, latest: number) {
     const paths = stampedNames(readdirSync(folder), kind).map((name) => join(folder, name));
     this.#latest = latest;
     this.#temporary = paths.filter(isTemporary);
@@ -83,6 +92,7 @@ export function runWriter(
   { network, options, decided, about, keep = Number.POSITIVE_INFINITY, analyticOf }: RunDescription,
 ): TrainingWriter {
   const snapshots = new KeptFiles(folder, "network-snapshot", Number.POSITIVE_INFINITY);
+  const averages = new KeptFiles(folder, "averages", Number.POSITIVE_INFINITY);
   const states = new KeptFiles(folder, "training-state", keep);
   return {
     check({ network: trained }) {
@@ -94,8 +104,15 @@ export function runWriter(
     snapshot(state, facts) {
       const { temporary, loss, lowestLoss } = facts;
       const path = snapshotPath(folder, state.images);
+      const described = { ...about, loss, lowestLoss };
+      // Before the snapshot, without which the whole is reported as missing. Before the first step there is no average.
+      if (state.secondAverage && state.images > 0) {
+        const beside = averagesPath(folder, state.images);
+        saveAverages(beside, state, network, described, { temporary, hasAnalytic: analyticOf !== undefined });
+        averages.add(beside, facts);
+      }
       const analytic = analyticOf?.(state, temporary);
-      saveSnapshot(path, state, network, { ...about, loss, lowestLoss }, { temporary, analytic });
+      saveSnapshot(path, state, network, described, { temporary, analytic });
       snapshots.add(path, facts);
       return path;
     },

@@ -4,6 +4,7 @@ import { elementCount, FileFormatError, noGrad, saveSafetensors, scope, type Ten
 import { UsageError } from "../common/errors.js";
 import type { NetworkConfig } from "../networks/build.js";
 import { differenceOf } from "../preconditioning/table.js";
+import { powerWidths } from "../training/power-average.js";
 import { initialStability, type Stability } from "../training/stability.js";
 import type { TrainingState } from "../training/state.js";
 import { storedConfig, storedPreconditioning } from "./stored-config.js";
@@ -15,12 +16,14 @@ const flatParts = (state: TrainingState): Record<string, Tensor> => ({
   ema: state.ema.average.values,
   exp_avg: state.optimizer.expAvg,
   exp_avg_sq: state.optimizer.expAvgSq,
+  ...(state.secondAverage && { [`ema-${powerWidths.other}`]: state.secondAverage }),
 });
 
-/** Approximate size of the files of a state and of a snapshot, in bytes. */
+/** Approximate size of the file of a state and of those that come with a snapshot, in bytes. */
 export function checkpointBytes(state: TrainingState): { readonly state: number; readonly snapshot: number } {
-  const snapshot = 4 * elementCount(state.parameters.values.shape);
-  return { state: Object.keys(flatParts(state)).length * snapshot, snapshot };
+  const network = 4 * elementCount(state.parameters.values.shape);
+  // Both averages are stored beside the snapshot.
+  return { state: Object.keys(flatParts(state)).length * network, snapshot: network * (state.secondAverage ? 3 : 1) };
 }
 
 /**

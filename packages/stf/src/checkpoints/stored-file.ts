@@ -1,7 +1,7 @@
 /** The common format of this program's files: safetensors with tensors under published names, and metadata that identify them. */
 
 import { statSync } from "node:fs";
-import { FileFormatError, isSafetensors, loadSafetensors } from "@stf/torch";
+import { FileFormatError, isSafetensors, loadSafetensors, readSafetensorsMetadata } from "@stf/torch";
 import { InputError } from "../common/errors.js";
 import { isUrl } from "../common/text.js";
 import { kindOfFile } from "./file-kind.js";
@@ -11,6 +11,9 @@ export const NETWORK_FORMAT = "stf-network-1";
 
 /** The format of a training state, as named in its metadata. */
 export const STATE_FORMAT = "stf-training-state-1";
+
+/** The format of the averages of a run, as named in its metadata. */
+export const AVERAGES_FORMAT = "stf-averages-1";
 
 /** The format of a classifier that describes images by features, as named in its metadata. */
 export const FEATURES_FORMAT = "stf-features-1";
@@ -28,6 +31,7 @@ export function metadataField(path: string, metadata: Readonly<Record<string, st
 const ownFormats: Readonly<Record<string, string>> = {
   [NETWORK_FORMAT]: "a network snapshot",
   [STATE_FORMAT]: "a training state",
+  [AVERAGES_FORMAT]: "a pair of averages, from which stf ema makes network snapshots",
   [FEATURES_FORMAT]: "a classifier for features",
 };
 
@@ -35,6 +39,7 @@ const ownFormats: Readonly<Record<string, string>> = {
 const wanted: Readonly<Record<string, string>> = {
   [NETWORK_FORMAT]: "name one of the network snapshots, network-snapshot-*.safetensors",
   [STATE_FORMAT]: "name one of the training states, training-state-*.safetensors",
+  [AVERAGES_FORMAT]: "name averages of a run, averages-*.safetensors",
   [FEATURES_FORMAT]: 'name a file that "stf features train" wrote',
 };
 
@@ -53,8 +58,8 @@ function checkKind(path: string, format: string, what: string): void {
 }
 
 function madeElsewhere(path: string, words: string, format: string, what: string): string {
-  if (format === FEATURES_FORMAT) {
-    return `${path} is not a ${what}, it is ${words} of another program; ${wanted[FEATURES_FORMAT]}`;
+  if (format === FEATURES_FORMAT || format === AVERAGES_FORMAT) {
+    return `${path} is not a ${what}, it is ${words} of another program; ${wanted[format]}`;
   }
   return `${path} comes from another program, it is ${words}; convert it to a network snapshot: npx stf import ${path} --dest=network.safetensors`;
 }
@@ -68,18 +73,31 @@ function madeElsewhere(path: string, words: string, format: string, what: string
 export function openStored(path: string, format: string, what: string): ReturnType<typeof loadSafetensors> {
   checkKind(path, format, what);
   const content = loadSafetensors(path);
-  const { format: found } = content.metadata;
-  if (found !== format) {
+  try {
+    checkFormat(path, content.metadata["format"], format, what);
+  } catch (error) {
     for (const tensor of content.tensors.values()) tensor.dispose();
-    if (found !== undefined && Object.hasOwn(ownFormats, found)) {
-      throw new InputError(`${path} is ${ownFormats[found]}: ${wanted[format]}`);
-    }
-    if (found?.startsWith("stf-")) {
-      throw new InputError(
-        `${path} has the format "${found}" of another version of this program, expected "${format}"`,
-      );
-    }
-    throw new InputError(madeElsewhere(path, "a safetensors file", format, what));
+    throw error;
   }
   return content;
+}
+
+/** The metadata of a file of one of our formats, without reading its tensors. @throws as {@link openStored} */
+export function storedMetadata(path: string, format: string, what: string): Readonly<Record<string, string>> {
+  checkKind(path, format, what);
+  const metadata = readSafetensorsMetadata(path);
+  checkFormat(path, metadata["format"], format, what);
+  return metadata;
+}
+
+/** @throws InputError when a safetensors file has another format than expected */
+function checkFormat(path: string, found: string | undefined, format: string, what: string): void {
+  if (found === format) return;
+  if (found !== undefined && Object.hasOwn(ownFormats, found)) {
+    throw new InputError(`${path} is ${ownFormats[found]}: ${wanted[format]}`);
+  }
+  if (found?.startsWith("stf-")) {
+    throw new InputError(`${path} has the format "${found}" of another version of this program, expected "${format}"`);
+  }
+  throw new InputError(madeElsewhere(path, "a safetensors file", format, what));
 }

@@ -2,6 +2,7 @@
 
 import { analyzeFields } from "../config/analyze-options.js";
 import { checkFields, convertFields } from "../config/dataset-options.js";
+import { emaFields } from "../config/ema-options.js";
 import { evaluateFields } from "../config/evaluate-options.js";
 import { featuresFields } from "../config/features-options.js";
 import { fidCalcFields, fidRefFields } from "../config/fid-options.js";
@@ -22,6 +23,7 @@ const names = new Set(
     likelihoodFields,
     importFields,
     featuresFields,
+    emaFields,
     convertFields,
     checkFields,
   ].flatMap((fields) => Object.keys(fields)),

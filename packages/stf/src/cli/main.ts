@@ -70,6 +70,11 @@ const commands = [
     load: () => import("./analytic-command.js"),
   },
   {
+    name: "ema",
+    description: "make networks with weight averages of other widths from a run's stored averages",
+    load: () => import("./ema-command.js"),
+  },
+  {
     name: "features",
     description: "train a classifier whose features compare sets of images",
     load: () => import("./features-command.js"),

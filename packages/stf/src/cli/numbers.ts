@@ -1,28 +1,15 @@
 /** Quality numbers as lines of text. */
 
 import { formatLevel } from "../common/text.js";
-import { type Evaluation, type Measured, type MetricName, metricLabel, metricNames } from "../run/evaluation.js";
+import {
+  type Evaluation,
+  formatMeasured,
+  type Measured,
+  type MetricName,
+  metricLabel,
+  metricNames,
+} from "../run/evaluation.js";
 import type { Facts, Protocol } from "../run/protocol.js";
-
-/** To a number of significant digits. */
-const rounded = (value: number, digits = 4): string => (value === 0 ? "0" : String(Number(value.toPrecision(digits))));
-
-/** "0.913 +- 0.008": the error to two digits at most, the value to as many decimals. */
-function withError(value: number, error: number): string {
-  if (!(error > 0)) return rounded(value);
-  const decimals = Math.min(12, Math.max(0, 1 - Math.floor(Math.log10(error))));
-  return `${value.toFixed(decimals)} +- ${error.toFixed(decimals)}`;
-}
-
-function shown({ value, error, floor, perChannel = [] }: Measured): string {
-  return [
-    error === undefined ? rounded(value) : withError(value, error),
-    floor !== undefined && `(floor ${rounded(floor)})`,
-    perChannel.length > 1 && `(${perChannel.map((own, i) => `${"RGB"[i]} ${rounded(own.value, 3)}`).join(", ")})`,
-  ]
-    .filter(Boolean)
-    .join(" ");
-}
 
 /** Units, and what a difference is a difference of. */
 const units: Partial<Readonly<Record<MetricName, string>>> = {
@@ -33,7 +20,7 @@ const units: Partial<Readonly<Record<MetricName, string>>> = {
 
 /** "fid5k 12.3": a number with its name. */
 export const numberOf = (name: MetricName, { values, protocol }: Evaluation): string =>
-  [metricLabel(name, protocol), shown(values[name] as Measured), units[name]].filter(Boolean).join(" ");
+  [metricLabel(name, protocol), formatMeasured(values[name] as Measured), units[name]].filter(Boolean).join(" ");
 
 const short = (digest: unknown): string => String(digest).slice(0, 8);
 
@@ -90,7 +77,7 @@ export function describeTable(all: readonly Evaluation[], names: readonly Metric
   const [first] = all as [Evaluation];
   const cells = all.map((evaluation) => [
     subjectOf(evaluation.protocol),
-    ...names.map((name) => shown(evaluation.values[name] as Measured)),
+    ...names.map((name) => formatMeasured(evaluation.values[name] as Measured)),
   ]);
   const rows = [["", ...names.map((name) => metricLabel(name, first.protocol))], ...cells];
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length))) ?? [];

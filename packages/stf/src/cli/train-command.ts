@@ -24,10 +24,11 @@ const groups: Groups<typeof trainFields> = {
   "Process and noise levels:": ["precond", "pMean", "pStd", "sigmaData", "sigmaMin", "sigmaMax"],
   "Analytic denoiser at high noise:": ["analytic", "trainBelow"],
   "Network:": ["arch", "cbase", "cres", "numBlocks", "attn", "dropout", "transfer"],
-  "Optimization:": ["batch", "lr", "lrRampup", "ema", "clip", "ls", "seed"],
+  "Optimization:": ["batch", "lr", "lrRampup", "average", "ema", "clip", "ls", "seed"],
   "When training diverges:": ["maxSkipped", "onDivergence"],
   "Device and memory:": ["device", "precision", "batchGpu", "recompute"],
-  "What is written, and when:": ["tick", "snap", "dump", "keep", "saveEvery"],
+  "What is written, and when:": ["tick", "snap", "dump", "keep", "saveEvery", "tensorboard"],
+  "Numbers of quality on the way:": ["metrics", "metricsEvery", "metricsFeatures"],
 };
 
 const examples = `
@@ -76,10 +77,13 @@ async function withPlan(
 /** Shows a plan and its cost. Returns the exit code. */
 async function dryRun(plan: TrainingPlan, context: JobContext, isJson: boolean): Promise<number> {
   const { estimateTraining } = await import("../jobs/estimate.js");
+  const { estimateMetrics } = await import("../jobs/metrics-cost.js");
   const { describedEstimate } = await import("./train-dry-run.js");
+  const metrics = await estimateMetrics(plan, context);
+  const described = { ...plan, description: [...plan.description, ...metrics] };
   const estimate = estimateTraining(plan, context);
   if (isJson) console.log(JSON.stringify({ options: plan.options, estimate }, undefined, 2));
-  else for (const line of describedEstimate(plan, estimate, groups)) context.reporter.print(line);
+  else for (const line of describedEstimate(described, estimate, groups)) context.reporter.print(line);
   return 0;
 }
 

@@ -2,13 +2,13 @@
 
 import { closeSync, fstatSync, ftruncateSync, openSync, writeFileSync } from "node:fs";
 
-/** Appends a line to a file, completely or not at all. */
-export function appendLine(path: string, line: string): void {
+/** Appends to a file, completely or not at all. */
+export function appendBytes(path: string, bytes: string | Uint8Array): void {
   const descriptor = openSync(path, "a");
   try {
     const { size } = fstatSync(descriptor);
     try {
-      writeFileSync(descriptor, `${line}\n`);
+      writeFileSync(descriptor, bytes);
     } catch (error) {
       ftruncateSync(descriptor, size);
       throw error;
@@ -17,6 +17,9 @@ export function appendLine(path: string, line: string): void {
     closeSync(descriptor);
   }
 }
+
+/** Appends a line to a file, completely or not at all. */
+export const appendLine = (path: string, line: string): void => appendBytes(path, `${line}\n`);
 
 /** Writes items in order. Failed ones wait, and are tried again with the next one. */
 export class Backlog<T> {

@@ -254,6 +254,9 @@ function networkSize(arch: Architecture, { cbase, cres, numBlocks, attn }: SizeO
   };
 }
 
+/** How often averages are stored at least, with the snapshots: from so many, others are made well enough. */
+const STORED_AVERAGES = 6;
+
 /**
  * Chooses what the request leaves open.
  *
@@ -269,6 +272,7 @@ export function automaticOptions(given: Partial<TrainOptions>, facts: AutomaticF
   const passes = expected / images;
   const batch = given.batch ?? batchOf(expected, images);
   const bytes = 4 * activationsPerImage({ arch, shape, ...sizes }, given.recompute);
+  const tick = given.tick ?? Math.min(Math.max(rounded(expected / 30_000), 0.1), trainFields.tick.default);
   const chosen: Partial<TrainOptions> = {
     ...budget.options,
     ...size,
@@ -280,7 +284,10 @@ export function automaticOptions(given: Partial<TrainOptions>, facts: AutomaticF
     augment: passes >= AUGMENTED_PASSES ? trainFields.augment.default : 0,
     analytic: images >= ENOUGH_IMAGES ? usualComponents(shape) : 0,
     dropout: arch !== "mlp" && passes >= DROPPED_PASSES ? trainFields.dropout.default : 0,
-    tick: Math.min(Math.max(rounded(expected / 30_000), 0.1), trainFields.tick.default),
+    tick,
+    ...(given.average === "power" && {
+      snap: Math.max(1, Math.min(Math.floor(expected / (1000 * tick) / STORED_AVERAGES), trainFields.snap.default)),
+    }),
     ...(stf && { rbatch: Math.min(images, 1024) }),
   };
   const options = Object.fromEntries(Object.entries(chosen).filter(([key]) => !(key in given)));
@@ -301,7 +308,7 @@ function networkReason({ arch, ...size }: TrainOptions): string {
 
 function reasonsOf(options: TrainOptions, { images, shape }: AutomaticFacts, outlook: Outlook): string[] {
   const { budget, expected, speed } = outlook;
-  const { stf, rbatch, batch, batchGpu, lr, lrRampup, ema, augment, dropout, analytic } = options;
+  const { stf, rbatch, batch, batchGpu, lr, lrRampup, ema, average, snap, augment, dropout, analytic } = options;
   const isTimed = budget.seconds < Number.POSITIVE_INFINITY;
   const unsaid = "timeLimit" in budget.options ? " (the default 'timeLimit')" : "";
   const time = isTimed ? ` in ${formatDuration(budget.seconds)}${unsaid}` : "";
@@ -311,13 +318,15 @@ function reasonsOf(options: TrainOptions, { images, shape }: AutomaticFacts, out
   const references = rbatch === "all" ? "all references" : counted(rbatch, "reference");
   const target = stf ? `stable targets, ${references} ('stf=0' turns them off)` : "no stable targets";
   const rise = lrRampup > 0 ? ` after ${counted(1e6 * lrRampup, "image")}` : "";
+  const averaging =
+    average === "power" ? `two averages, stored every ${snap} ticks` : `averaging half-life ${thousands(1e6 * ema)}`;
   const isShort = speed !== undefined && isTimed && isTooShort(budget.seconds * speed);
   const advice = isShort && `that is short: try 'timeLimit=${enoughMinutes(speed)}' or smaller images`;
   return [
     `for ${counted(images, "image")} of ${formatImageShape(shape)}${time}; 'preset=published' selects the published settings`,
     `network: ${networkReason(options)}${pace}`,
     `about ${thousands(twoDigits(expected))} images of training, ${twoDigits(expected / images)} passes over the data: ${means.join(", ") || "no augmentation or dropout"}`,
-    `batch ${batch}${parts}, learning rate ${lr}${rise}, averaging half-life ${thousands(1e6 * ema)}`,
+    `batch ${batch}${parts}, learning rate ${lr}${rise}, ${averaging}`,
     target,
     ...(analytic > 0
       ? [`up to ${counted(analytic, "Gaussian")} to draw with at high noise ('analytic=0' turns them off)`]

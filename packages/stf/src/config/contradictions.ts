@@ -38,12 +38,19 @@ const dependent: readonly Dependence[] = [
     needs: "a convolutional 'arch'",
     isMet: ({ arch }) => arch !== "mlp",
   },
+  { options: ["ema"], needs: "'average=halflife'", isMet: ({ average }) => average === "halflife" },
   {
     options: ["trainBelow"],
     needs: "'analytic' above 0",
     isMet: ({ analytic, trainBelow }) => analytic > 0 || trainBelow === "off",
     decidedBy: "nothing",
     found: () => "'analytic=0': nothing would replace the network above",
+  },
+  {
+    options: ["metricsEvery", "metricsFeatures"],
+    needs: "'metrics'",
+    isMet: ({ metrics }) => metrics !== null,
+    decidedBy: "nothing",
   },
   {
     options: ["pMean", "pStd", "sigmaData"],

@@ -303,6 +303,23 @@ export function integers<T extends readonly number[] | null = readonly number[]>
   );
 }
 
+/** Numbers from `min` to `max`, separated by commas on a command line. */
+export function numbers<T extends readonly number[] | null = readonly number[]>({
+  min,
+  max,
+  ...description
+}: Description<T> & { min: number; max: number }): Field<T | readonly number[]> {
+  return field<T | readonly number[]>(
+    { placeholder: "X,X,...", ...description },
+    `one or more numbers from ${min} to ${max}, separated by commas`,
+    (value) =>
+      Array.isArray(value) &&
+      value.length > 0 &&
+      value.every((item) => typeof item === "number" && item >= min && item <= max),
+    (value) => value.split(",").map((item) => toNumber(item.trim())),
+  );
+}
+
 /** Whole numbers of at least `min`, or one word, in any order: "1,16,all". */
 export function integersOr<W extends string>(
   word: W,

@@ -7,6 +7,7 @@ import { checkContradictions } from "./contradictions.js";
 import { resolve } from "./fields.js";
 import { checkNoiseOptions } from "./noise-options.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
+import { trainingMetrics } from "./training-metrics.js";
 
 /** Options with all values resolved. */
 export interface ResolvedOptions extends TrainOptions {
@@ -35,6 +36,10 @@ const changeable: ReadonlySet<string> = new Set<keyof TrainOptions>([
     "dump",
     "keep",
     "saveEvery",
+    "tensorboard",
+    "metrics",
+    "metricsEvery",
+    "metricsFeatures",
   ] as const),
   ...(["clip", "maxSkipped", "onDivergence"] as const),
   ...(["lr", "lrRampup", "ema", "ls", "batch", "batchGpu", "recompute", "labelDropout"] as const),
@@ -51,10 +56,13 @@ export function newRunOptions(
   preset: PresetName = "auto",
   chosen: Partial<TrainOptions> = {},
 ): ResolvedOptions {
-  const options = complete(resolve(trainFields, presets[preset].options, chosen, given));
+  const { options: own, features } = presets[preset];
+  const suitable = given.metrics && features !== undefined ? { metricsFeatures: features } : {};
+  const options = complete(resolve(trainFields, own, suitable, chosen, given));
   // The number of Gaussians is chosen when the images are known, and the check repeated.
   const isOpen = preset === "auto" && given.analytic === undefined && chosen.analytic === undefined;
   checkContradictions(given, isOpen ? { ...options, analytic: 1 } : options);
+  trainingMetrics(options);
   // With a network to start from, its constants decide, too.
   if (options.transfer === null) checkNoiseOptions(options);
   return options;
@@ -74,6 +82,7 @@ export function resumedOptions(
   checkSameShare(given, saved);
   const options = complete(resolve(trainFields, saved as Partial<TrainOptions>, given));
   checkContradictions(given, options);
+  trainingMetrics(options);
   if (given.trainBelow !== undefined) checkNoiseOptions(options);
   return options;
 }

@@ -28,5 +28,7 @@ export function snapshotDest(
   }
   if (existsSync(dest) && basename(dest).startsWith("training-state-"))
     throw new UsageError(`'dest' must not replace a training state, which its run needs to resume, found ${dest}`);
+  if (existsSync(dest) && basename(dest).startsWith("averages-"))
+    throw new UsageError(`'dest' must not replace averages of a run, from which others are made, found ${dest}`);
   return dest;
 }

@@ -20,6 +20,7 @@ import {
   rangeOr,
   shareOrPath,
   text,
+  texts,
   type Values,
 } from "./fields.js";
 import { publishedPresets } from "./published-presets.js";
@@ -170,6 +171,10 @@ export const trainFields = {
     help: "rollback: return to the latest sound state with half the learning rate, a few times at most",
   }),
   ema: number({ default: 0.5, min: 0, help: "half-life of the weight average, in millions of images" }),
+  average: choice(["halflife", "power"], {
+    default: "halflife",
+    help: "weight average. halflife: one, as published; power: two whose widths grow with the run, from which stf ema makes others afterwards",
+  }),
   xflip: flag({ default: false, help: "add mirror images, which doubles the data set" }),
   dropout: number({ default: 0.13, min: 0, below: 1, help: "dropout probability; an mlp has no dropout" }),
   augment: number({
@@ -197,6 +202,21 @@ export const trainFields = {
     min: 0,
     help: "longest time between saves of state and snapshot, in minutes; the first save comes after one; 0: ticks only",
   }),
+  tensorboard: flag({
+    default: false,
+    help: "write statistics, sample images and options as TensorBoard event files into the run folder, too",
+  }),
+  metrics: texts<readonly string[] | null>({
+    default: null,
+    help: "numbers of quality to measure at snapshots, each with its number of images, such as fd5k,sw2k; off: none",
+    placeholder: "NAME,...",
+  }),
+  metricsEvery: integer({ default: 1, min: 1, help: "with --metrics, snapshots between measurements" }),
+  metricsFeatures: text<string | null>({
+    default: null,
+    help: "with --metrics, feature network: a file as in stf evaluate --features, or fashion-mnist",
+    placeholder: "FILE",
+  }),
   seed: integer<number | null>({
     default: null,
     min: 0,
@@ -213,7 +233,7 @@ export interface Preset {
   readonly help: string;
   /** The options it sets. */
   readonly options: Partial<TrainOptions>;
-  /** Features for a number of quality at the end, if some for its images come along. */
+  /** Features for numbers of quality, if some for its images come along. */
   readonly features?: string;
 }
 

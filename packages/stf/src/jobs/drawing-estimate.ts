@@ -39,7 +39,7 @@ export async function estimateDrawing(
     const batch = Math.min(options.batch, images);
     const secondsPerEvaluation = await withinMemory(
       () => `lower 'batch' (it is ${options.batch})`,
-      () => evaluationSeconds(drawing, batch, now),
+      () => evaluationSeconds(drawing.snapshot.denoiser, batch, now),
     );
     const { network: evaluations, analytic: analyticEvaluations } = evaluationsOf(drawing);
     return {

@@ -1,24 +1,18 @@
 /** What an evaluation will cost, measured on a few images before it begins. */
 
 import { noGrad, randint, scope } from "@stf/torch";
+import type { ImageShape } from "../common/image-shape.js";
 import { formatDuration } from "../common/text.js";
 import type { FeatureNetwork } from "../features/feature-network.js";
 import type { JobContext } from "./context.js";
 import type { ImageSource } from "./image-source.js";
+import { secondsOf } from "./trial.js";
 
 /** Images of a trial: enough for the rate of a batch. */
 const TRIAL = 16;
 
-/** Seconds of a call, after one that warms up. */
-function secondsOf(body: () => void, now: () => number): number {
-  body();
-  const start = now();
-  body();
-  return now() - start;
-}
-
-/** Seconds per image of a feature network. */
-function extraction(network: FeatureNetwork, { shape }: ImageSource, now: () => number): number {
+/** Seconds per image of a feature network. @throws InputError when it cannot describe such images */
+export function extractionSeconds(network: FeatureNetwork, shape: ImageShape, now: () => number): number {
   return scope(() => {
     const { channels, height, width } = shape;
     const { device } = network;
@@ -29,7 +23,9 @@ function extraction(network: FeatureNetwork, { shape }: ImageSource, now: () => 
   });
 }
 
-const about = (seconds: number): string => (seconds < 1 ? "less than a second" : `about ${formatDuration(seconds)}`);
+/** "about 3m 20s" */
+export const about = (seconds: number): string =>
+  seconds < 1 ? "less than a second" : `about ${formatDuration(seconds)}`;
 
 /** The work of an evaluation. */
 export interface Work {
@@ -52,7 +48,7 @@ export function describeCost({ first, sets, reference, network }: Work, { now, r
   const each = evaluations === 0 ? 0 : first.secondsPerEvaluation(TRIAL, now);
   const drawing = (sets * count * each * evaluations) / rank.size;
   const described = sets * count + reference;
-  const extracting = network ? (described * extraction(network, first, now)) / rank.size : 0;
+  const extracting = network ? (described * extractionSeconds(network, first.shape, now)) / rank.size : 0;
   const parts = [
     evaluations !== 0 &&
       `drawing ${sets === 1 ? "" : `${sets} x `}${count} images takes ${

@@ -8,7 +8,7 @@ import type { ImageShape } from "../common/image-shape.js";
 import { needsFeatures } from "../config/evaluate-request.js";
 import type { FeatureNetwork } from "../features/feature-network.js";
 import { type Evaluation, type MetricName, metricNames } from "../run/evaluation.js";
-import type { Protocol } from "../run/protocol.js";
+import type { Facts, Protocol } from "../run/protocol.js";
 import type { JobContext } from "./context.js";
 import { deviceOf } from "./device.js";
 import { describeCost } from "./evaluation-cost.js";
@@ -81,6 +81,22 @@ function pairsOf(
   const row = ({ pixels }: FeatureSet, index: number): Uint8Array =>
     scope(() => imagesOf(pixels.narrow(0, index, 1))[0] as Uint8Array);
   return copies.slice(0, MOST_PAIRS).map(({ sample, nearest }) => [row(set, sample), row(reference, nearest)]);
+}
+
+/**
+ * How numbers were obtained.
+ *
+ * @param images - where the images are from
+ * @param methods - the parameters of each metric
+ */
+export function numbersProtocol(
+  { subject, method }: Protocol,
+  network: FeatureNetwork | undefined,
+  reference: OpenedReference,
+  methods: Readonly<Record<string, Facts>>,
+): Protocol {
+  const features = network && { features: featureFacts(network) };
+  return { subject, method: { ...method, ...features, reference: reference.facts, ...methods } };
 }
 
 /** Evaluates sets of images against one reference. */
@@ -181,12 +197,7 @@ export class Evaluator {
     try {
       const { values, methods, copies, failures } = this.#measure.of(set, this.#wanted);
       context.reporter.clear();
-      const { subject, method } = source.protocol;
-      const features = network && { features: featureFacts(network) };
-      const protocol: Protocol = {
-        subject,
-        method: { ...method, ...features, reference: reference.facts, ...methods },
-      };
+      const protocol = numbersProtocol(source.protocol, network, reference, methods);
       const pairs = copies && reference.set ? pairsOf(set, reference.set, copies) : [];
       return { evaluation: { values, protocol, seconds: context.now() - start }, pairs, failures };
     } finally {

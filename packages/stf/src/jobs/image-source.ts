@@ -12,6 +12,7 @@ import type { ImageBank } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
 import { openDataset } from "../data/open.js";
 import { openZip } from "../data/zip.js";
+import type { Denoiser } from "../networks/denoiser.js";
 import { oneHot } from "../networks/network.js";
 import { chosenSubset } from "../random/random-state.js";
 import { GENERATE_OPTIONS_FILE } from "../run/files.js";
@@ -24,6 +25,7 @@ import { DrawingTally, drawBatches } from "./draw-batches.js";
 import { type Drawing, openDrawing } from "./drawing.js";
 import { drawingProtocol, readDrawingProtocol } from "./drawing-protocol.js";
 import { partOf } from "./exchange.js";
+import { secondsOf } from "./trial.js";
 
 /** A set of images in a fixed order. */
 export interface ImageSource {
@@ -187,7 +189,7 @@ export interface Evaluations {
 }
 
 /** The noise levels at which a method with fixed steps evaluates a denoiser: it draws an image of one value. */
-function evaluatedLevels(method: Method): number[] {
+export function evaluatedLevels(method: Method): number[] {
   const levels: number[] = [];
   scope(() => {
     const black: Denoise = (x, sigma) => {
@@ -208,8 +210,8 @@ export function evaluationsOf({ request, analytic, conditions: { method } }: Dra
   return { network: factor * (levels.length - known), analytic: factor * known };
 }
 
-/** Seconds per image of a network evaluation, after one that warms up. */
-export function evaluationSeconds({ snapshot: { denoiser } }: Drawing, images: number, now: () => number): number {
+/** Seconds per image of a network evaluation. */
+export function evaluationSeconds(denoiser: Denoiser, images: number, now: () => number): number {
   const { shape, device, labelDim } = denoiser;
   return scope(() => {
     const x = zeros([images, shape.channels, shape.height, shape.width], { dtype: "float64", device });
@@ -217,10 +219,7 @@ export function evaluationSeconds({ snapshot: { denoiser } }: Drawing, images: n
     const denoise = denoiseWith(denoiser, { labels });
     // Reading a value waits for a GPU.
     const run = (): void => scope(() => void noGrad(() => denoise(x, 1).sum().item()));
-    run();
-    const start = now();
-    run();
-    return (now() - start) / images;
+    return secondsOf(run, now) / images;
   });
 }
 
@@ -258,7 +257,7 @@ export async function drawnImages(given: ResolvedGenerate, context: JobContext):
       },
     },
     evaluations,
-    secondsPerEvaluation: (images, now) => evaluationSeconds(drawing, images, now),
+    secondsPerEvaluation: (images, now) => evaluationSeconds(snapshot.denoiser, images, now),
     *batches(size) {
       const { first, end } = partOf(seeds.length, context.rank);
       const own = seeds.slice(first, end);

@@ -1,5 +1,6 @@
 /** The feature network that a request names. */
 
+import { resolve } from "node:path";
 import type { Device } from "@stf/torch";
 import { isClassifierFile, readClassifier } from "../checkpoints/classifier-file.js";
 import { loadFeatureNetwork } from "../checkpoints/feature-network-file.js";
@@ -8,6 +9,9 @@ import type { FeatureNetwork } from "../features/feature-network.js";
 
 /** The name of the classifier that comes along. */
 const SHIPPED = "fashion-mnist";
+
+/** What {@link openFeatures} takes, for another working folder. */
+export const absoluteFeatures = (name: string): string => (name === SHIPPED ? name : resolve(name));
 
 /**
  * Opens a feature network: a file with the Inception of FID, a classifier that `stf features train` wrote, or by its name the one

@@ -43,9 +43,9 @@ export function rehearse(
     if (shouldStop()) break;
     reporter.update(`rehearsing ${name}`);
     act();
+    releaseFreeMemory();
   }
   reporter.clear();
-  releaseFreeMemory();
 }
 
 function rehearseStep(state: TrainingState, data: TrainingData, settings: TrainingSettings): void {

@@ -37,6 +37,8 @@ export class RunFolder {
   readonly #path: string;
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #log: Backlog<string>;
+  /** What is written line by line, the log as well, by file. */
+  readonly #files = new Map<string, { flush(): unknown }>();
   /** The latest complete training state. */
   readonly #wording: (line: string) => string;
   #state: string | undefined;
@@ -67,7 +69,7 @@ export class RunFolder {
     this.#options = options;
     this.#state = state;
     this.#wording = (line) => reporter.wording?.(line) ?? line;
-    this.#log = this.#linesOf<string>(LOG_FILE, (line) => appendLine(join(path, LOG_FILE), line));
+    this.#log = this.linesOf<string>(LOG_FILE, (line) => appendLine(join(path, LOG_FILE), line));
     const kept = (tell: (line: string) => void) => (line: string) => {
       tell(line);
       this.keepLine(line);
@@ -102,8 +104,9 @@ export class RunFolder {
     this.#log.add(this.#wording(line));
   }
 
-  #linesOf<T>(file: string, write: (line: T) => void): Backlog<T> {
-    return new Backlog<T>(
+  /** What is written line by line to a file of the folder, which may be missing or full for a while. */
+  linesOf<T>(file: string, write: (line: T) => void): Backlog<T> {
+    const lines = new Backlog<T>(
       (line) => {
         this.#restore();
         write(line);
@@ -113,6 +116,8 @@ export class RunFolder {
           `${join(this.#path, file)} cannot be written: ${problemOf(error)}; training continues, and the lines are written later`,
         ),
     );
+    this.#files.set(file, lines);
+    return lines;
   }
 
   /** Whether a snapshot would leave no room for the next training state, which matters more. Reported once. */
@@ -132,7 +137,7 @@ export class RunFolder {
   /** The writer for the folder; its failures do not stop the training. */
   writer(writerFor: WriterFor): TrainingWriter {
     const writer = writerFor(this.#path);
-    const lines = this.#linesOf<StatsLine>(STATS_FILE, (line) => writer.statistics(line));
+    const lines = this.linesOf<StatsLine>(STATS_FILE, (line) => writer.statistics(line));
     this.#statistics = lines;
     const attempt = (what: keyof typeof names, state: TrainingState, facts: CheckpointFacts): string | undefined => {
       try {
@@ -165,10 +170,12 @@ export class RunFolder {
 
   /** What is missing from the files that are written line by line; undefined if nothing is. */
   unwritten(): string | undefined {
-    const error = this.#statistics?.flush() ?? this.#log.flush();
-    return error === undefined
-      ? undefined
-      : `the last lines of ${LOG_FILE} and ${STATS_FILE} could not be written to ${this.#path}: ${problemOf(error)}`;
+    // All of them, whatever becomes of the first.
+    const failed = [...this.#files].map(([file, lines]) => [file, lines.flush()] as const).filter(([, error]) => error);
+    const [[, error] = []] = failed;
+    if (error === undefined) return undefined;
+    const files = failed.map(([file]) => file).join(" and ");
+    return `the last lines of ${files} could not be written to ${this.#path}: ${problemOf(error)}`;
   }
 
   /** The latest complete training state; undefined if there is none. */

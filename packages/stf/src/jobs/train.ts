@@ -15,15 +15,21 @@ import { historyOf, setAsideAfter } from "../run/history.js";
 import { lockRun } from "../run/lock.js";
 import { ErrorMeasurement } from "../training/error-measurement.js";
 import { type LoopHooks, type LoopResult, type Progress, type TrainingWriter, trainingLoop } from "../training/loop.js";
+import { powerWidths } from "../training/power-average.js";
 import { disposeState } from "../training/state.js";
 import { DivergenceError, type TrainingSettings } from "../training/step.js";
 import { type JobContext, jobContext, type Reporter } from "./context.js";
 import { withinMemory } from "./memory.js";
+import { describeMetrics } from "./metrics-cost.js";
+import { MetricsRecord } from "./metrics-record.js";
+import { absoluteFeatures } from "./open-features.js";
 import { rehearse } from "./rehearsal.js";
 import { rollBack, withAdvice } from "./rollback.js";
 import { RunFolder } from "./run-folder.js";
 import { TrainingAnalytic } from "./training-analytic.js";
+import { TrainingBoard } from "./training-board.js";
 import { memoryAdvice } from "./training-description.js";
+import { TrainingMetrics } from "./training-metrics.js";
 import { planTraining, type TrainingPlan } from "./training-plan.js";
 import { formatProgress, notesOnTick } from "./training-report.js";
 import { TrainingSamples } from "./training-samples.js";
@@ -87,20 +93,38 @@ const storedOptions = (plan: TrainingPlan): Readonly<Record<string, unknown>> =>
   ...plan.options,
   data: resolve(plan.options.data),
   ...(typeof plan.options.heldOut === "string" && { heldOut: resolve(plan.options.heldOut) }),
+  ...(plan.options.metricsFeatures !== null && { metricsFeatures: absoluteFeatures(plan.options.metricsFeatures) }),
   ...classesOf(plan),
+});
+
+/** A writer whose statistics are shown as well. */
+const watched = (writer: TrainingWriter, board: TrainingBoard | undefined): TrainingWriter => ({
+  ...writer,
+  statistics(line) {
+    writer.statistics(line);
+    board?.statistics(line);
+  },
 });
 
 /** Trains as planned. Frees the plan's network and images. */
 export async function runTraining(plan: TrainingPlan, context: JobContext = jobContext()): Promise<TrainResult> {
   const { options, bank, heldOut, state } = plan;
   try {
+    const isComplete = state.images >= loopOptions(options).totalImages;
+    // What it needs may be missing: before a folder is made.
+    using metrics = isComplete
+      ? undefined
+      : await withinMemory(
+          () => memoryAdvice(options),
+          () => TrainingMetrics.open(plan, context),
+        );
     const folder = folderOf(plan);
-    if (state.images >= loopOptions(options).totalImages) return { reason: "complete", folder, images: state.images };
+    if (isComplete) return { reason: "complete", folder, images: state.images };
     using _lock = lockRun(folder);
     removePartialFiles(folder);
     const run = new RunFolder(folder, storedOptions(plan), context.reporter, plan.resumed);
     try {
-      return await trainInFolder({ plan, folder, run, context: { ...context, reporter: run.reporter } });
+      return await trainInFolder({ plan, folder, run, metrics, context: { ...context, reporter: run.reporter } });
     } catch (error) {
       const told = error instanceof DivergenceError ? withAdvice(error, folder, options) : error;
       run.keepLine(`ended after ${state.images} images: ${(told as Error).message}`);
@@ -118,14 +142,16 @@ interface TrainingRoom {
   readonly plan: TrainingPlan;
   readonly folder: string;
   readonly run: RunFolder;
+  readonly metrics: TrainingMetrics | undefined;
   readonly context: JobContext;
 }
 
 /** Says what begins, puts aside what a new beginning leaves behind, and tries everything once. */
-function begin({ plan, folder, context }: TrainingRoom, samples: TrainingSamples): void {
+function begin({ plan, folder, metrics, context }: TrainingRoom, samples: TrainingSamples): void {
   const { options, bank, network, state, description, resumed } = plan;
   const { reporter } = context;
   for (const line of description) reporter.print(line);
+  for (const line of metrics ? describeMetrics(metrics, options, state.images) : []) reporter.print(line);
   reporter.print(`run folder  ${folder}`);
   if (resumed !== undefined) reporter.print(`resumed     at ${state.images} images from ${resumed}`);
   const aside = setAsideAfter(folder, state.images);
@@ -143,7 +169,7 @@ async function trainToTheEnd(
   settings: TrainingSettings,
   writer: TrainingWriter,
   hooks: LoopHooks,
-  analytic: TrainingAnalytic | undefined,
+  onReturn: (trainedBelow: number | undefined) => void,
 ): Promise<LoopResult> {
   const { now, reporter } = context;
   const start = now();
@@ -157,23 +183,32 @@ async function trainToTheEnd(
       if (!(error instanceof DivergenceError)) throw error;
       const back = rollBack(error, folder, state, options, reporter);
       run.returnedTo(back.path);
-      analytic?.onReturn(state, back.trainedBelow);
+      onReturn(back.trainedBelow);
       history = back.history;
     }
   }
 }
 
 async function trainInFolder(room: TrainingRoom): Promise<TrainResult> {
-  const { plan, folder, run, context } = room;
+  const { plan, folder, run, metrics, context } = room;
   const { options, bank, heldOut, network, state, digest } = plan;
   const { reporter } = context;
   let analytic: TrainingAnalytic | undefined;
-  const samples = new TrainingSamples(folder, averageSettings(options), bank.classNames, () => analytic?.part, context);
+  let board: TrainingBoard | undefined;
+  const samples = new TrainingSamples(
+    folder,
+    averageSettings(options),
+    bank.classNames,
+    () => analytic?.part,
+    context,
+    (path) => board?.samples(path),
+  );
   const advice = (): string => {
     const latest = run.latestState;
     return `${memoryAdvice(options)}${latest === undefined ? "" : `; the latest training state is ${latest}`}`;
   };
   await withinMemory(advice, () => begin(room, samples));
+  if (options.tensorboard) board = new TrainingBoard(folder, run, storedOptions(plan), state.images);
   using fitted = TrainingAnalytic.fit(plan, context);
   analytic = fitted;
   const usual = state.network.preconditioning.noiseLevels;
@@ -189,6 +224,7 @@ async function trainInFolder(room: TrainingRoom): Promise<TrainResult> {
       about: {
         ...{ data: bank.name, seed: options.seed, labelDropout: settings.labelDropout ?? 0 },
         ...classesOf(plan),
+        ...(options.average === "power" && { average: { power: powerWidths.drawn } }),
       },
       keep: options.keep === "all" ? undefined : options.keep,
       analyticOf: analytic && ((trained, isTemporary) => analytic.at(trained, isTemporary)),
@@ -218,17 +254,27 @@ async function trainInFolder(room: TrainingRoom): Promise<TrainResult> {
       reporter.print(formatProgress(progress));
       for (const note of notesOnTick(progress)) reporter.print(`note        ${note}`);
     },
-    onSnapshot: (trained) => samples.drawOnTheWay(trained),
+    async onSnapshot(trained, { path, ticks }) {
+      samples.drawOnTheWay(trained);
+      if (ticks !== undefined && record?.isDue(ticks)) await record.measure(path, trained.images);
+    },
     shouldStop: () => context.shouldStop(),
     now: () => context.now(),
   };
-  const writer = run.writer(writerFor);
+  const writer = watched(run.writer(writerFor), board);
+  const record =
+    metrics &&
+    new MetricsRecord(metrics, options, { folder, run, statistics: (line) => writer.statistics(line) }, context);
   const { reason, progress, ...last } = await withinMemory(advice, () =>
-    trainToTheEnd(room, settings, writer, hooks, analytic),
+    trainToTheEnd(room, settings, writer, hooks, (trainedBelow) => {
+      analytic?.onReturn(state, trainedBelow);
+      board?.begin(state.images);
+    }),
   );
   const { problem: moved, ...kept } = run.keep(last, state, writerFor);
   reporter.print(`${endings[reason]} after ${state.images} images; saved ${kept.snapshot}`);
   const drawn = reason === "stopped" || moved !== undefined ? undefined : samples.draw(state);
+  if (reason !== "stopped") await record?.measure(kept.snapshot, state.images);
   if (drawn?.path !== undefined && options.transfer === null && !analytic?.part && isTooShort(state.images)) {
     reporter.print(
       `note        after only ${state.images} images of training they are mostly noise; about ${RECOGNISABLE} make most of them recognisable`,

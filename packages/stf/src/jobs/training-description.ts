@@ -9,6 +9,7 @@ import { trainFields } from "../config/train-options.js";
 import type { ImageBank } from "../data/image-bank.js";
 import type { Denoiser } from "../networks/denoiser.js";
 import { isPreconditioningName, preconditioningOf } from "../preconditioning/table.js";
+import { powerWidths } from "../training/power-average.js";
 import type { TrainingState } from "../training/state.js";
 
 /** Number of classes shown; a run folder's options have all of them. */
@@ -51,7 +52,7 @@ export function describedTraining(
   options: ResolvedOptions,
   bank: ImageBank,
   heldOut: ImageBank | undefined,
-  { network, parameters }: TrainingState,
+  { network, parameters, secondAverage }: TrainingState,
 ): readonly string[] {
   const engine = engineReport();
   const ofClass = options.cond && options.stfRef === "class" ? " of its class" : "";
@@ -77,6 +78,11 @@ export function describedTraining(
     ...describedConstants(network),
     `network     ${options.arch}, ${(network.parameterCount / 1e6).toFixed(2)} million parameters, ${options.precision}${classes > 0 ? `, ${classes} classes` : ""}`,
     `training    ${describedLength(options)} in batches of ${options.batch}, seed ${options.seed}`,
+    ...(secondAverage
+      ? [
+          `averages    of widths ${powerWidths.drawn} (drawn) and ${powerWidths.other}; npx stf ema makes others afterwards`,
+        ]
+      : []),
     `engine      libtorch ${engine.version}, ${device}`,
   ];
 }

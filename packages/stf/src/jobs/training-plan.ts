@@ -200,7 +200,8 @@ function planWith(
   if (source) checkTransferShape(source, images);
   // A resumed run keeps its network, whatever today's defaults are.
   const network = saved?.state.config ?? networkConfig(options, images, source?.constants);
-  const state = initialState(network, options.seed, options.precision, options.device);
+  const { seed, precision, device, average } = options;
+  const state = initialState(network, seed, precision, device, { average });
   try {
     saved?.state.restore(state);
     // Somebody who sets the rate knows.
@@ -235,7 +236,7 @@ function planWith(
         ...(saved?.notes ?? []),
         ...changes,
       ],
-      stateBytes: 5 * 4 * elementCount(state.parameters.values.shape),
+      stateBytes: (state.secondAverage ? 6 : 5) * 4 * elementCount(state.parameters.values.shape),
     };
   } catch (error) {
     disposeState(state);

@@ -1,6 +1,6 @@
 /** Sample images that a training draws with its network, during training and at the end. */
 
-import { isOutOfMemory } from "@stf/torch";
+import { isOutOfMemory, releaseFreeMemory } from "@stf/torch";
 import { writeGrid } from "../codecs/grid.js";
 import { imagesOf } from "../codecs/planes.js";
 import { isFileProblem, problemOf } from "../common/folders.js";
@@ -65,6 +65,7 @@ export class TrainingSamples {
   readonly #classNames: readonly string[] | undefined;
   readonly #analytic: () => AnalyticPart | undefined;
   readonly #context: JobContext;
+  readonly #onDrawn: (path: string) => void;
   /** Seconds of training so far. */
   #elapsed = 0;
   /** Seconds to draw an image; estimated from the speed of training until some have been drawn. */
@@ -73,19 +74,24 @@ export class TrainingSamples {
   /** When samples were last drawn. */
   #since: number;
 
-  /** @param analytic - what replaces the network at high noise at the time of drawing */
+  /**
+   * @param analytic - what replaces the network at high noise at the time of drawing
+   * @param onDrawn - receives the path of each grid
+   */
   constructor(
     folder: string,
     { halflife }: TrainingSettings["ema"],
     classNames: readonly string[] | undefined,
     analytic: () => AnalyticPart | undefined,
     context: JobContext,
+    onDrawn: (path: string) => void = () => {},
   ) {
     this.#folder = folder;
     this.#halflife = halflife;
     this.#classNames = classNames;
     this.#analytic = analytic;
     this.#context = context;
+    this.#onDrawn = onDrawn;
     this.#since = context.now();
   }
 
@@ -153,6 +159,8 @@ export class TrainingSamples {
     const seeds = Array.from({ length: rows * columns }, (_, i) => i);
     const path = samplesPath(this.#folder, images, weights);
     const start = now();
+    // What a step leaves free is in pieces that do not fit what drawing needs, and the reverse.
+    releaseFreeMemory();
     try {
       const { images: drawn } = generateImages(denoiser, seeds, {
         classes: seeds.map((seed) => Math.floor(seed / columns)),
@@ -174,6 +182,7 @@ export class TrainingSamples {
         problem: `there is not enough memory to draw ${seeds.length} images at once; draw them with stf generate and 'batch=4'`,
       };
     }
+    releaseFreeMemory();
     this.#secondsPerImage = (now() - start) / seeds.length;
     this.#isMeasured = true;
     const names = this.#classNames?.slice(0, rows).map(listed).join(", ");
@@ -181,6 +190,7 @@ export class TrainingSamples {
     reporter.print(
       `drew ${counted(seeds.length)} with the ${weights} weights${perClass} in ${formatDuration(now() - start)}: ${path}`,
     );
+    this.#onDrawn(path);
     return { path };
   }
 }

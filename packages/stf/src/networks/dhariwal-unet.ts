@@ -15,7 +15,7 @@ import {
 } from "@stf/torch";
 import type { ImageShape } from "../common/image-shape.js";
 import { PositionalEmbedding } from "./embedding.js";
-import { type Conditions, type Network, runPart } from "./network.js";
+import { type Conditions, freeUsed, type Network, runPart } from "./network.js";
 import { ResamplingConv2d } from "./resample.js";
 import {
   type BlockStyle,
@@ -174,9 +174,11 @@ export class DhariwalUNet extends Module implements Network {
       }
       for (const [i, { block, takesSkip }] of this.decoder.entries()) {
         const dropout = keys && { keys, layer: this.encoder.length + i };
-        h = takesSkip
-          ? run((a, b, e) => block.forward(cat([a, b], 1), e, dropout), h, skips.pop() as Tensor, embedding)
-          : run((a, e) => block.forward(a, e, dropout), h, embedding);
+        const [input, skip] = [h, takesSkip ? skips.pop() : undefined];
+        h = skip
+          ? run((a, b, e) => scope(() => block.forward(cat([a, b], 1), e, dropout)), input, skip, embedding)
+          : run((a, e) => block.forward(a, e, dropout), input, embedding);
+        freeUsed(recomputation, skips, input, skip);
       }
       return run((last) => this.outConv.forward(this.outNorm.forward(last)), h);
     });

@@ -22,6 +22,19 @@ export function runPart(recomputation: Recomputation | undefined, part: Part, ..
   return recomputation ? recomputation.run(part, ...inputs) : part(...inputs);
 }
 
+/**
+ * Frees activations that a part has used up, unless they are among the skips that others still use. A recomputation needs them again,
+ * and so does autograd, which keeps its own.
+ */
+export function freeUsed(
+  recomputation: Recomputation | undefined,
+  skips: readonly Tensor[],
+  ...used: (Tensor | undefined)[]
+): void {
+  if (recomputation) return;
+  for (const tensor of used) if (tensor && !skips.includes(tensor)) tensor.dispose();
+}
+
 /** The dropout masks of consecutive samples: each depends only on the seed and the sample's own number. */
 export class DropoutKeys {
   /** The number of the first sample. */

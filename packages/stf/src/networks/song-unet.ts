@@ -19,7 +19,7 @@ import {
 } from "@stf/torch";
 import type { ImageShape } from "../common/image-shape.js";
 import { FourierEmbedding, PositionalEmbedding } from "./embedding.js";
-import { type Conditions, type Network, runPart } from "./network.js";
+import { type Conditions, freeUsed, type Network, runPart } from "./network.js";
 import { Resample, ResamplingConv2d } from "./resample.js";
 import {
   type BlockStyle,
@@ -299,6 +299,7 @@ export class SongUNet extends Module implements Network {
     });
   }
 
+  /** Frees the activations and skips as they are used up, so that drawing does not keep those of the whole network. */
   private decode(
     activations: Tensor,
     skips: Tensor[],
@@ -314,9 +315,11 @@ export class SongUNet extends Module implements Network {
           case "block": {
             const dropout = keys && { keys, layer: this.encoder.length + i };
             const block = (h: Tensor, e: Tensor): Tensor => step.module.forward(h, e, dropout);
-            x = step.takesSkip
-              ? run((h, skip, e) => block(cat([h, skip], 1), e), x, skips.pop() as Tensor, embedding)
-              : run(block, x, embedding);
+            const [input, skip] = [x, step.takesSkip ? skips.pop() : undefined];
+            x = skip
+              ? run((h, s, e) => scope(() => block(cat([h, s], 1), e)), input, skip, embedding)
+              : run(block, input, embedding);
+            freeUsed(recomputation, skips, input, skip);
             break;
           }
           case "enlarge":

@@ -79,6 +79,27 @@ export function metricLabel(name: MetricName, { method }: Protocol): string {
   return labels[name][isInception ? "inception" : "other"] + countSuffix(count);
 }
 
+/** To a number of significant digits. */
+const rounded = (value: number, digits = 4): string => (value === 0 ? "0" : String(Number(value.toPrecision(digits))));
+
+/** "0.913 +- 0.008": the error to two digits at most, the value to as many decimals. */
+function withError(value: number, error: number): string {
+  if (!(error > 0)) return rounded(value);
+  const decimals = Math.min(12, Math.max(0, 1 - Math.floor(Math.log10(error))));
+  return `${value.toFixed(decimals)} +- ${error.toFixed(decimals)}`;
+}
+
+/** "0.913 +- 0.008 (floor 0.11)" */
+export function formatMeasured({ value, error, floor, perChannel = [] }: Measured): string {
+  return [
+    error === undefined ? rounded(value) : withError(value, error),
+    floor !== undefined && `(floor ${rounded(floor)})`,
+    perChannel.length > 1 && `(${perChannel.map((own, i) => `${"RGB"[i]} ${rounded(own.value, 3)}`).join(", ")})`,
+  ]
+    .filter(Boolean)
+    .join(" ");
+}
+
 /** Whether a value, from a file, is an evaluation. */
 export function isEvaluation(value: unknown): value is Evaluation {
   const { values, protocol } = Object(value) as Partial<Evaluation>;

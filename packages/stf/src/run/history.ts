@@ -2,6 +2,7 @@
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { laterEvents, moveEvents } from "./event-file.js";
 import { imagesInName, STATS_FILE, stampedNames } from "./files.js";
 import type { StatsLine } from "./statistics.js";
 
@@ -35,8 +36,11 @@ function readFileOfRun(folder: string): {
 
 const readLines = (folder: string): readonly TextLine[] => readFileOfRun(folder).lines;
 
-/** Images processed when a line was written. */
-function imagesAt(line: StatsLine): number | undefined {
+/** The statistics in a run folder. */
+export const statisticsIn = (folder: string): StatsLine[] => readLines(folder).map(({ line }) => line);
+
+/** Images processed when a line was written; undefined for a line that does not tell. */
+export function imagesAt(line: StatsLine): number | undefined {
   const kimg = line["Progress/kimg"]?.mean;
   return typeof kimg === "number" && Number.isFinite(kimg) ? Math.round(1000 * kimg) : undefined;
 }
@@ -56,9 +60,13 @@ export interface RunHistory {
 /** The history of a new run. */
 export const noHistory: RunHistory = { ticks: 0, images: 0, seconds: 0, lowestLoss: Number.POSITIVE_INFINITY };
 
+/** The lines of ticks; others hold numbers of quality. */
+const ticksIn = (folder: string): StatsLine[] =>
+  statisticsIn(folder).filter((line) => line["Timing/metrics_sec"] === undefined);
+
 /** The history according to the statistics in a run folder. */
 export function historyOf(folder: string): RunHistory {
-  const lines = readLines(folder).map(({ line }) => line);
+  const lines = ticksIn(folder);
   const last = lines.at(-1);
   if (!last) return noHistory;
   return {
@@ -81,7 +89,7 @@ export const isDiverged = (loss: number, lowest: number): boolean => loss > DIVE
  */
 export function soundState(folder: string): string | undefined {
   const { lowestLoss } = historyOf(folder);
-  const lines = readLines(folder).map(({ line }) => line);
+  const lines = ticksIn(folder);
   const risen = lines.findIndex((line) => isDiverged(line["Loss/loss"]?.mean ?? 0, lowestLoss));
   // A tick without a loss had no step that succeeded.
   const lastSound = (risen < 0 ? lines : lines.slice(0, risen)).findLast((line) => line["Loss/loss"] !== undefined);
@@ -100,7 +108,7 @@ function freeName(folder: string, name: string): string {
 }
 
 /**
- * Prepares a run folder for resuming after `images` images: later files and statistics are moved to a subfolder, and a
+ * Prepares a run folder for resuming after `images` images: later files, statistics and events are moved to a subfolder, and a
  * line of statistics cut off by a crash is removed.
  *
  * @returns the folder that they were moved to; undefined when there were none
@@ -113,12 +121,14 @@ export function setAsideAfter(folder: string, images: number): string | undefine
     lines.filter(({ line }) => (imagesAt(line) as number) <= images === isKept).map(({ text }) => `${text}\n`),
   ) as [string[], string[]];
   dropped.push(...unreadable.map((text) => `${text}\n`));
+  const events = laterEvents(folder, images);
   let aside: string | undefined;
-  if (later.length > 0 || dropped.length > 0) {
+  if (later.length + dropped.length + events.length > 0) {
     aside = freeName(folder, `abandoned-after-${images}`);
     mkdirSync(aside);
     for (const name of later) renameSync(join(folder, name), join(aside, name));
     if (dropped.length > 0) writeFileSync(join(aside, STATS_FILE), dropped.join(""));
+    for (const divided of events) moveEvents(folder, aside, divided);
   }
   const path = join(folder, STATS_FILE);
   const text = kept.join("");

@@ -47,6 +47,17 @@ export interface ErrorStatistics {
   readonly [name: `Loss/${"excess" | "seen" | "held_out"}/${string}`]: Statistic;
 }
 
+/** Numbers of quality of a network snapshot. They are on lines of their own, with `Progress/kimg`. */
+export interface MetricStatistics {
+  /**
+   * A number under the name that `stf evaluate` prints, which says of how many images it is: Metrics/fd5k. `num` is that number, and
+   * `std` divided by its square root the standard error; 0 where it is not known.
+   */
+  readonly [name: `Metrics/${string}`]: Statistic;
+  /** Seconds that the measurement took. */
+  readonly "Timing/metrics_sec": Statistic;
+}
+
 /** A quantity of {@link tickQuantities}. */
 export interface Quantity {
   /** Its unit; "1" for numbers and shares. */
@@ -64,11 +75,11 @@ export const tickQuantities = {
   "Progress/tick": { unit: "1", about: "number of the tick in its run" },
   "Progress/kimg": { unit: "1000 images", about: "images since the start of the run" },
   "Timing/total_sec": { unit: "s", about: "time of training since the start of the run" },
-  "Timing/sec_per_tick": { unit: "s", about: "time since the previous tick" },
+  "Timing/sec_per_tick": { unit: "s", about: "time since the previous tick, without maintenance" },
   "Timing/sec_per_kimg": { unit: "s", about: "time per thousand images" },
   "Timing/maintenance_sec": {
     unit: "s",
-    about: "time for saving, and for drawing at snapshots, since the previous tick",
+    about: "time for saving, and for drawing and measuring at snapshots, since the previous tick",
   },
   "Timing/images_per_sec": { unit: "1/s", about: "images per second" },
   "Resources/cpu_mem_gb": { unit: "GiB", about: "memory of the process" },
@@ -80,7 +91,8 @@ export const tickQuantities = {
 } as const satisfies Readonly<Record<string, Quantity>>;
 
 /** The statistics of a tick, by name. */
-export type TickStatistics = ErrorStatistics & { readonly [Name in keyof typeof tickQuantities]: Statistic };
+export type TickStatistics = ErrorStatistics &
+  MetricStatistics & { readonly [Name in keyof typeof tickQuantities]: Statistic };
 
 /** The name of a statistic. */
 export type StatisticName = keyof TickStatistics;

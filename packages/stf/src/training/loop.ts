@@ -84,6 +84,14 @@ export interface Progress {
   readonly remaining: number;
 }
 
+/** A snapshot that {@link trainingLoop} saved. */
+export interface LoopSnapshot {
+  /** Its path; undefined if it could not be written. */
+  readonly path: string | undefined;
+  /** The ticks of the run after which it was due; undefined for one saved because of elapsed time. */
+  readonly ticks: number | undefined;
+}
+
 /** Callbacks of {@link trainingLoop}. */
 export interface LoopHooks {
   /** Called during a step, after each of its forward and backward passes, with the number of its samples done. */
@@ -98,7 +106,7 @@ export interface LoopHooks {
   /** Called after every tick. */
   onTick?(progress: Progress): void;
   /** Called after a snapshot before the end. Its time does not count as training. */
-  onSnapshot?(state: TrainingState): void;
+  onSnapshot?(state: TrainingState, snapshot: LoopSnapshot): void | Promise<void>;
   /** Called before every step; true ends the loop as if the duration were reached. */
   shouldStop?(): boolean;
   /** Seconds, on a clock that only goes forward; the process's own when left out. */
@@ -242,17 +250,20 @@ export async function trainingLoop(
   };
 
   // What is due by ticks, and both when time has passed. Only what ticks did not ask for is temporary.
-  const save = (due: { snapshot: boolean; state: boolean }): void => {
+  const save = async (due: { snapshot: boolean; state: boolean }): Promise<void> => {
     // The weights may be those of a divergence.
     if (state.stability.skipped > 0) return;
     const isLate = now() >= nextSave;
     const begin = now();
     if (due.state || isLate) writer.state(state, facts(!due.state));
     if (due.snapshot || isLate) {
-      writer.snapshot(state, facts(!due.snapshot));
-      onSnapshot?.(state);
+      const path = writer.snapshot(state, facts(!due.snapshot));
+      await onSnapshot?.(state, { path, ticks: due.snapshot ? tick : undefined });
     }
-    saving += now() - begin;
+    const spent = now() - begin;
+    saving += spent;
+    // The speed of the next tick is that of training, too.
+    tickStart = { ...tickStart, time: tickStart.time + spent };
     if (due.state || isLate) nextSave = now() + options.saveSeconds;
   };
 
@@ -266,7 +277,7 @@ export async function trainingLoop(
       reason = endReason();
     }
     if (reason === undefined && state.images - tickStart.images < options.imagesPerTick) {
-      save({ snapshot: false, state: false });
+      await save({ snapshot: false, state: false });
       continue;
     }
     const report = progress();
@@ -286,6 +297,6 @@ export async function trainingLoop(
       const snapshot = writer.snapshot(state, facts(false));
       return { reason, snapshot, state: saved, progress: { ...report, ...errors } };
     }
-    save({ snapshot: tick % options.snapshotTicks === 0, state: tick % options.stateTicks === 0 });
+    await save({ snapshot: tick % options.snapshotTicks === 0, state: tick % options.stateTicks === 0 });
   }
 }

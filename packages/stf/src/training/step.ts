@@ -11,6 +11,7 @@ import type { NoiseLevels } from "../processes/noise-levels.js";
 import { emaDecay, learningRate } from "./clock.js";
 import { addGradients, type Loss, weightedError } from "./loss.js";
 import { type PerturbSettings, perturb } from "./perturb.js";
+import { powerDecay, powerExponent, powerWidths } from "./power-average.js";
 import { countStep } from "./stability.js";
 import type { TrainingState } from "./state.js";
 import { stepTargets, type TargetSettings } from "./step-targets.js";
@@ -28,7 +29,7 @@ export interface UpdateSettings {
   };
   /** Largest Euclidean norm of the gradient, to which a longer one is scaled; no limit when left out. */
   readonly clip?: number | undefined;
-  /** Settings for {@link emaDecay}. */
+  /** Settings for {@link emaDecay}; without effect on a state with power-function averages. */
   readonly ema: {
     /** Images after which the weight of an old value has halved. */
     readonly halflife: number;
@@ -83,7 +84,7 @@ export interface StepResult extends StepLoss {
   readonly gradientNorm: number;
   /** The learning rate of the step. */
   readonly learningRate: number;
-  /** Whether the loss or the gradient was not finite: then neither weights nor moments nor averages have changed. */
+  /** Whether the loss or the gradient was not finite: then neither weights nor moments have changed, nor an average with a half-life. */
   readonly isSkipped: boolean;
 }
 
@@ -132,11 +133,12 @@ export function computeGradients(
 }
 
 /**
- * The second half: takes the flat gradients through Adam, then the average, and advances the clock by a batch. If the loss or the
- * gradient is not finite, the step is skipped: only the clock advances, so that the next step has other samples.
+ * The second half: takes the flat gradients through Adam, then the averages, and advances the clock by a batch. If the loss or the
+ * gradient is not finite, the step is skipped: only the clock advances, so that the next step has other samples, and
+ * power-function averages, for which the weights have been the same for longer.
  */
 export function applyGradients(state: TrainingState, { sums, count }: StepSums, settings: UpdateSettings): StepResult {
-  const { images, parameters, optimizer, ema, stability } = state;
+  const { images, parameters, optimizer, ema, secondAverage, stability } = state;
   const { batch, clip = Number.POSITIVE_INFINITY } = settings;
   // The only numbers of a step that the host waits for.
   const [sum = 0, squares = 0, norm = 0] = scope(() =>
@@ -145,12 +147,17 @@ export function applyGradients(state: TrainingState, { sums, count }: StepSums, 
   const { scale } = stability;
   const gradientNorm = norm / scale;
   const rate = stability.rate * learningRate(images, settings.learningRate);
+  const powerDecayOf = (width: number): number => powerDecay(images, { batch, exponent: powerExponent(width) });
+  const decay = secondAverage ? powerDecayOf(powerWidths.drawn) : emaDecay(images, { batch, ...settings.ema });
   const isSkipped = !Number.isFinite(sum) || !Number.isFinite(gradientNorm);
   if (!isSkipped) {
     const factor = Math.min(clip / gradientNorm, 1) / scale;
     if (factor !== 1) noGrad(() => void parameters.gradients.mul_(factor));
-    optimizer.step(rate, { ema, decay: emaDecay(images, { batch, ...settings.ema }) });
+    optimizer.step(rate, { ema, decay });
+  } else if (secondAverage) {
+    ema.update(decay);
   }
+  if (secondAverage) noGrad(() => void secondAverage.lerp_(parameters.values, 1 - powerDecayOf(powerWidths.other)));
   countStep(stability, isSkipped, state.network.precision === "fp16");
   state.images += batch;
   return { mean: sum / count, meanSquare: squares / count, count, gradientNorm, learningRate: rate, isSkipped };

@@ -237,6 +237,9 @@ function describeSafetensors(path: string): Pick<Checkpoint, "isSnapshot" | "pre
   if (format?.startsWith("stf-training-state")) {
     throw new InputError(`${path} is a training state: resume from it with 'resume', or give a network snapshot`);
   }
+  if (format?.startsWith("stf-averages")) {
+    throw new InputError(`${path} is a pair of averages: make a network snapshot of it with stf ema`);
+  }
   if (format?.startsWith("stf-network") !== true) return { isSnapshot: false };
   const config = metadataField(path, metadata, "network") as NetworkConfig;
   return { isSnapshot: true, preconditioning: storedPreconditioning(path, network), config };
