@@ -123,9 +123,13 @@ function targetOf(batch: PerturbedBatch, references: ReferenceSet, chunk: number
   return bank.toValues(mean).view([batch.indices.length, channels, height, width]);
 }
 
-/** The posterior mean over the whole bank, in its units, `[B, D]`; undefined for other references, and without a sketch. */
+/**
+ * The posterior mean over the whole bank, in its units, `[B, D]`; undefined for other references, for noise that is not float32, and
+ * without a sketch.
+ */
 function meanOfWhole(batch: PerturbedBatch, { bank, pool, references, logWeights }: ReferenceSet): Tensor | undefined {
   if (pool !== "all" || (references ?? bank.count) < bank.count || logWeights) return undefined;
+  if (batch.noise.dtype !== "float32") return undefined;
   const sketch = sketchOf(bank);
   return sketch && rowPosteriorMean(perturbedPoints(batch, bank), bank.rows, sketch);
 }

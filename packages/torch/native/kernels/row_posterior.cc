@@ -45,8 +45,8 @@ void checkSketch(const at::Tensor& rows, const at::Tensor& norms, const at::Tens
 at::Tensor rowPosteriorMean(const at::Tensor& origins, const at::Tensor& directions, const at::Tensor& steps, const at::Tensor& rows,
                             const at::Tensor& norms, const at::Tensor& coordinates, const at::Tensor& lengths, const at::Tensor& tails,
                             const at::Tensor& basis, const at::Tensor& mean, double scale) {
-  TORCH_CHECK(rows.dim() == 2 && rows.size(0) > 0 && rows.scalar_type() == at::kByte && rows.device().is_cpu() && rows.is_contiguous(),
-              "rows must be a contiguous uint8 matrix on the CPU, found ", rows.scalar_type(), " ", rows.sizes());
+  TORCH_CHECK(rows.dim() == 2 && rows.size(0) > 0 && rows.scalar_type() == at::kByte && rows.device().is_cpu(),
+              "rows must be a uint8 matrix on the CPU, found ", rows.scalar_type(), " ", rows.sizes());
   const RowPosteriorLoops& loops = rowLoops();
   checkSketch(rows, norms, coordinates, lengths, tails, basis, mean);
   const int64_t points = origins.size(0), columns = rows.size(1);
@@ -57,8 +57,8 @@ at::Tensor rowPosteriorMean(const at::Tensor& origins, const at::Tensor& directi
               directions.sizes());
   TORCH_CHECK(steps.dim() == 1 && steps.size(0) == points && steps.scalar_type() == at::kDouble, "steps must be float64 [", points,
               "], found ", steps.scalar_type(), " ", steps.sizes());
-  const at::Tensor o = origins.contiguous(), d = directions.contiguous(), s = steps.contiguous();
-  const SketchedRows sketched{rows.data_ptr<uint8_t>(),    norms.data_ptr<int32_t>(), rows.size(0),
+  const at::Tensor r = rows.contiguous(), o = origins.contiguous(), d = directions.contiguous(), s = steps.contiguous();
+  const SketchedRows sketched{r.data_ptr<uint8_t>(),    norms.data_ptr<int32_t>(), rows.size(0),
                               columns,                     coordinates.data_ptr<int16_t>(), lengths.data_ptr<float>(),
                               tails.data_ptr<float>(),     basis.data_ptr<float>(),   mean.data_ptr<float>(),
                               basis.size(0),               static_cast<float>(scale)};
