@@ -286,6 +286,7 @@ void compare(const Point* const* points, const SketchedRows& rows, int64_t first
     const int16_t* coordinates = rows.coordinates + (first + group) * rows.dimensions;
     Integers products[kPoints][kGroupVectors] = {};
     for (int64_t k = 0; k < rows.dimensions; k += 2) {
+      __builtin_prefetch(coordinates + kRowsAtOnce * rows.dimensions + k * kGroup);  // of the next block
       Integers r[kGroupVectors];
       UNROLLED for (int64_t v = 0; v < kGroupVectors; ++v) r[v] = loadIntegers(coordinates + k * kGroup + v * kLanes);
       UNROLLED for (int64_t i = 0; i < kPoints; ++i) {
