@@ -68,6 +68,7 @@ export { type ImportOptions, importFields } from "./config/import-options.js";
 export type { ImportRequest } from "./config/import-request.js";
 export { type LikelihoodCommandOptions, likelihoodFields } from "./config/likelihood-options.js";
 export type { LikelihoodRequest } from "./config/likelihood-request.js";
+export type { PublishedPreset } from "./config/published-presets.js";
 export type { ResolvedOptions } from "./config/resolved-options.js";
 export { type Preset, type PresetName, presets, type TrainOptions, trainFields } from "./config/train-options.js";
 export type { TrainRequest } from "./config/train-request.js";
@@ -545,6 +546,7 @@ export {
   type Statistic,
   type StatisticName,
   type StatsLine,
+  type TickQuantity,
   type TickStatistics,
   tickQuantities,
 } from "./run/statistics.js";

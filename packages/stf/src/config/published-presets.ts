@@ -27,8 +27,24 @@ const ve = { ...sde, precond: "ve", arch: "ncsnpp", ls: 0.5, ema: halflife(0.999
 /** The mean of squared errors over the values of an image. */
 const vp = { ...sde, arch: "ddpmpp", ls: 1 / 3072, ema: halflife(0.9999) } as const;
 
+/** Their names. */
+export type PublishedPreset =
+  | "edm-cifar10-cond-ddpmpp"
+  | "edm-cifar10-cond-ncsnpp"
+  | "edm-cifar10-uncond-ddpmpp"
+  | "edm-cifar10-uncond-ncsnpp"
+  | "edm-ffhq64-ddpmpp"
+  | "edm-ffhq64-ncsnpp"
+  | "edm-afhqv2-64-ddpmpp"
+  | "edm-afhqv2-64-ncsnpp"
+  | "edm-imagenet64"
+  | "sde-cifar10-ve"
+  | "sde-cifar10-vp"
+  | "sde-cifar10-subvp"
+  | "sde-celeba64-ve";
+
 /** By name. */
-export const publishedPresets = {
+export const publishedPresets: Readonly<Record<PublishedPreset, Preset>> = {
   "edm-cifar10-cond-ddpmpp": preset("CIFAR-10 by class as published by EDM, DDPM++", { arch: "ddpmpp", cond: true }),
   "edm-cifar10-cond-ncsnpp": preset("the same with NCSN++", { arch: "ncsnpp", cond: true }),
   "edm-cifar10-uncond-ddpmpp": preset("the same without classes, DDPM++", { arch: "ddpmpp" }),
@@ -45,4 +61,4 @@ export const publishedPresets = {
   "sde-cifar10-vp": preset("the same, VP, DDPM++", { ...vp, precond: "vp" }),
   "sde-cifar10-subvp": preset("the same, sub-VP", { ...vp, precond: "subvp" }),
   "sde-celeba64-ve": preset("CelebA at 64x64 with the optimization of score_sde, VE, NCSN++", { ...ve, sigmaMax: 180 }),
-} as const satisfies Readonly<Record<string, Preset>>;
+};

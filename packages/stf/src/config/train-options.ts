@@ -23,7 +23,7 @@ import {
   texts,
   type Values,
 } from "./fields.js";
-import { publishedPresets } from "./published-presets.js";
+import { type PublishedPreset, publishedPresets } from "./published-presets.js";
 
 /** The options of `stf train`, by name. */
 export const trainFields = {
@@ -262,7 +262,7 @@ export type PresetName =
   | "ffhq64"
   | "afhqv2-64"
   | "imagenet64"
-  | keyof typeof publishedPresets;
+  | PublishedPreset;
 
 /** Settings that belong together. The published schedules are meant for days on eight GPUs; short runs need their own. */
 export const presets: Readonly<Record<PresetName, Preset>> = {

@@ -66,8 +66,28 @@ export interface Quantity {
   readonly about: string;
 }
 
-/** The quantities of a tick besides {@link ErrorStatistics}, under the names of the published code if it has them. */
-export const tickQuantities = {
+/** The name of a quantity of every tick; that of the published code if it has it. */
+export type TickQuantity =
+  | "Loss/loss"
+  | "Optimizer/lr"
+  | "Optimizer/grad_norm"
+  | "Optimizer/skipped"
+  | "Progress/tick"
+  | "Progress/kimg"
+  | "Timing/total_sec"
+  | "Timing/sec_per_tick"
+  | "Timing/sec_per_kimg"
+  | "Timing/maintenance_sec"
+  | "Timing/images_per_sec"
+  | "Resources/cpu_mem_gb"
+  | "Resources/peak_cpu_mem_gb"
+  | "Resources/peak_gpu_mem_gb"
+  | "Resources/peak_gpu_mem_reserved_gb"
+  | "Resources/tensors"
+  | "Resources/tensor_mem_gb";
+
+/** The quantities of a tick besides errors and metrics. */
+export const tickQuantities: Readonly<Record<TickQuantity, Quantity>> = {
   "Loss/loss": { unit: "1", about: "weighted squared error per value, over the images of the tick" },
   "Optimizer/lr": { unit: "1", about: "learning rate" },
   "Optimizer/grad_norm": { unit: "1", about: "Euclidean norm of the gradient, before it is clipped" },
@@ -88,17 +108,16 @@ export const tickQuantities = {
   "Resources/peak_gpu_mem_reserved_gb": { unit: "GiB", about: "what libtorch holds on the GPU" },
   "Resources/tensors": { unit: "1", about: "number of live tensors" },
   "Resources/tensor_mem_gb": { unit: "GiB", about: "memory held by tensors" },
-} as const satisfies Readonly<Record<string, Quantity>>;
+};
 
 /** The statistics of a tick, by name. */
-export type TickStatistics = ErrorStatistics &
-  MetricStatistics & { readonly [Name in keyof typeof tickQuantities]: Statistic };
+export type TickStatistics = ErrorStatistics & MetricStatistics & Readonly<Record<TickQuantity, Statistic>>;
 
 /** The name of a statistic. */
 export type StatisticName = keyof TickStatistics;
 
 /** One line of stats.jsonl: statistics by name, and the time of writing. */
-export interface StatsLine extends Partial<TickStatistics> {
+export type StatsLine = Partial<TickStatistics> & {
   /** Seconds since 1970. */
   readonly timestamp: number;
-}
+};

@@ -1,10 +1,10 @@
 import { type Device, deviceMemory, memory, resetPeakMemory } from "@stf/torch";
-import type { tickQuantities } from "../run/statistics.js";
+import type { TickQuantity } from "../run/statistics.js";
 
 const GIB = 2 ** 30;
 
 /** The name of a quantity of memory or of tensors. */
-type ResourceName = Extract<keyof typeof tickQuantities, `Resources/${string}`>;
+type ResourceName = Extract<TickQuantity, `Resources/${string}`>;
 
 /** What the process and the tensors take now. The peak of a GPU is that since the last call. */
 export function resourceStatistics(device: Device): Partial<Record<ResourceName, number>> {
