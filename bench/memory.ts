@@ -1,6 +1,6 @@
 /**
- * Peak memory of one training step in this fresh process: `memory.js NETWORK PRECISION`. Prints the bytes by which the step
- * and everything it needs raised the peak.
+ * Peak memory of training in this fresh process: `memory.js NETWORK PRECISION`. Prints the bytes by which two steps and
+ * everything they need raised the peak. Two, because the first one may be over before the optimizer has its state.
  */
 
 import { readFileSync } from "node:fs";
@@ -16,5 +16,5 @@ const [name, precision] = process.argv.slice(2) as [NetworkName, Precision];
 const { config, batch } = networks[name];
 const before = peak();
 const trainee = new Trainee(placeOf("cpu"), config, precision, batch.cpu, batch.cpu);
-trainee.step({ target: denoisingTarget });
+for (let i = 0; i < 2; i++) trainee.step({ target: denoisingTarget });
 console.log(peak() - before);

@@ -1,4 +1,4 @@
-/** The memory of training: the peak of a process that creates a network and takes one step, minus that at its start. */
+/** The memory of training: the peak of a process that creates a network and takes two steps, minus that at its start. */
 
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";

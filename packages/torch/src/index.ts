@@ -27,7 +27,14 @@ export { clipGradientNorm, gradientNorm } from "./optim/clip.js";
 export { ExponentialMovingAverage } from "./optim/ema.js";
 export { Generator, keyedNormal, manualSeed, rngState, setRngState } from "./random.js";
 export { affineResample, LONGEST_RESAMPLED_SIDE } from "./resample.js";
-export { type PointsOnRays, relativeSquaredDistances, weightedRowSum } from "./rows.js";
+export {
+  type PointsOnRays,
+  type RowSketch,
+  relativeSquaredDistances,
+  rowPosteriorMean,
+  sketchRows,
+  weightedRowSum,
+} from "./rows.js";
 export { type Frame, keep, type MemoryUse, memory, type Synchronous, scope, type Tracked } from "./scope.js";
 export { syncFolder, writeAll, writeFileAtomically } from "./serialization/atomic-file.js";
 export { inOrderOfC, NumpyArray, numpyNames } from "./serialization/numpy.js";

@@ -6,15 +6,30 @@
  * It is computed as attention: products with the references, a softmax, and a weighted sum, streamed over chunks of
  * the references with a running maximum and sum. It needs memory for the B x m weights of a chunk, never for B x n x D.
  *
+ * Over a whole bank of bytes most references are left out without reading them, because a few coordinates show that they have no
+ * weight (`sketch.ts`, and `rowPosteriorMean` of the tensor library).
+ *
  * The log-weights are taken relative to the source, ||x - r||² - ||sigma eps||² = ||y - r||² + 2 sigma eps.(y - r), because
  * at small sigma the common term would swamp the difference between near-duplicates. The first part is exact, because the
  * bank's rows are in units that allow it; only eps.(y - r) is rounded. So x itself is never formed;
  * `posterior` is for noisy images of unknown origin.
  */
 
-import { cat, noGrad, relativeSquaredDistances, scope, type Tensor, tensor, weightedRowSum, zeros } from "@stf/torch";
+import {
+  cat,
+  noGrad,
+  type PointsOnRays,
+  relativeSquaredDistances,
+  rowPosteriorMean,
+  scope,
+  type Tensor,
+  tensor,
+  weightedRowSum,
+  zeros,
+} from "@stf/torch";
 import { column } from "../column.js";
 import type { Bank } from "../data/bank.js";
+import { sketchOf } from "./sketch.js";
 import type { PerturbedBatch, ReferenceSet, ReferenceTarget, TransformedReferences } from "./target.js";
 
 /** Options of {@link stableFieldTarget}. */
@@ -23,21 +38,25 @@ export interface StableFieldOptions {
   readonly chunk?: number;
 }
 
-/** Computes log w_k - log w_source for some references, float64 `[B, m]`; they are rows of a bank, by index where one is given. */
-function relativeLogits(
-  { indices, noise, sigma }: PerturbedBatch,
-  bank: Bank,
-): (rows: Tensor, index: Tensor | undefined) => Tensor {
+/** The noisy images, in the bank's own units, by their sources and noise. */
+function perturbedPoints({ indices, noise, sigma }: PerturbedBatch, bank: Bank): PointsOnRays {
   const { device, dimension, unit } = bank;
-  const B = sigma.length;
-  const perturbed = {
+  return {
     origins: bank.gather(indices),
-    directions: noise.contiguous().view([B, dimension]),
+    directions: noise.contiguous().view([sigma.length, dimension]),
     steps: tensor(
       sigma.map((level) => level * unit),
       { device },
     ),
   };
+}
+
+/** Computes log w_k - log w_source for some references, float64 `[B, m]`; they are rows of a bank, by index where one is given. */
+function relativeLogits(batch: PerturbedBatch, bank: Bank): (rows: Tensor, index: Tensor | undefined) => Tensor {
+  const { device, unit } = bank;
+  const { sigma } = batch;
+  const B = sigma.length;
+  const perturbed = perturbedPoints(batch, bank);
   const factor = tensor(
     sigma.map((level) => -0.5 / (level * unit) ** 2),
     { shape: [B, 1], device },
@@ -98,8 +117,27 @@ function windowMask(indices: Int32Array, { bank, pool, references }: ReferenceSe
 }
 
 function targetOf(batch: PerturbedBatch, references: ReferenceSet, chunk: number): Tensor {
+  const { bank } = references;
+  const { channels, height, width } = bank.shape;
+  const mean = meanOfWhole(batch, references) ?? meanOf(batch, references, chunk);
+  return bank.toValues(mean).view([batch.indices.length, channels, height, width]);
+}
+
+/**
+ * The posterior mean over the whole bank, in its units, `[B, D]`; undefined for other references, for noise that is not float32, and
+ * without a sketch.
+ */
+function meanOfWhole(batch: PerturbedBatch, { bank, pool, references, logWeights }: ReferenceSet): Tensor | undefined {
+  if (pool !== "all" || (references ?? bank.count) < bank.count || logWeights) return undefined;
+  if (batch.noise.dtype !== "float32") return undefined;
+  const sketch = sketchOf(bank);
+  return sketch && rowPosteriorMean(perturbedPoints(batch, bank), bank.rows, sketch);
+}
+
+/** The same over any references, streamed over chunks. */
+function meanOf(batch: PerturbedBatch, references: ReferenceSet, chunk: number): Tensor {
   const { bank, pool, logWeights } = references;
-  const { device, shape } = bank;
+  const { device } = bank;
   const B = batch.indices.length;
   const count = pool === "all" ? bank.count : pool.length;
   const index = pool === "all" ? undefined : tensor(pool, { device });
@@ -125,8 +163,7 @@ function targetOf(batch: PerturbedBatch, references: ReferenceSet, chunk: number
     }
     return part.mean;
   };
-  const mean = count <= chunk ? posteriorMean(chunkAt(0)) : scope(streamed);
-  return bank.toValues(mean).view([B, shape.channels, shape.height, shape.width]);
+  return count <= chunk ? posteriorMean(chunkAt(0)) : scope(streamed);
 }
 
 /**
