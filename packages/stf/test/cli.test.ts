@@ -91,6 +91,8 @@ describe("what needs no libtorch does not wait for it", () => {
       expect(text).toContain(flagOf(key));
       expect(text).toContain(field.help);
     }
+    const headings = text.match(/(?<= )[A-Z][a-z ,]+: (?=--)/g) ?? [];
+    expect(new Set(headings).size).toBe(headings.length);
     if (command === "train") for (const flag of ["--resume", "--preset", "--dry-run"]) expect(text).toContain(flag);
     expect((await withoutLibtorch(["help", command])).stdout).toBe(stdout);
   });
@@ -197,6 +199,21 @@ describe("input that cannot be used is exit code 1 and one line", () => {
   });
 });
 
+test("--dry-run shows what a preset sets before there are images", async () => {
+  const { code, stdout, stderr } = await stf(["train", "--preset=cifar10-ddpmpp-published", "--lr=0.002", "--dry-run"]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  for (const option of [
+    "--rbatch=1024",
+    "--stf-sigma=0,inf",
+    "--lr=0.002",
+    "--cres=2,2,2",
+    "--P-mean=-1.2",
+    "--seed=-",
+  ]) {
+    expect(stdout).toContain(option);
+  }
+});
+
 test("--dry-run says what it would do and writes nothing", async () => {
   const before = readdirSync(folder).sort();
   const { code, stdout, stderr } = await stf(["train", ...run, "--dry-run", "--outdir=dry"]);
@@ -204,8 +221,9 @@ test("--dry-run says what it would do and writes nothing", async () => {
   expect(code).toBe(0);
   expect(stdout).toMatch(/300 images of 8x8x1/);
   expect(stdout).toMatch(/64 references/);
-  expect(stdout).toMatch(/^time +about [\d.e+]+ images\/s here: .* for 200000000 images$/m);
+  expect(stdout).toMatch(/^time +about [\d.e+]+ images\/s here: .* for 200 million images$/m);
   expect(stdout).toMatch(/^memory +about \d+ MiB: weights and optimizer \d+ MiB, images 0 MiB, activations \d+ MiB/m);
+  expect(stdout).toMatch(/--sigma-data=0\.5 --sigma-min=0 --sigma-max=-$/m);
   const same = /^the same +(.* train --preset=published .*)$/m.exec(stdout)?.[1] as string;
   const text = execFileSync("sh", ["-c", `${same} --dry-run --json`], { cwd: folder, encoding: "utf8" });
   const { options, estimate } = JSON.parse(text) as Record<"options" | "estimate", Record<string, unknown>>;

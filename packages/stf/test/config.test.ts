@@ -164,6 +164,11 @@ describe("values out of files and programs", () => {
     expect(checkValues(generateFields, { S_max: S_max.default }, "the request")).toEqual({ S_max: S_max.default });
   });
 
+  test("an infinite end of a range is one that files of options can hold", () => {
+    const { stfSigma } = parse(trainFields, { stfSigma: "0,inf" });
+    expect(JSON.parse(JSON.stringify(stfSigma))).toEqual([0, Number.MAX_VALUE]);
+  });
+
   test.each<[unknown, RegExp]>([
     [{ batch: "8" }, /^'batch' in options\.json must be a whole number of at least 1, found "8"$/],
     [{ batch: 1.5 }, /'batch'.*found 1\.5/],

@@ -23,7 +23,7 @@ export function nextSteps(
   const more =
     reason === "time limit" && timeLimit !== null
       ? `--time-limit=${Math.max(timeLimit, minutes)}`
-      : `--duration=${(2 * images) / 1e6}`;
+      : `--duration=${Number(((2 * images) / 1e6).toPrecision(2))}`;
   const draw = (...words: string[]): string => pasteable("generate", `--network=${snapshot}`, ...words);
   const ofClass =
     (network.labelDim ?? 0) > 0

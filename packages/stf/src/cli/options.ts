@@ -37,13 +37,16 @@ export class KeyedOption extends Option {
   }
 }
 
-/** Declares an option for every field; values arrive as text under the fields' keys. */
+/** Declares an option for every field, in the order of the groups; values arrive as text under the fields' keys. */
 export function addFields<F extends Fields>(command: Command, fields: F, groups: Groups<F> = {}): Command {
-  for (const [key, field] of Object.entries(fields)) {
+  const headingOf = (key: string) => Object.keys(groups).find((name) => groups[name]?.includes(key));
+  const grouped: readonly (keyof F)[] = Object.values(groups).flat();
+  for (const key of [...Object.keys(fields).filter((own) => headingOf(own) === undefined), ...grouped] as string[]) {
+    const field = fields[key] as Field<unknown>;
     const placeholder = isLong(field) ? "NAME" : field.placeholder;
     const value = field.isSwitch ? `[${placeholder}]` : `<${placeholder}>`;
     const option = new KeyedOption(key, `${flagOf(key)} ${value}`, field.help + words(field) + shown(field));
-    const heading = Object.keys(groups).find((name) => groups[name]?.includes(key));
+    const heading = headingOf(key);
     command.addOption(heading === undefined ? option : option.helpGroup(heading));
   }
   return command;

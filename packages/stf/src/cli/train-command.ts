@@ -33,10 +33,10 @@ const groups: Groups<typeof trainFields> = {
 
 const examples = `
 Examples:
-  stf train --data=photos.zip --time-limit=60                  everything is chosen to suit the images and an hour here
-  stf train --data=cifar10.zip --preset=cifar10-ddpmpp -n      what a preset means, what it needs, and how long it takes
-  stf train --data=cifar10.zip --preset=cifar10-ddpmpp --name=a   the same again continues the run after an interruption
-  stf train --resume=latest --duration=300                     the run that was saved last goes on for longer`;
+  stf train --data=photos.zip --time-limit=60                      everything is chosen to suit the images and an hour here
+  stf train --preset=cifar10-ddpmpp -n                             what a preset sets; with --data also its memory and time here
+  stf train --preset=cifar10-ddpmpp --data=cifar10.zip --name=a    the same again continues the run after an interruption
+  stf train --resume=latest --duration=300                         the run that was saved last goes on for longer`;
 
 function presetHelp(): string {
   const width = Math.max(...Object.keys(presets).map((name) => name.length));
@@ -87,6 +87,21 @@ async function dryRun(plan: TrainingPlan, context: JobContext, isJson: boolean):
   return 0;
 }
 
+/** Whether only the settings can be shown, because no images are given. */
+function isWithoutImages({ data, preset, resume }: TrainRequest): boolean {
+  const isChosen = preset === undefined || preset === "auto";
+  return resume === undefined && !isChosen && data === undefined && presets[preset].options.data === undefined;
+}
+
+/** Shows what a preset and the other options of a command set. */
+async function showSettings(request: TrainRequest): Promise<void> {
+  const options = trainingOptions({ ...request, data: "IMAGES" }, undefined);
+  const { describedSettings } = await import("./train-dry-run.js");
+  const seed = request.seed ?? null;
+  for (const line of describedSettings({ ...options, data: null, seed }, groups)) console.log(line);
+  console.log("note        with --data, this also shows how long the training takes here, and how much memory");
+}
+
 /** Prints how good the images of a short run are, if its preset has features for them. */
 async function printQuality(
   snapshot: string,
@@ -131,7 +146,7 @@ async function run(plan: TrainingPlan, context: JobContext, features: string | u
 /** Sets the command's options and action. */
 export function declare(command: Command): void {
   command
-    .option("--preset <NAME>", "a set of defaults, which other options override; those below")
+    .option("--preset <NAME>", "a set of defaults, listed at the end; options that are given override them")
     .option(
       "--resume <PATH|latest>",
       "resume from a training state, from the latest one in a run folder, or from that of the latest run in --outdir",
@@ -145,6 +160,7 @@ export function declare(command: Command): void {
       const published = withPublishedOptions(texts);
       const request: TrainRequest = { ...parse(trainFields, published.texts), ...presetOf(preset), resume };
       checkAlone("train");
+      if (isDry && !isJson && isWithoutImages(request)) return showSettings(request);
       if (resume === undefined) trainingOptions(request, undefined);
       else checkTrainRequest(request);
       if (!isDry) beginWork();

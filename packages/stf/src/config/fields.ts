@@ -237,7 +237,8 @@ export function rangeOr<W extends string>(
     { placeholder: `${word}|MIN,MAX`, ...description },
     `two numbers with 0 <= MIN <= MAX, such as 0.5,80, or "${word}"`,
     (value) => value === word || isRange(value),
-    (text) => (text === word ? word : text.split(",").map(toNumber)),
+    // Files of options are JSON, which has no infinity.
+    (text) => (text === word ? word : text.split(",").map((part) => Math.min(toNumber(part), Number.MAX_VALUE))),
   );
 }
 

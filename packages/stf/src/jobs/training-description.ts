@@ -71,7 +71,7 @@ export function describedTraining(
       ? `${engine.cpuCapability}, ${engine.threads} ${engine.threads === 1 ? "thread" : "threads"}`
       : options.device;
   return [
-    `data        ${bank.count} images of ${formatImageShape(bank.shape)} from ${options.data}`,
+    `data        ${bank.count} images${options.xflip ? ", mirrored ones included," : ""} of ${formatImageShape(bank.shape)} from ${options.data}`,
     ...(heldOut ? [describedHeldOut(options, heldOut)] : []),
     ...(options.cond ? describedClasses(bank) : []),
     `objective   ${options.precond}, ${target}${augmentation}`,
