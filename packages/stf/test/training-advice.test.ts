@@ -16,7 +16,9 @@ import { warningsOn } from "../src/jobs/estimate.js";
 import { measureSpeed } from "../src/jobs/measure.js";
 import { type TrainResult, train } from "../src/jobs/train.js";
 import { planTraining } from "../src/jobs/training-plan.js";
+import { tickNotes } from "../src/jobs/training-report.js";
 import { gridWithin } from "../src/jobs/training-samples.js";
+import type { Progress } from "../src/training/loop.js";
 import { disposeState } from "../src/training/state.js";
 import { listener } from "./support.js";
 
@@ -126,6 +128,16 @@ describe("a planned training", () => {
     expect(precisionNotes({ precision: "tf32", device: "cuda:1" })).toEqual([]);
     expect(precisionNotes({ precision: "fp32", device: "cpu" })).toEqual([]);
   });
+});
+
+test("a loss that has risen is noted once, and again when it is much worse or has recovered in between", () => {
+  const notesOn = tickNotes();
+  const losses = [1, 11, 12, 100, 111, 112, 5, 50, 2, 11];
+  const noted = losses.map((loss) => notesOn({ loss, lowestLoss: 1, steps: 4, skipped: 0 } as Progress).length);
+  expect(noted).toEqual([0, 1, 0, 0, 1, 0, 0, 0, 0, 1]);
+  expect(notesOn({ loss: 1, lowestLoss: 1, steps: 4, skipped: 2 } as Progress)).toEqual([
+    expect.stringMatching(/^2 of 4 steps/),
+  ]);
 });
 
 describe("the images drawn at the end", () => {

@@ -31,7 +31,7 @@ import { TrainingBoard } from "./training-board.js";
 import { memoryAdvice } from "./training-description.js";
 import { TrainingMetrics } from "./training-metrics.js";
 import { planTraining, type TrainingPlan } from "./training-plan.js";
-import { formatProgress, notesOnTick } from "./training-report.js";
+import { formatProgress, tickNotes } from "./training-report.js";
 import { TrainingSamples } from "./training-samples.js";
 
 /** How a training ended, and the paths of its output. */
@@ -238,6 +238,7 @@ async function trainInFolder(room: TrainingRoom): Promise<TrainResult> {
     shouldStop: () => context.shouldStop(),
   });
   let shown = "first step";
+  const notesOn = tickNotes();
   const hooks: LoopHooks = {
     // A step may take minutes.
     onPart: (done) => {
@@ -252,7 +253,7 @@ async function trainInFolder(room: TrainingRoom): Promise<TrainResult> {
     measure: ({ averaged }, time) => errors.measure(averaged, time),
     onTick: (progress) => {
       reporter.print(formatProgress(progress));
-      for (const note of notesOnTick(progress)) reporter.print(`note        ${note}`);
+      for (const note of notesOn(progress)) reporter.print(`note        ${note}`);
     },
     async onSnapshot(trained, { path, ticks }) {
       samples.drawOnTheWay(trained);
