@@ -13,7 +13,7 @@ export const emaFields = {
   images: integer<number | null>({
     default: null,
     min: 1,
-    help: "training images after which; one of the numbers in the names of the averages. The latest when left out",
+    help: "number of training images at which to average, one of those in the names of the averages (default: the latest)",
   }),
   dest: text<string | null>({
     default: null,

@@ -122,7 +122,11 @@ export const trainFields = {
     placeholder: "FILE",
   }),
   duration: number({ default: 200, above: 0, help: "length of the training, in millions of images" }),
-  timeLimit: number<number | null>({ default: null, above: 0, help: "stop training after this many minutes" }),
+  timeLimit: number<number | null>({
+    default: null,
+    above: 0,
+    help: "stop training after this many minutes, counted anew whenever a run is resumed",
+  }),
   batch: integer({ default: 512, min: 1, help: "images per step" }),
   batchGpu: integer<number | null>({
     default: null,

@@ -24,8 +24,8 @@ export function withAdvice(error: DivergenceError, folder: string, options: Trai
   const state = existsSync(folder) ? soundState(folder) : undefined;
   const advice =
     state === undefined
-      ? `no earlier state was saved; start again with ${lower}, say, or a longer 'lrRampup'`
-      : `resume from an earlier state with 'resume=${state}' and ${lower}, say; later states are then set aside`;
+      ? `no state was saved before: start again, with ${lower} for example`
+      : `resume from an earlier state with 'resume=${state}' and ${lower}, for example; later states are then set aside`;
   return new DivergenceError(`${error.message}; ${advice}`, { cause: error });
 }
 

@@ -133,7 +133,7 @@ function diverged(
 ): DivergenceError {
   const [before, verb] = skipped === 1 ? ["the last step", "was"] : [`the last ${skipped} steps`, "were"];
   return new DivergenceError(
-    `training diverged after ${images} images: ${before} ${verb} skipped, as the loss is ${mean}, the norm of the gradient ${gradientNorm}; ` +
+    `training diverged after ${images} images: ${before} ${verb} skipped, because the loss was ${mean} and the norm of the gradient ${gradientNorm}; ` +
       "try a lower 'lr' or a longer 'lrRampup'",
   );
 }
