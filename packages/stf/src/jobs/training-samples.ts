@@ -58,6 +58,10 @@ export interface Drawn {
   readonly problem?: string;
 }
 
+/** The number of images that a training draws at once at most. */
+export const mostDrawn = (labelDim: number): number =>
+  COLUMNS * (labelDim > 0 ? Math.min(labelDim, ROWS.most) : ROWS.plain);
+
 /** Draws grids with the networks of one training into its run folder. */
 export class TrainingSamples {
   readonly #folder: string;
@@ -143,7 +147,7 @@ export class TrainingSamples {
 
   /** Draws the largest grid in very few steps, which takes as much memory as a whole drawing. */
   rehearse({ averaged }: TrainingState): void {
-    const seeds = Array.from({ length: this.#rowsOf(averaged) * COLUMNS }, (_, i) => i);
+    const seeds = Array.from({ length: mostDrawn(averaged.labelDim) }, (_, i) => i);
     generateImages(averaged, seeds, {
       classes: seeds.map((seed) => Math.floor(seed / COLUMNS)),
       method: edmMethod(averaged.preconditioning, { steps: REHEARSED_STEPS }),
@@ -151,7 +155,7 @@ export class TrainingSamples {
   }
 
   #rowsOf({ labelDim }: Denoiser): number {
-    return labelDim > 0 ? Math.min(labelDim, ROWS.most) : ROWS.plain;
+    return mostDrawn(labelDim) / COLUMNS;
   }
 
   #grid(denoiser: Denoiser, images: number, weights: "averaged" | "raw", { rows, columns }: Grid): Drawn {
