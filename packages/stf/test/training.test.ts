@@ -745,7 +745,7 @@ describe("steps that are not finite", () => {
   test("so does a gradient that overflows while the loss is finite", () => expectSkipped({ lossScaling: 1e40 }));
 
   /** A loop whose steps with certain numbers, counted from 0, have a target that is not a number, and what it wrote. */
-  async function loopWith(isSpoiled: (step: number) => boolean, steps: number, mostSkipped: number) {
+  async function loopWith(isSpoiled: (step: number) => boolean, steps: number, mostSkipped: number, ticks = 1) {
     const state = trained(0);
     const written: string[] = [];
     const lines: StatsLine[] = [];
@@ -759,7 +759,7 @@ describe("steps that are not finite", () => {
     };
     const options = {
       ...{ totalImages: steps * settings.batch, timeLimit: Number.POSITIVE_INFINITY, imagesPerTick: settings.batch },
-      ...{ snapshotTicks: 1, stateTicks: 1, mostSkipped, saveSeconds: Number.POSITIVE_INFINITY },
+      ...{ snapshotTicks: ticks, stateTicks: ticks, mostSkipped, saveSeconds: Number.POSITIVE_INFINITY },
     };
     const writer = {
       statistics: (line: StatsLine) => void lines.push(line),
@@ -782,6 +782,12 @@ describe("steps that are not finite", () => {
     // A line without a loss, not one that JSON cannot hold.
     expect(lines.map((line) => line["Loss/loss"] !== undefined)).toEqual([true, true, false, false, true, true]);
     expect(lines.every((line) => JSON.stringify(line) === JSON.stringify(JSON.parse(JSON.stringify(line))))).toBe(true);
+    disposeState(state);
+  });
+
+  test("what was due at a tick whose last step was skipped is saved after the next that succeeds", async () => {
+    const { written, state } = await loopWith((step) => step === 3, 10, 3, 4);
+    expect(written).toEqual([5, 8, 10].flatMap((step) => [`state ${step}`, `snapshot ${step}`]));
     disposeState(state);
   });
 

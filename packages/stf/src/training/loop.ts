@@ -250,22 +250,27 @@ export async function trainingLoop(
     return { temporary, loss: Number.isNaN(loss) ? lastLoss : loss, lowestLoss };
   };
 
+  /** What ticks have asked for: a snapshot by their number. */
+  let due: { snapshot?: number; state?: boolean } = {};
+
   // What is due by ticks, and both when time has passed. Only what ticks did not ask for is temporary.
-  const save = async (due: { snapshot: boolean; state: boolean }): Promise<void> => {
-    // The weights may be those of a divergence.
+  const save = async (): Promise<void> => {
+    // The weights may be those of a divergence; what is due is saved after the next step that succeeds.
     if (state.stability.skipped > 0) return;
+    const { snapshot: ticks, state: isStateDue = false } = due;
+    due = {};
     const isLate = now() >= nextSave;
     const begin = now();
-    if (due.state || isLate) writer.state(state, facts(!due.state));
-    if (due.snapshot || isLate) {
-      const path = writer.snapshot(state, facts(!due.snapshot));
-      await onSnapshot?.(state, { path, ticks: due.snapshot ? tick : undefined });
+    if (isStateDue || isLate) writer.state(state, facts(!isStateDue));
+    if (ticks !== undefined || isLate) {
+      const path = writer.snapshot(state, facts(ticks === undefined));
+      await onSnapshot?.(state, { path, ticks });
     }
     const spent = now() - begin;
     saving += spent;
     // The speed of the next tick is that of training, too.
     tickStart = { ...tickStart, time: tickStart.time + spent };
-    if (due.state || isLate) nextSave = now() + options.saveSeconds;
+    if (isStateDue || isLate) nextSave = now() + options.saveSeconds;
   };
 
   for (;;) {
@@ -278,7 +283,7 @@ export async function trainingLoop(
       reason = endReason();
     }
     if (reason === undefined && state.images - tickStart.images < options.imagesPerTick) {
-      await save({ snapshot: false, state: false });
+      await save();
       continue;
     }
     const report = progress();
@@ -298,6 +303,8 @@ export async function trainingLoop(
       const snapshot = writer.snapshot(state, facts(false));
       return { reason, snapshot, state: saved, progress: { ...report, ...errors } };
     }
-    await save({ snapshot: tick % options.snapshotTicks === 0, state: tick % options.stateTicks === 0 });
+    if (tick % options.snapshotTicks === 0) due.snapshot = tick;
+    if (tick % options.stateTicks === 0) due.state = true;
+    await save();
   }
 }
