@@ -91,7 +91,7 @@ export function resumedOptions(
 const places: ReadonlySet<string> = new Set<keyof TrainOptions>(["outdir", "name", "desc"]);
 
 /** Options that name files; a run stores them as absolute paths. */
-const paths: ReadonlySet<string> = new Set<keyof TrainOptions>(["data", "heldOut", "transfer"]);
+const paths: ReadonlySet<string> = new Set<keyof TrainOptions>(["data", "heldOut", "transfer", "metricsFeatures"]);
 
 function isSame(name: string, stated: unknown, saved: unknown): boolean {
   if (paths.has(name) && typeof stated === "string" && typeof saved === "string") {
