@@ -1,6 +1,6 @@
 /** The measured networks, and random images for them. */
 
-import { type Device, randint } from "@stf/torch";
+import { cat, type Device, randn, scope, type Tensor, tensor } from "@stf/torch";
 import { defaultSizes, ImageBank, type ImageShape, type NetworkConfig } from "stf";
 import type { Place } from "./place.js";
 
@@ -55,9 +55,46 @@ export const networkNames = Object.keys(networks) as NetworkName[];
 /** A network with augmentation labels as input. */
 export const augmented = (config: NetworkConfig): NetworkConfig => ({ ...config, augmentDim: 9 });
 
-/** Images of random bytes; with `classes`, equally many of each. */
+/** Waves across an image along each axis; amplitudes fall with the frequency, as those of photographs do. */
+const WAVES = 8;
+/** Images made at a time. */
+const CHUNK = 4096;
+
+/** A wave for each pair of frequencies, the same in all channels, `[WAVES², D]`. */
+function waves({ channels, height, width }: ImageShape): Tensor {
+  const values: number[] = [];
+  for (let ky = 0; ky < WAVES; ky++) {
+    for (let kx = 0; kx < WAVES; kx++) {
+      const amplitude = 1 / (1 + kx + ky);
+      for (let c = 0; c < channels; c++) {
+        for (let y = 0; y < height; y++) {
+          for (let x = 0; x < width; x++) {
+            const wave = Math.cos((Math.PI * ky * (y + 0.5)) / height) * Math.cos((Math.PI * kx * (x + 0.5)) / width);
+            values.push(amplitude * wave);
+          }
+        }
+      }
+    }
+  }
+  return tensor(values, { shape: [WAVES ** 2, channels * height * width], dtype: "float32" });
+}
+
+/** Random images, smooth ones with some noise; with `classes`, equally many of each. */
 export function randomBank(shape: ImageShape, count: number, classes = 0, device: Device = "cpu"): ImageBank {
-  const pixels = randint(0, 256, [count, shape.channels * shape.height * shape.width], { dtype: "uint8", device });
+  const pixels = scope(() => {
+    const basis = waves(shape);
+    const parts = Array.from({ length: Math.ceil(count / CHUNK) }, (_, i) => Math.min(CHUNK, count - i * CHUNK)).map(
+      (size) =>
+        scope(() => {
+          const smooth = randn([size, WAVES ** 2])
+            .matmul(basis)
+            .mul(40)
+            .add(128);
+          return smooth.add(randn(smooth.shape).mul(20)).clamp(0, 255).to({ dtype: "uint8", device });
+        }),
+    );
+    return cat(parts);
+  });
   return new ImageBank(
     "random",
     shape,

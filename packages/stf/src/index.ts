@@ -158,7 +158,7 @@ export { subVpPreconditioning, type VpConstants, vpPreconditioning } from "./pre
 
 // Networks and denoisers
 
-export { type ActivationConfig, activationsPerImage } from "./networks/activations.js";
+export { type ActivationConfig, activationsPerImage, drawnPerImage } from "./networks/activations.js";
 export {
   type Architecture,
   architectures,

@@ -47,7 +47,7 @@ export function describedEstimate(
 ): string[] {
   const { imagesPerSecond, images, seconds, memory, parameters, flops, steps } = estimate;
   const speed = Number(imagesPerSecond.toPrecision(imagesPerSecond < 100 ? 2 : 3));
-  const parts = `weights and optimizer ${mebibytes(memory.state)}, images ${mebibytes(memory.images)}, activations ${mebibytes(memory.activations)}`;
+  const parts = `weights and optimizer ${mebibytes(memory.state)}, images ${mebibytes(memory.images)}, activations ${mebibytes(memory.activations)} (drawing ${mebibytes(memory.drawing)})`;
   return [
     ...description,
     `size        ${withPrefix(parameters)} parameters, ${withPrefix(flops.forward)}FLOP per image forward, ${withPrefix(flops.step)}FLOP per training step`,

@@ -3,13 +3,14 @@
 import { elementCount } from "@stf/torch";
 import type { ResolvedOptions } from "../config/resolved-options.js";
 import { loopOptions, trainingData, trainingSettings } from "../config/training.js";
-import { activationsPerImage } from "../networks/activations.js";
+import { activationsPerImage, drawnPerImage } from "../networks/activations.js";
 import type { Precision } from "../networks/architectures.js";
 import { forwardFlops, PASSES_PER_STEP } from "../networks/flops.js";
 import type { JobContext } from "./context.js";
 import { measureSpeed } from "./measure.js";
 import { memoryAdvice } from "./training-description.js";
 import type { TrainingPlan } from "./training-plan.js";
+import { mostDrawn } from "./training-samples.js";
 
 /** Expected time and memory of a training. */
 export interface TrainingEstimate {
@@ -38,13 +39,15 @@ export interface TrainingEstimate {
     readonly images: number;
     /** Activations that a step keeps for the gradient, an estimate: it depends on the images per forward pass. */
     readonly activations: number;
-    /** The whole process at its peak; on a GPU, the three above. */
+    /** Activations of drawing the samples, an estimate: it is not needed at the same time as those of a step. */
+    readonly drawing: number;
+    /** The whole process at its peak; on a GPU, what of the above is needed at once. */
     readonly peak: number;
   };
 }
 
-/** Bytes of an activation. */
-const bytesOf: Readonly<Record<Precision, number>> = { fp32: 4, tf32: 4, bf16: 2, fp16: 2 };
+/** Bytes of an activation, with the parts of a network that keep float32: measured in bf16 on a CPU. */
+const bytesOf: Readonly<Record<Precision, number>> = { fp32: 4, tf32: 4, bf16: 2.6, fp16: 2.6 };
 
 /** Days of training that nobody starts by mistake. */
 const MANY_DAYS = 7;
@@ -55,7 +58,7 @@ const MANY_DAYS = 7;
  * @param available - bytes of memory
  */
 export function warningsOn(
-  { seconds, memory }: Pick<TrainingEstimate, "seconds" | "memory">,
+  { seconds, memory }: { readonly seconds: number; readonly memory: Pick<TrainingEstimate["memory"], "peak"> },
   options: ResolvedOptions,
   available: number,
 ): string[] {
@@ -86,14 +89,14 @@ export function estimateTraining(plan: TrainingPlan, context: JobContext): Train
   const settings = trainingSettings(options);
   const { totalImages, timeLimit } = loopOptions(options);
   const { modelChannels, channelMult, numBlocks, attnResolutions, arch, shape } = network;
-  const perImage = activationsPerImage(
-    { arch, shape, modelChannels, channelMult, numBlocks, attnResolutions },
-    options.recompute,
-  );
-  const activations = perImage * settings.microBatch * bytesOf[options.precision];
+  const config = { arch, shape, modelChannels, channelMult, numBlocks, attnResolutions };
+  const bytes = bytesOf[options.precision];
+  const activations = activationsPerImage(config, options.recompute) * settings.microBatch * bytes;
+  const drawing = drawnPerImage(config) * mostDrawn(state.network.labelDim) * bytes;
+  const most = Math.max(activations, drawing);
   const images = bank.count * bank.dimension;
   // Images, weights and the program are in memory already. Gradients and averages are first touched by a step.
-  const peak = options.device === "cpu" ? process.memoryUsage().rss + activations : stateBytes + images + activations;
+  const peak = options.device === "cpu" ? process.memoryUsage().rss + most : stateBytes + images + most;
   const open = Math.max(totalImages - state.images, 0);
   const imagesPerSecond = measureSpeed(state, trainingData(bank, options), settings, context);
   const trained = Math.min(open, imagesPerSecond * timeLimit);
@@ -106,6 +109,6 @@ export function estimateTraining(plan: TrainingPlan, context: JobContext): Train
     steps: Math.ceil(trained / options.batch),
     parameters: elementCount(state.parameters.values.shape),
     flops: { forward, step: PASSES_PER_STEP * forward * options.batch },
-    memory: { state: stateBytes, images, activations, peak },
+    memory: { state: stateBytes, images, activations, drawing, peak },
   };
 }

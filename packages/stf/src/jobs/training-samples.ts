@@ -58,6 +58,10 @@ export interface Drawn {
   readonly problem?: string;
 }
 
+/** The number of images that a training draws at once at most. */
+export const mostDrawn = (labelDim: number): number =>
+  COLUMNS * (labelDim > 0 ? Math.min(labelDim, ROWS.most) : ROWS.plain);
+
 /** Draws grids with the networks of one training into its run folder. */
 export class TrainingSamples {
   readonly #folder: string;
@@ -177,7 +181,7 @@ export class TrainingSamples {
   }
 
   #rowsOf({ labelDim }: Denoiser): number {
-    return Math.min(labelDim > 0 ? Math.min(labelDim, ROWS.most) : ROWS.plain, this.#most);
+    return Math.min(mostDrawn(labelDim) / COLUMNS, this.#most);
   }
 
   #grid(denoiser: Denoiser, images: number, weights: "averaged" | "raw", { rows, columns }: Grid): Drawn {

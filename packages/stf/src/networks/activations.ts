@@ -69,8 +69,11 @@ function keptInside({ inChannels, outChannels, inArea, outArea, attends }: Block
   return inChannels * inArea + 2 * outChannels * outArea + resampled + attention;
 }
 
-/** Factor for allocator overhead and intermediate results, measured on U-Nets from 0.9 to 56 million parameters. */
-const SLACK = 1.2;
+/**
+ * Factors for allocator overhead and intermediate results, measured on U-Nets from 0.2 to 56 million parameters. A recomputation has few
+ * tensors at a time; the filters of ncsnpp make more.
+ */
+const SLACK = { training: 1.3, recomputation: 1.05, drawing: 1.5, filtered: 2 };
 
 /**
  * Estimated values that a training step keeps per image in the forward pass: the inputs of all blocks, the values inside
@@ -81,12 +84,28 @@ const SLACK = 1.2;
 export function activationsPerImage(config: ActivationConfig, recompute = false): number {
   const { arch, shape, modelChannels, numBlocks } = config;
   const values = 8 * shape.channels * shape.height * shape.width;
-  if (arch === "mlp") return SLACK * (values + 3 * modelChannels * numBlocks);
+  if (arch === "mlp") return SLACK.training * (values + 3 * modelChannels * numBlocks);
   const blocks = blocksOf(config);
   const inputs = blocks.reduce((sum, { inChannels, inArea, copied }) => sum + (inChannels + copied) * inArea, 0);
   const inside = blocks.map(keptInside);
   const largest = Math.max(...inside);
   // The input of a recomputed block is kept together with its gradient.
   const kept = recompute ? inputs + largest : inside.reduce((sum, count) => sum + count, 0);
-  return SLACK * (values + inputs + kept + largest);
+  return (recompute ? SLACK.recomputation : SLACK.training) * (values + inputs + kept + largest);
+}
+
+/** Estimated values per image that drawing needs at once: all skips, and what the largest block works with. */
+export function drawnPerImage(config: ActivationConfig): number {
+  const { arch, shape, modelChannels, numBlocks } = config;
+  const values = 8 * shape.channels * shape.height * shape.width;
+  if (arch === "mlp") return SLACK.drawing * (values + 3 * modelChannels);
+  const blocks = blocksOf(config);
+  const encoder = blocks.slice(0, config.channelMult.length * (numBlocks + 1) - 1);
+  const stem = modelChannels * shape.height * shape.width;
+  const skips = encoder.reduce((sum, { outChannels, outArea }) => sum + outChannels * outArea, stem);
+  const working = blocks.map(
+    ({ inChannels, inArea, outChannels, outArea }) =>
+      2 * inChannels * Math.max(inArea, outArea) + 5 * outChannels * outArea,
+  );
+  return (arch === "ncsnpp" ? SLACK.filtered : SLACK.drawing) * (values + skips + Math.max(...working));
 }
