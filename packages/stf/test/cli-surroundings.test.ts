@@ -131,6 +131,14 @@ describe.skipIf(wasToIgnoreHangups())("signals", () => {
     expect(existsSync(at("runs", signal, `training-state-${images}.safetensors`))).toBe(true);
   });
 
+  test("SIGUSR1 while the command is being loaded ends it, too", async () => {
+    const early =
+      'process.on("newListener", (name) => name === "SIGUSR1" && setImmediate(() => process.kill(process.pid, name)))';
+    const preload = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(early)}` };
+    expect(await stf([...endless, "--name=early"], preload)).toEqual({ code: 138, stdout: "", stderr: "" });
+    expect(existsSync(at("runs", "early"))).toBe(false);
+  });
+
   test("a terminal that closes sends several, and SIGTERM may follow: it saves all the same", async () => {
     const { child, ended, saying } = start([...endless, "--name=closing"]);
     await saying(/ kimg/);

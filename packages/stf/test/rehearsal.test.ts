@@ -1,15 +1,17 @@
 /** The rehearsal before the first step leaves no trace, and shows what cannot work. */
 
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { memory, scope } from "@stf/torch";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, test, vi } from "vitest";
+import { readImageHeader } from "../src/codecs/image-header.js";
 import { DataOrder } from "../src/data/order.js";
 import { jobContext } from "../src/jobs/context.js";
 import { type Rehearsal, rehearse } from "../src/jobs/rehearsal.js";
 import { TrainingSamples } from "../src/jobs/training-samples.js";
 import { denoisingTarget } from "../src/targets/denoising.js";
+import type { Progress } from "../src/training/loop.js";
 import { disposeState, initialState } from "../src/training/state.js";
 import type { TrainingSettings } from "../src/training/step.js";
 import { blobs, listener, sameBits } from "./support.js";
@@ -78,4 +80,27 @@ test("ends early when the job is to stop", () => {
   let asked = 0;
   rehearse(rehearsal, jobContext({ reporter, shouldStop: () => ++asked > 1 }));
   expect(shown).toEqual(["rehearsing a step"]);
+});
+
+test("too little memory to draw all samples at once makes them fewer, and does not end the training", () => {
+  const { lines, reporter } = listener();
+  const narrow = new TrainingSamples(folder, settings.ema, undefined, () => undefined, jobContext({ reporter }));
+  const forward = state.averaged.forward.bind(state.averaged);
+  const drawn: number[] = [];
+  const spy = vi.spyOn(state.averaged, "forward").mockImplementation((...input) => {
+    const count = input[0].shape[0] as number;
+    if (drawn.at(-1) !== count) drawn.push(count);
+    if (count > 20) throw new RangeError("there is not enough memory");
+    return forward(...input);
+  });
+  narrow.rehearse(state);
+  expect(drawn).toEqual([64, 32, 16]);
+  expect(lines).toEqual([
+    expect.stringMatching(/not enough memory to draw 64 images at once: samples are at most 16$/),
+  ]);
+  narrow.onStep({ imagesPerSecond: 1e6, elapsed: 60 } as Progress);
+  const path = narrow.draw(state).path as string;
+  expect(readImageHeader(readFileSync(path))).toMatchObject({ height: 2 * 8, width: 8 * 8 });
+  spy.mockRestore();
+  rmSync(path);
 });

@@ -15,20 +15,23 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join, relative } from "node:path";
 import { loadSafetensors, memory, readSafetensorsMetadata } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
 import { Dice } from "../../../test/mutations.js";
 import { loadSnapshot, saveNetwork } from "../src/checkpoints/network-file.js";
+import { runWriter } from "../src/checkpoints/run-writer.js";
+import { loadState } from "../src/checkpoints/state-file.js";
 import { writePng } from "../src/codecs/png.js";
 import type { TrainRequest } from "../src/config/train-request.js";
 import { jobContext } from "../src/jobs/context.js";
 import { generate } from "../src/jobs/generate.js";
 import { train } from "../src/jobs/train.js";
 import { LOCK_FILE, snapshotPath, statePath } from "../src/run/files.js";
-import { soundState } from "../src/run/history.js";
+import { soundStates } from "../src/run/history.js";
 import { lockRun } from "../src/run/lock.js";
 import { superfluousStates } from "../src/run/retention.js";
+import { disposeState, initialState } from "../src/training/state.js";
 import { listener } from "./support.js";
 
 const folder = mkdtempSync(join(tmpdir(), "stf-resume-"));
@@ -256,6 +259,36 @@ describe("training states", () => {
   });
 });
 
+test("a run that began with another's weights is continued from another folder, too", async () => {
+  await train({ ...request, name: "origin" });
+  const transfer = relative(".", snapshotPath(join(folder, "origin"), 40));
+  const command: TrainRequest = { ...request, name: "transferred", transfer };
+  await train(command);
+  const before = process.cwd();
+  const { lines, reporter } = listener();
+  try {
+    process.chdir(folder);
+    const again = { ...command, transfer: relative(".", join("origin", basename(transfer))), duration: 4.8e-5 };
+    await train(again, jobContext({ reporter }));
+  } finally {
+    process.chdir(before);
+  }
+  expect(lines.filter((line) => line.startsWith("changed"))).toEqual([expect.stringContaining("'duration'")]);
+});
+
+test("a run folder that cannot be written is an error that says so, and does not keep the next one away", async () => {
+  const run = join(folder, "unwritable");
+  mkdirSync(join(run, "training_options.json", "in-the-way"), { recursive: true });
+  await expect(train({ ...request, name: "unwritable" })).rejects.toThrow(
+    new RegExp(`the run folder ${run} cannot be written: .*; make room there, or choose another 'outdir'`),
+  );
+  rmSync(join(run, "training_options.json"), { recursive: true });
+  expect(readdirSync(run)).toEqual([LOCK_FILE]);
+  writeFileSync(join(run, ".training_options.json.1.partial"), "{");
+  expect(await train({ ...request, name: "unwritable" })).toMatchObject({ reason: "finished" });
+  await expect(train({ resume: "latest", outdir: join(data, "00.png") })).rejects.toThrow(/has no run with/);
+});
+
 test("what a resumed run changes is said and kept; the images may have moved", async () => {
   await train({ ...request, name: "changed" });
   const run = join(folder, "changed");
@@ -297,7 +330,7 @@ describe("divergence", () => {
       /diverged after \d+ images.*'resume=.*training-state-000000040.*'lr=0.001'/,
     );
     expect(readFileSync(join(run, "log.txt"), "utf8")).toMatch(/ended after \d+ images: training diverged/);
-    const state = soundState(run)!;
+    const [state] = soundStates(run);
     await train({ resume: state, lr: 1e-3, duration: 8e-5 });
     expect(kimgs(run).at(-1)).toBe(0.08);
   });
@@ -327,8 +360,71 @@ describe("divergence", () => {
     // It keeps its rate when it is resumed, unless another is given.
     await train({ resume: run, duration: 1.28e-4 });
     expect(rateOf(run)).toBe(0.125);
-    await train({ resume: run, duration: 1.36e-4, lr: 1e-3 });
+    await train({ ...request, name: "back", lr: 1e6, duration: 1.36e-4 });
+    expect(rateOf(run)).toBe(0.125);
+    await train({ resume: run, duration: 1.44e-4, lr: 1e-3 });
     expect(rateOf(run)).toBe(1);
+  });
+
+  /** Continues a run at a rate that cannot work, and returns the numbers in the names of the states that it goes back to. */
+  async function returnsOf(run: string, change: Partial<TrainRequest>, onBegin = (): void => {}) {
+    const { lines, reporter } = listener();
+    const print = (line: string): void => {
+      reporter.print(line);
+      if (line.startsWith("run folder")) onBegin();
+    };
+    const warn = reporter.print;
+    const context = jobContext({ reporter: { ...reporter, print, warn } });
+    await expect(train({ resume: run, lr: 1e30, duration: 8e-5, ...change }, context)).rejects.toThrow(/diverged/);
+    return { lines, images: lines.flatMap((line) => /^rolled back to .*-0*(\d+)\./.exec(line)?.[1] ?? []) };
+  }
+
+  test("a state that has become unreadable is passed over on the way back", async () => {
+    await train({ ...request, name: "unreadable" });
+    const run = join(folder, "unreadable");
+    const { lines, images } = await returnsOf(run, {}, () => truncateSync(statePath(run, 40), 1000));
+    expect(images).toEqual(["32", "32", "32", "32"]);
+    expect(lines.filter((line) => /training-state-000000040.*; going back further/.test(line)).length).toBeGreaterThan(
+      0,
+    );
+  });
+
+  test("the run goes back to the same state if it diverges again before anything shows that the state is sound", async () => {
+    await train({ ...request, name: "again" });
+    const { images } = await returnsOf(join(folder, "again"), { tick: 0.016, maxSkipped: 1 });
+    expect(images).toEqual(["32", "32", "32", "32"]);
+  });
+
+  test("the latest state known to be sound stays, however many are saved while the loss is high", async () => {
+    const run = mkdtempSync(join(folder, "high-"));
+    await train({ ...request, name: "source" });
+    const { config, options, restore } = loadState(statePath(join(folder, "source"), 40));
+    const state = initialState(config, 0, "fp32");
+    restore(state);
+    const writer = runWriter(run, { network: config, options, about: {} });
+    const facts = { temporary: true, loss: 1, lowestLoss: 1 };
+    for (const [i, loss] of [1, 0.9, 50, 60, 70, 80, 0.8, 0.8, 0.8].entries()) {
+      state.images = 1000 * (i + 1);
+      const [kimg, mean] = [i + 1, loss].map((value) => ({ num: 1, mean: value, std: 0 }));
+      writer.statistics({ "Progress/kimg": kimg!, "Loss/loss": mean!, timestamp: 0 });
+      writer.state(state, facts);
+      // What the state after 1000 images did next was normal, until the loss was as low as before it rose.
+      if (i >= 2 && i < 6) expect(states(run)).toHaveLength(3);
+      if (i >= 2 && i < 6) expect(existsSync(statePath(run, 1000))).toBe(true);
+    }
+    expect(states(run)).toHaveLength(2);
+    disposeState(state);
+  });
+
+  test("a loss that has fallen to less than a tenth is not one that has risen", () => {
+    const run = mkdtempSync(join(folder, "fell-"));
+    const lines = [1, 0.3, 0.05].map((loss, i) => ({
+      "Progress/kimg": { num: 1, mean: i + 1, std: 0 },
+      "Loss/loss": { num: 1, mean: loss, std: 0 },
+    }));
+    writeFileSync(join(run, "stats.jsonl"), lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+    for (const images of [1000, 2000, 3000]) writeFileSync(statePath(run, images), "");
+    expect(soundStates(run)).toEqual([2000, 1000].map((images) => statePath(run, images)));
   });
 
   test("the state from before the loss rose is the sound one", () => {
@@ -349,7 +445,7 @@ describe("divergence", () => {
     writeFileSync(join(run, "stats.jsonl"), losses.map(([kimg, loss]) => `${line(kimg, loss)}\n`).join(""));
     for (const images of [1000, 2000, 3000, 4000, 5000]) writeFileSync(statePath(run, images), "");
     // What the state at 3000 did next is the loss of 900.
-    expect(soundState(run)).toBe(statePath(run, 2000));
+    expect(soundStates(run)).toEqual([2000, 1000].map((images) => statePath(run, images)));
   });
 
   test("a network that was saved on the way there draws with a remark", async () => {

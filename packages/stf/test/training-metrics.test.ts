@@ -17,6 +17,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { saveClassifier } from "../src/checkpoints/classifier-file.js";
 import { writePng } from "../src/codecs/png.js";
 import { UsageError } from "../src/common/errors.js";
+import type { ResolvedOptions } from "../src/config/resolved-options.js";
 import { trainFields } from "../src/config/train-options.js";
 import { type TrainRequest, trainingOptions } from "../src/config/train-request.js";
 import { trainingMetrics } from "../src/config/training-metrics.js";
@@ -24,7 +25,9 @@ import { Classifier } from "../src/features/classifier.js";
 import { readEvaluations } from "../src/jobs/compare-evaluations.js";
 import { type JobContext, jobContext } from "../src/jobs/context.js";
 import { evaluate } from "../src/jobs/evaluate.js";
+import { type MetricsOutput, MetricsRecord } from "../src/jobs/metrics-record.js";
 import { type TrainResult, train } from "../src/jobs/train.js";
+import type { TrainingMetrics } from "../src/jobs/training-metrics.js";
 import { type Evaluation, metricLabel } from "../src/run/evaluation.js";
 import { historyOf } from "../src/run/history.js";
 import { methodDifferences } from "../src/run/protocol.js";
@@ -274,6 +277,27 @@ describe("a training that measures", () => {
   });
 });
 
+test("a run that has gone back measures again what it measured before", async () => {
+  const run = mkdtempSync(join(folder, "back-"));
+  const evaluated: string[] = [];
+  const metrics = {
+    evaluate: async (path: string) => {
+      evaluated.push(path);
+      return { evaluations: [], failures: [] };
+    },
+  } as unknown as TrainingMetrics;
+  const options = { snap: 1, metricsEvery: 1 } as ResolvedOptions;
+  const linesOf = (_: string, write: (item: never) => void) => ({ add: write }) as never;
+  const output: MetricsOutput = { folder: run, run: { linesOf }, statistics: () => {} };
+  const record = new MetricsRecord(metrics, options, output, jobContext());
+  for (const images of [16, 32, 32]) await record.measure(`${images}`, images);
+  record.onReturn(24);
+  await record.measure("32 again", 32);
+  record.onReturn(32);
+  await record.measure("32 at the end", 32);
+  expect(evaluated).toEqual(["16", "32", "32 again"]);
+});
+
 describe("what cannot be measured is said before a folder is made", () => {
   test.each<[TrainRequest, RegExp]>([
     [{ metrics: ["fx2k"] }, /'metrics' must name numbers such as fd5k and sw2k, found "fx2k"; there are fid, fd,/],
@@ -308,6 +332,13 @@ describe("what cannot be measured is said before a folder is made", () => {
     );
     expect(existsSync(join(folder, "never"))).toBe(false);
   });
+});
+
+test("a run of a preset that is continued with numbers has the preset's features, unless it has others", () => {
+  const started = trainingOptions({ preset: "fashion-mnist", name: "a" }, undefined);
+  const again: TrainRequest = { preset: "fashion-mnist", name: "a", metrics: ["fd500"] };
+  expect(trainingOptions(again, started).metricsFeatures).toBe("fashion-mnist");
+  expect(trainingOptions(again, { ...started, metricsFeatures: features }).metricsFeatures).toBe(features);
 });
 
 test("names of metrics are put together by number of images", () => {

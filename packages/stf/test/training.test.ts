@@ -745,7 +745,7 @@ describe("steps that are not finite", () => {
   test("so does a gradient that overflows while the loss is finite", () => expectSkipped({ lossScaling: 1e40 }));
 
   /** A loop whose steps with certain numbers, counted from 0, have a target that is not a number, and what it wrote. */
-  async function loopWith(isSpoiled: (step: number) => boolean, steps: number, mostSkipped: number) {
+  async function loopWith(isSpoiled: (step: number) => boolean, steps: number, mostSkipped: number, ticks = 1) {
     const state = trained(0);
     const written: string[] = [];
     const lines: StatsLine[] = [];
@@ -759,7 +759,7 @@ describe("steps that are not finite", () => {
     };
     const options = {
       ...{ totalImages: steps * settings.batch, timeLimit: Number.POSITIVE_INFINITY, imagesPerTick: settings.batch },
-      ...{ snapshotTicks: 1, stateTicks: 1, mostSkipped, saveSeconds: Number.POSITIVE_INFINITY },
+      ...{ snapshotTicks: ticks, stateTicks: ticks, mostSkipped, saveSeconds: Number.POSITIVE_INFINITY },
     };
     const writer = {
       statistics: (line: StatsLine) => void lines.push(line),
@@ -785,14 +785,21 @@ describe("steps that are not finite", () => {
     disposeState(state);
   });
 
-  test("too many in a row are a divergence, and so are the last ones of all", async () => {
+  test("what was due at a tick whose last step was skipped is saved after the next that succeeds", async () => {
+    const { written, state } = await loopWith((step) => step === 3, 10, 3, 4);
+    expect(written).toEqual([5, 8, 10].flatMap((step) => [`state ${step}`, `snapshot ${step}`]));
+    disposeState(state);
+  });
+
+  test("too many in a row are a divergence, and a run does not end with one", async () => {
     const many = await loopWith((step) => step >= 2, 20, 3);
     expect(many.end).toBeInstanceOf(DivergenceError);
     expect((many.end as Error).message).toMatch(/diverged after \d+ images: the last 3 steps were skipped.*'lr'/);
     expect(many.images).toBe(5 * settings.batch);
     const last = await loopWith((step) => step === 4, 5, 3);
-    expect((last.end as Error).message).toMatch(/the last step was skipped, as the loss is NaN/);
-    expect(last.written.at(-1)).toBe("snapshot 4");
+    expect(last.end).toMatchObject({ reason: "finished" });
+    expect(last.images).toBe(6 * settings.batch);
+    expect(last.written.slice(-2)).toEqual(["state 6", "snapshot 6"]);
     for (const { state } of [many, last]) disposeState(state);
   });
 

@@ -12,6 +12,7 @@ import {
   stampedNames,
   statePath,
 } from "../run/files.js";
+import { soundStates } from "../run/history.js";
 import { superfluousStates } from "../run/retention.js";
 import type { CheckpointFacts, TrainingWriter } from "../training/loop.js";
 import type { TrainingState } from "../training/state.js";
@@ -60,18 +61,23 @@ class KeptFiles {
     this.#regular = paths.filter((path) => !this.#temporary.includes(path));
   }
 
-  /** Adds a file just written, and removes those that it makes superfluous. */
-  add(path: string, facts: CheckpointFacts): void {
+  /**
+   * Adds a file just written, and removes those that it makes superfluous.
+   *
+   * @param needed - one that stays in any case
+   */
+  add(path: string, facts: CheckpointFacts, needed?: string): void {
     // The run may have been taken back to an earlier state.
     const earlier = (paths: readonly string[]): string[] => paths.filter((own) => imagesOf(own) < imagesOf(path));
     const temporary = [...earlier(this.#temporary), ...(facts.temporary ? [path] : [])];
     const regular = [...earlier(this.#regular), ...(facts.temporary ? [] : [path])];
     const superfluous = superfluousStates(regular.map(imagesOf), this.#latest);
     const isKept = (own: string): boolean => !superfluous.includes(imagesOf(own));
-    for (const old of temporary.slice(0, -KEPT)) rmSync(old, { force: true });
-    for (const old of regular) if (!isKept(old)) rmSync(old, { force: true });
-    this.#temporary = temporary.slice(-KEPT);
-    this.#regular = regular.filter(isKept);
+    const latest = temporary.slice(-KEPT);
+    this.#temporary = temporary.filter((own) => own === needed || latest.includes(own));
+    this.#regular = regular.filter((own) => own === needed || isKept(own));
+    for (const old of temporary) if (!this.#temporary.includes(old)) rmSync(old, { force: true });
+    for (const old of regular) if (!this.#regular.includes(old)) rmSync(old, { force: true });
   }
 }
 
@@ -119,7 +125,8 @@ export function runWriter(
     state(state, facts) {
       const path = statePath(folder, state.images);
       saveState(path, state, network, { ...options, ...decided?.() }, facts);
-      states.add(path, facts);
+      // Without it there would be no way back from a divergence that takes longer to show than two saves.
+      states.add(path, facts, soundStates(folder)[0]);
       return path;
     },
   };

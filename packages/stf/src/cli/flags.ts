@@ -1,5 +1,6 @@
 /** The library names options as programs write them, in quotes, such as 'batchGpu' or 'rbatch=all'; a command names its flags. */
 
+import { analyticFields } from "../config/analytic-options.js";
 import { analyzeFields } from "../config/analyze-options.js";
 import { checkFields, convertFields } from "../config/dataset-options.js";
 import { emaFields } from "../config/ema-options.js";
@@ -16,6 +17,7 @@ const names = new Set(
   [
     trainFields,
     analyzeFields,
+    analyticFields,
     generateFields,
     evaluateFields,
     fidCalcFields,

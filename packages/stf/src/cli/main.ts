@@ -4,6 +4,7 @@
  * named, and the computing parts, including libtorch, when there is something to compute.
  */
 
+import { constants } from "node:os";
 import { Command, CommanderError } from "commander";
 import { checkNode } from "../common/node-version.js";
 import { wasToIgnoreHangups } from "./hangups.js";
@@ -117,6 +118,8 @@ async function report(error: unknown): Promise<number> {
 }
 
 watchOutput();
+// Before a command expects it, Node would wait for a debugger and go on, and nobody would stop before the deadline.
+process.once("SIGUSR1", () => process.exit(128 + constants.signals.SIGUSR1));
 if (wasToIgnoreHangups()) process.on("SIGHUP", () => {});
 process.on("uncaughtException", async (error) => process.exit(await report(error)));
 

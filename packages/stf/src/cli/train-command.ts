@@ -7,6 +7,7 @@ import { didYouMean } from "../common/similar.js";
 import { parse } from "../config/fields.js";
 import { type Preset, type PresetName, presets, trainFields } from "../config/train-options.js";
 import { checkTrainRequest, type TrainRequest, trainingOptions } from "../config/train-request.js";
+import { trainingMetrics } from "../config/training-metrics.js";
 import type { JobContext } from "../jobs/context.js";
 import type { TrainingPlan } from "../jobs/training-plan.js";
 import { nextSteps } from "./next-steps.js";
@@ -138,7 +139,11 @@ async function run(plan: TrainingPlan, context: JobContext, features: string | u
     return interruptedCode();
   }
   const { snapshot } = result;
-  if (features !== undefined && snapshot !== undefined) await printQuality(snapshot, plan, features, context);
+  // Two numbers of one name, from different references, would only confuse.
+  const isMeasured = trainingMetrics(plan.options).length > 0;
+  if (features !== undefined && snapshot !== undefined && !isMeasured) {
+    await printQuality(snapshot, plan, features, context);
+  }
   for (const line of nextSteps(result, plan)) reporter.print(line);
   return result.samples === undefined ? interruptedCode() : 0;
 }

@@ -57,8 +57,7 @@ export function newRunOptions(
   chosen: Partial<TrainOptions> = {},
 ): ResolvedOptions {
   const { options: own, features } = presets[preset];
-  const suitable = given.metrics && features !== undefined ? { metricsFeatures: features } : {};
-  const options = complete(resolve(trainFields, own, suitable, chosen, given));
+  const options = complete(resolve(trainFields, own, suitableFeatures(given, features), chosen, given));
   // The number of Gaussians is chosen when the images are known, and the check repeated.
   const isOpen = preset === "auto" && given.analytic === undefined && chosen.analytic === undefined;
   checkContradictions(given, isOpen ? { ...options, analytic: 1 } : options);
@@ -67,6 +66,10 @@ export function newRunOptions(
   if (options.transfer === null) checkNoiseOptions(options);
   return options;
 }
+
+/** The features of a preset, if numbers of quality are asked for. */
+const suitableFeatures = ({ metrics }: Partial<TrainOptions>, features: string | undefined): Partial<TrainOptions> =>
+  metrics && features !== undefined ? { metricsFeatures: features } : {};
 
 /** @throws UsageError when a given option cannot change in a resumed run, or has no effect in it */
 export function resumedOptions(
@@ -91,7 +94,7 @@ export function resumedOptions(
 const places: ReadonlySet<string> = new Set<keyof TrainOptions>(["outdir", "name", "desc"]);
 
 /** Options that name files; a run stores them as absolute paths. */
-const paths: ReadonlySet<string> = new Set<keyof TrainOptions>(["data", "heldOut", "transfer"]);
+const paths: ReadonlySet<string> = new Set<keyof TrainOptions>(["data", "heldOut", "transfer", "metricsFeatures"]);
 
 function isSame(name: string, stated: unknown, saved: unknown): boolean {
   if (paths.has(name) && typeof stated === "string" && typeof saved === "string") {
@@ -105,12 +108,14 @@ function isSame(name: string, stated: unknown, saved: unknown): boolean {
  *
  * @param given - options of the command itself: those that may change in a resumed run do
  * @param stated - the same with those of its preset
+ * @param features - the preset's features for numbers of quality, for a run that had none
  * @throws UsageError when a stated option that is fixed for the run differs from the run's
  */
 export function continuedOptions(
   given: Partial<TrainOptions>,
   stated: Partial<TrainOptions>,
   saved: Partial<TrainOptions>,
+  features?: string,
 ): ResolvedOptions {
   const before: Readonly<Record<string, unknown>> = resolve(trainFields, saved);
   const isFixed = (name: string): boolean => !changeable.has(name) && !places.has(name);
@@ -125,7 +130,8 @@ export function continuedOptions(
   }
   const isChange = ([name, value]: [string, unknown]): boolean =>
     changeable.has(name) && !isSame(name, value, before[name]);
-  return resumedOptions(Object.fromEntries(Object.entries(given).filter(isChange)), saved);
+  const suitable = before["metricsFeatures"] === null ? suitableFeatures(given, features) : {};
+  return resumedOptions(Object.fromEntries(Object.entries({ ...suitable, ...given }).filter(isChange)), saved);
 }
 
 /** @throws UsageError when other images would be trained on */

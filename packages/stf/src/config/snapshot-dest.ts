@@ -22,7 +22,7 @@ export function snapshotDest(
     throw new UsageError("'dest' must name the network snapshot to write, such as network.safetensors");
   if (isSameFile(dest, path)) throw new UsageError(`'dest' must differ from ${name}`);
   if (existsSync(dest) && !statSync(dest).isFile())
-    throw new UsageError(`'dest' must name a file; ${dest} is a folder`);
+    throw new UsageError(`'dest' must name a file; ${dest} is a folder or a device`);
   if (!/\.safetensors$/i.test(dest)) {
     throw new UsageError(`'dest' must name a *.safetensors file, the format that is written, found ${dest}`);
   }

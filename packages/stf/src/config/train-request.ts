@@ -48,7 +48,10 @@ export function trainingOptions(
 ): ResolvedOptions {
   const given = checkTrainRequest(request);
   if (!saved) return newRunOptions(given, request.preset, chosen);
-  if (request.resume === undefined) return continuedOptions(given, statedOptions(request), saved);
+  if (request.resume === undefined) {
+    const { features } = presets[request.preset ?? "auto"];
+    return continuedOptions(given, statedOptions(request), saved, features);
+  }
   // With "latest", the folder says which run.
   const { outdir, ...others } = given;
   return resumedOptions(request.resume === LATEST ? others : given, saved);

@@ -89,6 +89,11 @@ export class MetricsRecord {
     return ticks % this.#every === 0;
   }
 
+  /** The training has been taken back to an earlier number of images: what was measured later is set aside. */
+  onReturn(images: number): void {
+    if ((this.#latest ?? 0) > images) this.#latest = undefined;
+  }
+
   /**
    * Measures a snapshot. Ctrl-C ends that, and a measurement that fails does not end the training.
    *

@@ -3,7 +3,8 @@
 import { dirname, join, resolve } from "node:path";
 import { runWriter } from "../checkpoints/run-writer.js";
 import { saveState } from "../checkpoints/state-file.js";
-import { removePartialFiles } from "../common/folders.js";
+import { InputError } from "../common/errors.js";
+import { isFileProblem, problemOf, removePartialFiles } from "../common/folders.js";
 import { isTooShort, RECOGNISABLE } from "../config/enough-training.js";
 import type { TrainOptions } from "../config/train-options.js";
 import type { TrainRequest } from "../config/train-request.js";
@@ -24,7 +25,7 @@ import { describeMetrics } from "./metrics-cost.js";
 import { MetricsRecord } from "./metrics-record.js";
 import { absoluteFeatures } from "./open-features.js";
 import { rehearse } from "./rehearsal.js";
-import { rollBack, withAdvice } from "./rollback.js";
+import { type RolledBack, rollBack, withAdvice } from "./rollback.js";
 import { RunFolder } from "./run-folder.js";
 import { TrainingAnalytic } from "./training-analytic.js";
 import { TrainingBoard } from "./training-board.js";
@@ -88,11 +89,12 @@ const endings = { finished: "finished", "time limit": "the time limit was reache
 const classesOf = ({ options, bank }: TrainingPlan): { readonly classNames?: readonly string[] | null } =>
   options.cond ? { classNames: bank.classNames ?? null } : {};
 
-/** The options as the run stores them: with absolute paths of the images. */
+/** The options as the run stores them: with absolute paths. */
 const storedOptions = (plan: TrainingPlan): Readonly<Record<string, unknown>> => ({
   ...plan.options,
   data: resolve(plan.options.data),
   ...(typeof plan.options.heldOut === "string" && { heldOut: resolve(plan.options.heldOut) }),
+  ...(plan.options.transfer !== null && { transfer: resolve(plan.options.transfer) }),
   ...(plan.options.metricsFeatures !== null && { metricsFeatures: absoluteFeatures(plan.options.metricsFeatures) }),
   ...classesOf(plan),
 });
@@ -105,6 +107,32 @@ const watched = (writer: TrainingWriter, board: TrainingBoard | undefined): Trai
     board?.statistics(line);
   },
 });
+
+/**
+ * Takes possession of a run folder.
+ *
+ * @throws InputError when another process trains the run, or the folder cannot be written
+ */
+function openRun(
+  folder: string,
+  plan: TrainingPlan,
+  { reporter }: JobContext,
+): { readonly run: RunFolder } & Disposable {
+  let lock: Disposable | undefined;
+  try {
+    lock = lockRun(folder);
+    const release = lock[Symbol.dispose];
+    removePartialFiles(folder);
+    return { run: new RunFolder(folder, storedOptions(plan), reporter, plan.resumed), [Symbol.dispose]: release };
+  } catch (cause) {
+    lock?.[Symbol.dispose]();
+    if (!isFileProblem(cause)) throw cause;
+    throw new InputError(
+      `the run folder ${folder} cannot be written: ${problemOf(cause)}; make room there, or choose another 'outdir'`,
+      { cause },
+    );
+  }
+}
 
 /** Trains as planned. Frees the plan's network and images. */
 export async function runTraining(plan: TrainingPlan, context: JobContext = jobContext()): Promise<TrainResult> {
@@ -120,9 +148,8 @@ export async function runTraining(plan: TrainingPlan, context: JobContext = jobC
         );
     const folder = folderOf(plan);
     if (isComplete) return { reason: "complete", folder, images: state.images };
-    using _lock = lockRun(folder);
-    removePartialFiles(folder);
-    const run = new RunFolder(folder, storedOptions(plan), context.reporter, plan.resumed);
+    using opened = openRun(folder, plan, context);
+    const { run } = opened;
     try {
       return await trainInFolder({ plan, folder, run, metrics, context: { ...context, reporter: run.reporter } });
     } catch (error) {
@@ -169,21 +196,26 @@ async function trainToTheEnd(
   settings: TrainingSettings,
   writer: TrainingWriter,
   hooks: LoopHooks,
-  onReturn: (trainedBelow: number | undefined) => void,
+  onReturn: (back: RolledBack) => void,
 ): Promise<LoopResult> {
   const { now, reporter } = context;
   const start = now();
   const all = loopOptions(options);
+  let back: RolledBack | undefined;
   for (let history = historyOf(folder); ; ) {
+    const before = now() - start;
     try {
-      const timeLimit = all.timeLimit - (now() - start);
-      const [data, limited] = [trainingData(bank, options), { ...all, timeLimit }];
-      return await trainingLoop(state, data, settings, limited, writer, { ...hooks, history });
+      const [data, limited] = [trainingData(bank, options), { ...all, timeLimit: all.timeLimit - before }];
+      return await trainingLoop(state, data, settings, limited, writer, {
+        ...hooks,
+        history,
+        measure: (trained, time) => hooks.measure?.(trained, { ...time, elapsed: before + time.elapsed }) ?? {},
+      });
     } catch (error) {
       if (!(error instanceof DivergenceError)) throw error;
-      const back = rollBack(error, folder, state, options, reporter);
+      back = rollBack(error, folder, state, options, reporter, back?.path);
       run.returnedTo(back.path);
-      onReturn(back.trainedBelow);
+      onReturn(back);
       history = back.history;
     }
   }
@@ -267,8 +299,9 @@ async function trainInFolder(room: TrainingRoom): Promise<TrainResult> {
     metrics &&
     new MetricsRecord(metrics, options, { folder, run, statistics: (line) => writer.statistics(line) }, context);
   const { reason, progress, ...last } = await withinMemory(advice, () =>
-    trainToTheEnd(room, settings, writer, hooks, (trainedBelow) => {
+    trainToTheEnd(room, settings, writer, hooks, ({ trainedBelow }) => {
       analytic?.onReturn(state, trainedBelow);
+      record?.onReturn(state.images);
       board?.begin(state.images);
     }),
   );

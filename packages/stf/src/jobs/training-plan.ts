@@ -204,8 +204,9 @@ function planWith(
   const state = initialState(network, seed, precision, device, { average });
   try {
     saved?.state.restore(state);
-    // Somebody who sets the rate knows.
-    if (request.lr !== undefined) state.stability.rate = 1;
+    // Somebody who sets the rate knows; a command that is only started again does not.
+    const isRateNew = request.resume !== undefined || request.lr !== saved?.options.lr;
+    if (request.lr !== undefined && isRateNew) state.stability.rate = 1;
     const { transfer } = options;
     const transferred =
       saved || transfer === null

@@ -75,6 +75,8 @@ export class TrainingSamples {
   /** Seconds to draw an image; estimated from the speed of training until some have been drawn. */
   #secondsPerImage = 0;
   #isMeasured = false;
+  /** Rows for which there is enough memory, as far as that is known. */
+  #most: number = ROWS.most;
   /** When samples were last drawn. */
   #since: number;
 
@@ -145,17 +147,41 @@ export class TrainingSamples {
     return this.#grid(averaged, images, "averaged", grid);
   }
 
-  /** Draws the largest grid in very few steps, which takes as much memory as a whole drawing. */
+  /**
+   * Draws the largest grid in very few steps, which takes as much memory as a whole drawing. If there is not enough, grids are smaller
+   * from then on: samples are no reason not to train.
+   */
   rehearse({ averaged }: TrainingState): void {
-    const seeds = Array.from({ length: mostDrawn(averaged.labelDim) }, (_, i) => i);
-    generateImages(averaged, seeds, {
-      classes: seeds.map((seed) => Math.floor(seed / COLUMNS)),
-      method: edmMethod(averaged.preconditioning, { steps: REHEARSED_STEPS }),
-    }).images.dispose();
+    const all = this.#rowsOf(averaged);
+    while (!this.#isPossible(averaged, this.#rowsOf(averaged)) && this.#most > 1) {
+      this.#most = Math.floor(Math.min(this.#most, all) / 2);
+    }
+    const rows = this.#rowsOf(averaged);
+    if (rows === all) return;
+    this.#context.reporter.print(
+      `note        there is not enough memory to draw ${all * COLUMNS} images at once: samples are at most ${rows * COLUMNS}`,
+    );
+  }
+
+  /** Whether there is enough memory to draw so many rows. */
+  #isPossible(averaged: Denoiser, rows: number): boolean {
+    const seeds = Array.from({ length: rows * COLUMNS }, (_, i) => i);
+    try {
+      generateImages(averaged, seeds, {
+        classes: seeds.map((seed) => Math.floor(seed / COLUMNS)),
+        method: edmMethod(averaged.preconditioning, { steps: REHEARSED_STEPS }),
+      }).images.dispose();
+      return true;
+    } catch (error) {
+      if (!isOutOfMemory(error)) throw error;
+      return false;
+    } finally {
+      releaseFreeMemory();
+    }
   }
 
   #rowsOf({ labelDim }: Denoiser): number {
-    return mostDrawn(labelDim) / COLUMNS;
+    return Math.min(mostDrawn(labelDim) / COLUMNS, this.#most);
   }
 
   #grid(denoiser: Denoiser, images: number, weights: "averaged" | "raw", { rows, columns }: Grid): Drawn {

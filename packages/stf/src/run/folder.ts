@@ -4,7 +4,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { InputError } from "../common/errors.js";
 import { makeFolder } from "../common/folders.js";
-import { OPTIONS_FILE, stampedNames } from "./files.js";
+import { LOCK_FILE, OPTIONS_FILE, stampedNames } from "./files.js";
 
 const statesIn = (folder: string): string[] => stampedNames(readdirSync(folder), "training-state");
 
@@ -13,11 +13,14 @@ export function isResumable(folder: string): boolean {
   return statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true && statesIn(folder).length > 0;
 }
 
+/** What a run leaves that ended before it had written its options. */
+const isTrace = (name: string): boolean => name === LOCK_FILE || name.endsWith(".partial");
+
 /** Makes a folder for a run, or takes one that is empty or holds a run which ended before its first training state. */
 export function makeNewFolder(path: string): string {
   if (existsSync(path)) {
     const isFolder = statSync(path).isDirectory();
-    const isFree = isFolder && (existsSync(join(path, OPTIONS_FILE)) || readdirSync(path).length === 0);
+    const isFree = isFolder && (existsSync(join(path, OPTIONS_FILE)) || readdirSync(path).every(isTrace));
     if (!isFree || statesIn(path).length > 0) {
       throw new InputError(
         `the run needs a folder of its own, and ${path} is ${isFolder ? "one with other files" : "a file"}; choose another 'name'`,
@@ -33,7 +36,7 @@ export function makeNewFolder(path: string): string {
  * @throws InputError when there is none
  */
 export function latestRun(parent: string): string {
-  const runs = existsSync(parent)
+  const runs = statSync(parent, { throwIfNoEntry: false })?.isDirectory()
     ? readdirSync(parent)
         .map((name) => join(parent, name))
         .filter(isResumable)

@@ -84,19 +84,25 @@ const DIVERGED = 10;
 export const isDiverged = (loss: number, lowest: number): boolean => loss > DIVERGED * lowest;
 
 /**
- * The latest training state in a run folder whose weights are known to be good: a later tick had a normal loss. Undefined if
- * there is none.
+ * The training states in a run folder whose weights are known to be good, the latest first: a later tick had a normal loss. After a
+ * rise, only a loss as low as any before is normal.
  */
-export function soundState(folder: string): string | undefined {
-  const { lowestLoss } = historyOf(folder);
-  const lines = ticksIn(folder);
-  const risen = lines.findIndex((line) => isDiverged(line["Loss/loss"]?.mean ?? 0, lowestLoss));
-  // A tick without a loss had no step that succeeded.
-  const lastSound = (risen < 0 ? lines : lines.slice(0, risen)).findLast((line) => line["Loss/loss"] !== undefined);
-  const limit = lastSound ? (imagesAt(lastSound) as number) : 0;
+export function soundStates(folder: string): string[] {
+  let lowest = Number.POSITIVE_INFINITY;
+  let hasRisen = false;
+  let limit = 0;
+  for (const line of ticksIn(folder)) {
+    const loss = line["Loss/loss"]?.mean;
+    // A tick without a loss had no step that succeeded.
+    if (loss === undefined) continue;
+    hasRisen = hasRisen ? loss > lowest : isDiverged(loss, lowest);
+    if (hasRisen) continue;
+    lowest = Math.min(lowest, loss);
+    limit = imagesAt(line) as number;
+  }
   const names = stampedNames(readdirSync(folder), "training-state");
-  const name = names.filter((candidate) => (imagesInName(candidate) as number) < limit).at(-1);
-  return name === undefined ? undefined : join(folder, name);
+  const sound = names.filter((name) => (imagesInName(name) as number) < limit);
+  return sound.reverse().map((name) => join(folder, name));
 }
 
 /** An unused name in a folder: the given one, or the same with a number appended. */

@@ -127,14 +127,23 @@ export interface LoopResult {
   readonly progress: Progress;
 }
 
+/** A loss of this many times the lowest one does not come back. */
+const EXPLODED = 1000;
+
+const advice = "try a lower 'lr' or a longer 'lrRampup'";
+
+const exploded = (loss: number, lowest: number, images: number): DivergenceError =>
+  new DivergenceError(
+    `training diverged after ${images} images: the loss has risen from ${lowest.toPrecision(3)} to ${loss.toPrecision(3)}; ${advice}`,
+  );
+
 function diverged(
   { mean, gradientNorm }: StepResult,
   { images, stability: { skipped } }: TrainingState,
 ): DivergenceError {
   const [before, verb] = skipped === 1 ? ["the last step", "was"] : [`the last ${skipped} steps`, "were"];
   return new DivergenceError(
-    `training diverged after ${images} images: ${before} ${verb} skipped, because the loss was ${mean} and the norm of the gradient ${gradientNorm}; ` +
-      "try a lower 'lr' or a longer 'lrRampup'",
+    `training diverged after ${images} images: ${before} ${verb} skipped, because the loss was ${mean} and the norm of the gradient ${gradientNorm}; ${advice}`,
   );
 }
 
@@ -142,8 +151,8 @@ function diverged(
  * Trains until the number of images, the time limit or `shouldStop` ends it, then saves. Statistics are written at every tick.
  *
  * @param state - changed in place
- * @throws DivergenceError when too many steps in a row had to be skipped, or the last ones of all; errors of the writer, such as for a full disk, and before
- * the first step for a network that it cannot store.
+ * @throws DivergenceError when too many steps in a row had to be skipped, or the loss of a tick is a thousand times the lowest one;
+ * errors of the writer, such as for a full disk, and before the first step for a network that it cannot store.
  */
 export async function trainingLoop(
   state: TrainingState,
@@ -172,7 +181,6 @@ export async function trainingLoop(
   let tickStart = { time: start.time, images: tick > 0 ? history.images : start.images, saving };
   let { lowestLoss } = history;
   let lastLoss = Number.NaN;
-  let lastStep: StepResult | undefined;
   let [steps, skipped] = [0, 0];
   let errors: { readonly excess?: number | undefined; readonly heldOut?: number | undefined } = {};
   let nextSave = start.time + Math.min(FIRST_SAVE, options.saveSeconds);
@@ -198,7 +206,6 @@ export async function trainingLoop(
 
   const countStep = (step: StepResult): void => {
     const { mean, meanSquare, count, gradientNorm, learningRate, oneHot, isSkipped } = step;
-    lastStep = step;
     steps++;
     statistics.add("Optimizer/lr", learningRate);
     statistics.add("Optimizer/skipped", isSkipped ? 1 : 0);
@@ -213,8 +220,11 @@ export async function trainingLoop(
   };
 
   const endReason = (): LoopResult["reason"] | undefined => {
-    if (state.images >= options.totalImages) return "finished";
-    if (now() - start.time >= options.timeLimit) return "time limit";
+    // Weights before a step that was skipped may be those of a divergence, so a run does not end there.
+    if (state.stability.skipped === 0) {
+      if (state.images >= options.totalImages) return "finished";
+      if (now() - start.time >= options.timeLimit) return "time limit";
+    }
     return shouldStop?.() ? "stopped" : undefined;
   };
 
@@ -250,22 +260,27 @@ export async function trainingLoop(
     return { temporary, loss: Number.isNaN(loss) ? lastLoss : loss, lowestLoss };
   };
 
+  /** What ticks have asked for: a snapshot by their number. */
+  let due: { snapshot?: number; state?: boolean } = {};
+
   // What is due by ticks, and both when time has passed. Only what ticks did not ask for is temporary.
-  const save = async (due: { snapshot: boolean; state: boolean }): Promise<void> => {
-    // The weights may be those of a divergence.
+  const save = async (): Promise<void> => {
+    // The weights may be those of a divergence; what is due is saved after the next step that succeeds.
     if (state.stability.skipped > 0) return;
+    const { snapshot: ticks, state: isStateDue = false } = due;
+    due = {};
     const isLate = now() >= nextSave;
     const begin = now();
-    if (due.state || isLate) writer.state(state, facts(!due.state));
-    if (due.snapshot || isLate) {
-      const path = writer.snapshot(state, facts(!due.snapshot));
-      await onSnapshot?.(state, { path, ticks: due.snapshot ? tick : undefined });
+    if (isStateDue || isLate) writer.state(state, facts(!isStateDue));
+    if (ticks !== undefined || isLate) {
+      const path = writer.snapshot(state, facts(ticks === undefined));
+      await onSnapshot?.(state, { path, ticks });
     }
     const spent = now() - begin;
     saving += spent;
     // The speed of the next tick is that of training, too.
     tickStart = { ...tickStart, time: tickStart.time + spent };
-    if (due.state || isLate) nextSave = now() + options.saveSeconds;
+    if (isStateDue || isLate) nextSave = now() + options.saveSeconds;
   };
 
   for (;;) {
@@ -278,7 +293,7 @@ export async function trainingLoop(
       reason = endReason();
     }
     if (reason === undefined && state.images - tickStart.images < options.imagesPerTick) {
-      await save({ snapshot: false, state: false });
+      await save();
       continue;
     }
     const report = progress();
@@ -289,15 +304,16 @@ export async function trainingLoop(
       writeStatistics(measureErrors());
       onTick?.({ ...report, lowestLoss, ...errors });
       tick++;
+      if (lastLoss > EXPLODED * lowestLoss) throw exploded(lastLoss, lowestLoss, state.images);
     }
     if (reason !== undefined) {
-      // A run that stops here can go on, and one that ends here has nothing to show.
-      if (reason !== "stopped" && lastStep?.isSkipped && state.stability.skipped > 0) throw diverged(lastStep, state);
       // The state first: it matters more, should somebody stop the process at once.
       const saved = writer.state(state, facts(false));
       const snapshot = writer.snapshot(state, facts(false));
       return { reason, snapshot, state: saved, progress: { ...report, ...errors } };
     }
-    await save({ snapshot: tick % options.snapshotTicks === 0, state: tick % options.stateTicks === 0 });
+    if (tick % options.snapshotTicks === 0) due.snapshot = tick;
+    if (tick % options.stateTicks === 0) due.state = true;
+    await save();
   }
 }
