@@ -345,7 +345,7 @@ describe("divergence", () => {
     await train({ ...request, name: "back" });
     const run = join(folder, "back");
     const { lines, reporter } = listener();
-    const end = await train({ resume: run, lr: 1e6, duration: 1.2e-4 }, jobContext({ reporter }));
+    const end = await train({ resume: run, lr: 8, duration: 1.2e-4 }, jobContext({ reporter }));
     expect(end).toMatchObject({ reason: "finished", images: 120 });
     const rates = lines.flatMap(
       (line) => /^rolled back to .*-000000040.* with (\S+) of the learning rate/.exec(line)?.[1] ?? [],
@@ -360,7 +360,7 @@ describe("divergence", () => {
     // It keeps its rate when it is resumed, unless another is given.
     await train({ resume: run, duration: 1.28e-4 });
     expect(rateOf(run)).toBe(0.125);
-    await train({ ...request, name: "back", lr: 1e6, duration: 1.36e-4 });
+    await train({ ...request, name: "back", lr: 8, duration: 1.36e-4 });
     expect(rateOf(run)).toBe(0.125);
     await train({ resume: run, duration: 1.44e-4, lr: 1e-3 });
     expect(rateOf(run)).toBe(1);
