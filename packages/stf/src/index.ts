@@ -31,8 +31,9 @@ export { type GenerateResult, generate } from "./jobs/generate.js";
 export { type ImportResult, importCheckpoint } from "./jobs/import.js";
 export { type LikelihoodErrors, type LikelihoodResult, likelihood } from "./jobs/likelihood.js";
 export { measureSpeed } from "./jobs/measure.js";
-export { runTraining, type TrainResult, train } from "./jobs/train.js";
+export { runTraining, train } from "./jobs/train.js";
 export { type TrainFeaturesResult, trainFeatures } from "./jobs/train-features.js";
+export type { TrainResult } from "./jobs/train-in-folder.js";
 export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
 export { formatProgress } from "./jobs/training-report.js";
 

@@ -10,7 +10,7 @@ import { DataOrder } from "../src/data/order.js";
 import { jobContext } from "../src/jobs/context.js";
 import { type Rehearsal, rehearse } from "../src/jobs/rehearsal.js";
 import { TrainingSamples } from "../src/jobs/training-samples.js";
-import { denoisingTarget } from "../src/targets/denoising.js";
+import { stableFieldTarget } from "../src/targets/stable-field.js";
 import type { Progress } from "../src/training/loop.js";
 import { disposeState, initialState } from "../src/training/state.js";
 import type { TrainingSettings } from "../src/training/step.js";
@@ -33,7 +33,7 @@ afterAll(() => {
 });
 
 const settings: TrainingSettings = {
-  ...{ seed: 1, batch: 16, microBatch: 8, lossScaling: 1, target: denoisingTarget },
+  ...{ seed: 1, batch: 16, microBatch: 8, lossScaling: 1, target: stableFieldTarget(), references: 8 },
   ...{ learningRate: { peak: 1e-3, rampup: 0 }, ema: { halflife: 100, rampupRatio: null } },
 };
 const samples = new TrainingSamples(folder, settings.ema, undefined, () => undefined, jobContext());

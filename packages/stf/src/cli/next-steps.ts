@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { enoughMinutes, isTooShort } from "../config/enough-training.js";
 import type { ImageBank } from "../data/image-bank.js";
-import type { TrainResult } from "../jobs/train.js";
+import type { TrainResult } from "../jobs/train-in-folder.js";
 import type { TrainingPlan } from "../jobs/training-plan.js";
 import { STATS_FILE } from "../run/files.js";
 import { pasteable } from "./shell.js";

@@ -2,7 +2,7 @@
 
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { releaseFreeMemory } from "@stf/torch";
+import { releaseFreeMemory, scope } from "@stf/torch";
 import { InputError } from "../common/errors.js";
 import { isFileProblem, problemOf } from "../common/folders.js";
 import type { TrainingState } from "../training/state.js";
@@ -50,7 +50,7 @@ export function rehearse(
 
 function rehearseStep(state: TrainingState, data: TrainingData, settings: TrainingSettings): void {
   const batch = settings.microBatch;
-  computeGradients(state, data, { ...settings, batch }).sums.dispose();
+  scope(() => void computeGradients(state, data, { ...settings, batch }));
   state.parameters.zeroGrad();
 }
 
