@@ -199,7 +199,7 @@ describe("a training", () => {
 
   test("that goes back to an earlier state, because it diverges, begins another file", async () => {
     const { folder: run } = await train({ ...small("back"), duration: 4e-5 });
-    await train({ resume: run, lr: 1e6, duration: 1.2e-4 });
+    await train({ resume: run, lr: 8, duration: 1.2e-4 });
     const returns = readdirSync(run).filter((name) => name.startsWith("abandoned-after-40"));
     expect(returns.length).toBeGreaterThan(0);
     // One of each process and of each return, except for those of which nothing was left.
