@@ -7,8 +7,8 @@ import { analyticFields } from "../config/analytic-options.js";
 import { type AnalyticRequest, analyticOptions } from "../config/analytic-request.js";
 import { parse } from "../config/fields.js";
 import type { AnalyticResult } from "../jobs/analytic.js";
+import { runDescribed } from "./described-job.js";
 import { addFields } from "./options.js";
-import { beginWork } from "./output.js";
 
 /** The result, line by line. */
 function described({ handOver: { levels }, description, dest }: AnalyticResult): string[] {
@@ -31,22 +31,8 @@ function described({ handOver: { levels }, description, dest }: AnalyticResult):
 
 /** Runs the command. Returns the exit code. */
 async function run(request: AnalyticRequest): Promise<number> {
-  const { commandContext, interruptedCode } = await import("./context.js");
   const { attachAnalytic } = await import("../jobs/analytic.js");
-  const { Stopped } = await import("../jobs/context.js");
-  beginWork();
-  const context = commandContext({ plainSeconds: 60 });
-  try {
-    const result = await attachAnalytic(request, context);
-    for (const line of described(result)) context.reporter.print(line);
-    if (result.problem === undefined) return 0;
-    context.reporter.warn(result.problem);
-    return 1;
-  } catch (error) {
-    if (!(error instanceof Stopped)) throw error;
-    context.reporter.print("stopped; nothing was written");
-    return interruptedCode();
-  }
+  return await runDescribed((context) => attachAnalytic(request, context), described);
 }
 
 /** Sets the command's options and action. */

@@ -7,8 +7,8 @@ import { emaFields } from "../config/ema-options.js";
 import { type EmaRequest, emaOptions } from "../config/ema-request.js";
 import { parse } from "../config/fields.js";
 import type { EmaResult } from "../jobs/ema.js";
+import { runDescribed } from "./described-job.js";
 import { addFields } from "./options.js";
-import { beginWork } from "./output.js";
 
 /** A residual above this is worth a note. */
 const LARGE = 0.1;
@@ -41,22 +41,8 @@ function described({ networks, images, times, lacksAnalytic }: EmaResult): strin
 
 /** Runs the command. Returns the exit code. */
 async function run(request: EmaRequest): Promise<number> {
-  const { commandContext, interruptedCode } = await import("./context.js");
   const { reconstructAverages } = await import("../jobs/ema.js");
-  const { Stopped } = await import("../jobs/context.js");
-  beginWork();
-  const context = commandContext({ plainSeconds: 60 });
-  try {
-    const result = await reconstructAverages(request, context);
-    for (const line of described(result)) context.reporter.print(line);
-    if (result.problem === undefined) return 0;
-    context.reporter.warn(result.problem);
-    return 1;
-  } catch (error) {
-    if (!(error instanceof Stopped)) throw error;
-    context.reporter.print("stopped; nothing was written");
-    return interruptedCode();
-  }
+  return await runDescribed((context) => reconstructAverages(request, context), described);
 }
 
 /** Sets the command's argument, options and action. */

@@ -2,14 +2,12 @@
 
 import type { ResolvedOptions } from "../config/resolved-options.js";
 import { loopOptions } from "../config/training.js";
+import { PASSES_PER_STEP } from "../networks/flops.js";
 import { metricLabel } from "../run/evaluation.js";
 import type { JobContext } from "./context.js";
 import { about } from "./evaluation-cost.js";
 import { TrainingMetrics } from "./training-metrics.js";
 import type { TrainingPlan } from "./training-plan.js";
-
-/** Time of a training step per image, relative to a network evaluation. */
-const STEP_COST = 3;
 
 /** Images between measurements. */
 const intervalOf = ({ tick, snap, metricsEvery }: ResolvedOptions): number => 1000 * tick * snap * metricsEvery;
@@ -25,7 +23,7 @@ export function describeMetrics(
   images: number,
 ): string[] {
   const { totalImages, timeLimit } = loopOptions(options);
-  const perImage = STEP_COST * cost.evaluation;
+  const perImage = PASSES_PER_STEP * cost.evaluation;
   const left = Math.min(totalImages - images, timeLimit / perImage);
   const times = Math.ceil(left / intervalOf(options));
   const spent = times * cost.each + cost.once;

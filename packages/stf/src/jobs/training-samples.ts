@@ -6,6 +6,7 @@ import { imagesOf } from "../codecs/planes.js";
 import { isFileProblem, problemOf } from "../common/folders.js";
 import { formatDuration, listed } from "../common/text.js";
 import type { Denoiser } from "../networks/denoiser.js";
+import { PASSES_PER_STEP } from "../networks/flops.js";
 import { samplesPath } from "../run/files.js";
 import { edmMethod, generateImages, SamplingError } from "../sampling/generate.js";
 import type { AnalyticPart } from "../sampling/hand-over.js";
@@ -21,8 +22,6 @@ const ROWS = { plain: 8, most: 16 } as const;
 const REHEARSED_STEPS = 2;
 /** Network evaluations per image; see `edmMethod`. */
 const EVALUATIONS = 35;
-/** Time of a training step per image, relative to a network evaluation. */
-const STEP_COST = 3;
 /** Fraction of the time that samples may take during training. */
 const BUDGET = 0.04;
 /** Fraction of the training's time that the samples at the end may take. */
@@ -104,7 +103,7 @@ export class TrainingSamples {
   /** Called after every step. */
   onStep({ imagesPerSecond, elapsed }: Progress): void {
     this.#elapsed = elapsed;
-    if (!this.#isMeasured) this.#secondsPerImage = EVALUATIONS / (STEP_COST * imagesPerSecond);
+    if (!this.#isMeasured) this.#secondsPerImage = EVALUATIONS / (PASSES_PER_STEP * imagesPerSecond);
   }
 
   /**

@@ -13,6 +13,7 @@ import { denoisingErrors, exactTargets } from "../analysis/denoising-error.js";
 import type { Bank } from "../data/bank.js";
 import { DataOrder } from "../data/order.js";
 import type { Denoiser } from "../networks/denoiser.js";
+import { PASSES_PER_STEP } from "../networks/flops.js";
 import type { NoiseLevels } from "../processes/noise-levels.js";
 import { KeyedRandom, randomKey } from "../random/keyed.js";
 import type { ErrorStatistics, Statistic } from "../run/statistics.js";
@@ -32,8 +33,6 @@ const MOST_VALUES = 2 ** 24;
 const MOST_ROUNDS = 256;
 /** Values of references that are compared with a sample in a second: a low guess, until it has been measured. */
 const VALUES_PER_SECOND = 1e9;
-/** Time of a training step per image, relative to a network evaluation. */
-const STEP_COST = 3;
 
 /** Options of {@link ErrorMeasurement}. */
 export interface ErrorMeasurementOptions {
@@ -82,7 +81,10 @@ export class ErrorMeasurement implements Disposable {
   measure(averaged: Denoiser, time: TickTime): Partial<ErrorStatistics> {
     const { now, heldOut } = this.#options;
     const perRound = this.#strata.length * (heldOut ? 2 : 1);
-    const rounds = this.#budget.roundsFor(time, (perRound * time.seconds) / (STEP_COST * Math.max(time.images, 1)));
+    const rounds = this.#budget.roundsFor(
+      time,
+      (perRound * time.seconds) / (PASSES_PER_STEP * Math.max(time.images, 1)),
+    );
     if (rounds === 0) return {};
     const start = now();
     const count = rounds * this.#strata.length;
