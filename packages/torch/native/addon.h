@@ -72,5 +72,27 @@ napi_value checksum(napi_env, napi_callback_info);
 // profile.cc
 napi_value startProfile(napi_env, napi_callback_info);
 napi_value stopProfile(napi_env, napi_callback_info);
+// process_group.cc
+napi_value openStore(napi_env, napi_callback_info);
+napi_value closeStore(napi_env, napi_callback_info);
+napi_value openGroup(napi_env, napi_callback_info);
+napi_value groupIsReady(napi_env, napi_callback_info);
+napi_value closeGroup(napi_env, napi_callback_info);
+napi_value allReduce(napi_env, napi_callback_info);
+napi_value broadcast(napi_env, napi_callback_info);
+napi_value allGather(napi_env, napi_callback_info);
+napi_value workIsDone(napi_env, napi_callback_info);
+// watch.cc
+napi_value openWatch(napi_env, napi_callback_info);
+napi_value closeWatch(napi_env, napi_callback_info);
+napi_value watchSay(napi_env, napi_callback_info);
+napi_value watchFail(napi_env, napi_callback_info);
+napi_value watchState(napi_env, napi_callback_info);
+// gradient_buckets.cc
+napi_value openBuckets(napi_env, napi_callback_info);
+napi_value closeBuckets(napi_env, napi_callback_info);
+napi_value beginBuckets(napi_env, napi_callback_info);
+napi_value flushBuckets(napi_env, napi_callback_info);
+napi_value bucketsAreDone(napi_env, napi_callback_info);
 
 }  // namespace addon

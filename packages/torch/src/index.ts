@@ -8,6 +8,7 @@
 
 export { enableGrad, type GradOptions, grad, noGrad } from "./autograd.js";
 export { arange, full, type TensorOptions, tensor } from "./create.js";
+export * from "./distributed/index.js";
 export {
   type Device,
   type DType,

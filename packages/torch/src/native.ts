@@ -89,6 +89,33 @@ export interface Native {
   lockFile(descriptor: number): boolean;
   interrupt(): number;
   checksum(bytes: Uint8Array, seed: bigint): bigint;
+  openStore(host: string, port: number, isServer: boolean, milliseconds: number): [id: number, port: number];
+  closeStore(store: number): void;
+  openGroup(
+    store: number,
+    prefix: string,
+    backend: "gloo" | "nccl",
+    rank: number,
+    size: number,
+    networkInterface: string,
+    address: string,
+  ): number;
+  groupIsReady(group: number): boolean;
+  closeGroup(group: number): void;
+  allReduce(group: number, tensor: Handle): number;
+  broadcast(group: number, tensor: Handle, rank: number): number;
+  allGather(group: number, outputs: Handle[], tensor: Handle): number;
+  workIsDone(work: number, milliseconds: number): boolean;
+  openWatch(host: string, port: number, prefix: string, rank: number, size: number, words: string): number;
+  closeWatch(watch: number): void;
+  watchSay(watch: number, words: string): void;
+  watchFail(watch: number, reason: string, milliseconds: number): void;
+  watchState(watch: number): [answered: number, failure: string, isDoubled: boolean, ages: number[], words: string[]];
+  openBuckets(group: number, parts: Handle[], parameters: Handle[], bucketOf: number[]): number;
+  closeBuckets(buckets: number): void;
+  beginBuckets(buckets: number): void;
+  flushBuckets(buckets: number): number;
+  bucketsAreDone(buckets: number, milliseconds: number): number[] | null;
   startProfile(device: string): void;
   stopProfile(): [name: string, calls: number, seconds: number][];
 }

@@ -13,11 +13,18 @@ import type { Module } from "./module.js";
 /** Every parameter starts on a 64-byte boundary, which is best for vectorised kernels. */
 const ALIGNMENT = 16;
 
-interface Entry {
+/** A parameter, and where it begins in the flat tensors. */
+export interface PlacedParameter {
+  /** The module's own. */
+  readonly parameter: Tensor;
+  /** Its first element in {@link FlatParameters.values}. */
+  readonly offset: number;
+}
+
+interface Entry extends PlacedParameter {
   readonly name: string;
   readonly shape: readonly number[];
   readonly strides: readonly number[];
-  readonly offset: number;
 }
 
 /** Convolution weights are laid out like `channels_last` activations, which saves a copy in every convolution. */
@@ -42,7 +49,7 @@ export class FlatParameters {
     let length = 0;
     for (const [name, parameter] of module.namedParameters()) {
       const { shape } = parameter;
-      entries.push({ name, shape, strides: stridesFor(shape), offset: length });
+      entries.push({ name, parameter, shape, strides: stridesFor(shape), offset: length });
       length += Math.ceil(elementCount(shape) / ALIGNMENT) * ALIGNMENT;
     }
     this.#entries = entries;
@@ -60,6 +67,11 @@ export class FlatParameters {
         }
       }),
     );
+  }
+
+  /** The parameters, in the order of the flat tensors. */
+  get placed(): readonly PlacedParameter[] {
+    return this.#entries;
   }
 
   /** Another flat tensor of this layout, filled with zeros, for a moment or an average. The caller owns it. */

@@ -2,7 +2,7 @@ export { attention } from "./attention.js";
 export { ModuleDict } from "./containers.js";
 export { Conv2d, type Conv2dOptions, conv3x3 } from "./conv.js";
 export { Embedding } from "./embedding.js";
-export { FlatParameters } from "./flat.js";
+export { FlatParameters, type PlacedParameter } from "./flat.js";
 export {
   type Fans,
   type Initializer,
