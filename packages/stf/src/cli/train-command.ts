@@ -64,10 +64,11 @@ async function withPlan(
   const { commandContext, interruptedCode } = await import("./context.js");
   const { planTraining } = await import("../jobs/training-plan.js");
   const { Stopped } = await import("../jobs/context.js");
+  const { withTeam } = await import("./team.js");
   const context = commandContext({ plainSeconds: 60 });
   for (const note of notes) context.reporter.print(`note        ${note}`);
   try {
-    return await body(await planTraining(request, context), context);
+    return await withTeam(context, request.device, async (shared) => body(await planTraining(request, shared), shared));
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
     context.reporter.print("stopped before the first step; nothing was written");
@@ -121,9 +122,12 @@ async function printQuality(
 /** Trains. Returns the exit code. */
 async function run(plan: TrainingPlan, context: JobContext, features: string | undefined): Promise<number> {
   const { interruptedCode } = await import("./context.js");
+  const { soloContext } = await import("../jobs/context.js");
   const { runTraining } = await import("../jobs/train.js");
   const result = await runTraining(plan, context);
-  const { reporter } = context;
+  const { reporter, rank } = context;
+  // The first process speaks for all.
+  if (rank.rank > 0) return result.reason === "stopped" ? interruptedCode() : 0;
   if (result.reason === "complete") {
     reporter.print(
       `nothing left to do: ${result.folder} has been trained on ${result.images} images; give a longer --duration`,
@@ -142,7 +146,7 @@ async function run(plan: TrainingPlan, context: JobContext, features: string | u
   // Two numbers of one name, from different references, would only confuse.
   const isMeasured = trainingMetrics(plan.options).length > 0;
   if (features !== undefined && snapshot !== undefined && !isMeasured) {
-    await printQuality(snapshot, plan, features, context);
+    await printQuality(snapshot, plan, features, soloContext(context));
   }
   for (const line of nextSteps(result, plan)) reporter.print(line);
   return result.samples === undefined ? interruptedCode() : 0;
@@ -164,7 +168,7 @@ export function declare(command: Command): void {
       if (isJson && !isDry) throw new UsageError("--json needs --dry-run; a run folder has its options as JSON");
       const published = withPublishedOptions(texts);
       const request: TrainRequest = { ...parse(trainFields, published.texts), ...presetOf(preset), resume };
-      checkAlone("train");
+      if (isDry) checkAlone("train --dry-run");
       if (isDry && !isJson && isWithoutImages(request)) return showSettings(request);
       if (resume === undefined) trainingOptions(request, undefined);
       else checkTrainRequest(request);

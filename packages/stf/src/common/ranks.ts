@@ -15,6 +15,14 @@ export interface Rank {
   readonly local: number;
 }
 
+/** The part of `count` items, in order, that one of several processes works on. */
+export function partOf(
+  count: number,
+  { rank, size }: Pick<Rank, "rank" | "size">,
+): { readonly first: number; readonly end: number } {
+  return { first: Math.floor((rank * count) / size), end: Math.floor(((rank + 1) * count) / size) };
+}
+
 /**
  * @param what - name of the job
  * @throws UsageError when this is one of several processes, each of which would do all the work

@@ -4,6 +4,7 @@
  */
 
 import type { Rank } from "../common/ranks.js";
+import type { Team } from "./team.js";
 
 /** Receives the messages of a job. */
 export interface Reporter {
@@ -31,6 +32,8 @@ export interface JobContext {
   now(): number;
   /** This process among those that divide the work. */
   readonly rank: Rank;
+  /** The connection to the others, which training needs; other jobs can share work through a folder, too. */
+  readonly team?: Team | undefined;
 }
 
 /** Discards all messages. */
@@ -46,6 +49,12 @@ export function jobContext(given: Partial<JobContext> = {}): JobContext {
     ...given,
   };
 }
+
+/** The context of what one of several processes does for all of them. */
+export const soloContext = (context: JobContext): JobContext => ({
+  ...context,
+  rank: { ...context.rank, rank: 0, size: 1 },
+});
 
 /** Thrown in the middle of a step when the job is to stop, so that the user need not wait for the end of a batch. */
 export class Stopped extends Error {

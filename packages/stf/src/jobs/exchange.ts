@@ -11,14 +11,6 @@ const POLL_MILLISECONDS = 100;
 /** The files of {@link Exchange}, complete or not: other files in the folder belong to somebody else. */
 const PART = /^\.?part-[0-9a-f]+-\d+\.safetensors(\.\d+\.partial)?$/;
 
-/** The part of `count` items, in order, that one of several processes works on. */
-export function partOf(
-  count: number,
-  { rank, size }: JobContext["rank"],
-): { readonly first: number; readonly end: number } {
-  return { first: Math.floor((rank * count) / size), end: Math.floor(((rank + 1) * count) / size) };
-}
-
 /** A folder through which processes give the first one what they computed. */
 export class Exchange {
   readonly #folder: string;

@@ -3,11 +3,12 @@
 import { createHash } from "node:crypto";
 import { empty, noGrad, scope, type Tensor } from "@stf/torch";
 import type { ImageShape } from "../common/image-shape.js";
+import { partOf } from "../common/ranks.js";
 import { formatDuration } from "../common/text.js";
 import type { FeatureNetwork } from "../features/feature-network.js";
 import type { Facts } from "../run/protocol.js";
 import { checkStop, type JobContext } from "./context.js";
-import { type Exchange, partOf } from "./exchange.js";
+import type { Exchange } from "./exchange.js";
 import type { ImageSource } from "./image-source.js";
 
 /** Images with their features, on the CPU. */

@@ -4,6 +4,7 @@ import { statSync } from "node:fs";
 import { noGrad, scope, type Tensor, zeros } from "@stf/torch";
 import { InputError } from "../common/errors.js";
 import type { ImageShape } from "../common/image-shape.js";
+import { partOf } from "../common/ranks.js";
 import { formatIntegers } from "../common/text.js";
 import { samplerOf } from "../config/generate-options.js";
 import type { ResolvedGenerate } from "../config/generate-request.js";
@@ -24,7 +25,6 @@ import type { JobContext } from "./context.js";
 import { DrawingTally, drawBatches } from "./draw-batches.js";
 import { type Drawing, openDrawing } from "./drawing.js";
 import { drawingProtocol, readDrawingProtocol } from "./drawing-protocol.js";
-import { partOf } from "./exchange.js";
 import { secondsOf } from "./trial.js";
 
 /** A set of images in a fixed order. */

@@ -35,12 +35,13 @@ export function rehearse(
   { reporter, shouldStop }: JobContext,
 ): void {
   const acts: readonly (readonly [name: string, act: () => void])[] = [
-    ["a step", () => rehearseStep(state, data, settings)],
+    ["a step", () => rehearseStep(state, data, settings, shouldStop)],
     ["drawing", () => samples.rehearse(state)],
     ["saving", () => rehearseSaving(folder, save)],
   ];
   for (const [name, act] of acts) {
-    if (shouldStop()) break;
+    // With others, the first act decides together.
+    if (shouldStop() && !(settings.ranks && act === acts[0]?.[1])) break;
     reporter.update(`rehearsing ${name}`);
     act();
     releaseFreeMemory();
@@ -48,8 +49,19 @@ export function rehearse(
   reporter.clear();
 }
 
-function rehearseStep(state: TrainingState, data: TrainingData, settings: TrainingSettings): void {
-  const batch = settings.microBatch;
+/**
+ * Computes the gradients of one forward and backward pass as large as those to come, together with the other processes of the training,
+ * unless one of them is to stop.
+ */
+export function rehearseStep(
+  state: TrainingState,
+  data: TrainingData,
+  settings: TrainingSettings,
+  shouldStop: () => boolean,
+): void {
+  const { ranks } = settings;
+  if (ranks?.any([shouldStop()])[0]) return;
+  const batch = Math.min(settings.microBatch * (ranks?.size ?? 1), settings.batch);
   scope(() => void computeGradients(state, data, { ...settings, batch }));
   state.parameters.zeroGrad();
 }

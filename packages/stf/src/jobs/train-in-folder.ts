@@ -2,28 +2,28 @@
 
 import { runWriter } from "../checkpoints/run-writer.js";
 import { saveState } from "../checkpoints/state-file.js";
+import { partOf } from "../common/ranks.js";
 import { isTooShort, RECOGNISABLE } from "../config/enough-training.js";
-import type { TrainOptions } from "../config/train-options.js";
-import { averageSettings, loopOptions, trainingData, trainingSettings, usesDistances } from "../config/training.js";
-import type { ImageBank } from "../data/image-bank.js";
-import { nearestDistances } from "../data/neighbours.js";
+import { averageSettings, loopOptions, trainingData, trainingSettings } from "../config/training.js";
 import type { NoiseLevels } from "../processes/noise-levels.js";
 import { historyOf, setAsideAfter } from "../run/history.js";
 import { ErrorMeasurement } from "../training/error-measurement.js";
 import { type LoopHooks, type LoopResult, type Progress, type TrainingWriter, trainingLoop } from "../training/loop.js";
 import { powerWidths } from "../training/power-average.js";
 import { DivergenceError, type TrainingSettings } from "../training/step.js";
-import type { JobContext, Reporter } from "./context.js";
+import type { JobContext } from "./context.js";
 import { withinMemory } from "./memory.js";
 import { describeMetrics } from "./metrics-cost.js";
 import { MetricsRecord } from "./metrics-record.js";
 import { rehearse } from "./rehearsal.js";
 import { type RolledBack, rollBack } from "./rollback.js";
 import type { RunFolder } from "./run-folder.js";
+import { shareHistory, shareState } from "./shared-state.js";
 import { classesOf, storedOptions } from "./stored-options.js";
 import { TrainingAnalytic } from "./training-analytic.js";
 import { TrainingBoard } from "./training-board.js";
 import { memoryAdvice } from "./training-description.js";
+import { distancesOf } from "./training-distances.js";
 import type { TrainingMetrics } from "./training-metrics.js";
 import type { TrainingPlan } from "./training-plan.js";
 import { formatProgress, tickNotes } from "./training-report.js";
@@ -72,7 +72,8 @@ function begin({ plan, folder, metrics, context }: TrainingRoom, samples: Traini
   }
   const save = (path: string): void => saveState(path, state, network, storedOptions(plan));
   const data = trainingData(bank, options);
-  rehearse({ folder, state, data, settings: trainingSettings(options), samples, save }, context);
+  const settings = { ...trainingSettings(options), ranks: context.team };
+  rehearse({ folder, state, data, settings, samples, save }, context);
 }
 
 /** The training loop, which starts again at an earlier state when training diverges. */
@@ -83,11 +84,12 @@ async function trainToTheEnd(
   hooks: LoopHooks,
   onReturn: (back: RolledBack) => void,
 ): Promise<LoopResult> {
-  const { now, reporter } = context;
+  const { now, reporter, team } = context;
   const start = now();
   const all = loopOptions(options);
   let back: RolledBack | undefined;
   for (let history = historyOf(folder); ; ) {
+    if (team) shareHistory(history, team);
     const before = now() - start;
     try {
       const [data, limited] = [trainingData(bank, options), { ...all, timeLimit: all.timeLimit - before }];
@@ -98,25 +100,27 @@ async function trainToTheEnd(
       });
     } catch (error) {
       if (!(error instanceof DivergenceError)) throw error;
-      back = rollBack(error, folder, state, options, reporter, back?.path);
-      run.returnedTo(back.path);
-      onReturn(back);
-      history = back.history;
+      const diverged = error;
+      const returned = alone(context, "it goes back to an earlier state", () =>
+        rollBack(diverged, folder, state, options, reporter, back?.path),
+      );
+      if (team) shareState(state, team);
+      run.returnedTo(returned.path);
+      onReturn(returned);
+      history = returned.history;
+      back = returned;
     }
   }
 }
 
-/** Distances between the images, if they save work in every step. */
-function distancesOf(bank: ImageBank, options: TrainOptions, reporter: Reporter): Float64Array | undefined {
-  if (!usesDistances(options, bank.count)) return undefined;
-  const distances = nearestDistances(bank, (done, total) => reporter.update(`comparing images: ${done} of ${total}`));
-  reporter.clear();
-  return distances;
-}
+/** Runs what takes long on the first of several processes, while the others wait. */
+const alone = <T>({ team }: JobContext, what: string, body: () => T): T => (team ? team.alone(what, body) : body());
 
-/** A writer whose statistics are shown as well. */
-const watched = (writer: TrainingWriter, board: TrainingBoard | undefined): TrainingWriter => ({
+/** A writer whose statistics are shown as well, and that others wait for. */
+const watched = (writer: TrainingWriter, board: TrainingBoard | undefined, context: JobContext): TrainingWriter => ({
   ...writer,
+  state: (...args) => alone(context, "it saves", () => writer.state(...args)),
+  snapshot: (...args) => alone(context, "it saves", () => writer.snapshot(...args)),
   statistics(line) {
     writer.statistics(line);
     board?.statistics(line);
@@ -170,13 +174,15 @@ function hooksOf(
   { batch }: TrainingSettings,
   { analytic, samples, errors, record }: Companions,
 ): LoopHooks {
-  const { reporter } = context;
+  const { reporter, team } = context;
+  const own = partOf(batch, team ?? context.rank);
   let shown = "first step";
   const notesOn = tickNotes();
   return {
     // A step may take minutes.
     onPart: (done) => {
-      if (done < batch) reporter.update(`${shown}: ${done} of the next ${batch} images`);
+      if (done < own.end - own.first)
+        reporter.update(`${shown}: ${done} of the next ${own.end - own.first} images${team ? " of this process" : ""}`);
     },
     onStep: (progress) => {
       analytic?.onStep(state);
@@ -184,15 +190,17 @@ function hooksOf(
       reporter.update(shown);
       samples.onStep(progress);
     },
-    measure: ({ averaged }, time) => errors.measure(averaged, time),
+    measure: ({ averaged }, time) => alone(context, "it measures errors", () => errors.measure(averaged, time)),
     onTick: (progress) => {
       reporter.print(formatProgress(progress));
       for (const note of notesOn(progress)) reporter.print(`note        ${note}`);
     },
-    async onSnapshot(trained, { path, ticks }) {
-      samples.drawOnTheWay(trained);
-      if (ticks !== undefined && record?.isDue(ticks)) await record.measure(path, trained.images);
-    },
+    onSnapshot: (trained, { path, ticks }) =>
+      alone(context, "it draws images", async () => {
+        samples.drawOnTheWay(trained);
+        if (ticks !== undefined && record?.isDue(ticks)) await record.measure(path, trained.images);
+      }),
+    ...(team && { any: (statements: readonly boolean[]) => team.any(statements) }),
     shouldStop: () => context.shouldStop(),
     now: () => context.now(),
   };
@@ -247,17 +255,23 @@ export async function trainInFolder(room: TrainingRoom): Promise<TrainResult> {
     const latest = run.latestState;
     return `${memoryAdvice(options)}${latest === undefined ? "" : `; the latest training state is ${latest}`}`;
   };
+  context.team?.share(state.parameters);
   await withinMemory(advice, () => begin(room, samples));
   if (options.tensorboard) board = new TrainingBoard(folder, run, storedOptions(plan), state.images);
-  using fitted = TrainingAnalytic.fit(plan, context);
+  using fitted = alone(context, "it fits the analytic denoiser", () => TrainingAnalytic.fit(plan, context));
+  context.team?.gather({ isLimited: fitted !== undefined });
   analytic = fitted;
   const usual = state.network.preconditioning.noiseLevels;
   const noiseLevels = fitted?.limited(usual) ?? usual;
-  const settings = { ...trainingSettings(options, distancesOf(bank, options, context.reporter)), noiseLevels };
+  const settings = {
+    ...trainingSettings(options, distancesOf(bank, options, context.reporter)),
+    noiseLevels,
+    ranks: context.team,
+  };
   // A limit that changes would make a run's errors incomparable with each other.
   using errors = errorsOf(plan, settings, options.trainBelow === "auto" ? usual : noiseLevels, context);
   const writerFor = writersOf(plan, settings, fitted);
-  const writer = watched(run.writer(writerFor), board);
+  const writer = watched(run.writer(writerFor), board, context);
   const record =
     metrics &&
     new MetricsRecord(metrics, options, { folder, run, statistics: (line) => writer.statistics(line) }, context);
@@ -269,5 +283,5 @@ export async function trainInFolder(room: TrainingRoom): Promise<TrainResult> {
       board?.begin(state.images);
     }),
   );
-  return await conclude(room, end, writerFor, companions);
+  return await alone(context, "it draws the last images", () => conclude(room, end, writerFor, companions));
 }

@@ -7,9 +7,9 @@ import type { TrainRequest } from "../config/train-request.js";
 import { loopOptions } from "../config/training.js";
 import { makeNewFolder, makeNumberedFolder } from "../run/folder.js";
 import { lockRun } from "../run/lock.js";
-import { disposeState } from "../training/state.js";
 import { DivergenceError } from "../training/step.js";
-import { type JobContext, jobContext } from "./context.js";
+import { type JobContext, jobContext, soloContext } from "./context.js";
+import { followTraining } from "./follow-training.js";
 import { withinMemory } from "./memory.js";
 import { withAdvice } from "./rollback.js";
 import { RunFolder } from "./run-folder.js";
@@ -17,7 +17,7 @@ import { storedOptions } from "./stored-options.js";
 import { type TrainResult, trainInFolder } from "./train-in-folder.js";
 import { memoryAdvice } from "./training-description.js";
 import { TrainingMetrics } from "./training-metrics.js";
-import { planTraining, type TrainingPlan } from "./training-plan.js";
+import { disposePlan, planTraining, type TrainingPlan } from "./training-plan.js";
 
 function runDescription({ options, bank }: TrainingPlan): string {
   const parts = [
@@ -66,18 +66,25 @@ function openRun(
 }
 
 /** Trains as planned. Frees the plan's network and images. */
-export async function runTraining(plan: TrainingPlan, context: JobContext = jobContext()): Promise<TrainResult> {
-  const { options, bank, heldOut, state } = plan;
+export async function runTraining(plan: TrainingPlan, shared: JobContext = jobContext()): Promise<TrainResult> {
+  const { options, state } = plan;
+  const { team } = shared;
   try {
+    if (team && team.rank > 0) return await followTraining(plan, shared, team);
+    const context = soloContext(shared);
     const isComplete = state.images >= loopOptions(options).totalImages;
     // What it needs may be missing: before a folder is made.
     using metrics = isComplete
       ? undefined
       : await withinMemory(
           () => memoryAdvice(options),
-          () => TrainingMetrics.open(plan, context),
+          () => {
+            const open = (): Promise<TrainingMetrics | undefined> => TrainingMetrics.open(plan, context);
+            return team ? team.alone("it measures the images of the training", open) : open();
+          },
         );
     const folder = folderOf(plan);
+    team?.gather({ isComplete });
     if (isComplete) return { reason: "complete", folder, images: state.images };
     using opened = openRun(folder, plan, context);
     const { run } = opened;
@@ -89,9 +96,7 @@ export async function runTraining(plan: TrainingPlan, context: JobContext = jobC
       throw told;
     }
   } finally {
-    disposeState(state);
-    bank.dispose();
-    heldOut?.dispose();
+    disposePlan(plan);
   }
 }
 

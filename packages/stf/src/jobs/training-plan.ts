@@ -2,7 +2,7 @@
 
 import { elementCount } from "@stf/torch";
 import { networkForTransfer, transferWeights } from "../checkpoints/foreign/transfer.js";
-import { InputError } from "../common/errors.js";
+import { InputError, UsageError } from "../common/errors.js";
 import { checkAlone } from "../common/ranks.js";
 import { abbreviated } from "../common/text.js";
 import { type Adjusted, fittedToData, withoutAttention } from "../config/adjustment.js";
@@ -28,11 +28,12 @@ import type { Constants } from "../preconditioning/constants.js";
 import { disposeState, initialState, type TrainingState } from "../training/state.js";
 import { chooseOptions } from "./automatic.js";
 import { cacheFolder } from "./cache-folder.js";
-import type { JobContext } from "./context.js";
-import { checkDevice } from "./device.js";
+import { type JobContext, soloContext } from "./context.js";
+import { checkDevice, deviceOf } from "./device.js";
 import { type TrainingImages, withHeldOut } from "./held-out.js";
 import { withinMemory } from "./memory.js";
 import { readSavedRun, runToResume, type SavedRun } from "./saved-run.js";
+import { checkSameRequest, shareState } from "./shared-state.js";
 import { describedTraining, describedTransfer, memoryAdvice } from "./training-description.js";
 
 /** A request with all it needs, ready for the first step. */
@@ -103,13 +104,81 @@ const dataConstant = ({ sigmaData }: ResolvedOptions): Constants | undefined =>
 
 /**
  * Reads the images, builds the network, and fills it with what the run starts from. The caller owns the bank and the state.
+ * Of several processes the first decides, and the others do as it does.
  *
  * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used; Stopped when the
  * job is to stop while networks are measured.
  */
 export async function planTraining(request: TrainRequest, context: JobContext): Promise<TrainingPlan> {
   checkTrainRequest(request);
-  checkAlone("train", context.rank);
+  const { team, rank } = context;
+  if (!team) {
+    checkAlone("train", rank);
+    return await planAlone(request, context);
+  }
+  checkSameRequest(request, team);
+  const plan =
+    team.rank > 0
+      ? undefined
+      : await team.alone("it prepares the training", () => planAlone(request, soloContext(context)));
+  const decided = team.gather<Decided | null>(plan ? decidedBy(plan) : null)[0] as Decided;
+  const all = plan ?? (await planAsDecided(decided, request, context));
+  try {
+    const digests = team.gather(all.digest);
+    const other = digests.findIndex((digest) => digest !== digests[0]);
+    if (other > 0) {
+      throw new UsageError(
+        `all processes of a training must have the same images; those of rank ${other} differ from those of rank 0`,
+      );
+    }
+    shareState(all.state, team);
+    return all;
+  } catch (error) {
+    disposePlan(all);
+    throw error;
+  }
+}
+
+/** Frees the network and the images of a plan. */
+export function disposePlan({ state, bank, heldOut }: TrainingPlan): void {
+  disposeState(state);
+  bank.dispose();
+  heldOut?.dispose();
+}
+
+/** What the first of several processes decides for all. */
+type Decided = Pick<TrainingPlan, "options" | "network" | "trainedBelow">;
+
+/** @throws UsageError for options that several processes cannot share */
+function decidedBy({ options, network, trainedBelow }: TrainingPlan): Decided {
+  if (options.trainBelow === "auto") {
+    throw new UsageError("'trainBelow=auto' is for a single process; give a noise level, or 'trainBelow=off'");
+  }
+  return { options, network, trainedBelow };
+}
+
+/** The plan of a process that does as the first one has decided. */
+async function planAsDecided(
+  { options: first, network, trainedBelow }: Decided,
+  request: TrainRequest,
+  context: JobContext,
+): Promise<TrainingPlan> {
+  const device = deviceOf(first.device, context.rank);
+  checkDevice(device);
+  const options = { ...first, data: request.data ?? first.data, heldOut: request.heldOut ?? first.heldOut, device };
+  const whole = await readImages(options, undefined, [], context);
+  const { images, heldOut } = await dividedImages(whole, options, [], context);
+  // Only the first process measures.
+  heldOut?.dispose();
+  const digest = digestOfImages(images);
+  const state = initialState(network, options.seed, options.precision, device, { average: options.average });
+  return {
+    ...{ options, network, digest, state, trainedBelow },
+    ...{ bank: movedTo(images, device), heldOut: undefined, resumed: undefined, description: [], stateBytes: 0 },
+  };
+}
+
+async function planAlone(request: TrainRequest, context: JobContext): Promise<TrainingPlan> {
   const earlier = runToResume(request);
   const saved = earlier === undefined ? undefined : readSavedRun(earlier);
   using _state = saved?.state;

@@ -107,8 +107,10 @@ export interface LoopHooks {
   onTick?(progress: Progress): void;
   /** Called after a snapshot before the end. Its time does not count as training. */
   onSnapshot?(state: TrainingState, snapshot: LoopSnapshot): void | Promise<void>;
-  /** Called before every step; true ends the loop as if the duration were reached. */
+  /** Called before and after every step; true ends the loop as if the duration were reached. */
   shouldStop?(): boolean;
+  /** Of each statement of this process, whether it or another that shares the training makes it; its own when left out. */
+  any?(statements: readonly boolean[]): readonly boolean[];
   /** Seconds, on a clock that only goes forward; the process's own when left out. */
   now?(): number;
   /** What the run has done before; a new run when left out. */
@@ -167,6 +169,7 @@ export async function trainingLoop(
     onTick,
     onSnapshot,
     shouldStop,
+    any = (statements) => statements,
     now = () => performance.now() / 1000,
     history = noHistory,
   }: LoopHooks = {},
@@ -220,12 +223,13 @@ export async function trainingLoop(
   };
 
   const endReason = (): LoopResult["reason"] | undefined => {
+    const [isLate, isStopped] = any([now() - start.time >= options.timeLimit, shouldStop?.() ?? false]);
     // Weights before a step that was skipped may be those of a divergence, so a run does not end there.
     if (state.stability.skipped === 0) {
       if (state.images >= options.totalImages) return "finished";
-      if (now() - start.time >= options.timeLimit) return "time limit";
+      if (isLate) return "time limit";
     }
-    return shouldStop?.() ? "stopped" : undefined;
+    return isStopped ? "stopped" : undefined;
   };
 
   const measureErrors = (): Partial<ErrorStatistics> => {

@@ -4,6 +4,7 @@
  */
 
 import { cat, noGrad, Recomputation, scope, type Tensor, zeros } from "@stf/torch";
+import { partOf } from "../common/ranks.js";
 import type { Bank } from "../data/bank.js";
 import type { DataOrder } from "../data/order.js";
 import { DropoutKeys } from "../networks/network.js";
@@ -12,6 +13,7 @@ import { emaDecay, learningRate } from "./clock.js";
 import { addGradients, type Loss, weightedError } from "./loss.js";
 import { type PerturbSettings, perturb } from "./perturb.js";
 import { powerDecay, powerExponent, powerWidths } from "./power-average.js";
+import type { StepRanks } from "./ranks.js";
 import { countStep } from "./stability.js";
 import type { TrainingState } from "./state.js";
 import { stepTargets, type TargetSettings } from "./step-targets.js";
@@ -50,6 +52,8 @@ export interface TrainingSettings extends TargetSettings, Omit<PerturbSettings, 
   readonly loss?: Loss | undefined;
   /** Recomputes activations in the backward pass: less memory, about a third more time. */
   readonly recompute?: boolean;
+  /** The processes that share the steps, each of them with the same settings; this one alone when left out. */
+  readonly ranks?: StepRanks | undefined;
 }
 
 /** The source of training samples. */
@@ -64,7 +68,7 @@ export interface TrainingData {
 export interface StepSums {
   /** Sums of the errors and of their squares, float64 `[2]`. */
   readonly sums: Tensor;
-  /** Number of errors: images times D. */
+  /** Number of errors: images of the whole step times D. */
   readonly count: number;
   /** Number of targets that look like their source alone, float64 `[1]`; undefined for targets without references. */
   readonly oneHot?: Tensor | undefined;
@@ -99,9 +103,10 @@ export class DivergenceError extends Error {
 
 /**
  * The first half of a step: sets the flat gradients to those of its loss, the sum over pixels and the mean over samples,
- * times `lossScaling` and the scale of float16. Weights and clock are unchanged.
+ * times `lossScaling` and the scale of float16. Weights and clock are unchanged. Of several processes each takes its part of the
+ * samples, and all get the gradients and sums of the whole step.
  *
- * @param onPart - called after each forward and backward pass with the number of samples done
+ * @param onPart - called after each forward and backward pass with the number of this process's samples done
  */
 export function computeGradients(
   state: TrainingState,
@@ -109,7 +114,8 @@ export function computeGradients(
   settings: TrainingSettings,
   onPart?: (done: number) => void,
 ): StepSums {
-  const { batch, microBatch, lossScaling, loss } = settings;
+  const { batch, microBatch, lossScaling, loss, ranks } = settings;
+  const own = partOf(batch, ranks ?? { rank: 0, size: 1 });
   const { network, parameters, stability, images: first } = state;
   const { noiseLevels = network.preconditioning.noiseLevels } = settings;
   parameters.zeroGrad();
@@ -120,9 +126,8 @@ export function computeGradients(
       Tensor,
       Tensor,
     ];
-    let count = 0;
-    for (let begin = 0; begin < batch; begin += microBatch) {
-      const end = Math.min(begin + microBatch, batch);
+    for (let begin = own.first; begin < own.end; begin += microBatch) {
+      const end = Math.min(begin + microBatch, own.end);
       scope(() => {
         const samples = Array.from({ length: end - begin }, (_, i) => first + begin + i);
         const part = perturb(samples, indices.subarray(begin, end), data.bank, { ...settings, noiseLevels });
@@ -131,12 +136,15 @@ export function computeGradients(
         const target = targets.targetsOf(part, begin);
         if (settings.target.needsReferences) oneHot.add_(countOneHot(target, part.source));
         const error = weightedError(network, part, target, { loss, dropout, recomputation });
+        // Recomputed parts have backward passes of their own, in which gradients arrive more than once.
+        if (end === own.end && !recomputation) ranks?.beginSums();
         sums.add_(addGradients(error, (lossScaling / batch) * stability.scale));
         recomputation?.backward();
-        count += error.numel;
       });
-      onPart?.(end);
+      onPart?.(end - own.first);
     }
+    ranks?.finishSums([sums, oneHot]);
+    const count = batch * data.bank.dimension;
     return { sums, count, ...(settings.target.needsReferences && { oneHot }) };
   });
 }

@@ -1,0 +1,480 @@
+/** The processes that share a job: how they find each other, agree, and notice that one of them is gone. */
+
+import { hostname } from "node:os";
+import { setTimeout } from "node:timers/promises";
+import {
+  cat,
+  type FlatParameters,
+  type GradientBuckets,
+  ProcessGroup,
+  Store,
+  scope,
+  type Tensor,
+  TorchError,
+  tensor,
+  Watch,
+  type WatchState,
+  zeros,
+} from "@stf/torch";
+import { InputError, UsageError } from "../common/errors.js";
+import type { Rank } from "../common/ranks.js";
+import type { StepRanks } from "../training/ranks.js";
+import type { Reporter } from "./context.js";
+
+/** Where processes meet. */
+export interface Meeting {
+  /** Name or address of the machine of the first process. */
+  readonly host: string;
+  /** A port that is free there. */
+  readonly port: number;
+  /** Whether whoever started the processes serves the store there, as torchrun does; else the first process does. */
+  readonly isServed?: boolean | undefined;
+  /** How often the job was started anew with the same store. */
+  readonly attempt?: number | undefined;
+}
+
+/** How {@link Team.join} waits. Seconds. */
+export interface Patience {
+  /** For processes that have not come; 600 when left out. */
+  readonly join?: number | undefined;
+  /** For a process that does not say that it lives; 30 when left out. */
+  readonly silence?: number | undefined;
+  /** For a process that lives and does not come to what all others wait for, if steps are short; 45 when left out. */
+  readonly lag?: number | undefined;
+}
+
+/** Another process has failed, or cannot be reached. */
+export class TeamError extends Error {
+  override readonly name = "TeamError";
+}
+
+/** Gradients that are summed at once have at least this many bytes: fewer would cost more in calls than they hide. */
+const BUCKET_BYTES = 4 * 2 ** 20;
+/** A process lags only if it takes this many times as long as this one has ever taken between two collectives. */
+const LAG_FACTOR = 3;
+/** Seconds without a beat after which a process whose connection broke counts as gone. */
+const GONE = 3;
+/** Seconds of waiting before a process says what it waits for, and between lines about that. */
+const NOTICEABLE = 3;
+const NOTICE_EVERY = 10;
+
+/** What a process tells the others about itself. */
+interface Words {
+  readonly host: string;
+  readonly pid: number;
+  /** Number of the collective that it waits in; 0 for none. */
+  readonly waits: number;
+  /** What keeps it from the next one, although nothing is wrong. */
+  readonly busy?: string | undefined;
+}
+
+const wordsIn = (text: string | undefined): Words | undefined => (text ? (JSON.parse(text) as Words) : undefined);
+
+const list = (ranks: readonly number[]): string =>
+  `rank${ranks.length > 1 ? "s" : ""} ${ranks.slice(0, 8).join(", ")}${ranks.length > 8 ? ` and ${ranks.length - 8} more` : ""}`;
+
+/** A rank with what is known of its process. */
+function named(rank: number, state: WatchState): string {
+  const words = wordsIn(state.words[rank]);
+  return `rank ${rank}${words ? ` (process ${words.pid} on ${words.host})` : ""}`;
+}
+
+const secondsText = (seconds: number): string => `${Math.round(seconds)} s`;
+
+const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");
+
+/**
+ * Processes that share a job. What they call on it is collective: all of them must, in the same order. Every wait ends: with what it
+ * waits for, or with a {@link TeamError} that names the process that has failed.
+ */
+export class Team implements StepRanks {
+  readonly rank: number;
+  readonly size: number;
+  /** Number of this process among those of its machine, and number of those. */
+  readonly local: { readonly rank: number; readonly size: number };
+  readonly #reporter: Reporter;
+  readonly #patience: { readonly join: number; readonly silence: number; readonly lag: number };
+  readonly #meeting: Meeting;
+  #store: Store | undefined;
+  #watch: Watch | undefined;
+  #group: ProcessGroup | undefined;
+  /** For tensors on GPUs; what the processes tell each other goes through the other group. */
+  #deviceGroup: ProcessGroup | undefined;
+  #buckets: { readonly of: FlatParameters; readonly buckets: GradientBuckets } | undefined;
+  /** Number of collectives begun. */
+  #collectives = 0;
+  #busy: string | undefined;
+  #isWaiting = false;
+  #noticed = 0;
+  /** When the last collective ended, and the longest time from one to the next, in seconds. */
+  #lastEnd = performance.now() / 1000;
+  #longest = 0;
+  /** Bytes that this process has put into sums of gradients. */
+  reducedBytes = 0;
+  /** When the sums of the last step began and ended; undefined before the first. */
+  lastSums: ReturnType<GradientBuckets["finish"]> | undefined;
+
+  private constructor(
+    { rank, size, local }: Rank,
+    localSize: number,
+    meeting: Meeting,
+    reporter: Reporter,
+    { join = 600, silence = 30, lag = 45 }: Patience,
+  ) {
+    this.rank = rank;
+    this.size = size;
+    this.local = { rank: local, size: localSize };
+    this.#meeting = meeting;
+    this.#reporter = reporter;
+    this.#patience = { join, silence, lag };
+  }
+
+  /**
+   * Joins the processes of a job, and waits until all have come.
+   *
+   * @param device - of the tensors that they exchange
+   * @param shouldStop - true gives up
+   * @throws InputError when the port is taken or the first process cannot be reached; TeamError when a process does not come;
+   * UsageError when two have one rank
+   */
+  static async join(
+    rank: Rank & { readonly localSize?: number | undefined },
+    meeting: Meeting,
+    {
+      device = "cpu",
+      reporter,
+      shouldStop,
+      patience = {},
+    }: { device?: string; reporter: Reporter; shouldStop: () => boolean; patience?: Patience },
+  ): Promise<Team> {
+    const team = new Team(rank, rank.localSize ?? rank.size, meeting, reporter, patience);
+    await team.#meet(shouldStop);
+    await team.#awaitAll(shouldStop);
+    team.#connect(device);
+    return team;
+  }
+
+  get #place(): string {
+    return `${this.#meeting.host}:${this.#meeting.port}`;
+  }
+
+  async #meet(shouldStop: () => boolean): Promise<void> {
+    const { host, port, isServed = false } = this.#meeting;
+    const isServer = this.rank === 0 && !isServed;
+    const start = performance.now();
+    for (let notice = NOTICE_EVERY; ; ) {
+      try {
+        this.#store = new Store({ host, port, isServer, timeout: 2 });
+        break;
+      } catch (cause) {
+        if (!(cause instanceof TorchError)) throw cause;
+        if (isServer) {
+          throw new InputError(
+            `rank 0 cannot serve ${this.#place}: ${/in use/i.test(cause.message) ? "the port is taken, perhaps by another job" : cause.message}; set MASTER_PORT to a free port and MASTER_ADDR to this machine, the same in all processes`,
+            { cause },
+          );
+        }
+        const waited = (performance.now() - start) / 1000;
+        if (shouldStop()) throw new TeamError("stopped while rank 0 had not come");
+        if (waited > this.#patience.join) {
+          throw new TeamError(
+            `rank 0 has not come to ${this.#place} within ${secondsText(waited)}; start it, or set MASTER_ADDR and MASTER_PORT to where it is`,
+          );
+        }
+        if (waited > notice) {
+          this.#reporter.warn(`rank ${this.rank} waits for rank 0 at ${this.#place}`);
+          notice = waited + NOTICE_EVERY;
+        }
+        await setTimeout(200);
+      }
+    }
+    this.#watch = new Watch(this.#store as Store, this.#prefix("watch"), this.rank, this.size, this.#words());
+  }
+
+  #prefix(what: string): string {
+    return `stf/${this.#meeting.attempt ?? 0}/${what}/`;
+  }
+
+  #words(waits = 0): string {
+    return JSON.stringify({ host: hostname(), pid: process.pid, waits, busy: this.#busy } satisfies Words);
+  }
+
+  async #awaitAll(shouldStop: () => boolean): Promise<void> {
+    const start = performance.now();
+    for (let notice = NOTICE_EVERY; ; ) {
+      const state = (this.#watch as Watch).state();
+      this.#check(state);
+      const missing = state.words.flatMap((words, rank) => (words === "" ? [rank] : []));
+      if (missing.length === 0) return;
+      const waited = (performance.now() - start) / 1000;
+      if (shouldStop())
+        throw this.#told(new TeamError(`rank ${this.rank} was stopped while ${list(missing)} had not come`));
+      if (waited > this.#patience.join) {
+        throw this.#told(
+          new TeamError(
+            `${list(missing)} of ${this.size} did not come to ${this.#place} within ${secondsText(waited)}; start all ${this.size} processes, or lower WORLD_SIZE`,
+          ),
+        );
+      }
+      if (waited > notice) {
+        if (this.rank === 0) this.#reporter.warn(`waiting for ${list(missing)} of ${this.size} at ${this.#place}`);
+        notice = waited + NOTICE_EVERY;
+      }
+      await setTimeout(100);
+    }
+  }
+
+  #connect(device: string): void {
+    const { host } = this.#meeting;
+    const networkInterface = process.env["GLOO_SOCKET_IFNAME"];
+    const open = (backend: "gloo" | "nccl"): ProcessGroup =>
+      new ProcessGroup(this.#store as Store, {
+        rank: this.rank,
+        size: this.size,
+        backend,
+        prefix: this.#prefix(backend),
+        networkInterface,
+        ...(isLoopback(host) && !networkInterface && { address: "127.0.0.1" }),
+        observer: {
+          waiting: (seconds) => this.#waiting(seconds),
+          failed: (error) => this.#afterBreak(error),
+        },
+      });
+    this.#group = open("gloo");
+    if (device !== "cpu") this.#deviceGroup = open("nccl");
+    this.#ended();
+  }
+
+  /** Tells the others why this process ends. */
+  #told(error: Error): Error {
+    this.#watch?.fail(error.message);
+    return error;
+  }
+
+  /** @throws TeamError when a process has failed or fallen silent; UsageError when another one has this rank */
+  #check(state: WatchState): void {
+    const { answered, failure, isDoubled, ages } = state;
+    const { silence } = this.#patience;
+    if (failure !== "") throw new TeamError(failure);
+    if (isDoubled) {
+      throw this.#told(
+        new UsageError(
+          `two processes are rank ${this.rank} at ${this.#place}; give each its own RANK, and each job its own MASTER_PORT`,
+        ),
+      );
+    }
+    if (answered > silence) {
+      throw new TeamError(
+        `${this.#meeting.isServed ? "the store" : named(0, state)} has not answered at ${this.#place} for ${secondsText(answered)}: it was stopped or killed, or its machine or the network is gone`,
+      );
+    }
+    const silent = ages.flatMap((age, rank) => (age > silence && state.words[rank] !== "" ? [rank] : []));
+    if (silent.length > 0) {
+      throw this.#told(
+        new TeamError(
+          `${silent.map((rank) => named(rank, state)).join(", ")} has been silent for ${secondsText(ages[silent[0] as number] as number)}: it was stopped or killed, or its machine or the network is gone`,
+        ),
+      );
+    }
+  }
+
+  /** What a wait does several times a second. */
+  #waiting(seconds: number): void {
+    const watch = this.#watch as Watch;
+    const state = watch.state();
+    this.#check(state);
+    if (seconds < NOTICEABLE) return;
+    if (!this.#isWaiting) {
+      this.#isWaiting = true;
+      watch.say(this.#words(this.#collectives));
+    }
+    const others = state.words.map((text, rank) => ({ rank, words: wordsIn(text) }));
+    const late = others.filter(({ rank, words }) => rank !== this.rank && words?.waits !== this.#collectives);
+    const idle = late.filter(({ words }) => words?.busy === undefined);
+    const most = Math.max(this.#patience.lag, LAG_FACTOR * this.#longest);
+    if (idle.length > 0 && late.length === idle.length && seconds > most) {
+      throw this.#told(
+        new TeamError(
+          `${named(idle[0]?.rank as number, state)} lives, but has not come to where the others have waited for ${secondsText(seconds)}: it hangs or is far too slow`,
+        ),
+      );
+    }
+    if (seconds > this.#noticed + NOTICE_EVERY && late.length > 0) {
+      this.#noticed = seconds;
+      const busy = late.find(({ words }) => words?.busy !== undefined)?.words?.busy;
+      this.#reporter.update(
+        `waiting for ${list(late.map(({ rank }) => rank))}${busy === undefined ? "" : `: ${busy}`}`,
+      );
+    }
+  }
+
+  /** A connection broke: names the process that is gone. */
+  #afterBreak(cause: Error): Error {
+    const start = performance.now();
+    for (;;) {
+      const state = (this.#watch as Watch).state();
+      try {
+        this.#check(state);
+      } catch (error) {
+        return error as Error;
+      }
+      if (state.answered > GONE && !this.#meeting.isServed) {
+        return new TeamError(`${named(0, state)} is gone: it was killed, or its machine or the network failed`);
+      }
+      const gone = state.ages.findIndex((age, rank) => age > GONE && rank !== this.rank);
+      if (gone >= 0 && state.answered < GONE) {
+        return this.#told(
+          new TeamError(`${named(gone, state)} is gone: it was killed, or its machine or the network failed`),
+        );
+      }
+      if (performance.now() - start > this.#patience.silence * 1000) {
+        return this.#told(new TeamError(`the connection of rank ${this.rank} to another one broke: ${cause.message}`));
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+    }
+  }
+
+  /** The group for a tensor, whose collective begins. */
+  #begun({ device }: { readonly device: string } = { device: "cpu" }): ProcessGroup {
+    this.#collectives++;
+    this.#longest = Math.max(this.#longest, performance.now() / 1000 - this.#lastEnd);
+    this.#noticed = 0;
+    return (device === "cpu" ? this.#group : this.#deviceGroup) as ProcessGroup;
+  }
+
+  #ended(): void {
+    this.#lastEnd = performance.now() / 1000;
+    if (!this.#isWaiting) return;
+    this.#isWaiting = false;
+    this.#watch?.say(this.#words());
+  }
+
+  /** Runs what takes long on this process alone; the others then wait for it as long as it lives. */
+  alone<T>(what: string, body: () => T): T {
+    const [before, longest] = [this.#busy, this.#longest];
+    const end = (): void => {
+      this.#busy = before;
+      this.#watch?.say(this.#words());
+      this.#lastEnd = performance.now() / 1000;
+      this.#longest = longest;
+    };
+    this.#busy = what;
+    this.#watch?.say(this.#words());
+    let isPending = false;
+    try {
+      const result = body();
+      if (!(result instanceof Promise)) return result;
+      isPending = true;
+      return result.finally(end) as T;
+    } finally {
+      if (!isPending) end();
+    }
+  }
+
+  /** Replaces a tensor by its sum over the processes. */
+  sum(values: Tensor): void {
+    this.#begun(values).allReduce(values).wait();
+    this.#ended();
+  }
+
+  /** Replaces tensors by those of the first process. */
+  fromFirst(tensors: readonly Tensor[]): void {
+    const works = tensors.map((each) => this.#begun(each).broadcast(each));
+    for (const work of works) work.wait();
+    this.#ended();
+  }
+
+  /** The tensors of all processes, one after the other along the first axis, in which they may differ. */
+  gatherRows(rows: Tensor): Tensor {
+    return scope(() => {
+      const counts = this.gather(rows.size(0));
+      const most = Math.max(...counts);
+      const [, ...rest] = rows.shape as number[];
+      const padded = zeros([most, ...rest], { dtype: rows.dtype, device: rows.device });
+      padded.narrow(0, 0, rows.size(0)).copy_(rows);
+      const all = this.#begun(padded).allGather(padded);
+      this.#ended();
+      return cat(all.map((each, rank) => each.narrow(0, 0, counts[rank] as number)));
+    });
+  }
+
+  #gatherBytes(bytes: Uint8Array): Uint8Array[] {
+    return scope(() => {
+      const lengths = this.#begun()
+        .allGather(tensor([bytes.length], { dtype: "int64" }))
+        .map((each) => each.item());
+      const padded = new Uint8Array(Math.max(...lengths, 1));
+      padded.set(bytes);
+      const all = this.#begun().allGather(tensor(padded));
+      this.#ended();
+      return all.map((each, rank) => (each.toTypedArray() as Uint8Array).subarray(0, lengths[rank]));
+    });
+  }
+
+  /** What each process passes, in their order. It must be representable as JSON. */
+  gather<T>(value: T): T[] {
+    const texts = this.#gatherBytes(new TextEncoder().encode(JSON.stringify(value)));
+    return texts.map((text) => JSON.parse(new TextDecoder().decode(text)) as T);
+  }
+
+  /** What the first process computes, in all of them, as JSON carries it. The others wait as long as it lives. */
+  async first<T>(what: string, body: () => T | Promise<T>): Promise<T> {
+    if (this.rank > 0) return this.gather<T | null>(null)[0] as T;
+    const value = await this.alone(what, body);
+    this.gather(value);
+    return value;
+  }
+
+  any(statements: readonly boolean[]): boolean[] {
+    return scope(() => {
+      const counts = tensor(Float32Array.from(statements, Number));
+      this.sum(counts);
+      return Array.from(counts.toFloat32Array(), (count) => count > 0);
+    });
+  }
+
+  /** Sums the gradients of a training from now on. */
+  share(parameters: FlatParameters): void {
+    this.#buckets?.buckets[Symbol.dispose]();
+    const group = parameters.gradients.device === "cpu" ? this.#group : this.#deviceGroup;
+    const buckets = (group as ProcessGroup).buckets(parameters, BUCKET_BYTES);
+    this.#buckets = { of: parameters, buckets };
+  }
+
+  beginSums(): void {
+    this.#buckets?.buckets.begin();
+  }
+
+  finishSums(others: readonly Tensor[]): void {
+    const { of, buckets } = this.#buckets as { of: FlatParameters; buckets: GradientBuckets };
+    const group = this.#begun(of.gradients);
+    this.lastSums = buckets.finish();
+    this.reducedBytes += 4 * of.gradients.numel;
+    const works = others.map((each) => group.allReduce(each));
+    for (const work of works) work.wait();
+    this.#ended();
+  }
+
+  /** Waits for the others, and leaves. */
+  leave(): void {
+    if (this.#group) this.any([]);
+    this.#close();
+  }
+
+  /** Tells the others why this process cannot go on. What they wait for then ends. */
+  fail(reason: string): void {
+    this.#watch?.fail(`rank ${this.rank} ended: ${reason}`);
+    // Its collectives may never end, so the group is left as it is.
+    this.#watch?.[Symbol.dispose]();
+    this.#watch = undefined;
+  }
+
+  #close(): void {
+    this.#buckets?.buckets[Symbol.dispose]();
+    this.#watch?.[Symbol.dispose]();
+    this.#deviceGroup?.[Symbol.dispose]();
+    this.#group?.[Symbol.dispose]();
+    this.#store?.[Symbol.dispose]();
+    this.#buckets = this.#watch = this.#group = this.#deviceGroup = this.#store = undefined;
+  }
+}

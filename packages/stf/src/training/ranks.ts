@@ -1,0 +1,20 @@
+/** A step that several processes share. */
+
+import type { Tensor } from "@stf/torch";
+
+/**
+ * The processes that share the steps of a training. Each computes the gradients of its part of a step's samples; the sums over
+ * all of them are the gradients of the step, so that the weights do not depend on the number of processes, up to rounding.
+ */
+export interface StepRanks {
+  /** Number of this process, from 0. */
+  readonly rank: number;
+  /** Number of processes. */
+  readonly size: number;
+  /** Announces the last backward pass of a step: what it completes may be summed while it goes on. */
+  beginSums(): void;
+  /** Replaces the flat gradients by their sums over the processes, and `others` by theirs, which are small. */
+  finishSums(others: readonly Tensor[]): void;
+  /** Of each statement, whether any process makes it. */
+  any(statements: readonly boolean[]): boolean[];
+}
