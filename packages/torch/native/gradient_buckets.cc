@@ -39,6 +39,15 @@ struct Buckets {
 
   double now() const { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+  void begin() {
+    for (Bucket& bucket : buckets) {
+      bucket.missing = bucket.parameters;
+      bucket.work.reset();
+    }
+    next = 0;
+    start = Clock::now();
+  }
+
   void reduceNext() {
     Bucket& bucket = buckets[next++];
     bucket.begun = now();
@@ -126,26 +135,24 @@ napi_value beginBuckets(napi_env env, napi_callback_info info) {
     const auto [id] = arguments<1>(env, info);
     Buckets& buckets = bucketsAt(env, id);
     std::lock_guard<std::mutex> lock(buckets.mutex);
-    for (Bucket& bucket : buckets.buckets) {
-      bucket.missing = bucket.parameters;
-      bucket.work.reset();
-    }
-    buckets.next = 0;
+    buckets.begin();
     buckets.isLast = true;
-    buckets.start = Clock::now();
     return undefinedValue(env);
   });
 }
 
-// flushBuckets(id): after the pass; buckets of which a parameter took no part are summed now
+// flushBuckets(id) -> seconds of the pass that beginBuckets() announced; buckets of which a parameter took no part are summed now,
+// and without an announcement all of them
 napi_value flushBuckets(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const auto [id] = arguments<1>(env, info);
     Buckets& buckets = bucketsAt(env, id);
     std::lock_guard<std::mutex> lock(buckets.mutex);
+    if (!buckets.isLast) buckets.begin();
     buckets.isLast = false;
+    const double seconds = buckets.now();
     while (buckets.next < buckets.buckets.size()) buckets.reduceNext();
-    return fromDouble(env, buckets.now());
+    return fromDouble(env, seconds);
   });
 }
 

@@ -101,7 +101,7 @@ class Watch {
         const std::string beat = std::to_string(count) + "\n" + words_;
         const std::string reason = reason_;
         lock.unlock();
-        exchange(store, beat, reason);
+        exchange(store, count == 1, beat, reason);
         lock.lock();
         answered_ = Clock::now();
         if (!reason.empty()) isReasonTold_ = true;
@@ -117,14 +117,18 @@ class Watch {
   }
 
   // One round: our beat, theirs, and the first failure.
-  void exchange(c10d::TCPStore& store, const std::string& beat, const std::string& reason) {
+  void exchange(c10d::TCPStore& store, bool isFirst, const std::string& beat, const std::string& reason) {
     const std::string own = keyOf(rank_), failureKey = prefix_ + "failure";
-    if (!told_.empty() && textOf(store.get(own)) != told_) {
-      std::lock_guard<std::mutex> lock(mutex_);
-      isDoubled_ = true;
+    if (isFirst) {
+      // Whoever came before keeps the rank: it may belong to a job that has run for days.
+      if (textOf(store.compareSet(own, {}, bytesOf(beat))) != beat) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        isDoubled_ = shouldStop_ = true;
+        return;
+      }
+    } else {
+      store.set(own, bytesOf(beat));
     }
-    store.set(own, bytesOf(beat));
-    told_ = beat;
     if (!reason.empty() && !store.check({failureKey})) store.set(failureKey, bytesOf(reason));
     std::string failure;
     if (store.check({failureKey})) failure = textOf(store.get(failureKey));
@@ -146,7 +150,6 @@ class Watch {
   const int port_;
   const std::string prefix_;
   const size_t rank_;
-  std::string told_;  // the thread's own
 
   std::mutex mutex_;
   std::condition_variable changed_;

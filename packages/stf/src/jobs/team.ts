@@ -1,5 +1,6 @@
 /** The processes that share a job: how they find each other, agree, and notice that one of them is gone. */
 
+import { connect } from "node:net";
 import { hostname } from "node:os";
 import { setTimeout } from "node:timers/promises";
 import {
@@ -19,7 +20,7 @@ import {
 import { InputError, UsageError } from "../common/errors.js";
 import type { Rank } from "../common/ranks.js";
 import type { StepRanks } from "../training/ranks.js";
-import type { Reporter } from "./context.js";
+import { type Reporter, Stopped } from "./context.js";
 
 /** Where processes meet. */
 export interface Meeting {
@@ -62,6 +63,8 @@ const NOTICE_EVERY = 10;
 interface Words {
   readonly host: string;
   readonly pid: number;
+  /** How many processes it expects. */
+  readonly size: number;
   /** Number of the collective that it waits in; 0 for none. */
   readonly waits: number;
   /** What keeps it from the next one, although nothing is wrong. */
@@ -80,6 +83,22 @@ function named(rank: number, state: WatchState): string {
 }
 
 const secondsText = (seconds: number): string => `${Math.round(seconds)} s`;
+
+const CONNECT_MILLISECONDS = 2000;
+
+/** Whether a connection to the place is accepted. */
+function isListening({ host, port }: Meeting): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: CONNECT_MILLISECONDS });
+    const end = (isOpen: boolean): void => {
+      socket.destroy();
+      resolve(isOpen);
+    };
+    socket.once("connect", () => end(true));
+    socket.once("timeout", () => end(false));
+    socket.once("error", () => end(false));
+  });
+}
 
 const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");
 
@@ -161,34 +180,37 @@ export class Team implements StepRanks {
   async #meet(shouldStop: () => boolean): Promise<void> {
     const { host, port, isServed = false } = this.#meeting;
     const isServer = this.rank === 0 && !isServed;
+    if (!isServer) await this.#awaitStore(shouldStop);
+    try {
+      this.#store = new Store({ host, port, isServer });
+    } catch (cause) {
+      if (!(cause instanceof TorchError)) throw cause;
+      const reason = /in use/i.test(cause.message) ? "the port is taken, perhaps by another job" : cause.message;
+      throw new InputError(
+        `rank ${this.rank} cannot ${isServer ? "serve" : "reach"} ${this.#place}: ${reason}; set MASTER_PORT to a free port and MASTER_ADDR to the machine of rank 0, the same in all processes`,
+        { cause },
+      );
+    }
+    this.#watch = new Watch(this.#store, this.#prefix("watch"), this.rank, this.size, this.#words());
+  }
+
+  /** Until somebody listens: c10d would write a line of its own for each attempt. */
+  async #awaitStore(shouldStop: () => boolean): Promise<void> {
     const start = performance.now();
-    for (let notice = NOTICE_EVERY; ; ) {
-      try {
-        this.#store = new Store({ host, port, isServer, timeout: 2 });
-        break;
-      } catch (cause) {
-        if (!(cause instanceof TorchError)) throw cause;
-        if (isServer) {
-          throw new InputError(
-            `rank 0 cannot serve ${this.#place}: ${/in use/i.test(cause.message) ? "the port is taken, perhaps by another job" : cause.message}; set MASTER_PORT to a free port and MASTER_ADDR to this machine, the same in all processes`,
-            { cause },
-          );
-        }
-        const waited = (performance.now() - start) / 1000;
-        if (shouldStop()) throw new TeamError("stopped while rank 0 had not come");
-        if (waited > this.#patience.join) {
-          throw new TeamError(
-            `rank 0 has not come to ${this.#place} within ${secondsText(waited)}; start it, or set MASTER_ADDR and MASTER_PORT to where it is`,
-          );
-        }
-        if (waited > notice) {
-          this.#reporter.warn(`rank ${this.rank} waits for rank 0 at ${this.#place}`);
-          notice = waited + NOTICE_EVERY;
-        }
-        await setTimeout(200);
+    for (let notice = NOTICE_EVERY; !(await isListening(this.#meeting)); await setTimeout(200)) {
+      const waited = (performance.now() - start) / 1000;
+      if (shouldStop())
+        throw new TeamError(`rank ${this.rank} was stopped while rank 0 had not come to ${this.#place}`);
+      if (waited > this.#patience.join) {
+        throw new TeamError(
+          `rank 0 has not come to ${this.#place} within ${secondsText(waited)}; start it, or set MASTER_ADDR and MASTER_PORT to where it is`,
+        );
+      }
+      if (waited > notice) {
+        this.#reporter.warn(`rank ${this.rank} waits for rank 0 at ${this.#place}`);
+        notice = waited + NOTICE_EVERY;
       }
     }
-    this.#watch = new Watch(this.#store as Store, this.#prefix("watch"), this.rank, this.size, this.#words());
   }
 
   #prefix(what: string): string {
@@ -196,7 +218,8 @@ export class Team implements StepRanks {
   }
 
   #words(waits = 0): string {
-    return JSON.stringify({ host: hostname(), pid: process.pid, waits, busy: this.#busy } satisfies Words);
+    const words: Words = { host: hostname(), pid: process.pid, size: this.size, waits, busy: this.#busy };
+    return JSON.stringify(words);
   }
 
   async #awaitAll(shouldStop: () => boolean): Promise<void> {
@@ -204,11 +227,22 @@ export class Team implements StepRanks {
     for (let notice = NOTICE_EVERY; ; ) {
       const state = (this.#watch as Watch).state();
       this.#check(state);
+      for (const [rank, words] of state.words.entries()) {
+        const size = wordsIn(words)?.size ?? this.size;
+        if (size === this.size) continue;
+        throw this.#told(
+          new UsageError(
+            `all processes must have the same WORLD_SIZE; it is ${this.size} for rank ${this.rank} and ${size} for rank ${rank}`,
+          ),
+        );
+      }
       const missing = state.words.flatMap((words, rank) => (words === "" ? [rank] : []));
       if (missing.length === 0) return;
       const waited = (performance.now() - start) / 1000;
-      if (shouldStop())
-        throw this.#told(new TeamError(`rank ${this.rank} was stopped while ${list(missing)} had not come`));
+      if (shouldStop()) {
+        this.#watch?.fail(`rank ${this.rank} was stopped while ${list(missing)} had not come`);
+        throw new Stopped("stopped while others had not come");
+      }
       if (waited > this.#patience.join) {
         throw this.#told(
           new TeamError(
@@ -257,10 +291,9 @@ export class Team implements StepRanks {
     const { silence } = this.#patience;
     if (failure !== "") throw new TeamError(failure);
     if (isDoubled) {
-      throw this.#told(
-        new UsageError(
-          `two processes are rank ${this.rank} at ${this.#place}; give each its own RANK, and each job its own MASTER_PORT`,
-        ),
+      // The others need not know: they have the one that came first.
+      throw new UsageError(
+        `another process is rank ${this.rank} at ${this.#place}; give each its own RANK, and each job its own MASTER_PORT`,
       );
     }
     if (answered > silence) {

@@ -9,7 +9,7 @@ export interface WatchState {
   readonly answered: number;
   /** The first failure that a process has told; empty for none. */
   readonly failure: string;
-  /** Whether another process claims this one's rank. */
+  /** Whether another process had this one's rank before; then this one is not heard. */
   readonly isDoubled: boolean;
   /** Of each process, the seconds since it was heard last, by this process's clock. */
   readonly ages: readonly number[];
