@@ -84,6 +84,11 @@ function named(rank: number, state: WatchState): string {
 
 const secondsText = (seconds: number): string => `${Math.round(seconds)} s`;
 
+/** In this time every process hears the store at least once. */
+const READING_MILLISECONDS = 1500;
+const pause = (milliseconds: number): void =>
+  void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+
 const CONNECT_MILLISECONDS = 2000;
 
 /** Whether a connection to the place is accepted. */
@@ -199,8 +204,7 @@ export class Team implements StepRanks {
     const start = performance.now();
     for (let notice = NOTICE_EVERY; !(await isListening(this.#meeting)); await setTimeout(200)) {
       const waited = (performance.now() - start) / 1000;
-      if (shouldStop())
-        throw new TeamError(`rank ${this.rank} was stopped while rank 0 had not come to ${this.#place}`);
+      if (shouldStop()) throw new Stopped("stopped while rank 0 had not come");
       if (waited > this.#patience.join) {
         throw new TeamError(
           `rank 0 has not come to ${this.#place} within ${secondsText(waited)}; start it, or set MASTER_ADDR and MASTER_PORT to where it is`,
@@ -208,7 +212,7 @@ export class Team implements StepRanks {
       }
       if (waited > notice) {
         this.#reporter.warn(`rank ${this.rank} waits for rank 0 at ${this.#place}`);
-        notice = waited + NOTICE_EVERY;
+        notice = 2 * waited;
       }
     }
   }
@@ -252,7 +256,7 @@ export class Team implements StepRanks {
       }
       if (waited > notice) {
         if (this.rank === 0) this.#reporter.warn(`waiting for ${list(missing)} of ${this.size} at ${this.#place}`);
-        notice = waited + NOTICE_EVERY;
+        notice = 2 * waited;
       }
       await setTimeout(100);
     }
@@ -363,7 +367,7 @@ export class Team implements StepRanks {
       if (performance.now() - start > this.#patience.silence * 1000) {
         return this.#told(new TeamError(`the connection of rank ${this.rank} to another one broke: ${cause.message}`));
       }
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+      pause(200);
     }
   }
 
@@ -497,6 +501,8 @@ export class Team implements StepRanks {
   /** Tells the others why this process cannot go on. What they wait for then ends. */
   fail(reason: string): void {
     this.#watch?.fail(`rank ${this.rank} ended: ${reason}`);
+    // With this process ends the store in which the others read it.
+    if (this.rank === 0 && !this.#meeting.isServed) pause(READING_MILLISECONDS);
     // Its collectives may never end, so the group is left as it is.
     this.#watch?.[Symbol.dispose]();
     this.#watch = undefined;
