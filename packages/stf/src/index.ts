@@ -31,11 +31,13 @@ export { type GenerateResult, generate } from "./jobs/generate.js";
 export { type ImportResult, importCheckpoint } from "./jobs/import.js";
 export { type LikelihoodErrors, type LikelihoodResult, likelihood } from "./jobs/likelihood.js";
 export { measureSpeed } from "./jobs/measure.js";
+export { type Meeting, type Patience, Team, TeamError } from "./jobs/team.js";
 export { runTraining, train } from "./jobs/train.js";
 export { type TrainFeaturesResult, trainFeatures } from "./jobs/train-features.js";
 export type { TrainResult } from "./jobs/train-in-folder.js";
 export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
 export { formatProgress } from "./jobs/training-report.js";
+export type { StepRanks } from "./training/ranks.js";
 
 // The options of jobs, their defaults and ranges
 
@@ -526,7 +528,7 @@ export { writePng } from "./codecs/png.js";
 export { column } from "./column.js";
 export { InputError, UsageError } from "./common/errors.js";
 export type { ImageShape } from "./common/image-shape.js";
-export type { Rank } from "./common/ranks.js";
+export { type Rank, rankOf } from "./common/ranks.js";
 export { KeyedRandom, type Purpose, randomKey } from "./random/keyed.js";
 export { type Evaluation, type Measured, type MetricName, metricLabel, metricNames } from "./run/evaluation.js";
 export { historyOf, type RunHistory, setAsideAfter } from "./run/history.js";
