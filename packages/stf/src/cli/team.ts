@@ -1,12 +1,29 @@
 /** The processes that share a command, as whoever started them has numbered them. */
 
+import { UsageError } from "../common/errors.js";
 import { rankOf } from "../common/ranks.js";
 import type { JobContext } from "../jobs/context.js";
-import { Team, TeamError } from "../jobs/team.js";
+import { type Patience, Team, TeamError } from "../jobs/team.js";
 
 /** Where the first process is by default, as published. */
 const HOST = "localhost";
 const PORT = 29500;
+
+/** Seconds from a variable; undefined for one that is not set. @throws UsageError when it holds no positive number */
+function secondsIn(name: string): number | undefined {
+  const text = process.env[name];
+  if (text === undefined || text === "") return undefined;
+  const seconds = Number(text);
+  if (seconds > 0) return seconds;
+  throw new UsageError(`the variable ${name} must be a positive number of seconds, found "${text}"`);
+}
+
+/** The patience that the environment asks for. */
+const patienceOf = (): Patience => ({
+  join: secondsIn("STF_JOIN_SECONDS"),
+  silence: secondsIn("STF_SILENCE_SECONDS"),
+  lag: secondsIn("STF_LAG_SECONDS"),
+});
 
 /**
  * Runs a job in a context that knows the other processes, if there are several. Whatever ends it here ends it in all of them.
@@ -22,7 +39,12 @@ export async function withTeam<T>(
   if (context.rank.size === 1) return await job(context);
   const meeting = { host: process.env["MASTER_ADDR"] ?? HOST, port: Number(process.env["MASTER_PORT"] ?? PORT) };
   const { reporter, shouldStop } = context;
-  const team = await Team.join(rankOf(), meeting, { device: device ?? "cpu", reporter, shouldStop });
+  const team = await Team.join(rankOf(), meeting, {
+    device: device ?? "cpu",
+    reporter,
+    shouldStop,
+    patience: patienceOf(),
+  });
   try {
     const result = await job({ ...context, team });
     team.leave();

@@ -1,6 +1,6 @@
 /** The processes that share a job: how they find each other, agree, and notice that one of them is gone. */
 
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { hostname } from "node:os";
 import { setTimeout } from "node:timers/promises";
 import {
@@ -105,6 +105,15 @@ function isListening({ host, port }: Meeting): Promise<boolean> {
   });
 }
 
+/** Whether this machine can serve a port: c10d would write lines of its own if it cannot. */
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, () => server.close(() => resolve(true)));
+  });
+}
+
 const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");
 
 /**
@@ -185,16 +194,17 @@ export class Team implements StepRanks {
   async #meet(shouldStop: () => boolean): Promise<void> {
     const { host, port, isServed = false } = this.#meeting;
     const isServer = this.rank === 0 && !isServed;
+    const cannot = (reason: string): InputError =>
+      new InputError(
+        `rank ${this.rank} cannot ${isServer ? "serve" : "reach"} ${this.#place}: ${reason}; set MASTER_PORT to a free port and MASTER_ADDR to the machine of rank 0, the same in all processes`,
+      );
     if (!isServer) await this.#awaitStore(shouldStop);
+    else if (!(await isFree(port))) throw cannot("the port is taken, perhaps by another job");
     try {
       this.#store = new Store({ host, port, isServer });
-    } catch (cause) {
-      if (!(cause instanceof TorchError)) throw cause;
-      const reason = /in use/i.test(cause.message) ? "the port is taken, perhaps by another job" : cause.message;
-      throw new InputError(
-        `rank ${this.rank} cannot ${isServer ? "serve" : "reach"} ${this.#place}: ${reason}; set MASTER_PORT to a free port and MASTER_ADDR to the machine of rank 0, the same in all processes`,
-        { cause },
-      );
+    } catch (error) {
+      if (!(error instanceof TorchError)) throw error;
+      throw cannot(error.message);
     }
     this.#watch = new Watch(this.#store, this.#prefix("watch"), this.rank, this.size, this.#words());
   }
