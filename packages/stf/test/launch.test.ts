@@ -120,8 +120,10 @@ describe("what processes are told", () => {
     const options = ["--nproc=2", "--nnodes=3", "--node-rank=1", "--master-addr=node01"];
     // Without rank 0 nobody prints.
     const { child } = start(["launch", ...options, "--", ...endless("second")], { MASTER_PORT: "29400" });
-    while (childrenOf(child).length < 2) await setTimeout(50);
-    const environments = childrenOf(child).map(environmentOf);
+    // Before a process has loaded its program, it has the launcher's variables.
+    const environmentsOf = () => childrenOf(child).map(environmentOf);
+    while (environmentsOf().filter((each) => each["RANK"] !== undefined).length < 2) await setTimeout(50);
+    const environments = environmentsOf();
     expect(environments.map((each) => [each["RANK"], each["LOCAL_RANK"]])).toEqual([
       ["2", "0"],
       ["3", "1"],

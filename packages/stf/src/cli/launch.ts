@@ -143,6 +143,7 @@ export async function launch(plan: LaunchPlan, words: readonly string[]): Promis
   beginWork();
   // What ended this command while it was loaded.
   process.removeAllListeners("SIGUSR1");
+  // To the end: schedulers repeat signals, and a late one must not replace the exit code.
   for (const signal of signals) process.on(signal, stop);
   try {
     for (const environment of environments) ranks.start(environment, words);
@@ -150,6 +151,5 @@ export async function launch(plan: LaunchPlan, words: readonly string[]): Promis
     return ranks.failure;
   } finally {
     ranks.end("SIGKILL");
-    for (const signal of signals) process.off(signal, stop);
   }
 }
