@@ -38,9 +38,11 @@ const network = networks[values.network as NetworkName];
 if (!network) throw new UsageError(`--network must be one of ${Object.keys(networks).join(", ")}`);
 
 const rank = rankOf();
-const meeting = { host: process.env["MASTER_ADDR"] ?? "localhost", port: Number(process.env["MASTER_PORT"] ?? 29500) };
+const { meeting } = rank;
 const team =
-  rank.size === 1 ? undefined : await Team.join(rank, meeting, { reporter: silentReporter, shouldStop: () => false });
+  meeting === undefined || rank.size === 1
+    ? undefined
+    : await Team.join(rank, meeting, { reporter: silentReporter, shouldStop: () => false });
 const batch = Number(values.batch) * rank.size;
 const state = initialState(network.config, 0, values.precision as Precision);
 const bank = randomBank(network.config.shape, IMAGES);

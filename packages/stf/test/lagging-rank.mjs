@@ -3,8 +3,8 @@ import { silentReporter, Team } from "stf";
 
 const [rank, port] = process.argv.slice(2).map(Number);
 const team = await Team.join(
-  { rank, size: 2, local: rank },
-  { host: "127.0.0.1", port },
+  { rank, size: 2, local: rank, localSize: 2, attempt: 0 },
+  { host: "127.0.0.1", port, isServed: false },
   { reporter: silentReporter, shouldStop: () => false, patience: { lag: 5 } },
 );
 team.gather(rank);

@@ -2,7 +2,7 @@
 
 import { constants } from "node:os";
 import { catchInterrupts, interrupt } from "@stf/torch";
-import { LAUNCHER, rankOf } from "../common/ranks.js";
+import { rankOf } from "../common/ranks.js";
 import { type JobContext, jobContext } from "../jobs/context.js";
 import { withFlags } from "./flags.js";
 import { wasToIgnoreHangups } from "./hangups.js";
@@ -10,12 +10,6 @@ import { StatusLine } from "./progress.js";
 
 /** The exit code of a command that was interrupted: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP, 138 by SIGUSR1. */
 export const interruptedCode = (): number => 128 + constants.signals[interrupt() ?? "SIGINT"];
-
-/** Whether `stf launch` started this process and has since died, so that nothing else would stop it. */
-function isOrphan(): boolean {
-  const launcher = process.env[LAUNCHER];
-  return launcher !== undefined && process.ppid !== Number(launcher);
-}
 
 /**
  * From now on Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 ask the job to stop; a second Ctrl-C or SIGTERM ends the process. Under nohup,
@@ -38,7 +32,7 @@ export function commandContext({ plainSeconds }: { plainSeconds?: number } = {})
       clear: () => status.clear(),
       wording: withFlags,
     },
-    shouldStop: () => interrupt() !== undefined || isOrphan(),
+    shouldStop: () => interrupt() !== undefined,
     rank,
   });
 }

@@ -1,34 +1,85 @@
-/** `stf launch`: starts one process per rank on this machine, as torchrun does. */
+/** `stf launch`: starts the processes of a job on this machine, as torchrun does. */
 
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
+import { HIGHEST_PORT, hostOf } from "../common/environment.js";
 import { UsageError } from "../common/errors.js";
+import { hostGiven, LOOPBACK, PUBLISHED_PORT, portGiven } from "../common/ranks.js";
+import type { LaunchPlan } from "./launch.js";
 
 /** Commands that divide their work among several processes. */
-const shared = ["train", "generate", "evaluate", "fid"];
+const shared = ["train", "generate", "evaluate", "fid", "likelihood", "analyze"];
+
+/** The options as text. */
+interface Given {
+  readonly nproc?: string;
+  readonly nnodes?: string;
+  readonly nodeRank?: string;
+  readonly masterAddr?: string;
+  readonly masterPort?: string;
+}
+
+/** @throws UsageError when an option is not a whole number from least to most. */
+function wholeNumber(flag: string, text: string, least: number, most = Number.MAX_SAFE_INTEGER): number {
+  if (/^\d+$/.test(text) && Number(text) >= least && Number(text) <= most) return Number(text);
+  const range = most < Number.MAX_SAFE_INTEGER ? `from ${least} to ${most}` : `of at least ${least}`;
+  throw new UsageError(`${flag} must be a whole number ${range}, found "${text}"`);
+}
+
+/** A number that Kubeflow sets for torchrun's option of the same name, which may also hold words and ranges there. */
+function podNumber(name: string): string | undefined {
+  const text = process.env[name];
+  return text !== undefined && /^\d+$/.test(text) ? text : undefined;
+}
+
+/** @throws UsageError when options are invalid or one is missing. */
+function planOf(given: Given): LaunchPlan {
+  const nproc = wholeNumber("--nproc", given.nproc ?? podNumber("PET_NPROC_PER_NODE") ?? "1", 1);
+  const most = Math.max(16, 4 * availableParallelism());
+  if (nproc > most) {
+    throw new UsageError(`--nproc must be at most ${most} on this machine, four for each processor, found ${nproc}`);
+  }
+  const nnodes = wholeNumber("--nnodes", given.nnodes ?? podNumber("PET_NNODES") ?? "1", 1);
+  const nodeRank = given.nodeRank ?? podNumber("PET_NODE_RANK") ?? (nnodes === 1 ? "0" : undefined);
+  if (nodeRank === undefined) {
+    throw new UsageError(
+      `--node-rank must be the number of this machine, from 0 to ${nnodes - 1}, for --nnodes=${nnodes}`,
+    );
+  }
+  const host = given.masterAddr === undefined ? hostGiven(process.env) : hostOf(given.masterAddr, "--master-addr");
+  if (host === undefined && nnodes > 1) {
+    throw new UsageError(`--master-addr must name the machine with --node-rank=0 for --nnodes=${nnodes}`);
+  }
+  const port =
+    given.masterPort === undefined
+      ? portGiven(process.env)
+      : wholeNumber("--master-port", given.masterPort, 1, HIGHEST_PORT);
+  return {
+    nproc,
+    nnodes,
+    nodeRank: wholeNumber("--node-rank", nodeRank, 0, nnodes - 1),
+    host: host ?? LOOPBACK,
+    port: port ?? (nnodes > 1 ? PUBLISHED_PORT : undefined),
+  };
+}
 
 /** Sets the command's options and action. */
 export function declare(command: Command): void {
   command
-    .option("--nproc <N>", "number of processes (default 1)")
-    .argument("<command...>", 'what to run, after "--": generate, evaluate or fid calc, with options')
-    .action(async (words: string[], { nproc = "1" }: { nproc?: string }) => {
-      const count = Number(nproc);
-      if (!/^\d+$/.test(nproc) || count < 1) {
-        throw new UsageError(`--nproc must be a whole number of at least 1, found "${nproc}"`);
-      }
-      const most = Math.max(16, 4 * availableParallelism());
-      if (count > most) {
-        throw new UsageError(
-          `--nproc must be at most ${most} on this machine, four for each processor, found ${count}`,
-        );
-      }
+    .option("--nproc <N>", "number of processes on this machine (default 1)")
+    .option("--nnodes <N>", "number of machines, on each of which this command is run (default 1)")
+    .option("--node-rank <K>", "number of this machine, from 0")
+    .option("--master-addr <HOST>", "machine number 0, by a name or address that all machines know")
+    .option("--master-port <PORT>", `port on it (default: a free one; ${PUBLISHED_PORT} for several machines)`)
+    .argument("<command...>", `what to run, after "--", with its options: ${shared.join(", ")}`)
+    .action(async (words: string[], given: Given) => {
+      const plan = planOf(given);
       if (!shared.includes(words[0] ?? "")) {
         throw new UsageError(
           `launch runs ${shared.join(", ")}, found "${words[0]}"; no other command divides its work among processes`,
         );
       }
       const { launch } = await import("./launch.js");
-      process.exitCode = await launch(count, words);
+      process.exitCode = await launch(plan, words);
     });
 }

@@ -1,87 +1,155 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { availableParallelism } from "node:os";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { availableParallelism, constants } from "node:os";
+import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { LAUNCHER } from "../common/ranks.js";
 import { wasToIgnoreHangups } from "./hangups.js";
+import { GRACE_MILLISECONDS } from "./launcher-link.js";
 import { beginWork } from "./output.js";
-
-/** Time for a process to end after another has failed. */
-const GRACE_MILLISECONDS = 10_000;
+import { copyLines } from "./rank-lines.js";
 
 const main = fileURLToPath(new URL("./main.js", import.meta.url));
 
+/** The processes of a job, of which one launcher starts those of its machine. */
+export interface LaunchPlan {
+  /** Processes on each machine. */
+  readonly nproc: number;
+  /** Machines. */
+  readonly nnodes: number;
+  /** The number of this machine, from 0. */
+  readonly nodeRank: number;
+  /** The machine of rank 0. */
+  readonly host: string;
+  /** Where the processes meet on it; a free port of this machine when undefined. */
+  readonly port: number | undefined;
+}
+
+/** A port that nobody uses, which another program may take before the processes do. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0);
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
 /** The environment of each process, under torchrun's names. */
-function environmentOf(rank: number, count: number): NodeJS.ProcessEnv {
+async function environmentsOf({ nproc, nnodes, nodeRank, host, port }: LaunchPlan): Promise<NodeJS.ProcessEnv[]> {
+  // A torchrun around this one speaks of other processes.
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("TORCHELASTIC_"));
   // Together they use each processor core once.
-  const threads = Math.max(1, Math.floor(availableParallelism() / count));
-  return {
-    MASTER_ADDR: "127.0.0.1",
-    MASTER_PORT: "29500",
+  const threads = Math.max(1, Math.floor(availableParallelism() / nproc));
+  const shared = {
     OMP_NUM_THREADS: String(threads),
-    ...process.env,
-    RANK: String(rank),
-    LOCAL_RANK: String(rank),
-    WORLD_SIZE: String(count),
-    [LAUNCHER]: String(process.pid),
+    ...Object.fromEntries(inherited),
+    MASTER_ADDR: host,
+    MASTER_PORT: String(port ?? (await freePort())),
+    WORLD_SIZE: String(nnodes * nproc),
+    LOCAL_WORLD_SIZE: String(nproc),
+    [LAUNCHER]: `${process.pid}-${randomBytes(8).toString("hex")}`,
   };
+  return Array.from({ length: nproc }, (_, local) => ({
+    ...shared,
+    RANK: String(nodeRank * nproc + local),
+    LOCAL_RANK: String(local),
+  }));
 }
 
 /** What a process that could not speak for itself ended by. */
-function describeEnd(rank: number, count: number, signal: NodeJS.Signals): string {
+function describeEnd(rank: string, signal: NodeJS.Signals): string {
   const reason = signal === "SIGKILL" ? ", as the system does when memory runs out: start fewer, or lower --batch" : "";
-  return `process ${rank + 1} of ${count} was ended by ${signal}${reason}; the others are ended, too`;
+  return `rank ${rank} was ended by ${signal}${reason}; the other processes are ended, too`;
+}
+
+/** Processes that end together. */
+class Ranks {
+  readonly #children: ChildProcess[] = [];
+  readonly #ended: Promise<void>[] = [];
+  /** The exit code of the first that failed, else 0. */
+  failure = 0;
+  /** The first signal that was passed on: from then on it is no failure that they end. */
+  #stoppedBy: NodeJS.Signals | undefined;
+
+  start(env: NodeJS.ProcessEnv, words: readonly string[]): void {
+    const rank = env["RANK"] as string;
+    const isFirst = rank === "0";
+    // In a session of its own it gets Ctrl-C only once, from here: a second one would end it at once.
+    const child = spawn(process.execPath, [main, ...words], {
+      env,
+      stdio: ["ignore", ...(isFirst ? (["inherit", "inherit"] as const) : (["pipe", "pipe"] as const)), "pipe"],
+      detached: true,
+    });
+    this.#children.push(child);
+    if (!isFirst) {
+      copyLines(child.stdout as Readable, process.stdout, `[rank ${rank}] `);
+      copyLines(child.stderr as Readable, process.stderr, `[rank ${rank}] `);
+    }
+    child.on("exit", (code, signal) => this.#onExit(rank, code, signal));
+    this.#ended.push(
+      new Promise((resolve, reject) => {
+        child.on("error", reject);
+        child.on("close", () => resolve());
+      }),
+    );
+  }
+
+  #onExit(rank: string, code: number | null, signal: NodeJS.Signals | null): void {
+    if (code === 0 || this.failure !== 0) return;
+    this.failure = code ?? (this.#stoppedBy === undefined ? 1 : 128 + constants.signals[this.#stoppedBy]);
+    if (this.#stoppedBy !== undefined) return;
+    if (signal !== null) console.error(`stf: ${describeEnd(rank, signal)}`);
+    this.end("SIGTERM");
+    setTimeout(() => this.end("SIGKILL"), GRACE_MILLISECONDS).unref();
+  }
+
+  /** Sends a signal to all that are alive. */
+  end(signal: NodeJS.Signals): void {
+    for (const child of this.#children) {
+      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+    }
+  }
+
+  /** Passes a signal on to all; the second Ctrl-C ends them at once. */
+  stop(signal: NodeJS.Signals): void {
+    const isAgain = signal === "SIGINT" && this.#stoppedBy === "SIGINT";
+    this.#stoppedBy ??= signal;
+    this.end(isAgain ? "SIGKILL" : signal);
+    if (isAgain) console.error("interrupted twice: stopped at once");
+  }
+
+  /** Resolves when all have ended and all that they wrote has been copied. */
+  async wait(): Promise<void> {
+    await Promise.all(this.#ended);
+  }
 }
 
 /**
- * Runs a command of this program in several processes at once; the first has the terminal. When one fails, the others
- * are ended.
+ * Runs a command of this program in several processes at once, which end together. The first has the terminal, and lines of
+ * the others are marked with their rank.
  *
- * @returns the exit code of the first that failed, else 0
+ * @returns the exit code of the first that failed, else 0; 128 and the signal's number if one stopped them
  */
-export async function launch(count: number, words: readonly string[]): Promise<number> {
-  const children: ChildProcess[] = [];
-  let failure = 0;
-  const endAll = (signal: NodeJS.Signals): void => {
-    for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill(signal);
-  };
-  // Separate process groups keep Ctrl-C from arriving twice, because a second one would end the processes at once.
-  let isStopping = false;
-  const forward = (signal: NodeJS.Signals): void => {
-    isStopping = true;
-    endAll(signal);
-  };
-  const signals = (["SIGINT", "SIGTERM", "SIGHUP"] as const).filter(
+export async function launch(plan: LaunchPlan, words: readonly string[]): Promise<number> {
+  const environments = await environmentsOf(plan);
+  const ranks = new Ranks();
+  const stop = (signal: NodeJS.Signals): void => ranks.stop(signal);
+  const signals = (["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"] as const).filter(
     (signal) => signal !== "SIGHUP" || !wasToIgnoreHangups(),
   );
   beginWork();
-  for (const signal of signals) process.on(signal, forward);
+  // What ended this command while it was loaded.
+  process.removeAllListeners("SIGUSR1");
+  // To the end: schedulers repeat signals, and a late one must not replace the exit code.
+  for (const signal of signals) process.on(signal, stop);
   try {
-    const ended = Array.from({ length: count }, (_, rank) => {
-      const child = spawn(process.execPath, [main, ...words], {
-        env: environmentOf(rank, count),
-        stdio: ["ignore", rank === 0 ? "inherit" : "ignore", "inherit"],
-        detached: true,
-      });
-      children.push(child);
-      return new Promise<void>((resolve, reject) => {
-        child.on("error", reject);
-        child.on("close", (code, signal) => {
-          if (signal !== null && failure === 0 && !isStopping)
-            console.error(`stf: ${describeEnd(rank, count, signal)}`);
-          if (code !== 0 && failure === 0) {
-            failure = code ?? 1;
-            if (!isStopping) {
-              endAll("SIGTERM");
-              setTimeout(() => endAll("SIGKILL"), GRACE_MILLISECONDS).unref();
-            }
-          }
-          resolve();
-        });
-      });
-    });
-    await Promise.all(ended);
-    return failure;
+    for (const environment of environments) ranks.start(environment, words);
+    await ranks.wait();
+    return ranks.failure;
   } finally {
-    for (const signal of signals) process.off(signal, forward);
+    ranks.end("SIGKILL");
   }
 }

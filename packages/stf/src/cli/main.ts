@@ -8,6 +8,7 @@ import { constants } from "node:os";
 import { Command, CommanderError } from "commander";
 import { checkNode } from "../common/node-version.js";
 import { wasToIgnoreHangups } from "./hangups.js";
+import { watchLauncher } from "./launcher-link.js";
 import { watchOutput } from "./output.js";
 
 const USAGE = 2;
@@ -117,6 +118,7 @@ async function report(error: unknown): Promise<number> {
   return error instanceof UsageError ? USAGE : FAILURE;
 }
 
+watchLauncher();
 watchOutput();
 // Before a command expects it, Node would wait for a debugger and go on, and nobody would stop before the deadline.
 process.once("SIGUSR1", () => process.exit(128 + constants.signals.SIGUSR1));

@@ -5,10 +5,6 @@ import { rankOf } from "../common/ranks.js";
 import type { JobContext } from "../jobs/context.js";
 import { type Patience, Team, TeamError } from "../jobs/team.js";
 
-/** Where the first process is by default, as published. */
-const HOST = "localhost";
-const PORT = 29500;
-
 /** Seconds from a variable; undefined for one that is not set. @throws UsageError when it holds no positive number */
 function secondsIn(name: string): number | undefined {
   const text = process.env[name];
@@ -36,10 +32,11 @@ export async function withTeam<T>(
   device: string | undefined,
   job: (context: JobContext) => Promise<T>,
 ): Promise<T> {
-  if (context.rank.size === 1) return await job(context);
-  const meeting = { host: process.env["MASTER_ADDR"] ?? HOST, port: Number(process.env["MASTER_PORT"] ?? PORT) };
+  const rank = rankOf();
+  const { size, meeting } = rank;
+  if (size === 1 || !meeting) return await job(context);
   const { reporter, shouldStop } = context;
-  const team = await Team.join(rankOf(), meeting, {
+  const team = await Team.join(rank, meeting, {
     device: device ?? "cpu",
     reporter,
     shouldStop,

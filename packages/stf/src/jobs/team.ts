@@ -18,21 +18,9 @@ import {
   zeros,
 } from "@stf/torch";
 import { InputError, UsageError } from "../common/errors.js";
-import type { Rank } from "../common/ranks.js";
+import type { Meeting, StartedRank } from "../common/ranks.js";
 import type { StepRanks } from "../training/ranks.js";
 import { type Reporter, Stopped } from "./context.js";
-
-/** Where processes meet. */
-export interface Meeting {
-  /** Name or address of the machine of the first process. */
-  readonly host: string;
-  /** A port that is free there. */
-  readonly port: number;
-  /** Whether whoever started the processes serves the store there, as torchrun does; else the first process does. */
-  readonly isServed?: boolean | undefined;
-  /** How often the job was started anew with the same store. */
-  readonly attempt?: number | undefined;
-}
 
 /** How {@link Team.join} waits. Seconds. */
 export interface Patience {
@@ -128,6 +116,8 @@ export class Team implements StepRanks {
   readonly #reporter: Reporter;
   readonly #patience: { readonly join: number; readonly silence: number; readonly lag: number };
   readonly #meeting: Meeting;
+  /** Of the keys in the store, which may serve other jobs, and served this one before it was started again. */
+  readonly #prefix: string;
   #store: Store | undefined;
   #watch: Watch | undefined;
   #group: ProcessGroup | undefined;
@@ -148,8 +138,7 @@ export class Team implements StepRanks {
   lastSums: ReturnType<GradientBuckets["finish"]> | undefined;
 
   private constructor(
-    { rank, size, local }: Rank,
-    localSize: number,
+    { rank, size, local, localSize, attempt, job = "" }: StartedRank,
     meeting: Meeting,
     reporter: Reporter,
     { join = 600, silence = 30, lag = 45 }: Patience,
@@ -157,6 +146,7 @@ export class Team implements StepRanks {
     this.rank = rank;
     this.size = size;
     this.local = { rank: local, size: localSize };
+    this.#prefix = `stf/${job}/${attempt}/`;
     this.#meeting = meeting;
     this.#reporter = reporter;
     this.#patience = { join, silence, lag };
@@ -171,7 +161,7 @@ export class Team implements StepRanks {
    * UsageError when two have one rank
    */
   static async join(
-    rank: Rank & { readonly localSize?: number | undefined },
+    rank: StartedRank,
     meeting: Meeting,
     {
       device = "cpu",
@@ -180,7 +170,7 @@ export class Team implements StepRanks {
       patience = {},
     }: { device?: string; reporter: Reporter; shouldStop: () => boolean; patience?: Patience },
   ): Promise<Team> {
-    const team = new Team(rank, rank.localSize ?? rank.size, meeting, reporter, patience);
+    const team = new Team(rank, meeting, reporter, patience);
     await team.#meet(shouldStop);
     await team.#awaitAll(shouldStop);
     team.#connect(device);
@@ -192,7 +182,7 @@ export class Team implements StepRanks {
   }
 
   async #meet(shouldStop: () => boolean): Promise<void> {
-    const { host, port, isServed = false } = this.#meeting;
+    const { host, port, isServed } = this.#meeting;
     const isServer = this.rank === 0 && !isServed;
     const cannot = (reason: string): InputError =>
       new InputError(
@@ -206,7 +196,7 @@ export class Team implements StepRanks {
       if (!(error instanceof TorchError)) throw error;
       throw cannot(error.message);
     }
-    this.#watch = new Watch(this.#store, this.#prefix("watch"), this.rank, this.size, this.#words());
+    this.#watch = new Watch(this.#store, `${this.#prefix}watch/`, this.rank, this.size, this.#words());
   }
 
   /** Until somebody listens: c10d would write a line of its own for each attempt. */
@@ -225,10 +215,6 @@ export class Team implements StepRanks {
         notice = 2 * waited;
       }
     }
-  }
-
-  #prefix(what: string): string {
-    return `stf/${this.#meeting.attempt ?? 0}/${what}/`;
   }
 
   #words(waits = 0): string {
@@ -265,7 +251,8 @@ export class Team implements StepRanks {
         );
       }
       if (waited > notice) {
-        if (this.rank === 0) this.#reporter.warn(`waiting for ${list(missing)} of ${this.size} at ${this.#place}`);
+        if (this.rank === 0 || missing.includes(0))
+          this.#reporter.warn(`waiting for ${list(missing)} of ${this.size} at ${this.#place}`);
         notice = 2 * waited;
       }
       await setTimeout(100);
@@ -280,7 +267,7 @@ export class Team implements StepRanks {
         rank: this.rank,
         size: this.size,
         backend,
-        prefix: this.#prefix(backend),
+        prefix: `${this.#prefix}${backend}/`,
         networkInterface,
         ...(isLoopback(host) && !networkInterface && { address: "127.0.0.1" }),
         observer: {
