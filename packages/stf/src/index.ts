@@ -526,6 +526,7 @@ export { writeGrid } from "./codecs/grid.js";
 export { imagesOf } from "./codecs/planes.js";
 export { writePng } from "./codecs/png.js";
 export { column } from "./column.js";
+export type { Environment } from "./common/environment.js";
 export { InputError, UsageError } from "./common/errors.js";
 export type { ImageShape } from "./common/image-shape.js";
 export { type Meeting, type Rank, rankOf, type StartedRank } from "./common/ranks.js";

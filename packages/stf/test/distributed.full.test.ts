@@ -1,7 +1,7 @@
 /** What goes wrong with several processes: each fault ends in one line for everybody, or in nothing at all. */
 
 import { execFile } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -69,6 +69,34 @@ const expectLine = (ended: Ended | "hangs" | undefined, code: number, line: RegE
 
 const training1 = (ranks: readonly Started[]): Promise<void> => (ranks[0] as Started).saying(/kimg/);
 const kill = (rank: Started | undefined, signal: NodeJS.Signals): void => void rank?.child.kill(signal);
+
+test("a noise level that is found during the training is found for all", { timeout: 240_000 }, async () => {
+  const bank = blobs(512, 8);
+  const name = "many-images-idx3-ubyte";
+  writeFileSync(join(folder, name), idxBytes([512, 8, 8], bank.pixels.toTypedArray() as Uint8Array));
+  bank.dispose();
+  const options = [
+    ...["train", `--data=${name}`, "--preset=published", "--outdir=runs", "--seed=1", "--augment=0", "--precond=ve"],
+    ...["--cbase=8", "--cres=1,2", "--num-blocks=1", "--attn=4", "--batch=64", "--lr-rampup=0", "--lr=1e-4"],
+    ...["--analytic=2", "--train-below=auto", "--tick=10", "--duration=0.0046"],
+  ];
+  const [alone] = await ends([command.start([...options, "--name=alone"])]);
+  const shared = await ends(await startRanks(command, 2, [...options, "--name=shared"]));
+  for (const ended of [alone, ...shared]) expect((ended as Ended).stderr).toBe("");
+  const found = /noise +after \d+ images the network is trained on (.*)/;
+  const line = found.exec((alone as Ended).stdout)?.[0];
+  expect(line).toBeDefined();
+  expect(found.exec((shared[0] as Ended).stdout)?.[0]).toBe(line);
+  const losses = ["alone", "shared"].map(
+    (run) =>
+      readFileSync(join(folder, "runs", run, "stats.jsonl"), "utf8")
+        .trim()
+        .split("\n")
+        .map((text) => (JSON.parse(text) as { "Loss/loss": { mean: number } })["Loss/loss"].mean)
+        .at(-1) as number,
+  );
+  expect((losses[0] as number) / (losses[1] as number)).toBeCloseTo(1, 4);
+});
 
 describe("a process is lost", { timeout: 120_000 }, () => {
   for (const [lost, size] of [

@@ -1,7 +1,7 @@
 /** A training in a process other than the first: it computes its part of every step, and leaves everything else to the first. */
 
 import { loopOptions, trainingData, trainingSettings } from "../config/training.js";
-import { levelsBelow } from "../processes/noise-levels.js";
+import { levelsBelow, type NoiseLevels } from "../processes/noise-levels.js";
 import { noHistory } from "../run/history.js";
 import { type TrainingWriter, trainingLoop } from "../training/loop.js";
 import { DivergenceError } from "../training/step.js";
@@ -10,6 +10,7 @@ import { rehearseStep } from "./rehearsal.js";
 import { shareHistory, shareState } from "./shared-state.js";
 import type { Team } from "./team.js";
 import type { TrainResult } from "./train-in-folder.js";
+import { nextLimit } from "./training-analytic.js";
 import { distancesOf } from "./training-distances.js";
 import type { TrainingPlan } from "./training-plan.js";
 
@@ -31,10 +32,18 @@ export async function followTraining(plan: TrainingPlan, context: JobContext, te
   const [{ isLimited }] = team.gather({ isLimited: false }) as [{ isLimited: boolean }];
   const { noiseLevels: all } = state.network.preconditioning;
   const { trainBelow } = options;
+  let limit = typeof trainBelow === "number" ? trainBelow : plan.trainedBelow;
+  let next = nextLimit(state.images);
+  const limited: NoiseLevels = (random) => (limit === undefined ? all : levelsBelow(all, limit))(random);
   const settings = {
     ...trainingSettings(options, distancesOf(bank, options, reporter)),
-    noiseLevels: isLimited && typeof trainBelow === "number" ? levelsBelow(all, trainBelow) : all,
+    noiseLevels: isLimited && trainBelow !== "off" ? limited : all,
     ranks: team,
+  };
+  const onStep = (): void => {
+    if (!isLimited || trainBelow !== "auto" || state.images < next) return;
+    next = nextLimit(state.images);
+    limit = team.gather<number | null>(null)[0] ?? undefined;
   };
   const limits = {
     ...loopOptions(options),
@@ -46,12 +55,15 @@ export async function followTraining(plan: TrainingPlan, context: JobContext, te
     const history = shareHistory(noHistory, team);
     try {
       const { reason } = await trainingLoop(state, trainingData(bank, options), settings, limits, nowhere, {
-        ...{ shouldStop, any, now, history },
+        ...{ onStep, shouldStop, any, now, history },
       });
       return { reason, folder: options.outdir, images: state.images };
     } catch (error) {
       if (!(error instanceof DivergenceError)) throw error;
       shareState(state, team);
+      const [back] = team.gather<{ trainedBelow: number | null } | null>(null);
+      if (typeof trainBelow !== "number") limit = back?.trainedBelow ?? undefined;
+      next = nextLimit(state.images);
     }
   }
 }

@@ -109,10 +109,17 @@ const isLoopback = (host: string): boolean => host === "localhost" || host === "
  * waits for, or with a {@link TeamError} that names the process that has failed.
  */
 export class Team implements StepRanks {
+  /** Number of this process, from 0. */
   readonly rank: number;
+  /** Number of processes. */
   readonly size: number;
-  /** Number of this process among those of its machine, and number of those. */
-  readonly local: { readonly rank: number; readonly size: number };
+  /** This process among those of its machine. */
+  readonly local: {
+    /** Its number, from 0. */
+    readonly rank: number;
+    /** Their number. */
+    readonly size: number;
+  };
   readonly #reporter: Reporter;
   readonly #patience: { readonly join: number; readonly silence: number; readonly lag: number };
   readonly #meeting: Meeting;
@@ -155,21 +162,16 @@ export class Team implements StepRanks {
   /**
    * Joins the processes of a job, and waits until all have come.
    *
-   * @param device - of the tensors that they exchange
-   * @param shouldStop - true gives up
+   * @param options - the device of the tensors that they exchange; who hears of waits, and may give up
    * @throws InputError when the port is taken or the first process cannot be reached; TeamError when a process does not come;
    * UsageError when two have one rank
    */
   static async join(
     rank: StartedRank,
     meeting: Meeting,
-    {
-      device = "cpu",
-      reporter,
-      shouldStop,
-      patience = {},
-    }: { device?: string; reporter: Reporter; shouldStop: () => boolean; patience?: Patience },
+    options: { device?: string; reporter: Reporter; shouldStop: () => boolean; patience?: Patience },
   ): Promise<Team> {
+    const { device = "cpu", reporter, shouldStop, patience = {} } = options;
     const team = new Team(rank, meeting, reporter, patience);
     await team.#meet(shouldStop);
     await team.#awaitAll(shouldStop);
@@ -479,14 +481,16 @@ export class Team implements StepRanks {
     this.#buckets?.buckets.begin();
   }
 
-  finishSums(others: readonly Tensor[]): void {
+  finishSums(others: readonly Tensor[]): number {
     const { of, buckets } = this.#buckets as { of: FlatParameters; buckets: GradientBuckets };
     const group = this.#begun(of.gradients);
     this.lastSums = buckets.finish();
     this.reducedBytes += 4 * of.gradients.numel;
+    const start = performance.now();
     const works = others.map((each) => group.allReduce(each));
     for (const work of works) work.wait();
     this.#ended();
+    return this.lastSums.waited + (performance.now() - start) / 1000;
   }
 
   /** Waits for the others, and leaves. */

@@ -104,7 +104,10 @@ async function trainToTheEnd(
       const returned = alone(context, "it goes back to an earlier state", () =>
         rollBack(diverged, folder, state, options, reporter, back?.path),
       );
-      if (team) shareState(state, team);
+      if (team) {
+        shareState(state, team);
+        team.gather({ trainedBelow: returned.trainedBelow ?? null });
+      }
       run.returnedTo(returned.path);
       onReturn(returned);
       history = returned.history;

@@ -28,8 +28,8 @@ const LIMIT_SHARE = 0.5;
 /** How many times the images must have become until a comparison is repeated for a temporary snapshot. */
 const RENEWAL = 1.5;
 
-/** The number of images at which the limit is found next. */
-function nextLimit(images: number): number {
+/** With 'trainBelow=auto', the number of images at which the limit is found next. */
+export function nextLimit(images: number): number {
   let next = FIRST_LIMIT;
   while (next <= images) next *= 2;
   return next;
@@ -104,6 +104,14 @@ export class TrainingAnalytic implements Disposable {
   onStep(state: TrainingState): void {
     if (this.#below !== "auto" || state.images < this.#next) return;
     this.#next = nextLimit(state.images);
+    const { team } = this.#context;
+    const find = (): void => this.#findLimit(state);
+    if (team) team.alone("it compares the network with the analytic denoiser", find);
+    else find();
+    team?.gather(this.#limit ?? null);
+  }
+
+  #findLimit(state: TrainingState): void {
     const { above } = this.#compare(state, LIMIT_SHARE);
     const limit = above === null ? Number.POSITIVE_INFINITY : MARGIN * above;
     const isPossible = hasLevelsBelow(state.network.preconditioning.noiseLevels, limit);

@@ -149,13 +149,7 @@ export function disposePlan({ state, bank, heldOut }: TrainingPlan): void {
 /** What the first of several processes decides for all. */
 type Decided = Pick<TrainingPlan, "options" | "network" | "trainedBelow">;
 
-/** @throws UsageError for options that several processes cannot share */
-function decidedBy({ options, network, trainedBelow }: TrainingPlan): Decided {
-  if (options.trainBelow === "auto") {
-    throw new UsageError("'trainBelow=auto' is for a single process; give a noise level, or 'trainBelow=off'");
-  }
-  return { options, network, trainedBelow };
-}
+const decidedBy = ({ options, network, trainedBelow }: TrainingPlan): Decided => ({ options, network, trainedBelow });
 
 /** The plan of a process that does as the first one has decided. */
 async function planAsDecided(

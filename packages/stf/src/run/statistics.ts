@@ -80,6 +80,7 @@ export type TickQuantity =
   | "Timing/sec_per_kimg"
   | "Timing/maintenance_sec"
   | "Timing/images_per_sec"
+  | "Timing/ranks_wait_sec"
   | "Resources/cpu_mem_gb"
   | "Resources/peak_cpu_mem_gb"
   | "Resources/peak_gpu_mem_gb"
@@ -104,6 +105,10 @@ export const tickQuantities: Readonly<Record<TickQuantity, Quantity>> = {
     about: "time for saving, and for drawing and measuring at snapshots, since the previous tick",
   },
   "Timing/images_per_sec": { unit: "1/s", about: "images per second" },
+  "Timing/ranks_wait_sec": {
+    unit: "s",
+    about: "of several processes, the time per step that the first waits for sums after its backward pass",
+  },
   "Resources/cpu_mem_gb": { unit: "GiB", about: "memory of the process" },
   "Resources/peak_cpu_mem_gb": { unit: "GiB", about: "the most that it has been, since the process started" },
   "Resources/peak_gpu_mem_gb": { unit: "GiB", about: "the most in tensors on the GPU since the previous tick" },

@@ -208,11 +208,12 @@ export async function trainingLoop(
   };
 
   const countStep = (step: StepResult): void => {
-    const { mean, meanSquare, count, gradientNorm, learningRate, oneHot, isSkipped } = step;
+    const { mean, meanSquare, count, gradientNorm, learningRate, oneHot, waited, isSkipped } = step;
     steps++;
     statistics.add("Optimizer/lr", learningRate);
     statistics.add("Optimizer/skipped", isSkipped ? 1 : 0);
     if (oneHot !== undefined) statistics.add("Target/one_hot", oneHot);
+    if (waited !== undefined) statistics.add("Timing/ranks_wait_sec", waited);
     if (!isSkipped) {
       statistics.add("Loss/loss", mean, meanSquare, count);
       statistics.add("Optimizer/grad_norm", gradientNorm);

@@ -13,8 +13,12 @@ export interface StepRanks {
   readonly size: number;
   /** Announces the last backward pass of a step: what it completes may be summed while it goes on. */
   beginSums(): void;
-  /** Replaces the flat gradients by their sums over the processes, and `others` by theirs, which are small. */
-  finishSums(others: readonly Tensor[]): void;
+  /**
+   * Replaces the flat gradients by their sums over the processes, and `others` by theirs, which are small.
+   *
+   * @returns seconds that this process has waited since its backward pass
+   */
+  finishSums(others: readonly Tensor[]): number;
   /** Of each statement, whether any process makes it. */
   any(statements: readonly boolean[]): boolean[];
 }

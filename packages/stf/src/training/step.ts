@@ -72,6 +72,8 @@ export interface StepSums {
   readonly count: number;
   /** Number of targets that look like their source alone, float64 `[1]`; undefined for targets without references. */
   readonly oneHot?: Tensor | undefined;
+  /** Seconds of waiting for other processes; undefined without any. */
+  readonly waited?: number | undefined;
 }
 
 /** Moments of the error of a step, lambda(sigma) (D(x; sigma) - target)² as a rule, over all values of its images. */
@@ -92,6 +94,8 @@ export interface StepResult extends StepLoss {
   readonly learningRate: number;
   /** The share of targets that equal their source within half a grey level, as the posterior is one-hot; undefined for targets without references. */
   readonly oneHot?: number | undefined;
+  /** Seconds of waiting for the other processes that share the step; undefined without any. */
+  readonly waited?: number | undefined;
   /** Whether the loss or the gradient was not finite: then neither weights nor moments have changed, nor an average with a half-life. */
   readonly isSkipped: boolean;
 }
@@ -143,9 +147,9 @@ export function computeGradients(
       });
       onPart?.(end - own.first);
     }
-    ranks?.finishSums([sums, oneHot]);
+    const waited = ranks?.finishSums([sums, oneHot]);
     const count = batch * data.bank.dimension;
-    return { sums, count, ...(settings.target.needsReferences && { oneHot }) };
+    return { sums, count, waited, ...(settings.target.needsReferences && { oneHot }) };
   });
 }
 
@@ -163,7 +167,7 @@ const countOneHot = (target: Tensor, source: Tensor): Tensor =>
  */
 export function applyGradients(
   state: TrainingState,
-  { sums, count, oneHot }: StepSums,
+  { sums, count, oneHot, waited }: StepSums,
   settings: UpdateSettings,
 ): StepResult {
   const { images, parameters, optimizer, ema, secondAverage, stability } = state;
@@ -190,7 +194,7 @@ export function applyGradients(
   countStep(stability, isSkipped, state.network.precision === "fp16");
   state.images += batch;
   return {
-    ...{ mean: sum / count, meanSquare: squares / count, count, gradientNorm, learningRate: rate, isSkipped },
+    ...{ mean: sum / count, meanSquare: squares / count, count, gradientNorm, learningRate: rate, isSkipped, waited },
     ...(oneHot && { oneHot: (counted[0] as number) / batch }),
   };
 }

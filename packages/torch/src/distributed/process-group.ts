@@ -148,7 +148,12 @@ export interface BucketTimes {
   /** Seconds from there to the end of the last sum: what communication costs. */
   readonly waited: number;
   /** Begin and end of each bucket's sum, as seen by this process; the end of one that was complete earlier is when it was asked for. */
-  readonly sums: readonly { readonly begun: number; readonly ended: number }[];
+  readonly sums: readonly {
+    /** When it began. */
+    readonly begun: number;
+    /** When it ended. */
+    readonly ended: number;
+  }[];
 }
 
 /**
