@@ -3,17 +3,15 @@
 import { runWriter } from "../checkpoints/run-writer.js";
 import { saveState } from "../checkpoints/state-file.js";
 import { isTooShort, RECOGNISABLE } from "../config/enough-training.js";
-import type { TrainOptions } from "../config/train-options.js";
-import { averageSettings, loopOptions, trainingData, trainingSettings, usesDistances } from "../config/training.js";
-import type { ImageBank } from "../data/image-bank.js";
-import { nearestDistances } from "../data/neighbours.js";
+import { averageSettings, loopOptions, trainingData, trainingSettings } from "../config/training.js";
 import type { NoiseLevels } from "../processes/noise-levels.js";
 import { historyOf, setAsideAfter } from "../run/history.js";
 import { ErrorMeasurement } from "../training/error-measurement.js";
 import { type LoopHooks, type LoopResult, type Progress, type TrainingWriter, trainingLoop } from "../training/loop.js";
 import { powerWidths } from "../training/power-average.js";
 import { DivergenceError, type TrainingSettings } from "../training/step.js";
-import type { JobContext, Reporter } from "./context.js";
+import type { JobContext } from "./context.js";
+import { distancesOf } from "./distances.js";
 import { withinMemory } from "./memory.js";
 import { describeMetrics } from "./metrics-cost.js";
 import { MetricsRecord } from "./metrics-record.js";
@@ -104,14 +102,6 @@ async function trainToTheEnd(
       history = back.history;
     }
   }
-}
-
-/** Distances between the images, if they save work in every step. */
-function distancesOf(bank: ImageBank, options: TrainOptions, reporter: Reporter): Float64Array | undefined {
-  if (!usesDistances(options, bank.count)) return undefined;
-  const distances = nearestDistances(bank, (done, total) => reporter.update(`comparing images: ${done} of ${total}`));
-  reporter.clear();
-  return distances;
 }
 
 /** A writer whose statistics are shown as well. */
