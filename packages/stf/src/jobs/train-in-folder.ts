@@ -100,6 +100,8 @@ async function trainToTheEnd(
       run.returnedTo(back.path);
       onReturn(back);
       history = back.history;
+      // The lower learning rate must outlast this process.
+      writer.state(state, { temporary: back.temporary, loss: Number.NaN, lowestLoss: history.lowestLoss });
     }
   }
 }

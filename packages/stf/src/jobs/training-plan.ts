@@ -32,7 +32,7 @@ import type { JobContext } from "./context.js";
 import { checkDevice } from "./device.js";
 import { type TrainingImages, withHeldOut } from "./held-out.js";
 import { withinMemory } from "./memory.js";
-import { readSavedRun, runToResume, type SavedRun } from "./saved-run.js";
+import { readSavedRun, runToResume, type SavedRun, seedOfEarlierStart } from "./saved-run.js";
 import { describedTraining, describedTransfer, memoryAdvice } from "./training-description.js";
 
 /** A request with all it needs, ready for the first step. */
@@ -51,6 +51,8 @@ export interface TrainingPlan {
   readonly state: TrainingState;
   /** The training state that the run resumes from; undefined for a new run. */
   readonly resumed: string | undefined;
+  /** The latest state in the run folder, when it was chosen to resume from; undefined for a new run, null for a state that the request names. */
+  readonly newest: string | undefined | null;
   /** The noise level below which the run has trained last, if it chose one; undefined for all. */
   readonly trainedBelow: number | undefined;
   /** Description of the training, line by line. */
@@ -101,16 +103,24 @@ async function dividedImages(
 const dataConstant = ({ sigmaData }: ResolvedOptions): Constants | undefined =>
   sigmaData === null ? undefined : { sigmaData };
 
+/** A request for a new run, with the seed of its own earlier start if it leaves the seed open. */
+function withSeed(request: TrainRequest): TrainRequest {
+  if (typeof statedOptions(request).seed === "number") return request;
+  const seed = seedOfEarlierStart(request);
+  return seed === undefined ? request : { ...request, seed };
+}
+
 /**
  * Reads the images, builds the network, and fills it with what the run starts from. The caller owns the bank and the state.
  *
  * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used; Stopped when the
  * job is to stop while networks are measured.
  */
-export async function planTraining(request: TrainRequest, context: JobContext): Promise<TrainingPlan> {
-  checkTrainRequest(request);
+export async function planTraining(asRequested: TrainRequest, context: JobContext): Promise<TrainingPlan> {
+  checkTrainRequest(asRequested);
   checkAlone("train", context.rank);
-  const earlier = runToResume(request);
+  const earlier = runToResume(asRequested);
+  const request = earlier === undefined ? withSeed(asRequested) : asRequested;
   const saved = earlier === undefined ? undefined : readSavedRun(earlier);
   using _state = saved?.state;
   const asked = trainingOptions(request, saved?.options);
@@ -228,6 +238,7 @@ function planWith(
       network,
       state,
       resumed: saved?.path,
+      newest: saved && (saved.newest ?? null),
       trainedBelow: saved?.trainedBelow,
       description: [
         ...notes,
