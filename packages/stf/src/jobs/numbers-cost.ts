@@ -10,19 +10,19 @@ import { type JobContext, jobContext } from "./context.js";
 import type { FeatureSet } from "./feature-set.js";
 import { QualityMeasure } from "./quality.js";
 
-/** Rows of the smaller random sets. */
-const ROWS = 500;
+/** Rows of the two sets. */
+interface Sizes {
+  readonly images: number;
+  readonly reference: number;
+}
+
+/** Rows of the smaller random sets. Some numbers divide the reference into parts as large as the set. */
+const ROWS: Sizes = { images: 250, reference: 1000 };
 
 /** Seconds of the numbers of a set: for each set, and once for the reference. */
 export interface NumbersCost {
   readonly each: number;
   readonly once: number;
-}
-
-/** Rows of the two sets. */
-interface Sizes {
-  readonly images: number;
-  readonly reference: number;
 }
 
 type Described = Pick<FeatureNetwork, "dimension" | "classes"> | undefined;
@@ -102,10 +102,12 @@ export function numbersCost(
   network: Described,
   context: JobContext,
 ): NumbersCost {
-  const few = (count: number): number => Math.max(1, Math.min(ROWS, count >> 1));
+  const few = (of: keyof Sizes, count: number): number => Math.max(1, Math.min(ROWS[of], count >> 1));
   const costs = requests.map(({ names, count }) =>
-    extrapolated({ images: few(count), reference: few(reference) }, { images: count, reference }, (sizes) =>
-      measured(names, sizes, shape, network, context),
+    extrapolated(
+      { images: few("images", count), reference: few("reference", reference) },
+      { images: count, reference },
+      (sizes) => measured(names, sizes, shape, network, context),
     ),
   );
   const sum = (when: keyof NumbersCost): number => costs.reduce((total, cost) => total + cost[when], 0);
