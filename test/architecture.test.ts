@@ -27,7 +27,7 @@ const STF_COMMON = "common";
 /** Files and folders of packages/torch/src. Parts of one layer may import each other, without cycles. */
 const torchLayers = [
   ["index"],
-  ["serialization"],
+  ["serialization", "distributed"],
   ["optim"],
   ["nn"],
   ["create", "random", "autograd", "engine", "operators", "resample", "rows"],

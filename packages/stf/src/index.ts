@@ -52,7 +52,6 @@ export {
   type NetworkCandidate,
   networkCandidates,
   nextToMeasure,
-  type SizeOptions,
   type Speeds,
 } from "./config/automatic.js";
 export { type CheckOptions, type ConvertOptions, checkFields, convertFields } from "./config/dataset-options.js";
@@ -71,6 +70,7 @@ export { type ImportOptions, importFields } from "./config/import-options.js";
 export type { ImportRequest } from "./config/import-request.js";
 export { type LikelihoodCommandOptions, likelihoodFields } from "./config/likelihood-options.js";
 export type { LikelihoodRequest } from "./config/likelihood-request.js";
+export type { SizeOptions } from "./config/network-size.js";
 export type { PublishedPreset } from "./config/published-presets.js";
 export type { ResolvedOptions } from "./config/resolved-options.js";
 export { type Preset, type PresetName, presets, type TrainOptions, trainFields } from "./config/train-options.js";

@@ -6,7 +6,8 @@ import { formatDuration } from "../src/common/text.js";
 import { checkValues, type Fields, flagOf, parse, resolve } from "../src/config/fields.js";
 import { generateFields } from "../src/config/generate-options.js";
 import { importOptions } from "../src/config/import-request.js";
-import { type Preset, presets, type TrainOptions, trainFields } from "../src/config/train-options.js";
+import { newRunOptions } from "../src/config/resolved-options.js";
+import { type Preset, type PresetName, presets, type TrainOptions, trainFields } from "../src/config/train-options.js";
 import { statedOptions, type TrainRequest, trainingOptions } from "../src/config/train-request.js";
 import { trainingSettings } from "../src/config/training.js";
 import { optionsForTransfer } from "../src/config/transfer.js";
@@ -195,6 +196,13 @@ describe("values out of files and programs", () => {
 });
 
 describe("resolution", () => {
+  test("the presets of published settings store states as often as the code that they are from", () => {
+    const dumpOf = (preset: PresetName): number => newRunOptions({ data: "x" }, preset).dump;
+    const stable = ["cifar10-ddpmpp-published", "cifar10-ncsnpp-published"] as const;
+    expect(stable.map(dumpOf)).toEqual([50, 50]);
+    expect((["edm-cifar10-uncond-ddpmpp", "published"] as const).map(dumpOf)).toEqual([500, 500]);
+  });
+
   test("the command line wins over the preset, the preset over the defaults", () => {
     const preset = { batch: 64, stf: true };
     const options = resolve(trainFields, preset, parse(trainFields, { batch: "8" }));

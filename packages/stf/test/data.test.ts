@@ -105,6 +105,9 @@ describe("idx files", () => {
     expect(notes[1]).toBe(
       `using the images of ${own}/train-images-idx3-ubyte; for others give ${own}/t10k-images-idx3-ubyte`,
     );
+    // Whoever asks for a part wants no others.
+    expect((await openDataset(own, { ...options, split: "test" })).count).toBe(1);
+    expect(notes[2]).toBe(`using the images of ${own}/t10k-images-idx3-ubyte`);
     writeFileSync(join(own, "extra-images-idx3-ubyte"), images);
     expect(await failure(() => openDataset(own), own)).toMatch(/several sets of images; give the path of one: .*extra/);
   });

@@ -4,6 +4,7 @@ import { arange, grad, type Module, manualSeed, memory, noGrad, rand, scope, typ
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { UsageError } from "../src/common/errors.js";
 import { buildDenoiser, type NetworkConfig } from "../src/networks/build.js";
+import { checkChannels, groupsFor } from "../src/networks/channels.js";
 import { Denoiser } from "../src/networks/denoiser.js";
 import { DhariwalUNet } from "../src/networks/dhariwal-unet.js";
 import { PositionalEmbedding } from "../src/networks/embedding.js";
@@ -11,7 +12,7 @@ import { Mlp } from "../src/networks/mlp.js";
 import { type Network, oneHot } from "../src/networks/network.js";
 import { Resample, ResamplingConv2d } from "../src/networks/resample.js";
 import { SongUNet } from "../src/networks/song-unet.js";
-import { type BlockStyle, groupsFor, UNetBlock } from "../src/networks/unet-block.js";
+import { type BlockStyle, UNetBlock } from "../src/networks/unet-block.js";
 import { edmPreconditioning } from "../src/preconditioning/edm.js";
 import { vePreconditioning } from "../src/preconditioning/ve.js";
 import {
@@ -487,6 +488,40 @@ describe("sizes that do not fit", () => {
     });
     denoiser.dispose();
     expect(memory().tensors).toBe(before);
+  });
+});
+
+describe("channels that do not divide into groups", () => {
+  const widths = [4, 20, 32, 36, 40, 44, 48, 60, 64].flatMap((modelChannels) =>
+    [[1], [1, 2], [2, 1], [1, 1, 3]].map((channelMult) => ({ modelChannels, channelMult, numBlocks: 1 })),
+  );
+  const isDone = (body: () => void): boolean => {
+    try {
+      body();
+      return true;
+    } catch (error) {
+      if (!(error instanceof UsageError || error instanceof RangeError)) throw error;
+      return false;
+    }
+  };
+
+  test.each([
+    { name: "ddpmpp", Net: SongUNet, startsWide: false },
+    { name: "adm", Net: DhariwalUNet, startsWide: true },
+  ])("are found before $name is built, and only those", ({ Net, startsWide }) => {
+    const rest = { resolution: 4, inChannels: 1, outChannels: 1, attnResolutions: [] };
+    const built = widths.map((size) => isDone(() => void new Net({ ...rest, ...size }).dispose()));
+    expect(widths.map((size) => isDone(() => checkChannels(size, startsWide)))).toEqual(built);
+    expect(new Set(built).size).toBe(2);
+  });
+
+  test("are named, with what would do", () => {
+    const size = { modelChannels: 48, channelMult: [1, 2, 2], numBlocks: 1 };
+    expect(() => checkChannels(size, false)).toThrow(
+      /^'cbase' must .* 48 with 'cres=1,2,2' makes layers of 144, which cannot be divided into 32; nearest are 40 and 64, /,
+    );
+    for (const modelChannels of [40, 64]) checkChannels({ ...size, modelChannels }, false);
+    expect(() => checkChannels({ ...size, modelChannels: 6 }, false)).toThrow("a multiple of 4, found 6");
   });
 });
 

@@ -82,6 +82,16 @@ test("ends early when the job is to stop", () => {
   expect(shown).toEqual(["rehearsing a step"]);
 });
 
+test("weights that draw nothing are said to do so, without advice for drawing", () => {
+  const samples = new TrainingSamples(folder, settings.ema, undefined, () => undefined, jobContext());
+  const spy = vi.spyOn(state.averaged, "forward").mockImplementation((x) => scope(() => x.mul(Number.NaN)));
+  expect(samples.draw(state).problem).toBe(
+    "no samples are drawn with the averaged weights: the images are not finite: they hold NaN or infinity; should they go on to be, train with a lower 'lr'",
+  );
+  spy.mockRestore();
+  expect(readdirSync(folder)).toEqual([]);
+});
+
 test("too little memory to draw all samples at once makes them fewer, and does not end the training", () => {
   const { lines, reporter } = listener();
   const narrow = new TrainingSamples(folder, settings.ema, undefined, () => undefined, jobContext({ reporter }));

@@ -23,12 +23,14 @@ import { loadSnapshot, saveNetwork } from "../src/checkpoints/network-file.js";
 import { runWriter } from "../src/checkpoints/run-writer.js";
 import { loadState } from "../src/checkpoints/state-file.js";
 import { writePng } from "../src/codecs/png.js";
+import { NewLines } from "../src/common/new-lines.js";
 import type { TrainRequest } from "../src/config/train-request.js";
-import { jobContext } from "../src/jobs/context.js";
+import { jobContext, type Reporter, silentReporter } from "../src/jobs/context.js";
 import { generate } from "../src/jobs/generate.js";
-import { train } from "../src/jobs/train.js";
-import { LOCK_FILE, snapshotPath, statePath } from "../src/run/files.js";
-import { soundStates } from "../src/run/history.js";
+import { runTraining, train } from "../src/jobs/train.js";
+import { planTraining } from "../src/jobs/training-plan.js";
+import { imagesInPath, LOCK_FILE, snapshotPath, statePath } from "../src/run/files.js";
+import { SoundStates, setAsideAfter, soundStates } from "../src/run/history.js";
 import { lockRun } from "../src/run/lock.js";
 import { superfluousStates } from "../src/run/retention.js";
 import { disposeState, initialState } from "../src/training/state.js";
@@ -321,6 +323,57 @@ test("two processes do not train one run", async () => {
   expect(existsSync(join(run, LOCK_FILE))).toBe(true);
 });
 
+test("a run that another process has gone on with since its state was read is not trained from there", async () => {
+  await train({ ...request, name: "overtaken" });
+  const run = join(folder, "overtaken");
+  const [late, named] = [
+    await planTraining({ resume: run, duration: 8e-5 }, jobContext()),
+    await planTraining({ resume: statePath(run, 40), duration: 8e-5 }, jobContext()),
+  ];
+  await train({ resume: run, duration: 4.8e-5 });
+  await expect(runTraining(late)).rejects.toThrow(
+    /another process .* now training-state-000000048\.safetensors; start/,
+  );
+  expect(kimgs(run)).toHaveLength(6);
+  expect(readdirSync(run).filter((name) => name.startsWith("abandoned"))).toEqual([]);
+  // A state that the request names is what it asks for.
+  expect(await runTraining(named)).toMatchObject({ reason: "finished", images: 80 });
+});
+
+/** A reporter by which a process is killed as soon as it shows something, once it has said something that `last` matches. */
+const killedAfter = (last: RegExp): Reporter => {
+  let isLast = false;
+  return {
+    ...silentReporter,
+    print: (line) => {
+      isLast ||= last.test(line);
+    },
+    update: () => {
+      if (isLast) throw new Error("killed");
+    },
+  };
+};
+
+test("a run that was killed before its first state has the same seed when it starts again", async () => {
+  const { seed: _, ...open } = { ...request, name: "young" };
+  const killed = train(open, jobContext({ reporter: killedAfter(/^run folder/) }));
+  await expect(killed).rejects.toThrow("killed");
+  const run = join(folder, "young");
+  expect(states(run)).toEqual([]);
+  const { seed } = JSON.parse(readFileSync(join(run, "training_options.json"), "utf8")) as { seed: number };
+  const seedOf = async (more: TrainRequest): Promise<number> => {
+    const { options, state, bank } = await planTraining({ ...open, ...more }, jobContext());
+    disposeState(state);
+    bank.dispose();
+    return options.seed;
+  };
+  expect(await seedOf({})).toBe(seed);
+  expect(await seedOf({ seed: seed + 1 })).toBe(seed + 1);
+  expect(await seedOf({ name: "another" })).not.toBe(seed);
+  await train(open);
+  expect(JSON.parse(readFileSync(join(run, "training_options.json"), "utf8"))).toMatchObject({ seed });
+});
+
 describe("divergence", () => {
   test("ends with the reason in the log, and with the state to go on from", async () => {
     await train({ ...request, name: "diverging" });
@@ -414,6 +467,41 @@ describe("divergence", () => {
     }
     expect(states(run)).toHaveLength(2);
     disposeState(state);
+  });
+
+  test("the lower learning rate outlasts a process that is killed before its next save", async () => {
+    await train({ ...request, name: "forgetful" });
+    const run = join(folder, "forgetful");
+    const context = jobContext({ reporter: killedAfter(/^rolled back/) });
+    await expect(train({ resume: run, lr: 8, duration: 1.2e-4 }, context)).rejects.toThrow("killed");
+    expect(rateOf(run)).toBe(0.5);
+  });
+
+  test("statistics are read once, from where the last reading ended, and again when they were replaced", () => {
+    const run = mkdtempSync(join(folder, "growing-"));
+    const path = join(run, "stats.jsonl");
+    const line = (kimg: number, loss: number): string =>
+      `${JSON.stringify({ "Progress/kimg": { num: 1, mean: kimg, std: 0 }, "Loss/loss": { num: 1, mean: loss, std: 0 } })}\n`;
+    for (const images of [1000, 2000, 3000, 4000]) writeFileSync(statePath(run, images), "");
+    const sound = new SoundStates(run);
+    const lines = new NewLines(path);
+    const latest = (): number | undefined => sound.paths().map((found) => imagesInPath(found))[0];
+    const counts = (): number => lines.read().texts.length;
+    expect([latest(), counts()]).toEqual([undefined, 0]);
+    const [whole, torn] = [line(1, 2) + line(2, 1), line(3, 0.9)];
+    appendFileSync(path, whole + torn.slice(0, 20));
+    expect([latest(), counts()]).toEqual([1000, 2]);
+    appendFileSync(path, torn.slice(20));
+    expect([latest(), counts()]).toEqual([2000, 1]);
+    appendFileSync(path, line(4, 99));
+    expect([latest(), counts()]).toEqual([2000, 1]);
+    appendFileSync(path, line(5, 0.8));
+    expect([latest(), counts()]).toEqual([4000, 1]);
+    expect(sound.paths()).toEqual(soundStates(run));
+    // Going back to an earlier state leaves fewer lines, and those to come may be as many.
+    setAsideAfter(run, 2000);
+    appendFileSync(path, line(3, 50) + line(4, 60) + line(5, 70) + line(6, 80));
+    expect([latest(), counts()]).toEqual([1000, 6]);
   });
 
   test("a loss that has fallen to less than a tenth is not one that has risen", () => {

@@ -3,19 +3,23 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { tensor } from "@stf/torch";
 import { afterAll, describe, expect, test } from "vitest";
 import { nextSteps } from "../src/cli/next-steps.js";
-import { commandFor } from "../src/cli/train-dry-run.js";
+import { commandFor, describedEstimate } from "../src/cli/train-dry-run.js";
 import { writePng } from "../src/codecs/png.js";
 import { precisionNotes } from "../src/config/contradictions.js";
 import { enoughMinutes, isTooShort, RECOGNISABLE } from "../src/config/enough-training.js";
 import { type TrainRequest, trainingOptions } from "../src/config/train-request.js";
-import { trainingData, trainingSettings } from "../src/config/training.js";
+import { trainingData, trainingSettings, usesDistances } from "../src/config/training.js";
+import { ImageBank } from "../src/data/image-bank.js";
+import { nearestDistances } from "../src/data/neighbours.js";
 import { jobContext } from "../src/jobs/context.js";
-import { warningsOn } from "../src/jobs/estimate.js";
+import { estimateTraining, warningsOn } from "../src/jobs/estimate.js";
 import { measureSpeed } from "../src/jobs/measure.js";
 import { train } from "../src/jobs/train.js";
 import type { TrainResult } from "../src/jobs/train-in-folder.js";
+import { estimateDistances } from "../src/jobs/training-distances.js";
 import { planTraining } from "../src/jobs/training-plan.js";
 import { tickNotes } from "../src/jobs/training-report.js";
 import { gridWithin } from "../src/jobs/training-samples.js";
@@ -96,6 +100,62 @@ test("the speed that is measured is the machine's own when others disturb two st
   expect(speedOf(() => true)).toBeCloseTo(own / 3, 9);
   disposeState(plan.state);
   plan.bank.dispose();
+});
+
+describe("the expected time of a training whose first step prepares what the others use", () => {
+  const STEP = 0.25;
+  const PREPARATION = 40;
+  const COMPARISON = 7;
+
+  /** A clock on which the first of all steps takes longer, and comparing the images takes a time of its own. */
+  async function estimated(more: TrainRequest) {
+    const plan = await planTraining({ ...small, rbatch: "all", ...more }, jobContext());
+    let [calls, time] = [0, 0];
+    const comparisons = usesDistances(plan.options, plan.bank.count) ? 2 : 0;
+    const now = (): number => {
+      // The clock is read before and after a comparison and a step.
+      const call = calls++ - comparisons;
+      if (call === -1) time += COMPARISON;
+      else if (call >= 0 && call % 2 === 1) time += call === 1 ? PREPARATION + STEP : STEP;
+      return time;
+    };
+    const estimate = estimateTraining(plan, jobContext({ now }));
+    const lines = describedEstimate(plan, estimate, {} as Parameters<typeof describedEstimate>[2]);
+    disposeState(plan.state);
+    plan.bank.dispose();
+    return { estimate, time: lines.find((line) => line.startsWith("time ")) };
+  }
+
+  test("is that of the others, and what is done once is said by itself", async () => {
+    const { estimate, time } = await estimated({});
+    expect(estimate.imagesPerSecond).toBeCloseTo(8 / STEP, 9);
+    expect(estimate.seconds).toBeCloseTo((40 * STEP) / 8, 9);
+    expect(estimate.preparation).toBeCloseTo(PREPARATION + COMPARISON, 9);
+    expect(time).toBe("time        about 32 images/s here: 1s for 40 images, and once about 47s of preparation");
+  });
+
+  test("has no comparison of images where they are not compared", async () => {
+    const { estimate } = await estimated({ stfSigma: [0.1, 10] });
+    expect(estimate.preparation).toBeCloseTo(PREPARATION, 9);
+  });
+});
+
+test("a comparison of some images tells how long that of all takes, and stands for it", () => {
+  const count = 10_000;
+  const pixels = Uint8Array.from({ length: 4 * count }, (_, i) => (i * 2_654_435_761) >>> 24);
+  const bank = new ImageBank("noise", { channels: 1, height: 2, width: 2 }, tensor(pixels, { shape: [count, 4] }));
+  const options = trainingOptions({ data, preset: "published", stf: true, rbatch: "all" }, undefined);
+  // 3 seconds before the first block, and 5 for each.
+  const readings = [0, 8, 13];
+  const { distances, seconds } = estimateDistances(bank, options, {
+    now: () => readings.shift() as number,
+    reporter: jobContext().reporter,
+  });
+  expect(seconds).toBeCloseTo(3 + (5 * count) / 2048, 9);
+  const all = nearestDistances(bank);
+  expect(distances?.subarray(0, 4096)).toEqual(all.subarray(0, 4096));
+  expect(distances?.subarray(8192)).toEqual(all.subarray(0, count - 8192));
+  bank.dispose();
 });
 
 describe("a planned training", () => {

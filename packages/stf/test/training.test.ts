@@ -501,6 +501,34 @@ describe("a small run", () => {
       disposeState(state);
     });
 
+    test("the time of a measurement does not count towards a save", async () => {
+      const run = mkdtempSync(join(folder, "run-"));
+      const state = initialState(config, 5, "fp32");
+      let time = 0;
+      const hooks: LoopHooks = {
+        now: () => time,
+        onStep: () => {
+          time += 5;
+        },
+        onSnapshot: (_, { ticks }) => {
+          if (ticks !== undefined) time += 300;
+        },
+      };
+      const measured = { imagesPerTick: 16, snapshotTicks: 4, stateTicks: 99, saveSeconds: 900 };
+      await trainingLoop(
+        state,
+        dataOf(5),
+        settings,
+        { ...loop, ...measured, totalImages: 16 * 15 },
+        writerOf(run),
+        hooks,
+      );
+      const states = readdirSync(run).filter((name) => name.startsWith("training-state"));
+      // After a minute, which is 12 steps.
+      expect(states.map((name) => imagesInName(name))).toEqual([16 * 12, 16 * 15]);
+      disposeState(state);
+    });
+
     test("a snapshot that ticks ask for stays, also where the time for a save has come", async () => {
       const run = mkdtempSync(join(folder, "run-"));
       const state = initialState(config, 5, "fp32");

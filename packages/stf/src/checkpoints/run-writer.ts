@@ -1,18 +1,18 @@
 import { readdirSync, rmSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { readSafetensorsMetadata } from "@stf/torch";
 import { appendLine } from "../common/backlog.js";
 import type { NetworkConfig } from "../networks/build.js";
 import {
   averagesPath,
   type CheckpointKind,
-  imagesInName,
+  imagesInPath,
   STATS_FILE,
   snapshotPath,
   stampedNames,
   statePath,
 } from "../run/files.js";
-import { soundStates } from "../run/history.js";
+import { SoundStates } from "../run/history.js";
 import { superfluousStates } from "../run/retention.js";
 import type { CheckpointFacts, TrainingWriter } from "../training/loop.js";
 import type { TrainingState } from "../training/state.js";
@@ -68,11 +68,12 @@ class KeptFiles {
    */
   add(path: string, facts: CheckpointFacts, needed?: string): void {
     // The run may have been taken back to an earlier state.
-    const earlier = (paths: readonly string[]): string[] => paths.filter((own) => imagesOf(own) < imagesOf(path));
+    const earlier = (paths: readonly string[]): string[] =>
+      paths.filter((own) => imagesInPath(own) < imagesInPath(path));
     const temporary = [...earlier(this.#temporary), ...(facts.temporary ? [path] : [])];
     const regular = [...earlier(this.#regular), ...(facts.temporary ? [] : [path])];
-    const superfluous = superfluousStates(regular.map(imagesOf), this.#latest);
-    const isKept = (own: string): boolean => !superfluous.includes(imagesOf(own));
+    const superfluous = superfluousStates(regular.map(imagesInPath), this.#latest);
+    const isKept = (own: string): boolean => !superfluous.includes(imagesInPath(own));
     const latest = temporary.slice(-KEPT);
     this.#temporary = temporary.filter((own) => own === needed || latest.includes(own));
     this.#regular = regular.filter((own) => own === needed || isKept(own));
@@ -80,8 +81,6 @@ class KeptFiles {
     for (const old of regular) if (!this.#regular.includes(old)) rmSync(old, { force: true });
   }
 }
-
-const imagesOf = (path: string): number => imagesInName(basename(path)) as number;
 
 /** Whether a file is marked as temporary; a damaged one counts as not marked. */
 function isTemporary(path: string): boolean {
@@ -100,6 +99,7 @@ export function runWriter(
   const snapshots = new KeptFiles(folder, "network-snapshot", Number.POSITIVE_INFINITY);
   const averages = new KeptFiles(folder, "averages", Number.POSITIVE_INFINITY);
   const states = new KeptFiles(folder, "training-state", keep);
+  const sound = new SoundStates(folder);
   return {
     check({ network: trained }) {
       storedConfig(trained, network);
@@ -126,7 +126,7 @@ export function runWriter(
       const path = statePath(folder, state.images);
       saveState(path, state, network, { ...options, ...decided?.() }, facts);
       // Without it there would be no way back from a divergence that takes longer to show than two saves.
-      states.add(path, facts, soundStates(folder)[0]);
+      states.add(path, facts, sound.paths()[0]);
       return path;
     },
   };

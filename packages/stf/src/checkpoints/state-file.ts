@@ -68,6 +68,8 @@ export interface SavedState extends Disposable {
   readonly config: NetworkConfig;
   /** The options of the run. */
   readonly options: Record<string, unknown>;
+  /** Whether a later state may replace it. */
+  readonly temporary: boolean;
   /**
    * Copies everything into a state of the same configuration, once. Frees the copy in memory.
    *
@@ -116,6 +118,7 @@ export function loadState(path: string): SavedState {
     return {
       config,
       options,
+      temporary: metadata["temporary"] === "true",
       [Symbol.dispose]: release,
       restore(state) {
         try {

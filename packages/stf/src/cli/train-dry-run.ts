@@ -71,18 +71,21 @@ function withPrefix(value: number): string {
 const formatImages = (images: number): string =>
   images < 1e6 ? `${Math.round(images)} images` : `${Number((images / 1e6).toPrecision(4))} million images`;
 
+/** Preparation of fewer seconds is not worth mentioning. */
+const SHOWN = 2;
+
 /** The plan with its cost, line by line. */
 export function describedEstimate(plan: TrainingPlan, estimate: TrainingEstimate, groups: TrainGroups): string[] {
   const { description, options } = plan;
   const { network, state } = plan;
-  const { imagesPerSecond, images, seconds, memory, parameters, flops, steps } = estimate;
+  const { imagesPerSecond, images, seconds, preparation, memory, parameters, flops, steps } = estimate;
   const speed = Number(imagesPerSecond.toPrecision(imagesPerSecond < 100 ? 2 : 3));
   const parts = `weights and optimizer ${mebibytes(memory.state)}, images ${mebibytes(memory.images)}, activations ${mebibytes(memory.activations)} (drawing ${mebibytes(memory.drawing)})`;
   return [
     ...description,
     `size        ${withPrefix(parameters)} parameters, ${withPrefix(flops.forward)}FLOP per image forward, ${withPrefix(flops.step)}FLOP per training step`,
     `steps       ${steps} of ${options.batch} images`,
-    `time        about ${speed} images/s here: ${formatDuration(seconds)} for ${formatImages(images)}`,
+    `time        about ${speed} images/s here: ${formatDuration(seconds)} for ${formatImages(images)}${preparation >= SHOWN ? `, and once about ${formatDuration(preparation)} of preparation` : ""}`,
     `memory      about ${mebibytes(memory.peak)}: ${parts}, and the program`,
     ...warningsOn(estimate, options, machineMemory()).map((warning) => `warning     ${warning}`),
     ...describedOptions(options, ofNetwork(network.arch, network, state.network.preconditioning.constants), groups),

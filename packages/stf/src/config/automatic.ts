@@ -6,10 +6,11 @@
 import { formatImageShape, type ImageShape } from "../common/image-shape.js";
 import { formatDuration } from "../common/text.js";
 import { activationsPerImage } from "../networks/activations.js";
-import { type Architecture, defaultSizes, type NetworkSize } from "../networks/architectures.js";
+import { type Architecture, defaultSizes } from "../networks/architectures.js";
 import { usualComponents } from "./analytic-options.js";
 import { enoughMinutes, isTooShort } from "./enough-training.js";
 import { resolve } from "./fields.js";
+import { networkSize, type SizeOptions } from "./network-size.js";
 import { presets, type TrainOptions, trainFields } from "./train-options.js";
 
 /** What the choice depends on, apart from the request. */
@@ -21,9 +22,6 @@ export interface AutomaticFacts {
   /** Bytes that the activations of a step may take. */
   readonly memory: number;
 }
-
-/** The options that make a network larger or smaller. */
-export type SizeOptions = Pick<TrainOptions, "cbase" | "cres" | "numBlocks" | "attn">;
 
 /** A candidate network. */
 export interface NetworkCandidate {
@@ -241,17 +239,6 @@ function outlookOf(given: Partial<TrainOptions>, facts: AutomaticFacts, speeds: 
     ({ expected, leastTraining, leastImages }) => expected >= leastTraining && facts.images >= leastImages,
   );
   return best ?? (smallest as Outlook);
-}
-
-/** The network's size, fully resolved. */
-function networkSize(arch: Architecture, { cbase, cres, numBlocks, attn }: SizeOptions): NetworkSize {
-  const size = defaultSizes[arch];
-  return {
-    modelChannels: cbase ?? size.modelChannels,
-    channelMult: cres ?? size.channelMult,
-    numBlocks: numBlocks ?? size.numBlocks,
-    attnResolutions: attn ?? size.attnResolutions,
-  };
 }
 
 /** How often averages are stored at least, with the snapshots: from so many, others are made well enough. */

@@ -3,8 +3,10 @@
 import { randomInt } from "node:crypto";
 import { resolve as resolvePath } from "node:path";
 import { UsageError } from "../common/errors.js";
+import { checkChannels } from "../networks/channels.js";
 import { checkContradictions } from "./contradictions.js";
 import { resolve } from "./fields.js";
+import { networkSize } from "./network-size.js";
 import { checkNoiseOptions } from "./noise-options.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
 import { trainingMetrics } from "./training-metrics.js";
@@ -61,6 +63,9 @@ export function newRunOptions(
   // The number of Gaussians is chosen when the images are known, and the check repeated.
   const isOpen = preset === "auto" && given.analytic === undefined && chosen.analytic === undefined;
   checkContradictions(given, isOpen ? { ...options, analytic: 1 } : options);
+  // The preset "auto" chooses what else makes a network's size, and a network to start from has its own.
+  const isSizeOpen = options.transfer !== null || (preset === "auto" && Object.keys(chosen).length === 0);
+  if (!isSizeOpen && options.arch !== "mlp") checkChannels(networkSize(options.arch, options), options.arch === "adm");
   trainingMetrics(options);
   // With a network to start from, its constants decide, too.
   if (options.transfer === null) checkNoiseOptions(options);

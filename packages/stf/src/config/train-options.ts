@@ -248,7 +248,10 @@ const published64 = { batch: 256, cres: [1, 2, 2, 2], duration: 200, lr: 2e-4, l
 /** The same with stable targets, as Xu et al. (2023) use them. */
 const stable = { stf: true, rbatch: 1024 };
 /** The published behavior where our defaults differ. */
-const published = { stfAugment: "independent", stfRef: "any", stfSigma: [0, Number.MAX_VALUE] } as const;
+const published = {
+  ...{ stfAugment: "independent", stfRef: "any", stfSigma: [0, Number.MAX_VALUE] },
+  dump: 50,
+} as const satisfies Partial<TrainOptions>;
 
 /** Where Debian installs it. */
 export const fashionMnist = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz";

@@ -9,7 +9,6 @@ import type { ImageBank } from "../data/image-bank.js";
 import { classCount, type Numbering } from "../data/labels.js";
 import { DataOrder } from "../data/order.js";
 import { conversionCommand, suggestedSide } from "../data/suggested-conversion.js";
-import { defaultSizes } from "../networks/architectures.js";
 import type { NetworkConfig } from "../networks/build.js";
 import type { Constants } from "../preconditioning/constants.js";
 import { denoisingTarget } from "../targets/denoising.js";
@@ -18,6 +17,7 @@ import { stableFieldTarget } from "../targets/stable-field.js";
 import { posteriorWindow, sigmaRange } from "../targets/window.js";
 import type { LoopOptions } from "../training/loop.js";
 import type { TrainingData, TrainingSettings } from "../training/step.js";
+import { networkSize } from "./network-size.js";
 import { statedConstants } from "./noise-options.js";
 import type { ResolvedOptions } from "./resolved-options.js";
 import type { TrainOptions } from "./train-options.js";
@@ -28,7 +28,6 @@ const augmentationOf = ({ augment }: TrainOptions): AugmentationSettings | undef
 
 /** @param source - constants of the preconditioning, where the options state none; the published ones when left out */
 export function networkConfig(options: TrainOptions, bank: ImageBank, source?: Constants): NetworkConfig {
-  const size = defaultSizes[options.arch];
   const augmentation = augmentationOf(options);
   const constants = { ...source, ...statedConstants(options) };
   return {
@@ -36,10 +35,7 @@ export function networkConfig(options: TrainOptions, bank: ImageBank, source?: C
     precond: options.precond,
     ...(Object.keys(constants).length > 0 && { constants }),
     shape: bank.shape,
-    modelChannels: options.cbase ?? size.modelChannels,
-    channelMult: options.cres ?? size.channelMult,
-    numBlocks: options.numBlocks ?? size.numBlocks,
-    attnResolutions: options.attn ?? size.attnResolutions,
+    ...networkSize(options.arch, options),
     dropout: options.dropout,
     labelDim: options.cond ? classCount(bank) : 0,
     augmentDim: augmentation ? augmentDim(augmentation) : 0,

@@ -146,7 +146,7 @@ export function trainingImages(
     );
   }
   const left = all.filter((path) => path !== chosen);
-  const rest = left.length > 0 ? `; for others give ${left.map(nameOf).join(" or ")}` : "";
+  const rest = split === undefined && left.length > 0 ? `; for others give ${left.map(nameOf).join(" or ")}` : "";
   onNote?.(`using the images of ${nameOf(chosen as string)}${rest}`);
   return chosen;
 }

@@ -40,17 +40,22 @@ function projected(bank: Bank, side: number): Tensor {
 /**
  * For each item a lower bound of the distance to its nearest neighbour, in network input values, float64 `[N]`.
  * Items are compared by the means of small squares, so the bound is that of their coarse structure; for vectors and very
- * small images it is the distance itself, up to rounding. The cost is N² d products.
+ * small images it is the distance itself, up to rounding. The cost is N d products for each item.
  *
  * @param onProgress - called with the items done so far
+ * @param count - the number of items to compare with all, from the first; all when left out
  */
-export function nearestDistances(bank: Bank, onProgress?: (done: number, total: number) => void): Float64Array {
-  const bounds = new Float64Array(bank.count);
+export function nearestDistances(
+  bank: Bank,
+  onProgress?: (done: number, total: number) => void,
+  count = bank.count,
+): Float64Array {
+  const bounds = new Float64Array(count);
   scope(() => {
     const items = projected(bank, squareSide(bank.shape));
     const norms = items.square().sum(1);
-    for (let first = 0; first < bank.count; first += ITEMS_AT_ONCE) {
-      const length = Math.min(ITEMS_AT_ONCE, bank.count - first);
+    for (let first = 0; first < count; first += ITEMS_AT_ONCE) {
+      const length = Math.min(ITEMS_AT_ONCE, count - first);
       const rows = items.narrow(0, first, length);
       const rowNorms = norms.narrow(0, first, length).unsqueeze(1);
       const nearest = scope(() => {
@@ -69,7 +74,7 @@ export function nearestDistances(bank: Bank, onProgress?: (done: number, total: 
         return least.clamp_(0).sqrt_().toFloat64Array();
       });
       bounds.set(nearest, first);
-      onProgress?.(first + length, bank.count);
+      onProgress?.(first + length, count);
     }
   });
   return bounds;

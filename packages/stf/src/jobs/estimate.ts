@@ -7,8 +7,9 @@ import { activationsPerImage, drawnPerImage } from "../networks/activations.js";
 import type { Precision } from "../networks/architectures.js";
 import { forwardFlops, PASSES_PER_STEP } from "../networks/flops.js";
 import type { JobContext } from "./context.js";
-import { measureSpeed } from "./measure.js";
+import { measureSteps } from "./measure.js";
 import { memoryAdvice } from "./training-description.js";
+import { estimateDistances } from "./training-distances.js";
 import type { TrainingPlan } from "./training-plan.js";
 import { mostDrawn } from "./training-samples.js";
 
@@ -18,8 +19,10 @@ export interface TrainingEstimate {
   readonly imagesPerSecond: number;
   /** Images trained on until the duration or the time limit is reached. */
   readonly images: number;
-  /** Seconds for those images. */
+  /** Seconds for those images, once training is under way. */
   readonly seconds: number;
+  /** Seconds before that, once: for comparing the images with each other, and for what the first step prepares. */
+  readonly preparation: number;
   /** Steps for those images. */
   readonly steps: number;
   /** Number of trained parameters. */
@@ -86,19 +89,21 @@ export function warningsOn(
  */
 export function estimateTraining(plan: TrainingPlan, context: JobContext): TrainingEstimate {
   const { options, bank, network, state, stateBytes } = plan;
-  const settings = trainingSettings(options);
+  const { microBatch } = trainingSettings(options);
   const { totalImages, timeLimit } = loopOptions(options);
   const { modelChannels, channelMult, numBlocks, attnResolutions, arch, shape } = network;
   const config = { arch, shape, modelChannels, channelMult, numBlocks, attnResolutions };
   const bytes = bytesOf[options.precision];
-  const activations = activationsPerImage(config, options.recompute) * settings.microBatch * bytes;
+  const activations = activationsPerImage(config, options.recompute) * microBatch * bytes;
   const drawing = drawnPerImage(config) * mostDrawn(state.network.labelDim) * bytes;
   const most = Math.max(activations, drawing);
   const images = bank.count * bank.dimension;
   // Images, weights and the program are in memory already. Gradients and averages are first touched by a step.
   const peak = options.device === "cpu" ? process.memoryUsage().rss + most : stateBytes + images + most;
   const open = Math.max(totalImages - state.images, 0);
-  const imagesPerSecond = measureSpeed(state, trainingData(bank, options), settings, context);
+  const { distances, seconds: comparing } = estimateDistances(bank, options, context);
+  const settings = trainingSettings(options, distances);
+  const { imagesPerSecond, preparation } = measureSteps(state, trainingData(bank, options), settings, context);
   const trained = Math.min(open, imagesPerSecond * timeLimit);
   const shapes = Array.from(state.network.stateDict(), ([name, tensor]) => [name, tensor.shape] as const);
   const forward = forwardFlops(shapes, network.shape.height);
@@ -106,6 +111,7 @@ export function estimateTraining(plan: TrainingPlan, context: JobContext): Train
     imagesPerSecond,
     images: trained,
     seconds: trained / imagesPerSecond,
+    preparation: comparing + preparation,
     steps: Math.ceil(trained / options.batch),
     parameters: elementCount(state.parameters.values.shape),
     flops: { forward, step: PASSES_PER_STEP * forward * options.batch },

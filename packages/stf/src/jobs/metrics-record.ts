@@ -119,7 +119,11 @@ export class MetricsRecord {
       reporter.clear();
       if (error instanceof Stopped) return reporter.print(`metrics     after ${images} images: stopped`);
       if (!isExpected(error)) throw error;
-      const why = isOutOfMemory(error) ? "there is not enough memory" : problemOf(error);
+      const why = isOutOfMemory(error)
+        ? "there is not enough memory"
+        : error instanceof SamplingError
+          ? error.found
+          : problemOf(error);
       reporter.warn(`no metrics after ${images} images: ${why}; training continues`);
     }
   }

@@ -1,13 +1,12 @@
 /** What a training does when it diverges: it goes back to its latest sound state, or ends with advice. */
 
 import { existsSync } from "node:fs";
-import { basename } from "node:path";
 import { FileFormatError } from "@stf/torch";
 import { loadState, type SavedState } from "../checkpoints/state-file.js";
 import { InputError } from "../common/errors.js";
 import { isFileProblem } from "../common/folders.js";
 import type { TrainOptions } from "../config/train-options.js";
-import { imagesInName } from "../run/files.js";
+import { imagesInPath } from "../run/files.js";
 import { historyOf, type RunHistory, setAsideAfter, soundStates } from "../run/history.js";
 import type { TrainingState } from "../training/state.js";
 import { DivergenceError } from "../training/step.js";
@@ -21,8 +20,6 @@ const MOST = 4;
 
 /** The published learning rate: larger ones rarely train. */
 const USUAL_RATE = 1e-3;
-
-const imagesOf = (path: string): number => imagesInName(basename(path)) ?? 0;
 
 const soundIn = (folder: string): string[] => (existsSync(folder) ? soundStates(folder) : []);
 
@@ -46,6 +43,8 @@ export interface RolledBack {
   readonly history: RunHistory;
   /** The noise level below which it trained then; undefined for all. */
   readonly trainedBelow: number | undefined;
+  /** Whether a later state may replace it. */
+  readonly temporary: boolean;
 }
 
 /** The first of some states that can be used, which is restored; undefined if none can. */
@@ -85,7 +84,7 @@ export function rollBack(
   const rate = FACTOR * state.stability.rate;
   if (onDivergence === "stop" || rate < FACTOR ** MOST) throw error;
   const known = last !== undefined && existsSync(last) ? [last] : [];
-  const paths = [...new Set([...known, ...soundIn(folder)])].sort((a, b) => imagesOf(b) - imagesOf(a));
+  const paths = [...new Set([...known, ...soundIn(folder)])].sort((a, b) => imagesInPath(b) - imagesInPath(a));
   const back = restoreFirst(paths, state, reporter);
   if (back === undefined) throw error;
   reporter.warn(error.message);
@@ -96,5 +95,5 @@ export function rollBack(
   reporter.print(
     `rolled back to ${path}, with ${rate} of the learning rate: ${Number((rate * lr).toPrecision(3))}${aside === undefined ? "" : `; what was written later is in ${aside}`}`,
   );
-  return { path, history: historyOf(folder), trainedBelow: storedLimit(saved.options) };
+  return { path, history: historyOf(folder), trainedBelow: storedLimit(saved.options), temporary: saved.temporary };
 }

@@ -16,6 +16,8 @@ import { findStates, isResumable, latestRun } from "../run/folder.js";
 /** The state to resume from, and the options saved with it. */
 export interface SavedRun {
   readonly path: string;
+  /** The latest state of the run, of which `path` is the latest that can be used; undefined for a state that the request names. */
+  readonly newest: string | undefined;
   readonly state: SavedState;
   readonly options: Partial<TrainOptions>;
   readonly data: SavedData;
@@ -33,8 +35,14 @@ export function runToResume({ resume, outdir = trainFields.outdir.default, name 
   return isResumable(folder) ? folder : undefined;
 }
 
+/** The seed of an earlier start of the same request, which ended before its first training state; undefined if there was none. */
+export function seedOfEarlierStart({ outdir = trainFields.outdir.default, name }: TrainRequest): number | undefined {
+  const seed = name ? optionsOfRun(join(outdir, name))?.["seed"] : undefined;
+  return Number.isSafeInteger(seed) && (seed as number) >= 0 ? (seed as number) : undefined;
+}
+
 /** @param run - the options in the run folder, if there are any */
-function readState(path: string, run: Record<string, unknown> | undefined): Omit<SavedRun, "notes"> {
+function readState(path: string, run: Record<string, unknown> | undefined): Omit<SavedRun, "notes" | "newest"> {
   const state = loadState(path);
   try {
     const { images, imagesDigest, classNames, trainedBelow: _below, ...given } = state.options;
@@ -55,7 +63,7 @@ export function storedLimit({ trainedBelow }: Readonly<Record<string, unknown>>)
   return typeof trainedBelow === "number" && trainedBelow > 0 ? trainedBelow : undefined;
 }
 
-/** The architecture that a run folder's options name; undefined if they cannot be read, which is not a reason to stop. */
+/** The options in a run folder; undefined if they cannot be read, which is not a reason to stop. */
 function optionsOfRun(folder: string): Record<string, unknown> | undefined {
   try {
     return JSON.parse(readFileSync(join(folder, OPTIONS_FILE), "utf8")) as Record<string, unknown>;
@@ -86,9 +94,10 @@ export function readSavedRun(resume: string): SavedRun {
   let first: unknown;
   const paths = findStates(resume);
   const run = optionsOfRun(dirname(paths[0] as string));
+  const newest = paths[0] === resume ? undefined : paths[0];
   for (const path of paths) {
     try {
-      return { ...readState(path, run), notes };
+      return { ...readState(path, run), newest, notes };
     } catch (error) {
       if (!(error instanceof InputError || error instanceof FileFormatError)) throw error;
       first ??= error;

@@ -112,6 +112,8 @@ async function trainToTheEnd(
       onReturn(returned);
       history = returned.history;
       back = returned;
+      // The lower learning rate must outlast this process.
+      writer.state(state, { temporary: back.temporary, loss: Number.NaN, lowestLoss: history.lowestLoss });
     }
   }
 }

@@ -1,11 +1,11 @@
 /** Training as a job: from a request to a run folder. */
 
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { InputError } from "../common/errors.js";
 import { isFileProblem, problemOf, removePartialFiles } from "../common/folders.js";
 import type { TrainRequest } from "../config/train-request.js";
 import { loopOptions } from "../config/training.js";
-import { makeNewFolder, makeNumberedFolder } from "../run/folder.js";
+import { makeNewFolder, makeNumberedFolder, newestState } from "../run/folder.js";
 import { lockRun } from "../run/lock.js";
 import { DivergenceError } from "../training/step.js";
 import { type JobContext, jobContext, soloContext } from "./context.js";
@@ -39,6 +39,17 @@ function folderOf(plan: TrainingPlan): string {
   return makeNewFolder(join(options.outdir, options.name));
 }
 
+/** @throws InputError when another process has trained the run since its state was read */
+function checkNewest(folder: string, { newest }: TrainingPlan): void {
+  if (newest === null) return;
+  const now = newestState(folder);
+  if (now === newest) return;
+  const found = now === undefined ? "that state is gone" : `its latest state is now ${basename(now)}`;
+  throw new InputError(
+    `${folder} was trained by another process while this one was starting: ${found}; start again, to go on from there`,
+  );
+}
+
 /**
  * Takes possession of a run folder.
  *
@@ -52,6 +63,7 @@ function openRun(
   let lock: Disposable | undefined;
   try {
     lock = lockRun(folder);
+    checkNewest(folder, plan);
     const release = lock[Symbol.dispose];
     removePartialFiles(folder);
     return { run: new RunFolder(folder, storedOptions(plan), reporter, plan.resumed), [Symbol.dispose]: release };

@@ -16,6 +16,7 @@ import { numbersProtocol } from "./evaluator.js";
 import { Exchange } from "./exchange.js";
 import { collect, type FeatureSet } from "./feature-set.js";
 import { bankSource, drawnImages, evaluatedLevels, evaluationSeconds, type ImageSource } from "./image-source.js";
+import { numbersCost } from "./numbers-cost.js";
 import { openFeatures } from "./open-features.js";
 import { QualityMeasure } from "./quality.js";
 import { imageReference, type OpenedReference } from "./reference.js";
@@ -32,9 +33,9 @@ const TRIAL = 16;
 
 /** What a measurement costs, in seconds, from the speed of this machine. */
 export interface MetricsCost {
-  /** Of drawing and describing the images. */
+  /** Of drawing and describing the images, and of their numbers. */
   readonly each: number;
-  /** Of describing the training images. */
+  /** Of describing the training images, and of what the numbers need of these alone. */
   readonly once: number;
   /** Of a network evaluation for an image. */
   readonly evaluation: number;
@@ -155,9 +156,13 @@ export class TrainingMetrics implements Disposable {
     const trial = averaged.device === "cpu" ? Math.min(drawing.batch, TRIAL) : drawing.batch;
     const evaluation = evaluationSeconds(averaged, trial, now);
     const describing = this.network ? extractionSeconds(this.network, averaged.shape, now) : 0;
+    const { count } = this.#images;
+    this.#context.reporter.update("measuring what the numbers of quality take");
+    const numbers = numbersCost(this.requests, count, averaged.shape, this.network, this.#context);
+    this.#context.reporter.clear();
     return {
-      each: this.count * (length * evaluation + describing),
-      once: this.#images.count * describing,
+      each: this.count * (length * evaluation + describing) + numbers.each,
+      once: count * describing + numbers.once,
       evaluation,
     };
   }

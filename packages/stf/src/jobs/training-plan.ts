@@ -32,7 +32,7 @@ import { type JobContext, soloContext } from "./context.js";
 import { checkDevice, deviceOf } from "./device.js";
 import { type TrainingImages, withHeldOut } from "./held-out.js";
 import { withinMemory } from "./memory.js";
-import { readSavedRun, runToResume, type SavedRun } from "./saved-run.js";
+import { readSavedRun, runToResume, type SavedRun, seedOfEarlierStart } from "./saved-run.js";
 import { checkSameRequest, shareState } from "./shared-state.js";
 import { describedTraining, describedTransfer, memoryAdvice } from "./training-description.js";
 
@@ -52,6 +52,8 @@ export interface TrainingPlan {
   readonly state: TrainingState;
   /** The training state that the run resumes from; undefined for a new run. */
   readonly resumed: string | undefined;
+  /** The latest state in the run folder, when it was chosen to resume from; undefined for a new run, null for a state that the request names. */
+  readonly newest: string | undefined | null;
   /** The noise level below which the run has trained last, if it chose one; undefined for all. */
   readonly trainedBelow: number | undefined;
   /** Description of the training, line by line. */
@@ -101,6 +103,13 @@ async function dividedImages(
 /** What a plain dictionary of tensors does not say. */
 const dataConstant = ({ sigmaData }: ResolvedOptions): Constants | undefined =>
   sigmaData === null ? undefined : { sigmaData };
+
+/** A request for a new run, with the seed of its own earlier start if it leaves the seed open. */
+function withSeed(request: TrainRequest): TrainRequest {
+  if (typeof statedOptions(request).seed === "number") return request;
+  const seed = seedOfEarlierStart(request);
+  return seed === undefined ? request : { ...request, seed };
+}
 
 /**
  * Reads the images, builds the network, and fills it with what the run starts from. The caller owns the bank and the state.
@@ -168,12 +177,20 @@ async function planAsDecided(
   const state = initialState(network, options.seed, options.precision, device, { average: options.average });
   return {
     ...{ options, network, digest, state, trainedBelow },
-    ...{ bank: movedTo(images, device), heldOut: undefined, resumed: undefined, description: [], stateBytes: 0 },
+    ...{
+      bank: movedTo(images, device),
+      heldOut: undefined,
+      resumed: undefined,
+      newest: undefined,
+      description: [],
+      stateBytes: 0,
+    },
   };
 }
 
-async function planAlone(request: TrainRequest, context: JobContext): Promise<TrainingPlan> {
-  const earlier = runToResume(request);
+async function planAlone(asRequested: TrainRequest, context: JobContext): Promise<TrainingPlan> {
+  const earlier = runToResume(asRequested);
+  const request = earlier === undefined ? withSeed(asRequested) : asRequested;
   const saved = earlier === undefined ? undefined : readSavedRun(earlier);
   using _state = saved?.state;
   const asked = trainingOptions(request, saved?.options);
@@ -291,6 +308,7 @@ function planWith(
       network,
       state,
       resumed: saved?.path,
+      newest: saved && (saved.newest ?? null),
       trainedBelow: saved?.trainedBelow,
       description: [
         ...notes,

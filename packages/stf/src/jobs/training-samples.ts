@@ -204,7 +204,10 @@ export class TrainingSamples {
     } catch (error) {
       reporter.clear();
       if (error instanceof Stopped) return {};
-      if (error instanceof SamplingError) return { problem: `no samples are drawn: ${error.message}` };
+      if (error instanceof SamplingError)
+        return {
+          problem: `no samples are drawn with the ${weights} weights: ${error.found}; should they go on to be, train with a lower 'lr'`,
+        };
       if (isFileProblem(error)) return { problem: `the samples ${path} cannot be written: ${problemOf(error)}` };
       if (!isOutOfMemory(error)) throw error;
       return {

@@ -6,6 +6,7 @@ import type { Constants } from "../preconditioning/constants.js";
 import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import { type PreconditioningName, preconditioningOf } from "../preconditioning/table.js";
 import type { Architecture, NetworkSize, Precision } from "./architectures.js";
+import { checkChannels } from "./channels.js";
 import { Denoiser } from "./denoiser.js";
 import { CHANNELS_PER_HEAD, DhariwalUNet, headsFor } from "./dhariwal-unet.js";
 import { Mlp } from "./mlp.js";
@@ -90,7 +91,7 @@ function buildNetwork(config: NetworkConfig, outChannels: number): Network {
   }
   checkResolution(shape, config.channelMult.length);
   if (arch === "adm") checkHeads(config);
-  if (modelChannels % 4 !== 0) throw new UsageError(`'cbase' must be a multiple of 4, found ${modelChannels}`);
+  checkChannels(config, arch === "adm");
   const options = {
     resolution: shape.height,
     inChannels: shape.channels,

@@ -14,17 +14,11 @@ import {
   torchDefault,
 } from "@stf/torch";
 import type { ImageShape } from "../common/image-shape.js";
+import { groupsFor } from "./channels.js";
 import { PositionalEmbedding } from "./embedding.js";
 import { type Conditions, freeUsed, type Network, runPart } from "./network.js";
 import { ResamplingConv2d } from "./resample.js";
-import {
-  type BlockStyle,
-  groupsFor,
-  type Initializers,
-  UNetBlock,
-  type UNetOptions,
-  unetLevels,
-} from "./unet-block.js";
+import { type BlockStyle, type Initializers, UNetBlock, type UNetOptions, unetLevels } from "./unet-block.js";
 
 /** Channels per attention head. */
 export const CHANNELS_PER_HEAD = 64;

@@ -18,17 +18,11 @@ import {
   zeros,
 } from "@stf/torch";
 import type { ImageShape } from "../common/image-shape.js";
+import { groupsFor } from "./channels.js";
 import { FourierEmbedding, PositionalEmbedding } from "./embedding.js";
 import { type Conditions, freeUsed, type Network, runPart } from "./network.js";
 import { Resample, ResamplingConv2d } from "./resample.js";
-import {
-  type BlockStyle,
-  groupsFor,
-  type Initializers,
-  UNetBlock,
-  type UNetOptions,
-  unetLevels,
-} from "./unet-block.js";
+import { type BlockStyle, type Initializers, UNetBlock, type UNetOptions, unetLevels } from "./unet-block.js";
 
 /** The configuration of a {@link SongUNet}. */
 export interface SongUNetOptions extends UNetOptions {

@@ -12,6 +12,7 @@ import {
   scope,
   type Tensor,
 } from "@stf/torch";
+import { groupsFor } from "./channels.js";
 import type { DropoutKeys } from "./network.js";
 import { Resample, type Resampling, ResamplingConv2d } from "./resample.js";
 
@@ -116,11 +117,6 @@ export function unetLevels({
     size: `${resolution >> level}x${resolution >> level}`,
     attends: attnResolutions.includes(resolution >> level),
   }));
-}
-
-/** At most 32 groups of at least 4 channels. */
-export function groupsFor(channels: number): number {
-  return Math.min(32, Math.floor(channels / 4));
 }
 
 /**

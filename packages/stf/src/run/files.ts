@@ -1,6 +1,6 @@
 /** The run folder: the files of a training run and their names, a contract with every program that reads runs. */
 
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 export const STATS_FILE = "stats.jsonl";
 export const OPTIONS_FILE = "training_options.json";
@@ -46,6 +46,9 @@ export function imagesInName(name: string): number | undefined {
   if (digits === undefined) return undefined;
   return digits.length < 9 ? 1000 * Number(digits) : Number(digits);
 }
+
+/** The same of a path, whose name must have one. */
+export const imagesInPath = (path: string): number => imagesInName(basename(path)) as number;
 
 /** What a grid of samples shows, by the name of its file; undefined for other files. */
 export function samplesIn(name: string): { readonly images: number; readonly weights: "averaged" | "raw" } | undefined {

@@ -13,6 +13,12 @@ export function isResumable(folder: string): boolean {
   return statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true && statesIn(folder).length > 0;
 }
 
+/** The path of the latest training state in a folder; undefined without one, and without the folder. */
+export function newestState(folder: string): string | undefined {
+  const name = isResumable(folder) ? statesIn(folder).at(-1) : undefined;
+  return name === undefined ? undefined : join(folder, name);
+}
+
 /** What a run leaves that ended before it had written its options. */
 const isTrace = (name: string): boolean => name === LOCK_FILE || name.endsWith(".partial");
 

@@ -2,6 +2,7 @@
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { NewLines } from "../common/new-lines.js";
 import { laterEvents, moveEvents } from "./event-file.js";
 import { imagesInName, STATS_FILE, stampedNames } from "./files.js";
 import type { StatsLine } from "./statistics.js";
@@ -60,9 +61,10 @@ export interface RunHistory {
 /** The history of a new run. */
 export const noHistory: RunHistory = { ticks: 0, images: 0, seconds: 0, lowestLoss: Number.POSITIVE_INFINITY };
 
-/** The lines of ticks; others hold numbers of quality. */
-const ticksIn = (folder: string): StatsLine[] =>
-  statisticsIn(folder).filter((line) => line["Timing/metrics_sec"] === undefined);
+/** Whether a line is that of a tick; others hold numbers of quality. */
+const isTick = (line: StatsLine): boolean => line["Timing/metrics_sec"] === undefined;
+
+const ticksIn = (folder: string): StatsLine[] => statisticsIn(folder).filter(isTick);
 
 /** The history according to the statistics in a run folder. */
 export function historyOf(folder: string): RunHistory {
@@ -84,26 +86,47 @@ const DIVERGED = 10;
 export const isDiverged = (loss: number, lowest: number): boolean => loss > DIVERGED * lowest;
 
 /**
- * The training states in a run folder whose weights are known to be good, the latest first: a later tick had a normal loss. After a
- * rise, only a loss as low as any before is normal.
+ * The training states in a run folder whose weights are known to be good: a later tick had a normal loss. After a rise, only a loss as
+ * low as any before is normal. Of the statistics, whose length grows with that of the run, only what is new is read.
  */
-export function soundStates(folder: string): string[] {
-  let lowest = Number.POSITIVE_INFINITY;
-  let hasRisen = false;
-  let limit = 0;
-  for (const line of ticksIn(folder)) {
+export class SoundStates {
+  readonly #folder: string;
+  readonly #lines: NewLines;
+  #lowest = Number.POSITIVE_INFINITY;
+  #hasRisen = false;
+  #limit = 0;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.#lines = new NewLines(join(folder, STATS_FILE));
+  }
+
+  /** Their paths at this time, the latest first. */
+  paths(): string[] {
+    const { texts, isFromStart } = this.#lines.read();
+    if (isFromStart) [this.#lowest, this.#hasRisen, this.#limit] = [Number.POSITIVE_INFINITY, false, 0];
+    for (const text of texts) {
+      const line = parsed(text);
+      if (line && isTick(line)) this.#add(line);
+    }
+    const names = stampedNames(readdirSync(this.#folder), "training-state");
+    const sound = names.filter((name) => (imagesInName(name) as number) < this.#limit);
+    return sound.reverse().map((name) => join(this.#folder, name));
+  }
+
+  #add(line: StatsLine): void {
     const loss = line["Loss/loss"]?.mean;
     // A tick without a loss had no step that succeeded.
-    if (loss === undefined) continue;
-    hasRisen = hasRisen ? loss > lowest : isDiverged(loss, lowest);
-    if (hasRisen) continue;
-    lowest = Math.min(lowest, loss);
-    limit = imagesAt(line) as number;
+    if (loss === undefined) return;
+    this.#hasRisen = this.#hasRisen ? loss > this.#lowest : isDiverged(loss, this.#lowest);
+    if (this.#hasRisen) return;
+    this.#lowest = Math.min(this.#lowest, loss);
+    this.#limit = imagesAt(line) as number;
   }
-  const names = stampedNames(readdirSync(folder), "training-state");
-  const sound = names.filter((name) => (imagesInName(name) as number) < limit);
-  return sound.reverse().map((name) => join(folder, name));
 }
+
+/** The paths of {@link SoundStates} in a run folder. */
+export const soundStates = (folder: string): string[] => new SoundStates(folder).paths();
 
 /** An unused name in a folder: the given one, or the same with a number appended. */
 function freeName(folder: string, name: string): string {

@@ -113,6 +113,17 @@ export interface Guidance {
 /** Sampling failed: the images are not finite. */
 export class SamplingError extends Error {
   override readonly name = "SamplingError";
+
+  /**
+   * @param found - what was found
+   * @param advice - what somebody who draws images can do about it
+   */
+  constructor(
+    readonly found: string,
+    advice: string,
+  ) {
+    super(`${found}; ${advice}`);
+  }
 }
 
 /** Options of {@link generateImages}. */
@@ -196,7 +207,8 @@ export function generateImages(
         });
         if (!x.isfinite().all().item()) {
           throw new SamplingError(
-            "the images are not finite: they hold NaN or infinity; lower the highest noise level, the churn or the guidance, and check that the network is sound",
+            "the images are not finite: they hold NaN or infinity",
+            "lower the highest noise level, the churn or the guidance, and check that the network is sound",
           );
         }
         return { images: toBytes(known ? withPart(x, known) : x), classes };

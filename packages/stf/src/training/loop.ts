@@ -285,7 +285,8 @@ export async function trainingLoop(
     saving += spent;
     // The speed of the next tick is that of training, too.
     tickStart = { ...tickStart, time: tickStart.time + spent };
-    if (isStateDue || isLate) nextSave = now() + options.saveSeconds;
+    // While a snapshot was saved and measured, nothing was trained that a save could keep.
+    nextSave = isStateDue || isLate ? now() + options.saveSeconds : nextSave + spent;
   };
 
   for (;;) {
