@@ -24,20 +24,14 @@ const patienceOf = (): Patience => ({
 /**
  * Runs a job in a context that knows the other processes, if there are several. Whatever ends it here ends it in all of them.
  *
- * @param device - of the tensors that they exchange
  * @throws what the job throws; InputError, TeamError and UsageError when the processes do not come together
  */
-export async function withTeam<T>(
-  context: JobContext,
-  device: string | undefined,
-  job: (context: JobContext) => Promise<T>,
-): Promise<T> {
+export async function withTeam<T>(context: JobContext, job: (context: JobContext) => Promise<T>): Promise<T> {
   const rank = rankOf();
   const { size, meeting } = rank;
   if (size === 1 || !meeting) return await job(context);
   const { reporter, shouldStop } = context;
   const team = await Team.join(rank, meeting, {
-    device: device ?? "cpu",
     reporter,
     shouldStop,
     patience: patienceOf(),

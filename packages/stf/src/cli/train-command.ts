@@ -68,7 +68,7 @@ async function withPlan(
   const context = commandContext({ plainSeconds: 60 });
   for (const note of notes) context.reporter.print(`note        ${note}`);
   try {
-    return await withTeam(context, request.device, async (shared) => body(await planTraining(request, shared), shared));
+    return await withTeam(context, async (shared) => body(await planTraining(request, shared), shared));
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
     context.reporter.print("stopped before the first step; nothing was written");

@@ -162,20 +162,21 @@ export class Team implements StepRanks {
   /**
    * Joins the processes of a job, and waits until all have come.
    *
-   * @param options - the device of the tensors that they exchange; who hears of waits, and may give up
+   * @param options - who hears of waits, and may give up
    * @throws InputError when the port is taken or the first process cannot be reached; TeamError when a process does not come;
    * UsageError when two have one rank
    */
   static async join(
     rank: StartedRank,
     meeting: Meeting,
-    options: { device?: string; reporter: Reporter; shouldStop: () => boolean; patience?: Patience },
+    options: { reporter: Reporter; shouldStop: () => boolean; patience?: Patience },
   ): Promise<Team> {
-    const { device = "cpu", reporter, shouldStop, patience = {} } = options;
+    const { reporter, shouldStop, patience = {} } = options;
     const team = new Team(rank, meeting, reporter, patience);
     await team.#meet(shouldStop);
     await team.#awaitAll(shouldStop);
-    team.#connect(device);
+    team.#group = team.#connect("gloo");
+    team.#ended();
     return team;
   }
 
@@ -261,25 +262,25 @@ export class Team implements StepRanks {
     }
   }
 
-  #connect(device: string): void {
-    const { host } = this.#meeting;
+  #connect(backend: "gloo" | "nccl"): ProcessGroup {
     const networkInterface = process.env["GLOO_SOCKET_IFNAME"];
-    const open = (backend: "gloo" | "nccl"): ProcessGroup =>
-      new ProcessGroup(this.#store as Store, {
-        rank: this.rank,
-        size: this.size,
-        backend,
-        prefix: `${this.#prefix}${backend}/`,
-        networkInterface,
-        ...(isLoopback(host) && !networkInterface && { address: "127.0.0.1" }),
-        observer: {
-          waiting: (seconds) => this.#waiting(seconds),
-          failed: (error) => this.#afterBreak(error),
-        },
-      });
-    this.#group = open("gloo");
-    if (device !== "cpu") this.#deviceGroup = open("nccl");
-    this.#ended();
+    const isLocal = isLoopback(this.#meeting.host) && !networkInterface;
+    return new ProcessGroup(this.#store as Store, {
+      ...{ rank: this.rank, size: this.size, backend, networkInterface },
+      prefix: `${this.#prefix}${backend}/`,
+      ...(isLocal && { address: "127.0.0.1" }),
+      observer: {
+        waiting: (seconds) => this.#waiting(seconds),
+        failed: (error) => this.#afterBreak(error),
+      },
+    });
+  }
+
+  /** The group for a tensor: that for GPUs is connected when all processes first need it. */
+  #groupOf({ device }: { readonly device: string }): ProcessGroup {
+    if (device === "cpu") return this.#group as ProcessGroup;
+    this.#deviceGroup ??= this.#connect("nccl");
+    return this.#deviceGroup;
   }
 
   /** Tells the others why this process ends. */
@@ -371,11 +372,11 @@ export class Team implements StepRanks {
   }
 
   /** The group for a tensor, whose collective begins. */
-  #begun({ device }: { readonly device: string } = { device: "cpu" }): ProcessGroup {
+  #begun(tensor: { readonly device: string } = { device: "cpu" }): ProcessGroup {
     this.#collectives++;
     this.#longest = Math.max(this.#longest, performance.now() / 1000 - this.#lastEnd);
     this.#noticed = 0;
-    return (device === "cpu" ? this.#group : this.#deviceGroup) as ProcessGroup;
+    return this.#groupOf(tensor);
   }
 
   #ended(): void {
@@ -472,8 +473,7 @@ export class Team implements StepRanks {
   /** Sums the gradients of a training from now on. */
   share(parameters: FlatParameters): void {
     this.#buckets?.buckets[Symbol.dispose]();
-    const group = parameters.gradients.device === "cpu" ? this.#group : this.#deviceGroup;
-    const buckets = (group as ProcessGroup).buckets(parameters, BUCKET_BYTES);
+    const buckets = this.#groupOf(parameters.gradients).buckets(parameters, BUCKET_BYTES);
     this.#buckets = { of: parameters, buckets };
   }
 
