@@ -88,10 +88,12 @@ const BFloat16* transformed(const at::Tensor& weight, int64_t blocks, decltype(W
 
 }  // namespace
 
-bool winogradBf16Pays(const at::Tensor& x) {
-  // With fewer tiles the transform of the weights costs more than it saves.
-  constexpr int64_t fewestTiles = 32;
-  return instructionSet() == InstructionSet::avx512bf16 && bfloat16Products() == BFloat16Products::vector && tilesOf(x) >= fewestTiles;
+bool winogradBf16Pays(const at::Tensor& image, const at::Tensor& weight) {
+  // With fewer tiles the transform of the weights costs more than it saves; with few channels the transforms of the tiles do, compared
+  // with larger tiles.
+  constexpr int64_t fewestTiles = 32, mostOfFewChannels = 32;
+  return instructionSet() == InstructionSet::avx512bf16 && bfloat16Products() == BFloat16Products::vector && tilesOf(image) >= fewestTiles &&
+         std::max(weight.size(0), weight.size(1)) > mostOfFewChannels;
 }
 
 at::Tensor winogradBf16(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {

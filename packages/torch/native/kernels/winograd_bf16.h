@@ -6,8 +6,8 @@
 
 namespace addon {
 
-// Whether the method is faster than libtorch's convolution for images of this size.
-bool winogradBf16Pays(const at::Tensor& x);
+// Whether the method is faster than the alternatives for images of this size, of the input or the output.
+bool winogradBf16Pays(const at::Tensor& image, const at::Tensor& weight);
 
 at::Tensor winogradBf16(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
