@@ -101,12 +101,13 @@ export function processorFlags(): ReadonlySet<string> {
  * The instruction sets that the kernels are compiled for and this processor supports, from the simplest to the best, which is the
  * one used. The environment variable TORCH_INSTRUCTION_SET selects another one.
  */
-export function instructionSets(): ("baseline" | "avx2" | "avx512" | "avx512vnni")[] {
+export function instructionSets(): ("baseline" | "avx2" | "avx512" | "avx512vnni" | "avx512bf16")[] {
   const flags = processorFlags();
   const wanted = [
     ["avx2", ["avx2", "fma"]],
     ["avx512", ["avx512f", "avx512bw", "avx512vl", "avx512dq"]],
     ["avx512vnni", ["avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"]],
+    ["avx512bf16", ["avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni", "avx512_bf16"]],
   ] as const;
   return ["baseline", ...wanted.filter(([, names]) => names.every((name) => flags.has(name))).map(([name]) => name)];
 }

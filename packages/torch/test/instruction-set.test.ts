@@ -13,7 +13,7 @@ function withAddon(body: string, env: Record<string, string> = {}): { stdout: st
 
 describe("a name that is unknown, or not of this processor, is refused in one line", () => {
   const own: string[] = instructionSets();
-  const all = ["baseline", "avx2", "avx512", "avx512vnni"];
+  const all = ["baseline", "avx2", "avx512", "avx512vnni", "avx512bf16"];
   test.each(["sse", "AVX2", ...all.filter((name) => !own.includes(name))])("%s", (name) => {
     expect(withAddon("", { TORCH_INSTRUCTION_SET: name }).stderr).toContain(
       `Error: TORCH_INSTRUCTION_SET must name one that this processor has (${own.join(", ")}), found "${name}"; ` +

@@ -22,7 +22,7 @@ function sharedSymbols(lines: string, set: string): string[] {
 }
 
 describe("objects of loops define nothing but what is in the namespace of their instruction set", () => {
-  for (const set of ["baseline", "avx2", "avx512", "avx512vnni"]) {
+  for (const set of ["baseline", "avx2", "avx512", "avx512vnni", "avx512bf16"]) {
     const folder = join(objects, `loops_${set}.dir`, "kernels");
     test(set, ({ skip }) => {
       if (process.env["TORCH_SANITIZE"] === "1")

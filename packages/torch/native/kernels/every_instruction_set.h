@@ -15,4 +15,7 @@
   }                                            \
   namespace avx512vnni {                       \
   declaration;                                 \
+  }                                            \
+  namespace avx512bf16 {                       \
+  declaration;                                 \
   }

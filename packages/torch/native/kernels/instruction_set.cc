@@ -30,7 +30,9 @@ std::vector<InstructionSet> supported() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets.push_back(InstructionSet::avx2);
   if (hasAvx512()) sets.push_back(InstructionSet::avx512);
-  if (hasAvx512() && __builtin_cpu_supports("avx512vnni")) sets.push_back(InstructionSet::avx512vnni);
+  const bool hasVnni = hasAvx512() && __builtin_cpu_supports("avx512vnni");
+  if (hasVnni) sets.push_back(InstructionSet::avx512vnni);
+  if (hasVnni && __builtin_cpu_supports("avx512bf16")) sets.push_back(InstructionSet::avx512bf16);
 #endif
   return sets;
 }
@@ -63,6 +65,8 @@ const char* nameOf(InstructionSet set) {
       return "avx512";
     case InstructionSet::avx512vnni:
       return "avx512vnni";
+    case InstructionSet::avx512bf16:
+      return "avx512bf16";
     default:
       return "baseline";
   }

@@ -3,8 +3,8 @@
 
 namespace addon {
 
-// The last one also has products of bytes.
-enum class InstructionSet { baseline, avx2, avx512, avx512vnni };
+// The last two also have products of bytes, the last one those of bfloat16, too.
+enum class InstructionSet { baseline, avx2, avx512, avx512vnni, avx512bf16 };
 
 // The one in use: the best that this processor supports, or the one that TORCH_INSTRUCTION_SET names. The environment is
 // read once. Throws std::invalid_argument when it names anything else.
@@ -26,11 +26,12 @@ bool bfloat16SumsAreExact();
 
 // The result of calling the function of this name in the namespace of the instruction set in use.
 #if defined(__x86_64__)
-#define FOR_THIS_PROCESSOR(function)                                                        \
-  (::addon::instructionSet() == ::addon::InstructionSet::avx512vnni ? avx512vnni::function() \
-   : ::addon::instructionSet() == ::addon::InstructionSet::avx512   ? avx512::function()     \
-   : ::addon::instructionSet() == ::addon::InstructionSet::avx2     ? avx2::function()       \
-                                                                    : baseline::function())
+#define FOR_THIS_PROCESSOR(function)                                                         \
+  (::addon::instructionSet() == ::addon::InstructionSet::avx512bf16   ? avx512bf16::function() \
+   : ::addon::instructionSet() == ::addon::InstructionSet::avx512vnni ? avx512vnni::function() \
+   : ::addon::instructionSet() == ::addon::InstructionSet::avx512     ? avx512::function()     \
+   : ::addon::instructionSet() == ::addon::InstructionSet::avx2       ? avx2::function()       \
+                                                                      : baseline::function())
 #else
 #define FOR_THIS_PROCESSOR(function) (baseline::function())
 #endif

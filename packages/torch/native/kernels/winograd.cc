@@ -2,7 +2,8 @@
 //
 // Why it exists: three quarters of a float32 training step are spent in these convolutions, which libtorch computes directly,
 // at 80 to 90 percent of the processor's peak. Winograd's method needs a quarter of the multiplications (winograd_loops.h)
-// and is 1.4 to 2.9 times faster, increasing with channels and pixels.
+// and is 1.4 to 2.9 times faster, increasing with channels and pixels. Where the processor multiplies bfloat16, images of that are
+// convolved with smaller tiles (winograd_bf16.h).
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -15,6 +16,7 @@
 #include "parallel.h"
 #include "scratch.h"
 #include "stock_gradients.h"
+#include "winograd_bf16.h"
 #include "winograd_loops.h"
 
 namespace addon {
@@ -119,17 +121,24 @@ const float* transformed(const at::Tensor& weight, int64_t blocks, decltype(Wino
   return u;
 }
 
+bool hasSmallTiles(const at::Tensor& image, const at::Tensor& weight) {
+  return image.scalar_type() == at::kBFloat16 && winogradBf16Pays(image, weight);
+}
+
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  if (hasSmallTiles(x, weight)) return winogradBf16(x, weight, bias);
   const int64_t outputs = weight.size(0);
   return convolve(x, transformed(weight, outputs / kWinogradBlock, loops().weights), outputs, bias.defined() ? bias.data_ptr<float>() : nullptr);
 }
 
 at::Tensor inputGradient(const at::Tensor& dy, const at::Tensor& weight) {
+  if (hasSmallTiles(dy, weight)) return winogradBf16InputGradient(dy, weight);
   const int64_t inputs = weight.size(1);
   return convolve(dy, transformed(weight, inputs / kWinogradBlock, loops().turnedWeights), inputs, nullptr);
 }
 
 at::Tensor weightGradient(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight) {
+  if (hasSmallTiles(x, weight)) return winogradBf16WeightGradient(dy, x, weight);
   const int64_t outputs = weight.size(0), inputs = weight.size(1), tiles = tilesOf(x);
   const int64_t inBlocks = inputs / kWinogradBlock, outBlocks = outputs / kWinogradBlock;
   const WinogradShape shape = shapeOf(x);
@@ -166,7 +175,7 @@ bool isSupported(const at::Tensor& x, const at::Tensor& weight, const at::Tensor
   return instructionSet() != InstructionSet::baseline && x.device().is_cpu() && weight.device().is_cpu() && x.dim() == 4 &&
          (dtype == at::kFloat || dtype == at::kBFloat16) && weight.scalar_type() == at::kFloat && x.numel() > 0 &&
          x.is_contiguous(at::MemoryFormat::ChannelsLast) && x.size(1) == weight.size(1) && weight.size(0) % kWinogradBlock == 0 &&
-         weight.size(1) % kWinogradBlock == 0 && tilesOf(x) >= fewestTiles(dtype) &&
+         weight.size(1) % kWinogradBlock == 0 && (tilesOf(x) >= fewestTiles(dtype) || hasSmallTiles(x, weight)) &&
          (!bias.defined() || (bias.device().is_cpu() && bias.scalar_type() == at::kFloat && bias.is_contiguous() && bias.numel() == weight.size(0)));
 }
 
