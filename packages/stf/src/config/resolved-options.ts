@@ -3,7 +3,7 @@
 import { randomInt } from "node:crypto";
 import { resolve as resolvePath } from "node:path";
 import { UsageError } from "../common/errors.js";
-import { checkContradictions } from "./contradictions.js";
+import { checkContradictions, checkDivided } from "./contradictions.js";
 import { resolve } from "./fields.js";
 import { checkNoiseOptions } from "./noise-options.js";
 import { type PresetName, presets, type TrainOptions, trainFields } from "./train-options.js";
@@ -44,7 +44,7 @@ const changeable: ReadonlySet<string> = new Set<keyof TrainOptions>([
   ...(["clip", "maxSkipped", "onDivergence"] as const),
   ...(["lr", "lrRampup", "ema", "ls", "batch", "batchGpu", "recompute", "labelDropout"] as const),
   ...(["analytic", "trainBelow"] as const),
-  ...(["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
+  ...(["stf", "rbatch", "stfShard", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
 ]);
 
 /**
@@ -61,6 +61,7 @@ export function newRunOptions(
   // The number of Gaussians is chosen when the images are known, and the check repeated.
   const isOpen = preset === "auto" && given.analytic === undefined && chosen.analytic === undefined;
   checkContradictions(given, isOpen ? { ...options, analytic: 1 } : options);
+  checkDivided(options);
   trainingMetrics(options);
   // With a network to start from, its constants decide, too.
   if (options.transfer === null) checkNoiseOptions(options);
@@ -85,6 +86,7 @@ export function resumedOptions(
   checkSameShare(given, saved);
   const options = complete(resolve(trainFields, saved as Partial<TrainOptions>, given));
   checkContradictions(given, options);
+  checkDivided(options);
   trainingMetrics(options);
   if (given.trainBelow !== undefined) checkNoiseOptions(options);
   return options;

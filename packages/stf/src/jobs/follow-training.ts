@@ -22,7 +22,7 @@ const nowhere: TrainingWriter = { statistics() {}, snapshot: () => undefined, st
  */
 export async function followTraining(plan: TrainingPlan, context: JobContext, team: Team): Promise<TrainResult> {
   const { options, bank, state } = plan;
-  const { shouldStop, now, reporter } = context;
+  const { shouldStop, now } = context;
   const [{ isComplete }] = team.gather({ isComplete: false }) as [{ isComplete: boolean }];
   if (isComplete) return { reason: "complete", folder: options.outdir, images: state.images };
   team.share(state.parameters);
@@ -32,7 +32,7 @@ export async function followTraining(plan: TrainingPlan, context: JobContext, te
   const { noiseLevels: all } = state.network.preconditioning;
   const { trainBelow } = options;
   const settings = {
-    ...trainingSettings(options, distancesOf(bank, options, reporter)),
+    ...trainingSettings(options, distancesOf(bank, options, context)),
     noiseLevels: isLimited && typeof trainBelow === "number" ? levelsBelow(all, trainBelow) : all,
     ranks: team,
   };

@@ -1,5 +1,6 @@
 /** The processes that share a job: how they find each other, agree, and notice that one of them is gone. */
 
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { setTimeout } from "node:timers/promises";
 import {
@@ -83,6 +84,31 @@ const secondsText = (seconds: number): string => `${Math.round(seconds)} s`;
 
 const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");
 
+/** Names this machine, or container: the host name may be that of others, and the same machine may have several. */
+function thisMachine(): string {
+  try {
+    return `${hostname()} ${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()}`;
+  } catch {
+    return hostname();
+  }
+}
+
+/** The processes of one machine. */
+export interface Neighbours {
+  /** Number of this process among them. */
+  readonly rank: number;
+  /** How many they are. */
+  readonly size: number;
+  /** Their ranks among all processes, ascending. */
+  readonly ranks: readonly number[];
+}
+
+/** Who shares the machine of `rank`, if all processes are on these machines. */
+export function neighboursOf(rank: number, machines: readonly string[]): Neighbours {
+  const ranks = [...machines.keys()].filter((other) => machines[other] === machines[rank]);
+  return { rank: ranks.indexOf(rank), size: ranks.length, ranks };
+}
+
 /**
  * Processes that share a job. What they call on it is collective: all of them must, in the same order. Every wait ends: with what it
  * waits for, or with a {@link TeamError} that names the process that has failed.
@@ -90,11 +116,10 @@ const isLoopback = (host: string): boolean => host === "localhost" || host === "
 export class Team implements StepRanks {
   readonly rank: number;
   readonly size: number;
-  /** Number of this process among those of its machine, and number of those. */
-  readonly local: { readonly rank: number; readonly size: number };
   readonly #reporter: Reporter;
   readonly #patience: { readonly join: number; readonly silence: number; readonly lag: number };
   readonly #meeting: Meeting;
+  #local: Neighbours | undefined;
   #store: Store | undefined;
   #watch: Watch | undefined;
   #group: ProcessGroup | undefined;
@@ -115,15 +140,13 @@ export class Team implements StepRanks {
   lastSums: ReturnType<GradientBuckets["finish"]> | undefined;
 
   private constructor(
-    { rank, size, local }: Rank,
-    localSize: number,
+    { rank, size }: Rank,
     meeting: Meeting,
     reporter: Reporter,
     { join = 600, silence = 30, lag = 45 }: Patience,
   ) {
     this.rank = rank;
     this.size = size;
-    this.local = { rank: local, size: localSize };
     this.#meeting = meeting;
     this.#reporter = reporter;
     this.#patience = { join, silence, lag };
@@ -138,7 +161,7 @@ export class Team implements StepRanks {
    * UsageError when two have one rank
    */
   static async join(
-    rank: Rank & { readonly localSize?: number | undefined },
+    rank: Rank,
     meeting: Meeting,
     {
       device = "cpu",
@@ -147,11 +170,17 @@ export class Team implements StepRanks {
       patience = {},
     }: { device?: string; reporter: Reporter; shouldStop: () => boolean; patience?: Patience },
   ): Promise<Team> {
-    const team = new Team(rank, rank.localSize ?? rank.size, meeting, reporter, patience);
+    const team = new Team(rank, meeting, reporter, patience);
     await team.#meet(shouldStop);
     await team.#awaitAll(shouldStop);
     team.#connect(device);
+    team.#local = neighboursOf(team.rank, team.gather(thisMachine()));
     return team;
+  }
+
+  /** The processes of this machine, whatever whoever started them has said about that. */
+  get local(): Neighbours {
+    return this.#local as Neighbours;
   }
 
   get #place(): string {
