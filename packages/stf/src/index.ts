@@ -83,8 +83,9 @@ export { type ImageSequence, openImages, type SequenceOptions } from "./data/ima
 
 // Data sets in memory, read from files or drawn from closed forms
 
-export type { Bank } from "./data/bank.js";
+export type { Bank, Items } from "./data/bank.js";
 export { type ClosedForms, type KnownDistribution, type ToyDistribution, toyBank } from "./data/distribution.js";
+export { DividedBank, type RowRanks } from "./data/divided-bank.js";
 export type { Split } from "./data/file-source.js";
 export { type BankDivision, divideImages, imagesNotIn, selectImages } from "./data/held-out.js";
 export { type Classes, ImageBank, normalize } from "./data/image-bank.js";

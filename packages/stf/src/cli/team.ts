@@ -24,7 +24,10 @@ export async function withTeam<T>(
   const { reporter, shouldStop } = context;
   const team = await Team.join(rankOf(), meeting, { device: device ?? "cpu", reporter, shouldStop });
   try {
-    const result = await job({ ...context, team });
+    // Whoever started them need not have said which of them share a machine.
+    const isStated = (process.env["LOCAL_RANK"] ?? "") !== "";
+    const rank = isStated ? context.rank : { ...context.rank, local: team.local.rank };
+    const result = await job({ ...context, rank, team });
     team.leave();
     return result;
   } catch (error) {

@@ -133,7 +133,7 @@ interface Told {
 function mapped(
   told: Told & { readonly path: string },
   rows: readonly Rows[],
-  team: Team,
+  team: Sharers,
   isDivided: boolean,
 ): TrainingBank {
   const { path, name, shape, count, isLabelled, classNames, unlabelled } = told;
@@ -157,6 +157,9 @@ function mapped(
   });
 }
 
+/** What {@link shareImages} asks of a team. */
+type Sharers = Pick<Team, "rank" | "size" | "local" | "alone" | "gather">;
+
 /** Settings of {@link shareImages}. */
 export interface SharedImagesOptions {
   /** Each process gets its part of the images only; the memory of a machine holds those of its processes. */
@@ -174,7 +177,7 @@ export interface SharedImagesOptions {
  */
 export function shareImages(
   read: KnownImages<ImageBank> | undefined,
-  team: Team,
+  team: Sharers,
   { isDivided, folders = [MEMORY, tmpdir()] }: SharedImagesOptions,
   { reporter }: Pick<JobContext, "reporter">,
 ): KnownImages | undefined {
