@@ -34,6 +34,7 @@ export { measureSpeed } from "./jobs/measure.js";
 export { runTraining, train } from "./jobs/train.js";
 export { type TrainFeaturesResult, trainFeatures } from "./jobs/train-features.js";
 export type { TrainResult } from "./jobs/train-in-folder.js";
+export type { TrainingBank } from "./jobs/shared-images.js";
 export { planTraining, type TrainingPlan } from "./jobs/training-plan.js";
 export { formatProgress } from "./jobs/training-report.js";
 
@@ -212,8 +213,10 @@ export {
 } from "./targets/references.js";
 export { type StableFieldOptions, stableFieldTarget } from "./targets/stable-field.js";
 export {
+  type PartialMean,
   type PerturbedBatch,
   perturbedImages,
+  type ReferencePart,
   type ReferenceSet,
   type ReferenceTarget,
   type SampleTarget,
@@ -338,7 +341,7 @@ export {
   trainingStep,
   type UpdateSettings,
 } from "./training/step.js";
-export { type StepTargets, stepTargets, type TargetSettings } from "./training/step-targets.js";
+export { type StepSources, type StepTargets, stepTargets, type TargetSettings } from "./training/step-targets.js";
 
 // Sampling and likelihood
 

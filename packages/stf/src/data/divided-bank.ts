@@ -23,13 +23,17 @@ export class DividedBank implements Items {
   readonly shape: ImageBank["shape"];
   /** Number of images in all processes together. */
   readonly count: number;
+  /** Class of each of them, or undefined. */
   readonly labels: Int32Array | undefined;
+  /** Names of the classes by number, or undefined. */
   readonly classNames: readonly string[] | undefined;
+  /** If there are no labels, where they were searched, as part of a sentence. */
   readonly unlabelled: string | undefined;
   readonly dimension: number;
   readonly unit: number;
-  /** The images of this process, from number `first` on. */
+  /** The images of this process. */
   readonly own: ImageBank;
+  /** Number of the first of them among all. */
   readonly first: number;
   readonly #ranks: Pick<RowRanks, "rank" | "size">;
 

@@ -21,7 +21,7 @@ import { windowMask } from "../targets/stable-field.js";
 import type { PartialMean, PerturbedBatch, ReferencePart, ReferenceSet, ReferenceTarget } from "../targets/target.js";
 import { warpedTarget } from "../targets/warped.js";
 import { levelsOf, perturb } from "./perturb.js";
-import type { StepTargets, TargetSettings } from "./step-targets.js";
+import type { StepSources, StepTargets, TargetSettings } from "./step-targets.js";
 
 /** Samples whose targets are combined at a time. */
 const SAMPLES_AT_ONCE = 256;
@@ -44,8 +44,7 @@ interface Step {
   /** Their sources among all items, `[B]`. */
   readonly indices: Int32Array;
   readonly augmentation: PerturbedBatch["augmentation"];
-  /** The bank that their sources are in, and their indices there. */
-  readonly sources: StepTargets["sources"];
+  readonly sources: StepSources;
 }
 
 /** @throws RangeError for what several processes cannot divide */

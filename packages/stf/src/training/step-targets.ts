@@ -22,10 +22,18 @@ export interface TargetSettings extends Partial<ReferenceRule> {
   readonly augmentation?: AugmentationSettings | undefined;
 }
 
+/** The sources of one step. */
+export interface StepSources {
+  /** A bank that has them. */
+  readonly bank: Bank;
+  /** Their indices in it, `[B]`. */
+  readonly indices: Int32Array;
+}
+
 /** The targets of one step. */
 export interface StepTargets extends Disposable {
-  /** The bank that its sources are in, and their indices there, `[B]`. */
-  readonly sources: { readonly bank: Bank; readonly indices: Int32Array };
+  /** The images that its samples are made from. */
+  readonly sources: StepSources;
   /** The targets of some of its samples, starting at number `offset` of the step. */
   targetsOf(part: PerturbedBatch, offset: number): Tensor;
   /** Frees the tensors shared by the samples of the step. */
