@@ -6,7 +6,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { scope } from "@stf/torch";
+import { scope, type Tensor } from "@stf/torch";
 import {
   DataOrder,
   denoisingTarget,
@@ -52,6 +52,8 @@ const ranks = team && {
   ...{ rank: team.rank, size: team.size, any: (statements: readonly boolean[]) => team.any(statements) },
   beginSums: () => (values.overlap ? team.beginSums() : undefined),
   finishSums: (others: Parameters<Team["finishSums"]>[0]) => team.finishSums(others),
+  sum: (values: Tensor) => team.sum(values),
+  gatherRows: (rows: Tensor) => team.gatherRows(rows),
 };
 const settings = {
   ...{ seed: 0, target: denoisingTarget, batch, microBatch: batch, lossScaling: 1, ranks },

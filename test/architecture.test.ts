@@ -30,7 +30,7 @@ const torchLayers = [
   ["serialization", "distributed"],
   ["optim"],
   ["nn"],
-  ["create", "random", "autograd", "engine", "operators", "resample", "rows"],
+  ["create", "random", "autograd", "engine", "operators", "resample", "rows", "mapped-file"],
   ["tensor"],
   ["operators.generated"],
   ["dispatch", "scope", "shape", "dtype", "errors", "native", "installation"],

@@ -31,6 +31,7 @@ export { type GenerateResult, generate } from "./jobs/generate.js";
 export { type ImportResult, importCheckpoint } from "./jobs/import.js";
 export { type LikelihoodErrors, type LikelihoodResult, likelihood } from "./jobs/likelihood.js";
 export { measureSpeed } from "./jobs/measure.js";
+export type { TrainingBank } from "./jobs/shared-images.js";
 export { type Patience, Team, TeamError } from "./jobs/team.js";
 export { runTraining, train } from "./jobs/train.js";
 export { type TrainFeaturesResult, trainFeatures } from "./jobs/train-features.js";
@@ -85,8 +86,9 @@ export { type ImageSequence, openImages, type SequenceOptions } from "./data/ima
 
 // Data sets in memory, read from files or drawn from closed forms
 
-export type { Bank } from "./data/bank.js";
+export type { Bank, Items } from "./data/bank.js";
 export { type ClosedForms, type KnownDistribution, type ToyDistribution, toyBank } from "./data/distribution.js";
+export { DividedBank, type RowRanks } from "./data/divided-bank.js";
 export type { Split } from "./data/file-source.js";
 export { type BankDivision, divideImages, imagesNotIn, selectImages } from "./data/held-out.js";
 export { type Classes, ImageBank, normalize } from "./data/image-bank.js";
@@ -213,8 +215,10 @@ export {
 } from "./targets/references.js";
 export { type StableFieldOptions, stableFieldTarget } from "./targets/stable-field.js";
 export {
+  type PartialMean,
   type PerturbedBatch,
   perturbedImages,
+  type ReferencePart,
   type ReferenceSet,
   type ReferenceTarget,
   type SampleTarget,
@@ -339,7 +343,7 @@ export {
   trainingStep,
   type UpdateSettings,
 } from "./training/step.js";
-export { type StepTargets, stepTargets, type TargetSettings } from "./training/step-targets.js";
+export { type StepSources, type StepTargets, stepTargets, type TargetSettings } from "./training/step-targets.js";
 
 // Sampling and likelihood
 

@@ -120,7 +120,7 @@ const request: TrainRequest = {
 /** What a training says, and what it plans to train on. */
 async function planned(given: TrainRequest) {
   const plan = await planTraining(given, jobContext());
-  const texts = [plan.bank, plan.heldOut].map(
+  const texts = [plan.bank as ImageBank, plan.heldOut].map(
     (bank) =>
       bank &&
       textsAt(

@@ -422,7 +422,7 @@ describe("a small run", () => {
       const state = initialState(random, 5, "fp32");
       const data = dataOf(5);
       const { noiseLevels } = state.network.preconditioning;
-      using errors = new ErrorMeasurement(data.bank, { noiseLevels, batch: 64, now: () => 0, heldOut: data.bank });
+      using errors = new ErrorMeasurement(bank, { noiseLevels, batch: 64, now: () => 0, heldOut: bank });
       const shown: (number | undefined)[] = [];
       const result = await trainingLoop(
         state,

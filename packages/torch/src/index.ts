@@ -21,6 +21,7 @@ export {
 } from "./dtype.js";
 export * from "./engine.js";
 export { EngineUnavailableError, FileFormatError, isOutOfMemory, ShapeError, TorchError } from "./errors.js";
+export { mapFile } from "./mapped-file.js";
 export * from "./nn/index.js";
 export * from "./operators.js";
 export { Adam, type AdamOptions } from "./optim/adam.js";

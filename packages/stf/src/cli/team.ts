@@ -37,7 +37,10 @@ export async function withTeam<T>(context: JobContext, job: (context: JobContext
     patience: patienceOf(),
   });
   try {
-    const result = await job({ ...context, team });
+    // Whoever started them need not have said which of them share a machine.
+    const isStated = (process.env["LOCAL_RANK"] ?? "") !== "";
+    const rank = isStated ? context.rank : { ...context.rank, local: team.local.rank };
+    const result = await job({ ...context, rank, team });
     team.leave();
     return result;
   } catch (error) {

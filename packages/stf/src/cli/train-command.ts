@@ -20,7 +20,7 @@ import { pasteable } from "./shell.js";
 const groups: Groups<typeof trainFields> = {
   "Data and run folder:": ["data", "heldOut", "cache", "outdir", "name", "desc"],
   "Duration:": ["timeLimit", "duration"],
-  "Stable targets:": ["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"],
+  "Stable targets:": ["stf", "rbatch", "stfShard", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"],
   "Classes and augmentation:": ["cond", "labelDropout", "augment", "xflip"],
   "Process and noise levels:": ["precond", "pMean", "pStd", "sigmaData", "sigmaMin", "sigmaMax"],
   "Analytic denoiser at high noise:": ["analytic", "trainBelow"],

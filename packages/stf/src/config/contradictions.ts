@@ -20,7 +20,7 @@ interface Dependence {
 
 const dependent: readonly Dependence[] = [
   {
-    options: ["rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"],
+    options: ["rbatch", "stfShard", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"],
     needs: "'stf=1'",
     isMet: ({ stf }) => stf,
     decidedBy: "stf",
@@ -101,6 +101,26 @@ export function checkContradictions(given: Partial<TrainOptions>, options: Train
   if (found.length === 0) return;
   const parts = found.map(({ names, needs, instead }) => `${quoted(names)} needs ${needs}${instead}`);
   throw new UsageError(`${parts.join(", and ")}; add that, or leave ${found.length > 1 ? "them" : "it"} out`);
+}
+
+/** @throws UsageError for what does not work when several processes divide the references */
+export function checkDivided(options: TrainOptions): void {
+  const { stf, stfShard, rbatch, augment, stfAugment, analytic, metrics, heldOut } = options;
+  if (!stf || !stfShard) return;
+  if (augment > 0 && stfAugment === "independent") {
+    throw new UsageError(
+      "'stfShard' and 'stfAugment=independent' exclude each other: such references are made anew in every step, by each process for itself; leave one of them out",
+    );
+  }
+  const needing = [
+    analytic > 0 && `'analytic' (it is ${analytic})`,
+    metrics !== null && metrics.join() !== "off" && "'metrics'",
+    heldOut !== null && "'heldOut'",
+  ].filter((text) => text !== false);
+  if (rbatch !== "all" || needing.length === 0) return;
+  throw new UsageError(
+    `'stfShard' with 'rbatch=all' divides the images over the processes, and no process has all of them, as needed for ${needing.join(" and ")}; leave that out${analytic > 0 ? " ('analytic=0')" : ""}, or give a number to 'rbatch'`,
+  );
 }
 
 /** @throws UsageError when the device cannot compute in the precision at all */

@@ -4,7 +4,7 @@ import { randomInt } from "node:crypto";
 import { resolve as resolvePath } from "node:path";
 import { UsageError } from "../common/errors.js";
 import { checkChannels } from "../networks/channels.js";
-import { checkContradictions } from "./contradictions.js";
+import { checkContradictions, checkDivided } from "./contradictions.js";
 import { resolve } from "./fields.js";
 import { networkSize } from "./network-size.js";
 import { checkNoiseOptions } from "./noise-options.js";
@@ -46,7 +46,7 @@ const changeable: ReadonlySet<string> = new Set<keyof TrainOptions>([
   ...(["clip", "maxSkipped", "onDivergence"] as const),
   ...(["lr", "lrRampup", "ema", "ls", "batch", "batchGpu", "recompute", "labelDropout"] as const),
   ...(["analytic", "trainBelow"] as const),
-  ...(["stf", "rbatch", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
+  ...(["stf", "rbatch", "stfShard", "stfSigma", "stfAugment", "rbatchAugment", "stfRef"] as const),
 ]);
 
 /**
@@ -66,6 +66,7 @@ export function newRunOptions(
   // The preset "auto" chooses what else makes a network's size, and a network to start from has its own.
   const isSizeOpen = options.transfer !== null || (preset === "auto" && Object.keys(chosen).length === 0);
   if (!isSizeOpen && options.arch !== "mlp") checkChannels(networkSize(options.arch, options), options.arch === "adm");
+  checkDivided(options);
   trainingMetrics(options);
   // With a network to start from, its constants decide, too.
   if (options.transfer === null) checkNoiseOptions(options);
@@ -90,6 +91,7 @@ export function resumedOptions(
   checkSameShare(given, saved);
   const options = complete(resolve(trainFields, saved as Partial<TrainOptions>, given));
   checkContradictions(given, options);
+  checkDivided(options);
   trainingMetrics(options);
   if (given.trainBelow !== undefined) checkNoiseOptions(options);
   return options;

@@ -52,6 +52,10 @@ export const trainFields = {
     min: 1,
     help: "reference images per stable target, including the sample's own; all: the whole data set",
   }),
+  stfShard: flag({
+    default: false,
+    help: "with several processes, 'rbatch' counts for each of them: their references are one set, which they divide",
+  }),
   stfSigma: rangeOr("auto", {
     default: "auto",
     help: "range of noise levels with stable targets; auto: wherever they can differ from the clean image by 1e-4",

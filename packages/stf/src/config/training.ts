@@ -5,6 +5,7 @@ import { type AugmentationSettings, augmentationSettings } from "../augmentation
 import { UsageError } from "../common/errors.js";
 import { formatImageShape } from "../common/image-shape.js";
 import { abbreviated } from "../common/text.js";
+import type { DividedBank } from "../data/divided-bank.js";
 import type { ImageBank } from "../data/image-bank.js";
 import { classCount, type Numbering } from "../data/labels.js";
 import { DataOrder } from "../data/order.js";
@@ -155,6 +156,9 @@ export function checkSameData(
   }
 }
 
+/** Whether each of several processes holds a part of the images only. */
+export const dividesImages = ({ stf, stfShard, rbatch }: TrainOptions): boolean => stf && stfShard && rbatch === "all";
+
 const millions = (value: number): number => Math.round(value * 1e6);
 
 /** With more images, comparing all pairs takes longer than it saves. */
@@ -199,6 +203,7 @@ function referenceRule(options: TrainOptions, distances: Float64Array | undefine
     referenceAugmentation: options.stfAugment,
     warpedReferences: options.rbatchAugment,
     isNeeded: targetWindow(options, distances),
+    isDivided: options.stfShard,
   };
 }
 
@@ -207,7 +212,7 @@ function targetWindow({ stfSigma }: TrainOptions, distances: Float64Array | unde
   return distances && posteriorWindow(distances);
 }
 
-export function trainingData(bank: ImageBank, { seed }: ResolvedOptions): TrainingData {
+export function trainingData(bank: ImageBank | DividedBank, { seed }: ResolvedOptions): TrainingData {
   return { bank, order: new DataOrder(bank.count, seed) };
 }
 

@@ -3,11 +3,8 @@
 import type { Device, Tensor } from "@stf/torch";
 import type { ImageShape } from "../common/image-shape.js";
 
-/**
- * N items of D values each, in units of the bank's own in which distances between items can be computed exactly: they must
- * not suffer from rounding when the noise is small (see targets/stable-field.ts).
- */
-export interface Bank {
+/** What is known of the N items of a data set, of D values each, wherever they are. */
+export interface Items {
   /** Name of the data set in file names and checkpoints. */
   readonly name: string;
   /** Shape of one item; D = channels * height * width. */
@@ -22,12 +19,19 @@ export interface Bank {
   readonly labels: Int32Array | undefined;
   /** The bank's own units per unit of the network's input values. */
   readonly unit: number;
-  /** Every item in own units, uint8 or float64 `[N, D]`. */
-  readonly rows: Tensor;
-  /** Items by index, in own units, `[indices.length, D]`. */
-  gather(indices: Int32Array): Tensor;
   /** Rows, or weighted means of rows, as network input values, float32 `[rows, D]`. */
   toValues(rows: Tensor): Tensor;
   /** Network input values in own units, not rounded to the items' values, float64 of the same shape. */
   fromValues(values: Tensor): Tensor;
+}
+
+/**
+ * Items in the memory of this process, in units of the bank's own in which distances between items can be computed exactly: they must
+ * not suffer from rounding when the noise is small (see targets/stable-field.ts).
+ */
+export interface Bank extends Items {
+  /** Every item in own units, uint8 or float64 `[N, D]`. */
+  readonly rows: Tensor;
+  /** Items by index, in own units, `[indices.length, D]`. */
+  gather(indices: Int32Array): Tensor;
 }

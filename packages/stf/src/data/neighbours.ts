@@ -1,7 +1,9 @@
 /** Lower bounds of the distance from each item of a bank to its nearest neighbour. */
 
-import { scope, type Tensor, zeros } from "@stf/torch";
+import { scope, type Tensor, tensor, zeros } from "@stf/torch";
+import { partOf } from "../common/ranks.js";
 import type { Bank } from "./bank.js";
+import { DividedBank, type RowRanks } from "./divided-bank.js";
 
 /** Items compared at a time: a block of that many squared distances is held as float32. */
 const ITEMS_AT_ONCE = 2048;
@@ -37,29 +39,42 @@ function projected(bank: Bank, side: number): Tensor {
   });
 }
 
+/** Which distances {@link nearestDistances} computes. */
+export interface DistanceOptions {
+  /** The processes that call it with the same items, or with their parts of them; this one alone when left out. */
+  readonly ranks?: RowRanks | undefined;
+  /** The number of items to compare with all, from the first; all when left out. */
+  readonly count?: number | undefined;
+}
+
 /**
  * For each item a lower bound of the distance to its nearest neighbour, in network input values, float64 `[N]`.
  * Items are compared by the means of small squares, so the bound is that of their coarse structure; for vectors and very
- * small images it is the distance itself, up to rounding. The cost is N d products for each item.
+ * small images it is the distance itself, up to rounding. The cost is N² d products, of which each of several processes computes its
+ * share: all of them get the same bounds as one process would.
  *
- * @param onProgress - called with the items done so far
- * @param count - the number of items to compare with all, from the first; all when left out
+ * @param onProgress - called with the items done so far, of those of this process
+ * @throws RangeError for a part of the items without the processes that have the others
  */
 export function nearestDistances(
-  bank: Bank,
+  bank: Bank | DividedBank,
   onProgress?: (done: number, total: number) => void,
-  count = bank.count,
+  { ranks, count = bank.count }: DistanceOptions = {},
 ): Float64Array {
-  const bounds = new Float64Array(count);
-  scope(() => {
-    const items = projected(bank, squareSide(bank.shape));
+  const { shape, device } = bank;
+  // Whole blocks: the rounding of a product may depend on the size of its matrices.
+  const blocks = partOf(Math.ceil(count / ITEMS_AT_ONCE), ranks ?? { rank: 0, size: 1 });
+  const own = { first: blocks.first * ITEMS_AT_ONCE, end: Math.min(blocks.end * ITEMS_AT_ONCE, count) };
+  const bounds = new Float64Array(Math.max(own.end - own.first, 0));
+  return scope(() => {
+    const items = allProjected(bank, squareSide(shape), ranks);
     const norms = items.square().sum(1);
-    for (let first = 0; first < count; first += ITEMS_AT_ONCE) {
+    for (let first = own.first; first < own.end; first += ITEMS_AT_ONCE) {
       const length = Math.min(ITEMS_AT_ONCE, count - first);
       const rows = items.narrow(0, first, length);
       const rowNorms = norms.narrow(0, first, length).unsqueeze(1);
       const nearest = scope(() => {
-        const least = zeros([length], { device: bank.device }).fill_(Number.POSITIVE_INFINITY);
+        const least = zeros([length], { device }).fill_(Number.POSITIVE_INFINITY);
         for (let other = 0; other < bank.count; other += ITEMS_AT_ONCE) {
           scope(() => {
             const width = Math.min(ITEMS_AT_ONCE, bank.count - other);
@@ -73,9 +88,16 @@ export function nearestDistances(
         }
         return least.clamp_(0).sqrt_().toFloat64Array();
       });
-      bounds.set(nearest, first);
-      onProgress?.(first + length, count);
+      bounds.set(nearest, first - own.first);
+      onProgress?.(first + length - own.first, own.end - own.first);
     }
+    return ranks ? ranks.gatherRows(tensor(bounds)).toFloat64Array() : bounds;
   });
-  return bounds;
+}
+
+/** {@link projected} of all items, whoever has them. */
+function allProjected(bank: Bank | DividedBank, side: number, ranks: RowRanks | undefined): Tensor {
+  if (!(bank instanceof DividedBank)) return projected(bank, side);
+  if (!ranks) throw new RangeError("a part of the images needs the processes that have the others, found none");
+  return ranks.gatherRows(projected(bank.own, side));
 }

@@ -23,7 +23,7 @@ const nowhere: TrainingWriter = { statistics() {}, snapshot: () => undefined, st
  */
 export async function followTraining(plan: TrainingPlan, context: JobContext, team: Team): Promise<TrainResult> {
   const { options, bank, state } = plan;
-  const { shouldStop, now, reporter } = context;
+  const { shouldStop, now } = context;
   const [{ isComplete }] = team.gather({ isComplete: false }) as [{ isComplete: boolean }];
   if (isComplete) return { reason: "complete", folder: options.outdir, images: state.images };
   team.share(state.parameters);
@@ -36,7 +36,7 @@ export async function followTraining(plan: TrainingPlan, context: JobContext, te
   let next = nextLimit(state.images);
   const limited: NoiseLevels = (random) => (limit === undefined ? all : levelsBelow(all, limit))(random);
   const settings = {
-    ...trainingSettings(options, distancesOf(bank, options, reporter)),
+    ...trainingSettings(options, distancesOf(bank, options, context)),
     noiseLevels: isLimited && trainBelow !== "off" ? limited : all,
     ranks: team,
   };

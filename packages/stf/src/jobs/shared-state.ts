@@ -7,22 +7,26 @@ import type { RunHistory } from "../run/history.js";
 import type { TrainingState } from "../training/state.js";
 import type { Team } from "./team.js";
 
-/** Paths may differ between machines, and only the first process writes. */
-const OWN: ReadonlySet<string> = new Set(["data", "heldOut", "outdir"]);
+/** Only the first process writes. */
+const FIRST_ONLY: ReadonlySet<string> = new Set(["outdir"]);
+/** Paths that may differ between machines, of which one process reads them for all that are there. */
+const OF_MACHINE: ReadonlySet<string> = new Set(["data", "heldOut"]);
 
 /** @throws UsageError when the processes were given different options; in all of them, with the first difference */
 export function checkSameRequest(request: TrainRequest, team: Team): void {
-  const given = team.gather(Object.entries(request).filter(([name, value]) => value !== undefined && !OWN.has(name)));
-  const [first = []] = given;
-  const wanted = new Map(first);
+  const given = team.gather({
+    machine: team.local.ranks[0] as number,
+    options: Object.entries(request).filter(([name, value]) => value !== undefined && !FIRST_ONLY.has(name)),
+  });
+  const options = given.map((each) => new Map<string, unknown>(each.options));
   const text = (value: unknown): string => (value === undefined ? "none" : JSON.stringify(value));
-  for (const [rank, entries] of given.entries()) {
-    const found = new Map(entries);
-    for (const name of new Set([...wanted.keys(), ...found.keys()])) {
-      const [own, other] = [wanted.get(name), found.get(name)];
-      if (text(own) === text(other)) continue;
+  for (const [rank, { machine }] of given.entries()) {
+    for (const name of new Set(options.flatMap((each) => [...each.keys()]))) {
+      const first = OF_MACHINE.has(name) ? machine : 0;
+      const [wanted, found] = [options[first]?.get(name), options[rank]?.get(name)];
+      if (text(wanted) === text(found)) continue;
       throw new UsageError(
-        `all processes of a training must have the same options; '${name}' is ${text(own)} for rank 0 and ${text(other)} for rank ${rank}`,
+        `all processes of a training must have the same options; '${name}' is ${text(wanted)} for rank ${first} and ${text(found)} for rank ${rank}`,
       );
     }
   }

@@ -1,5 +1,6 @@
 /** The processes that share a job: how they find each other, agree, and notice that one of them is gone. */
 
+import { readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { hostname } from "node:os";
 import { setTimeout } from "node:timers/promises";
@@ -104,6 +105,31 @@ function isFree(port: number): Promise<boolean> {
 
 const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");
 
+/** Names this machine, or container: the host name may be that of others, and the same machine may have several. */
+function thisMachine(): string {
+  try {
+    return `${hostname()} ${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()}`;
+  } catch {
+    return hostname();
+  }
+}
+
+/** The processes of one machine. */
+export interface Neighbours {
+  /** Number of this process among them. */
+  readonly rank: number;
+  /** How many they are. */
+  readonly size: number;
+  /** Their ranks among all processes, ascending. */
+  readonly ranks: readonly number[];
+}
+
+/** Who shares the machine of `rank`, if all processes are on these machines. */
+export function neighboursOf(rank: number, machines: readonly string[]): Neighbours {
+  const ranks = [...machines.keys()].filter((other) => machines[other] === machines[rank]);
+  return { rank: ranks.indexOf(rank), size: ranks.length, ranks };
+}
+
 /**
  * Processes that share a job. What they call on it is collective: all of them must, in the same order. Every wait ends: with what it
  * waits for, or with a {@link TeamError} that names the process that has failed.
@@ -113,18 +139,12 @@ export class Team implements StepRanks {
   readonly rank: number;
   /** Number of processes. */
   readonly size: number;
-  /** This process among those of its machine. */
-  readonly local: {
-    /** Its number, from 0. */
-    readonly rank: number;
-    /** Their number. */
-    readonly size: number;
-  };
   readonly #reporter: Reporter;
   readonly #patience: { readonly join: number; readonly silence: number; readonly lag: number };
   readonly #meeting: Meeting;
   /** Of the keys in the store, which may serve other jobs, and served this one before it was started again. */
   readonly #prefix: string;
+  #local: Neighbours | undefined;
   #store: Store | undefined;
   #watch: Watch | undefined;
   #group: ProcessGroup | undefined;
@@ -145,14 +165,13 @@ export class Team implements StepRanks {
   lastSums: ReturnType<GradientBuckets["finish"]> | undefined;
 
   private constructor(
-    { rank, size, local, localSize, attempt, job = "" }: StartedRank,
+    { rank, size, attempt, job = "" }: StartedRank,
     meeting: Meeting,
     reporter: Reporter,
     { join = 600, silence = 30, lag = 45 }: Patience,
   ) {
     this.rank = rank;
     this.size = size;
-    this.local = { rank: local, size: localSize };
     this.#prefix = `stf/${job}/${attempt}/`;
     this.#meeting = meeting;
     this.#reporter = reporter;
@@ -177,7 +196,13 @@ export class Team implements StepRanks {
     await team.#awaitAll(shouldStop);
     team.#group = team.#connect("gloo");
     team.#ended();
+    team.#local = neighboursOf(team.rank, team.gather(thisMachine()));
     return team;
+  }
+
+  /** The processes of this machine, whatever whoever started them has said about that. */
+  get local(): Neighbours {
+    return this.#local as Neighbours;
   }
 
   get #place(): string {

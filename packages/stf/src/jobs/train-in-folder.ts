@@ -5,6 +5,7 @@ import { saveState } from "../checkpoints/state-file.js";
 import { partOf } from "../common/ranks.js";
 import { isTooShort, RECOGNISABLE } from "../config/enough-training.js";
 import { averageSettings, loopOptions, trainingData, trainingSettings } from "../config/training.js";
+import { DividedBank } from "../data/divided-bank.js";
 import type { NoiseLevels } from "../processes/noise-levels.js";
 import { historyOf, setAsideAfter } from "../run/history.js";
 import { ErrorMeasurement } from "../training/error-measurement.js";
@@ -150,13 +151,17 @@ function writersOf(plan: TrainingPlan, settings: TrainingSettings, analytic: Tra
     });
 }
 
-/** @param noiseLevels - those of the training, where they do not change */
+/**
+ * @param noiseLevels - those of the training, where they do not change
+ * @returns undefined if no process has all images
+ */
 function errorsOf(
   { bank, heldOut }: TrainingPlan,
   { microBatch }: TrainingSettings,
   noiseLevels: NoiseLevels,
   context: JobContext,
-): ErrorMeasurement {
+): ErrorMeasurement | undefined {
+  if (bank instanceof DividedBank) return undefined;
   return new ErrorMeasurement(bank, {
     noiseLevels,
     batch: microBatch,
@@ -170,7 +175,7 @@ function errorsOf(
 interface Companions {
   readonly analytic: TrainingAnalytic | undefined;
   readonly samples: TrainingSamples;
-  readonly errors: ErrorMeasurement;
+  readonly errors: ErrorMeasurement | undefined;
   readonly record: MetricsRecord | undefined;
 }
 
@@ -195,7 +200,8 @@ function hooksOf(
       reporter.update(shown);
       samples.onStep(progress);
     },
-    measure: ({ averaged }, time) => alone(context, "it measures errors", () => errors.measure(averaged, time)),
+    measure: ({ averaged }, time) =>
+      errors ? alone(context, "it measures errors", () => errors.measure(averaged, time)) : {},
     onTick: (progress) => {
       reporter.print(formatProgress(progress));
       for (const note of notesOn(progress)) reporter.print(`note        ${note}`);
@@ -269,7 +275,7 @@ export async function trainInFolder(room: TrainingRoom): Promise<TrainResult> {
   const usual = state.network.preconditioning.noiseLevels;
   const noiseLevels = fitted?.limited(usual) ?? usual;
   const settings = {
-    ...trainingSettings(options, distancesOf(bank, options, context.reporter)),
+    ...trainingSettings(options, distancesOf(bank, options, context)),
     noiseLevels,
     ranks: context.team,
   };

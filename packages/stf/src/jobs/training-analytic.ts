@@ -12,6 +12,7 @@ import type { TrainingState } from "../training/state.js";
 import { compareWithNetwork, describeHandOver, type FittedAnalytic, fitAnalytic } from "./analytic-fit.js";
 import { titleOf } from "./analytic-part.js";
 import type { JobContext } from "./context.js";
+import { allOf } from "./shared-images.js";
 import type { TrainingPlan } from "./training-plan.js";
 
 /** Images compared per noise level at least. */
@@ -67,7 +68,7 @@ export class TrainingAnalytic implements Disposable {
     const { reporter, now } = context;
     const start = now();
     try {
-      const fitted = fitAnalytic(bank, state.averaged, { components, cond, heldOut }, context);
+      const fitted = fitAnalytic(allOf(bank), state.averaged, { components, cond, heldOut }, context);
       const { denoiser, others } = fitted;
       reporter.print(
         `analytic    ${titleOf(denoiser)}, fitted in ${formatDuration(now() - start)}, to replace the network at high noise, where it is better on ${others.count} other images`,

@@ -2,14 +2,26 @@
 
 import type { TrainOptions } from "../config/train-options.js";
 import { usesDistances } from "../config/training.js";
-import type { ImageBank } from "../data/image-bank.js";
 import { nearestDistances } from "../data/neighbours.js";
-import type { JobContext, Reporter } from "./context.js";
+import type { JobContext } from "./context.js";
+import type { TrainingBank } from "./shared-images.js";
 
-/** Distances between the images, `[N]`, if they save work in every step. */
-export function distancesOf(bank: ImageBank, options: TrainOptions, reporter: Reporter): Float64Array | undefined {
+/**
+ * From each image to its nearest other one, if that saves work in every step; undefined otherwise. Several processes compute a part of
+ * the distances each.
+ */
+export function distancesOf(
+  bank: TrainingBank,
+  options: TrainOptions,
+  { reporter, team }: Pick<JobContext, "reporter" | "team">,
+): Float64Array | undefined {
   if (!usesDistances(options, bank.count)) return undefined;
-  const distances = nearestDistances(bank, (done, total) => reporter.update(`comparing images: ${done} of ${total}`));
+  const ofPart = team ? " of this process" : "";
+  const distances = nearestDistances(
+    bank,
+    (done, total) => reporter.update(`comparing images: ${done} of ${total}${ofPart}`),
+    { ranks: team },
+  );
   reporter.clear();
   return distances;
 }
@@ -27,7 +39,7 @@ export interface EstimatedDistances {
 
 /** Compares some of the images with all. */
 export function estimateDistances(
-  bank: ImageBank,
+  bank: TrainingBank,
   options: TrainOptions,
   { now, reporter }: Pick<JobContext, "now" | "reporter">,
 ): EstimatedDistances {
@@ -35,11 +47,9 @@ export function estimateDistances(
   reporter.update("comparing some of the images");
   const start = now();
   const reached: { readonly done: number; readonly seconds: number }[] = [];
-  const found = nearestDistances(
-    bank,
-    (done) => void reached.push({ done, seconds: now() - start }),
-    Math.min(COMPARED, bank.count),
-  );
+  const found = nearestDistances(bank, (done) => void reached.push({ done, seconds: now() - start }), {
+    count: Math.min(COMPARED, bank.count),
+  });
   reporter.clear();
   const [first, last] = [reached[0], reached.at(-1)] as [(typeof reached)[number], (typeof reached)[number]];
   // The first block comes after what all of them need.

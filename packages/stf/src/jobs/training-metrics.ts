@@ -20,6 +20,7 @@ import { numbersCost } from "./numbers-cost.js";
 import { openFeatures } from "./open-features.js";
 import { QualityMeasure } from "./quality.js";
 import { imageReference, type OpenedReference } from "./reference.js";
+import { allOf } from "./shared-images.js";
 import type { TrainingPlan } from "./training-plan.js";
 
 /** As after the preset fashion-mnist: orders the snapshots of a run as well as more evaluations do. */
@@ -52,7 +53,7 @@ export interface MetricsFound {
 /** The training images as the data set has them: without labels, and without the mirror images that `xflip` adds. */
 function referenceBank({ bank, options }: TrainingPlan): ImageBank {
   const count = options.xflip ? bank.count / 2 : bank.count;
-  return new ImageBank(bank.name, bank.shape, bank.pixels.narrow(0, 0, count));
+  return new ImageBank(bank.name, bank.shape, allOf(bank).pixels.narrow(0, 0, count));
 }
 
 /** The first images of a set; they share its memory. */

@@ -13,12 +13,14 @@ import { checkTrainRequest, statedOptions, type TrainRequest, trainingOptions } 
 import {
   checkAgainstData,
   checkSameData,
+  dividesImages,
   networkConfig,
   notesOnData,
   numberingOf,
   type SavedData,
 } from "../config/training.js";
 import { checkTransferShape, optionsForTransfer, sizesOf } from "../config/transfer.js";
+import { DividedBank } from "../data/divided-bank.js";
 import { type ImageBank, movedTo, replaced } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
 import { withMirrorImages } from "../data/mirror.js";
@@ -33,15 +35,17 @@ import { checkDevice, deviceOf } from "./device.js";
 import { type TrainingImages, withHeldOut } from "./held-out.js";
 import { withinMemory } from "./memory.js";
 import { readSavedRun, runToResume, type SavedRun, seedOfEarlierStart } from "./saved-run.js";
+import { type KnownImages, shareImages, type TrainingBank } from "./shared-images.js";
 import { checkSameRequest, shareState } from "./shared-state.js";
+import type { Team } from "./team.js";
 import { describedTraining, describedTransfer, memoryAdvice } from "./training-description.js";
 
 /** A request with all it needs, ready for the first step. */
 export interface TrainingPlan {
   /** All options, as the run folder stores them. */
   readonly options: ResolvedOptions;
-  /** The images, on the device that needs them. */
-  readonly bank: ImageBank;
+  /** The images, on the device that needs them; a part of them in each of several processes, if the options say so. */
+  readonly bank: TrainingBank;
   /** Images that are not trained on, on the same device; undefined without any. */
   readonly heldOut: ImageBank | undefined;
   /** {@link digestOfImages} of the bank. */
@@ -123,7 +127,16 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   const { team, rank } = context;
   if (!team) {
     checkAlone("train", rank);
-    return await planAlone(request, context);
+    const plan = await planAlone(request, context);
+    try {
+      return await withinMemory(
+        () => memoryAdvice(plan.options),
+        () => placed(plan),
+      );
+    } catch (error) {
+      disposePlan(plan);
+      throw error;
+    }
   }
   checkSameRequest(request, team);
   const plan =
@@ -131,21 +144,60 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
       ? undefined
       : await team.alone("it prepares the training", () => planAlone(request, soloContext(context)));
   const decided = team.gather<Decided | null>(plan ? decidedBy(plan) : null)[0] as Decided;
-  const all = plan ?? (await planAsDecided(decided, request, context));
+  const options = plan?.options ?? optionsAsDecided(decided, request, context);
+  const { bank, digest } = await imagesOfAll(plan, options, team, context);
+  const all = { ...(plan ?? planAsDecided({ ...decided, options })), bank, digest };
   try {
-    const digests = team.gather(all.digest);
-    const other = digests.findIndex((digest) => digest !== digests[0]);
+    const digests = team.gather(digest);
+    const other = digests.findIndex((each) => each !== digests[0]);
     if (other > 0) {
       throw new UsageError(
         `all processes of a training must have the same images; those of rank ${other} differ from those of rank 0`,
       );
     }
     shareState(all.state, team);
-    return all;
+    return await withinMemory(
+      () => memoryAdvice(options),
+      () => placed(all),
+    );
   } catch (error) {
     disposePlan(all);
     throw error;
   }
+}
+
+/** The images of several processes: the first of each machine has them or reads them, and the others share its memory. */
+async function imagesOfAll(
+  plan: ReadPlan | undefined,
+  options: ResolvedOptions,
+  team: Team,
+  context: JobContext,
+): Promise<KnownImages> {
+  const read = (): Promise<KnownImages<ImageBank>> =>
+    team.alone("it reads the images", async () => {
+      const whole = await readImages(options, undefined, [], context);
+      const { images, heldOut } = await dividedImages(whole, options, [], context);
+      // Only the first process measures.
+      heldOut?.dispose();
+      return { bank: images, digest: digestOfImages(images) };
+    });
+  const isDivided = dividesImages(options);
+  const own = plan ?? (team.local.rank === 0 ? await read() : undefined);
+  const shared = shareImages(own && { bank: own.bank, digest: own.digest }, team, { isDivided }, context);
+  if (shared) return shared;
+  const { bank, digest } = await read();
+  return { bank: isDivided ? DividedBank.of(bank, team) : bank, digest };
+}
+
+/** A plan with the images on the device that needs them. */
+function placed(plan: TrainingPlan): TrainingPlan {
+  const { device } = plan.options;
+  const { bank, heldOut } = plan;
+  return {
+    ...plan,
+    bank: bank instanceof DividedBank ? bank.movedTo(device) : movedTo(bank, device),
+    heldOut: heldOut && movedTo(heldOut, device),
+  };
 }
 
 /** Frees the network and the images of a plan. */
@@ -160,35 +212,38 @@ type Decided = Pick<TrainingPlan, "options" | "network" | "trainedBelow">;
 
 const decidedBy = ({ options, network, trainedBelow }: TrainingPlan): Decided => ({ options, network, trainedBelow });
 
-/** The plan of a process that does as the first one has decided. */
-async function planAsDecided(
-  { options: first, network, trainedBelow }: Decided,
-  request: TrainRequest,
-  context: JobContext,
-): Promise<TrainingPlan> {
-  const device = deviceOf(first.device, context.rank);
+/** The options of a process that does as the first one has decided: its images and its device may be elsewhere. */
+function optionsAsDecided(
+  { options: first }: Decided,
+  { data, heldOut }: TrainRequest,
+  { rank }: JobContext,
+): ResolvedOptions {
+  const device = deviceOf(first.device, rank);
   checkDevice(device);
-  const options = { ...first, data: request.data ?? first.data, heldOut: request.heldOut ?? first.heldOut, device };
-  const whole = await readImages(options, undefined, [], context);
-  const { images, heldOut } = await dividedImages(whole, options, [], context);
-  // Only the first process measures.
-  heldOut?.dispose();
-  const digest = digestOfImages(images);
-  const state = initialState(network, options.seed, options.precision, device, { average: options.average });
+  return { ...first, data: data ?? first.data, heldOut: heldOut ?? first.heldOut, device };
+}
+
+/** The plan of such a process, but for the images. */
+function planAsDecided({ options, network, trainedBelow }: Decided): Omit<TrainingPlan, "bank" | "digest"> {
+  const state = initialState(network, options.seed, options.precision, options.device, { average: options.average });
   return {
-    ...{ options, network, digest, state, trainedBelow },
-    ...{
-      bank: movedTo(images, device),
-      heldOut: undefined,
-      resumed: undefined,
-      newest: undefined,
-      description: [],
-      stateBytes: 0,
-    },
+    ...{ options, network, state, trainedBelow },
+    ...{ heldOut: undefined, resumed: undefined, newest: undefined, description: [], stateBytes: 0 },
   };
 }
 
-async function planAlone(asRequested: TrainRequest, context: JobContext): Promise<TrainingPlan> {
+/** A plan with all images, on the CPU. */
+type ReadPlan = TrainingPlan & { readonly bank: ImageBank };
+
+/** What the processes divide. */
+function noteOnShards({ rbatch }: ResolvedOptions, { team }: JobContext): string {
+  if (!team) return "'stfShard' has no effect in a single process, which has all references";
+  return rbatch === "all"
+    ? `'stfShard': each of ${team.size} processes holds its part of the images, and so errors are not measured on the way`
+    : `'stfShard': ${team.size} processes have ${rbatch} references each per sample, ${team.size * rbatch} together`;
+}
+
+async function planAlone(asRequested: TrainRequest, context: JobContext): Promise<ReadPlan> {
   const earlier = runToResume(asRequested);
   const request = earlier === undefined ? withSeed(asRequested) : asRequested;
   const saved = earlier === undefined ? undefined : readSavedRun(earlier);
@@ -200,6 +255,7 @@ async function planAlone(asRequested: TrainRequest, context: JobContext): Promis
     saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond, dataConstant(asked));
   const options = source ? optionsForTransfer(asked, statedOptions(request), source) : asked;
   const notes: string[] = [];
+  if (options.stf && options.stfShard) notes.push(noteOnShards(options, context));
   const noneForImages = (): string => "none is left for the images, which are kept in memory as bytes";
   const whole = await withinMemory(noneForImages, () => readImages(options, saved?.data, notes, context)).catch(
     (cause: unknown) => {
@@ -273,7 +329,7 @@ function planWith(
   { options, notes: chosen }: Adjusted,
   request: TrainRequest,
   { saved, source, onData }: PlanSources,
-): TrainingPlan {
+): ReadPlan {
   const digest = digestOfImages(images);
   if (saved) checkSameData(saved.data, saved.state.config, images, digest);
   checkAgainstData(options, images);
@@ -302,8 +358,8 @@ function planWith(
     const changes = saved ? changedOptions(saved.options, options).map((text) => `changed     ${text}`) : [];
     return {
       options,
-      bank: movedTo(images, options.device),
-      heldOut: heldOut && movedTo(heldOut, options.device),
+      bank: images,
+      heldOut,
       digest,
       network,
       state,

@@ -41,33 +41,48 @@ export function augmentedTarget(
   { plain, warped }: StepReferences,
   isNeeded: IsNeeded = () => true,
 ): Tensor {
-  const { augmentation, indices, sigma } = batch;
-  const targets = {
+  const targets: Readonly<Record<TargetKind, (part: PerturbedBatch) => Tensor>> = {
     source: (part: PerturbedBatch) => part.source.detach(),
     flipped: (part: PerturbedBatch) => flippedTarget(target, part, plain),
     warped: (part: PerturbedBatch) => warpedTarget(target, part, warped),
   };
-  const kinds = Array.from(indices, (source, row): keyof typeof targets => {
+  return bySamples(
+    batch,
+    Array.from(positionsOf(kindsOf(batch, isNeeded)), ([kind, rows]) => ({ rows, target: targets[kind] })),
+  );
+}
+
+/** How the target of a sample is found: it is the source, or a mean over references that are flipped at most, or warped. */
+export type TargetKind = "source" | "flipped" | "warped";
+
+/** The kind of each sample, `[B]`. */
+export function kindsOf(
+  { augmentation, indices, sigma }: Pick<PerturbedBatch, "augmentation" | "indices" | "sigma">,
+  isNeeded: IsNeeded = () => true,
+): TargetKind[] {
+  return Array.from(indices, (source, row) => {
     const isWarped = augmentation !== undefined && !isFlipOnly(augmentation, row);
     if (!isNeeded(source, sigma[row] as number, isWarped)) return "source";
     return isWarped ? "warped" : "flipped";
   });
-  return bySamples(
-    batch,
-    Array.from(positionsOf(kinds), ([kind, rows]) => ({ rows, target: targets[kind] })),
-  );
 }
 
 /** The axes of `[B, C, H, W]` along which an image is reversed: none, the width, the height, or both. */
 const flippedAxes = [[], [3], [2], [2, 3]];
 
 /** Which of these each image was, `[B]`. */
-function flipChoices({ augmentation, indices }: PerturbedBatch): number[] {
+function flipChoices({ augmentation, indices }: Pick<PerturbedBatch, "augmentation" | "indices">): number[] {
   return Array.from(indices, (_, row) => {
     if (!augmentation) return 0;
     const { horizontal, vertical } = flipsOf(augmentation, row);
     return 2 * Number(vertical) + Number(horizontal);
   });
+}
+
+/** The images, flipped as those of the samples were. Doing it twice gives the images back. */
+export function flippedLike(batch: Pick<PerturbedBatch, "augmentation" | "indices">, images: Tensor): Tensor {
+  const choices = flipChoices(batch);
+  return choices.every((choice) => choice === 0) ? images : flipEach(images, choices);
 }
 
 /** Flips each image as its choice says; doing it twice gives the images back. */

@@ -1,6 +1,6 @@
 /** The references that each sample of a step is compared with: the rule of a run, and its result for one step. */
 
-import type { Bank } from "../data/bank.js";
+import type { Bank, Items } from "../data/bank.js";
 import { drawPool } from "../data/order.js";
 import type { KeyedRandom } from "../random/keyed.js";
 import { WARPED_REFERENCES } from "./defaults.js";
@@ -9,6 +9,9 @@ import type { ReferenceSet } from "./target.js";
 
 /** The references of the sample with this source. Samples with the same set get the same object. */
 export type References = (source: number) => ReferenceSet;
+
+/** A set of references by their indices, wherever the items are. */
+export type Pool = Omit<ReferenceSet, "bank">;
 
 /**
  * Chooses the references of one step from the sources alone. The target stays unbiased if a set of references reveals
@@ -37,6 +40,11 @@ export interface ReferenceRule {
   readonly warpedReferences?: number;
   /** The samples whose targets are computed; for others the source is the target. All when left out. */
   readonly isNeeded?: IsNeeded | undefined;
+  /**
+   * Several processes divide the references among them: a number of references is that of each, and their references are one set. False
+   * when left out.
+   */
+  readonly isDivided?: boolean;
 }
 
 /** The items of each class, ascending. */
@@ -71,13 +79,34 @@ export function drawReferences(
     const chosen = references(bank, sources, random);
     return bySource(sources, (source) => containing(source, chosen(source)));
   }
-  if (sameClass) return drawByClass(bank, sources, references, random);
-  const shared: ReferenceSet =
+  const pools = drawPools(bank, sources, { references, sameClass }, random);
+  const sets = new Map<Pool, ReferenceSet>();
+  return (source) => {
+    const pool = pools(source);
+    const set = sets.get(pool) ?? { bank, ...pool };
+    sets.set(pool, set);
+    return set;
+  };
+}
+
+/** The same without a bank that has the items: the pools of the samples, by their sources. */
+export function drawPools(
+  items: Items,
+  sources: Int32Array,
+  { references, sameClass }: { readonly references: number | "all"; readonly sameClass: boolean },
+  random: KeyedRandom,
+): (source: number) => Pool {
+  if (sameClass) return drawByClass(items, sources, references, random);
+  const shared: Pool =
     references === "all"
-      ? { bank, pool: "all" }
-      : { bank, pool: drawPool(sources, Math.max(references, sources.length), bank.count, random), references };
+      ? { pool: "all" }
+      : { pool: drawPool(sources, Math.max(references, sources.length), items.count, random), references };
   return () => shared;
 }
+
+/** How many references a warped sample has, if others have so many. */
+export const warpedCount = (references: number | "all", most: number = WARPED_REFERENCES): number =>
+  references === "all" ? most : Math.min(references, most);
 
 /** The same for warped samples: fewer, because each must be warped. */
 export function drawWarpedReferences(
@@ -87,30 +116,33 @@ export function drawWarpedReferences(
   random: KeyedRandom,
 ): References {
   if (typeof references === "number" || references === "all") {
-    const fewer = references === "all" ? most : Math.min(references, most);
-    return drawReferences(bank, sources, { references: fewer, sameClass }, random);
+    return drawReferences(bank, sources, { references: warpedCount(references, most), sameClass }, random);
   }
   const drawn = drawReferences(bank, sources, { references }, random);
   const thinned = new Map(Array.from(new Set(Array.from(sources, drawn)), (set) => [set, thin(set, most, random)]));
   return (source) => thinned.get(drawn(source)) as ReferenceSet;
 }
 
-function drawByClass(bank: Bank, sources: Int32Array, references: number | "all", random: KeyedRandom): References {
-  const { labels, name } = bank;
+function drawByClass(
+  { labels, name }: Items,
+  sources: Int32Array,
+  references: number | "all",
+  random: KeyedRandom,
+): (source: number) => Pool {
   if (!labels) throw new RangeError(`references by class need labels; ${name} has none`);
-  const sets = new Map<number, ReferenceSet>();
+  const pools = new Map<number, Pool>();
   for (const [label, members] of classMembers(labels)) {
     const own = sources.filter((source) => labels[source] === label);
     if (own.length === 0) continue;
     const size = references === "all" ? members.length : Math.min(references, members.length);
     const pool = size === members.length ? members : drawPool(own, Math.max(size, own.length), members, random);
-    sets.set(label, { bank, pool, references: size });
+    pools.set(label, { pool, references: size });
   }
-  return bySource(sources, (source) => sets.get(labels[source] as number) as ReferenceSet);
+  return bySource(sources, (source) => pools.get(labels[source] as number) as Pool);
 }
 
 /** Calls the function once per source. */
-function bySource(sources: Int32Array, setOf: References): References {
+function bySource<T>(sources: Int32Array, setOf: (source: number) => T): (source: number) => T {
   const sets = new Map(Array.from(new Set(sources), (source) => [source, setOf(source)]));
   return (source) => {
     const found = sets.get(source);
@@ -147,7 +179,8 @@ export interface Members {
 }
 
 /** @throws RangeError when the source is not in the pool. */
-export function membersFor(source: number, { bank, pool, references, logWeights }: ReferenceSet): Members {
+export function membersFor(source: number, { bank, ...set }: Pool & { readonly bank: Pick<Items, "count"> }): Members {
+  const { pool, references, logWeights } = set;
   const length = pool === "all" ? bank.count : pool.length;
   const own = pool === "all" ? source : pool.indexOf(source);
   if (own < 0) throw new RangeError(`a source must be one of its references; item ${source} is not`);

@@ -29,8 +29,16 @@ import {
 } from "@stf/torch";
 import { column } from "../column.js";
 import type { Bank } from "../data/bank.js";
+import { merge } from "./partial-mean.js";
 import { sketchOf } from "./sketch.js";
-import type { PerturbedBatch, ReferenceSet, ReferenceTarget, TransformedReferences } from "./target.js";
+import type {
+  PartialMean,
+  PerturbedBatch,
+  ReferencePart,
+  ReferenceSet,
+  ReferenceTarget,
+  TransformedReferences,
+} from "./target.js";
 
 /** Options of {@link stableFieldTarget}. */
 export interface StableFieldOptions {
@@ -38,11 +46,15 @@ export interface StableFieldOptions {
   readonly chunk?: number;
 }
 
+/** Noisy images by their sources, in the units of a bank `[B, D]`, and their noise. */
+interface Points extends Pick<PerturbedBatch, "noise" | "sigma"> {
+  readonly origins: Tensor;
+}
+
 /** The noisy images, in the bank's own units, by their sources and noise. */
-function perturbedPoints({ indices, noise, sigma }: PerturbedBatch, bank: Bank): PointsOnRays {
-  const { device, dimension, unit } = bank;
+function perturbedPoints({ origins, noise, sigma }: Points, { device, dimension, unit }: Bank): PointsOnRays {
   return {
-    origins: bank.gather(indices),
+    origins,
     directions: noise.contiguous().view([sigma.length, dimension]),
     steps: tensor(
       sigma.map((level) => level * unit),
@@ -52,11 +64,11 @@ function perturbedPoints({ indices, noise, sigma }: PerturbedBatch, bank: Bank):
 }
 
 /** Computes log w_k - log w_source for some references, float64 `[B, m]`; they are rows of a bank, by index where one is given. */
-function relativeLogits(batch: PerturbedBatch, bank: Bank): (rows: Tensor, index: Tensor | undefined) => Tensor {
+function relativeLogits(points: Points, bank: Bank): (rows: Tensor, index: Tensor | undefined) => Tensor {
   const { device, unit } = bank;
-  const { sigma } = batch;
+  const { sigma } = points;
   const B = sigma.length;
-  const perturbed = perturbedPoints(batch, bank);
+  const perturbed = perturbedPoints(points, bank);
   const factor = tensor(
     sigma.map((level) => -0.5 / (level * unit) ** 2),
     { shape: [B, 1], device },
@@ -76,41 +88,36 @@ function posteriorMean({ rows, index, logits }: Chunk): Tensor {
   return weightedRowSum(logits.softmax(1), rows, index);
 }
 
-/** The partial result of some references. */
-interface Part {
-  /** Their weighted mean, `[B, D]`. */
-  readonly mean: Tensor;
-  /** The logarithm of the sum of their weights, float64 `[B, 1]`. */
-  readonly logWeight: Tensor;
-}
-
-function partOf(chunk: Chunk): Part {
+function partOf(chunk: Chunk): PartialMean {
   return { mean: posteriorMean(chunk), logWeight: chunk.logits.logsumexp(1, true) };
-}
-
-/** Combines two partial results. Overwrites the means. */
-function merge(left: Part, right: Part): Part {
-  const logWeight = left.logWeight.logaddexp(right.logWeight);
-  const share = ({ mean, logWeight: own }: Part): Tensor =>
-    mean.mul_(own.sub(logWeight).exp_().to({ dtype: mean.dtype }));
-  return { mean: share(left).add_(share(right)), logWeight };
 }
 
 /** A log-weight that is negligible beside any other; finite, because a chunk may hold nothing else. */
 const FORBIDDEN = -1e300;
 
-/** 0 where sample i may use member j of the pool, {@link FORBIDDEN} elsewhere; float64 `[B, pool]`. Undefined: all may be used. */
-function windowMask(indices: Int32Array, { bank, pool, references }: ReferenceSet): Float64Array | undefined {
-  const count = pool === "all" ? bank.count : pool.length;
+/**
+ * 0 where sample i may use member j of a pool, {@link FORBIDDEN} elsewhere, for the members from `first` to before `end`; float64
+ * `[B, end - first]`. Undefined: all may be used.
+ *
+ * @param items - number of items of which the pool consists if it is "all"
+ */
+export function windowMask(
+  indices: Int32Array,
+  { pool, references }: Pick<ReferenceSet, "pool" | "references">,
+  items: number,
+  { first, end }: { readonly first: number; readonly end: number } = { first: 0, end: Number.POSITIVE_INFINITY },
+): Float64Array | undefined {
+  const count = pool === "all" ? items : pool.length;
   if (references === undefined || references >= count) return undefined;
   const positions = pool === "all" ? undefined : new Map(Array.from(pool, (index, position) => [index, position]));
-  const mask = new Float64Array(indices.length * count);
+  const columns = Math.min(end, count) - first;
+  const mask = new Float64Array(indices.length * columns);
   indices.forEach((index, row) => {
     const own = positions ? positions.get(index) : index;
     if (own === undefined) throw new RangeError(`a source must be one of its references; item ${index} is not`);
-    for (let j = 0; j < count; j++) {
-      const distance = (j - own + count) % count;
-      if (distance >= references) mask[row * count + j] = FORBIDDEN;
+    for (let j = 0; j < columns; j++) {
+      const distance = (first + j - own + count) % count;
+      if (distance >= references) mask[row * columns + j] = FORBIDDEN;
     }
   });
   return mask;
@@ -131,39 +138,68 @@ function meanOfWhole(batch: PerturbedBatch, { bank, pool, references, logWeights
   if (pool !== "all" || (references ?? bank.count) < bank.count || logWeights) return undefined;
   if (batch.noise.dtype !== "float32") return undefined;
   const sketch = sketchOf(bank);
-  return sketch && rowPosteriorMean(perturbedPoints(batch, bank), bank.rows, sketch);
+  const points = { ...batch, origins: bank.gather(batch.indices) };
+  return sketch && rowPosteriorMean(perturbedPoints(points, bank), bank.rows, sketch);
+}
+
+/** References from a bank in chunks, with what is added to the logarithms of their weights, `[B or 1, pool]` each. */
+function chunksOf(
+  points: Points,
+  { bank, pool }: Pick<ReferencePart, "bank" | "pool">,
+  added: readonly (Tensor | undefined)[],
+): { readonly count: number; at(first: number, length: number): Chunk } {
+  const count = pool === "all" ? bank.count : pool.length;
+  const index = pool === "all" ? undefined : tensor(pool, { device: bank.device });
+  const logitsOf = relativeLogits(points, bank);
+  return {
+    count,
+    at(first, most) {
+      const length = Math.min(most, count - first);
+      const chosen = index?.narrow(0, first, length);
+      const rows = chosen ? bank.rows : bank.rows.narrow(0, first, length);
+      const logits = logitsOf(rows, chosen);
+      for (const more of added) if (more) logits.add_(more.narrow(1, first, length));
+      return { rows, index: chosen, logits };
+    },
+  };
+}
+
+/** The mean over one reference at least, chunk by chunk. */
+function streamed({ count, at }: ReturnType<typeof chunksOf>, chunk: number): PartialMean {
+  let part = partOf(at(0, chunk));
+  for (let first = chunk; first < count; first += chunk) {
+    const previous = part;
+    part = scope(() => merge(previous, partOf(at(first, chunk))));
+  }
+  return part;
 }
 
 /** The same over any references, streamed over chunks. */
 function meanOf(batch: PerturbedBatch, references: ReferenceSet, chunk: number): Tensor {
-  const { bank, pool, logWeights } = references;
-  const { device } = bank;
-  const B = batch.indices.length;
-  const count = pool === "all" ? bank.count : pool.length;
-  const index = pool === "all" ? undefined : tensor(pool, { device });
-  const window = windowMask(batch.indices, references);
-  const added = [
-    window && tensor(window, { shape: [B, count], device }),
-    logWeights && tensor(logWeights, { shape: [1, count], device }),
-  ];
-  const logitsOf = relativeLogits(batch, bank);
-  const chunkAt = (first: number): Chunk => {
-    const length = Math.min(chunk, count - first);
-    const chosen = index?.narrow(0, first, length);
-    const rows = chosen ? bank.rows : bank.rows.narrow(0, first, length);
-    const logits = logitsOf(rows, chosen);
-    for (const more of added) if (more) logits.add_(more.narrow(1, first, length));
-    return { rows, index: chosen, logits };
-  };
-  const streamed = (): Tensor => {
-    let part = partOf(chunkAt(0));
-    for (let first = chunk; first < count; first += chunk) {
-      const previous = part;
-      part = scope(() => merge(previous, partOf(chunkAt(first))));
-    }
-    return part.mean;
-  };
-  return count <= chunk ? posteriorMean(chunkAt(0)) : scope(streamed);
+  const { bank, logWeights } = references;
+  const { device, count } = bank;
+  const window = windowMask(batch.indices, references, count);
+  const chunks = chunksOf({ ...batch, origins: bank.gather(batch.indices) }, references, [
+    window && tensor(window, { shape: [batch.indices.length, window.length / batch.indices.length], device }),
+    logWeights && tensor(logWeights, { shape: [1, logWeights.length], device }),
+  ]);
+  return chunks.count <= chunk ? posteriorMean(chunks.at(0, chunk)) : scope(() => streamed(chunks, chunk).mean);
+}
+
+/** The mean over those references that one of several processes has. */
+function meanOfPart(points: Points, references: ReferencePart, chunk: number): PartialMean {
+  const { bank, logWeights } = references;
+  const { device, dimension } = bank;
+  const samples = points.sigma.length;
+  const count = references.pool === "all" ? bank.count : references.pool.length;
+  if (count === 0) {
+    return {
+      mean: zeros([samples, dimension], { dtype: bank.rows.dtype === "uint8" ? "float32" : bank.rows.dtype, device }),
+      logWeight: zeros([samples, 1], { dtype: "float64", device }).fill_(Number.NEGATIVE_INFINITY),
+    };
+  }
+  const added = logWeights && tensor(logWeights, { shape: [samples, count], device });
+  return streamed(chunksOf(points, references, [added]), chunk);
 }
 
 /**
@@ -203,5 +239,6 @@ export function stableFieldTarget({ chunk = 4096 }: StableFieldOptions = {}): Re
     needsReferences: true,
     of: (batch, references) => noGrad(() => scope(() => targetOf(batch, references, chunk))),
     ofTransformed: (batch, references) => noGrad(() => scope(() => targetOfTransformed(batch, references))),
+    ofPart: (batch, origins, part) => noGrad(() => scope(() => meanOfPart({ ...batch, origins }, part, chunk))),
   };
 }

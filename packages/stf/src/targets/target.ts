@@ -73,6 +73,24 @@ export interface TransformedReferences {
   readonly logWeights?: Tensor | undefined;
 }
 
+/** Those references of some samples that one of several processes has. */
+export interface ReferencePart {
+  /** The bank that has them; its indices may be others than those of the samples' sources. */
+  readonly bank: Bank;
+  /** Distinct indices into it, none perhaps, or "all". */
+  readonly pool: Int32Array | "all";
+  /** Added to the log-weights, float64 `[B, pool]`; zero when left out. */
+  readonly logWeights?: Float64Array | undefined;
+}
+
+/** The weighted mean of some references, which can be combined with that of others. */
+export interface PartialMean {
+  /** In the units of the bank, `[B, D]`. */
+  readonly mean: Tensor;
+  /** The logarithm of the sum of their weights relative to the source's, float64 `[B, 1]`; minus infinity without references. */
+  readonly logWeight: Tensor;
+}
+
 /** A target that needs only the samples. */
 export interface SampleTarget {
   /** No references are drawn for it. */
@@ -92,6 +110,13 @@ export interface ReferenceTarget {
    * of its transformed references.
    */
   ofTransformed?(batch: PerturbedBatch, references: TransformedReferences): Tensor;
+  /**
+   * What a part of the references of the samples contributes to the target, for a mean over references. Left out, the references
+   * cannot be divided among processes.
+   *
+   * @param origins - the sources in the units of the bank, `[B, D]`, which need not be among the references
+   */
+  ofPart?(batch: Pick<PerturbedBatch, "noise" | "sigma">, origins: Tensor, references: ReferencePart): PartialMean;
 }
 
 /** A training target: the desired output of the denoiser for each sample, with or without references. */

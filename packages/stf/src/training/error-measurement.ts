@@ -48,10 +48,15 @@ export interface ErrorMeasurementOptions {
   shouldStop?(): boolean;
 }
 
+/** Images, all of them in this process, in the order of the measurement. */
+interface MeasuredData extends TrainingData {
+  readonly bank: Bank;
+}
+
 /** Measures a run's errors within its share of the time. */
 export class ErrorMeasurement implements Disposable {
-  readonly #training: TrainingData;
-  readonly #heldOut: TrainingData | undefined;
+  readonly #training: MeasuredData;
+  readonly #heldOut: MeasuredData | undefined;
   readonly #options: ErrorMeasurementOptions;
   readonly #strata: readonly NoiseStratum[];
   readonly #budget: MeasurementBudget;
@@ -60,7 +65,7 @@ export class ErrorMeasurement implements Disposable {
 
   /** @param bank - the training images */
   constructor(bank: Bank, options: ErrorMeasurementOptions) {
-    const dataOf = (images: Bank): TrainingData => ({ bank: images, order: new DataOrder(images.count, SEED) });
+    const dataOf = (images: Bank): MeasuredData => ({ bank: images, order: new DataOrder(images.count, SEED) });
     this.#training = dataOf(bank);
     this.#heldOut = options.heldOut && dataOf(options.heldOut);
     this.#options = options;
@@ -97,7 +102,7 @@ export class ErrorMeasurement implements Disposable {
   }
 
   /** Samples of the sequence from number `begin` to before `end`, made from some images. */
-  #samples({ bank, order }: TrainingData, begin: number, end: number): PerturbedBatch {
+  #samples({ bank, order }: MeasuredData, begin: number, end: number): PerturbedBatch {
     const numbers = Array.from({ length: end - begin }, (_, i) => FIRST + begin + i);
     const settings = { seed: SEED, noiseLevels: this.#options.noiseLevels };
     const drawn = perturb(numbers, order.range(FIRST + begin, end - begin), bank, settings);

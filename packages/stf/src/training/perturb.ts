@@ -49,6 +49,14 @@ function classesOf(
   return labels && indices.map((index, i) => (isWithheld(samples[i] as number) ? NO_CLASS : (labels[index] as number)));
 }
 
+/** The noise levels of the samples of the given global numbers. */
+export function levelsOf(
+  samples: readonly number[],
+  { seed, noiseLevels }: Pick<PerturbSettings, "seed" | "noiseLevels">,
+): Float64Array {
+  return Float64Array.from(samples, (sample) => noiseLevels(new KeyedRandom(randomKey(seed, "noiseLevel", sample))));
+}
+
 /**
  * Makes the noisy samples of the given global numbers. Each sample depends only on the seed and its own number.
  *
@@ -64,9 +72,7 @@ export function perturb(
   const { seed, noiseLevels } = settings;
   const { channels, height, width } = bank.shape;
   const shape = [channels, height, width];
-  const sigma = Float64Array.from(samples, (sample) =>
-    noiseLevels(new KeyedRandom(randomKey(seed, "noiseLevel", sample))),
-  );
+  const sigma = levelsOf(samples, { seed, noiseLevels });
   const classes = classesOf(samples, indices, bank, settings);
   const augmentation = settings.augmentation && drawAugmentation(settings.augmentation, bank.shape, seed, samples);
   return scope(() => {

@@ -1,16 +1,13 @@
 /** A step that several processes share. */
 
 import type { Tensor } from "@stf/torch";
+import type { RowRanks } from "../data/divided-bank.js";
 
 /**
  * The processes that share the steps of a training. Each computes the gradients of its part of a step's samples; the sums over
  * all of them are the gradients of the step, so that the weights do not depend on the number of processes, up to rounding.
  */
-export interface StepRanks {
-  /** Number of this process, from 0. */
-  readonly rank: number;
-  /** Number of processes. */
-  readonly size: number;
+export interface StepRanks extends RowRanks {
   /** Announces the last backward pass of a step: what it completes may be summed while it goes on. */
   beginSums(): void;
   /**

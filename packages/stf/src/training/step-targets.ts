@@ -22,8 +22,18 @@ export interface TargetSettings extends Partial<ReferenceRule> {
   readonly augmentation?: AugmentationSettings | undefined;
 }
 
+/** The sources of one step. */
+export interface StepSources {
+  /** A bank that has them. */
+  readonly bank: Bank;
+  /** Their indices in it, `[B]`. */
+  readonly indices: Int32Array;
+}
+
 /** The targets of one step. */
 export interface StepTargets extends Disposable {
+  /** The images that its samples are made from. */
+  readonly sources: StepSources;
   /** The targets of some of its samples, starting at number `offset` of the step. */
   targetsOf(part: PerturbedBatch, offset: number): Tensor;
   /** Frees the tensors shared by the samples of the step. */
@@ -42,7 +52,8 @@ const nothing = (): void => {};
  */
 export function stepTargets(bank: Bank, settings: TargetSettings, first: number, indices: Int32Array): StepTargets {
   const { seed, target, augmentation, references, isNeeded } = settings;
-  if (!target.needsReferences) return { targetsOf: (part) => target.of(part), [Symbol.dispose]: nothing };
+  const sources = { bank, indices };
+  if (!target.needsReferences) return { sources, targetsOf: (part) => target.of(part), [Symbol.dispose]: nothing };
   if (references === undefined) {
     throw new RangeError(
       'a target that needs references requires the setting references, found none; set references: "all", for example',
@@ -56,7 +67,11 @@ export function stepTargets(bank: Bank, settings: TargetSettings, first: number,
   }
   const plain = drawReferences(bank, indices, rule, random);
   const warped = augmentation ? drawWarpedReferences(bank, indices, rule, random) : plain;
-  return { targetsOf: (part) => augmentedTarget(target, part, { plain, warped }, isNeeded), [Symbol.dispose]: nothing };
+  return {
+    sources,
+    targetsOf: (part) => augmentedTarget(target, part, { plain, warped }, isNeeded),
+    [Symbol.dispose]: nothing,
+  };
 }
 
 /** The transformed samples of a step. */
@@ -105,6 +120,7 @@ function independentTargets(
   const positions = Int32Array.from({ length: shared.count }, (_, position) => position);
   const set: ReferenceSet = { bank: shared, pool: positions, references };
   return {
+    sources: { bank, indices },
     targetsOf(part, offset) {
       // The references, unchanged, are the sources of the samples with the same positions.
       const moved = { ...part, indices: part.indices.map((_, i) => offset + i), augmentation: undefined };

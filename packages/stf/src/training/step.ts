@@ -6,17 +6,19 @@
 import { cat, noGrad, Recomputation, scope, type Tensor, zeros } from "@stf/torch";
 import { partOf } from "../common/ranks.js";
 import type { Bank } from "../data/bank.js";
+import { DividedBank } from "../data/divided-bank.js";
 import type { DataOrder } from "../data/order.js";
 import { DropoutKeys } from "../networks/network.js";
 import type { NoiseLevels } from "../processes/noise-levels.js";
 import { emaDecay, learningRate } from "./clock.js";
+import { dividedTargets } from "./divided-targets.js";
 import { addGradients, type Loss, weightedError } from "./loss.js";
 import { type PerturbSettings, perturb } from "./perturb.js";
 import { powerDecay, powerExponent, powerWidths } from "./power-average.js";
 import type { StepRanks } from "./ranks.js";
 import { countStep } from "./stability.js";
 import type { TrainingState } from "./state.js";
-import { stepTargets, type TargetSettings } from "./step-targets.js";
+import { type StepTargets, stepTargets, type TargetSettings } from "./step-targets.js";
 
 /** How gradients update the weights. Amounts are in images. */
 export interface UpdateSettings {
@@ -58,8 +60,8 @@ export interface TrainingSettings extends TargetSettings, Omit<PerturbSettings, 
 
 /** The source of training samples. */
 export interface TrainingData {
-  /** The data set. */
-  readonly bank: Bank;
+  /** The data set, or the part of it that one of several processes has. */
+  readonly bank: Bank | DividedBank;
   /** The order in which items become samples. */
   readonly order: DataOrder;
 }
@@ -125,7 +127,8 @@ export function computeGradients(
   parameters.zeroGrad();
   const indices = data.order.range(first, batch);
   return scope(() => {
-    using targets = stepTargets(data.bank, settings, first, indices);
+    using targets = targetsOfStep(data.bank, { ...settings, noiseLevels }, first, indices);
+    const { sources } = targets;
     const [sums, oneHot] = [2, 1].map((size) => zeros([size], { dtype: "float64", device: data.bank.device })) as [
       Tensor,
       Tensor,
@@ -134,7 +137,7 @@ export function computeGradients(
       const end = Math.min(begin + microBatch, own.end);
       scope(() => {
         const samples = Array.from({ length: end - begin }, (_, i) => first + begin + i);
-        const part = perturb(samples, indices.subarray(begin, end), data.bank, { ...settings, noiseLevels });
+        const part = perturb(samples, sources.indices.subarray(begin, end), sources.bank, { ...settings, noiseLevels });
         const dropout = new DropoutKeys(settings.seed, first + begin);
         using recomputation = settings.recompute ? new Recomputation() : undefined;
         const target = targets.targetsOf(part, begin);
@@ -151,6 +154,19 @@ export function computeGradients(
     const count = batch * data.bank.dimension;
     return { sums, count, waited, ...(settings.target.needsReferences && { oneHot }) };
   });
+}
+
+/** @throws RangeError for a part of the data set whose references are not divided: nobody else has the rest of them */
+function targetsOfStep(
+  bank: Bank | DividedBank,
+  settings: TrainingSettings & { readonly noiseLevels: NoiseLevels },
+  first: number,
+  indices: Int32Array,
+): StepTargets {
+  const { ranks, isDivided = false, target } = settings;
+  if (ranks && isDivided && target.needsReferences) return dividedTargets(bank, { ...settings, ranks }, first, indices);
+  if (!(bank instanceof DividedBank)) return stepTargets(bank, settings, first, indices);
+  throw new RangeError("a part of the images needs a target whose references several processes divide");
 }
 
 /** Values in [-1, 1] that differ by less look the same. */
