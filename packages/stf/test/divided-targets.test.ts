@@ -106,7 +106,7 @@ function deviations(
   });
 }
 
-const augmentation = augmentationSettings({ probability: 0.4 });
+const augmentation = augmentationSettings({ probability: 0.12 });
 
 describe.each([1, 2, 3])("%i processes", (size) => {
   test("with n references each have the targets of one with as many together", () => {
