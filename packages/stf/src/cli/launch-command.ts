@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import { UsageError } from "../common/errors.js";
 
 /** Commands that divide their work among several processes. */
-const shared = ["train", "generate", "evaluate", "fid"];
+const shared = ["train", "generate", "evaluate", "fid", "likelihood", "analyze"];
 
 /** Sets the command's options and action. */
 export function declare(command: Command): void {

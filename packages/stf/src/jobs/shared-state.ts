@@ -1,32 +1,9 @@
 /** A training whose steps several processes share: what they must agree on before the first, and after a divergence. */
 
 import { noGrad } from "@stf/torch";
-import { UsageError } from "../common/errors.js";
-import type { TrainRequest } from "../config/train-request.js";
 import type { RunHistory } from "../run/history.js";
 import type { TrainingState } from "../training/state.js";
 import type { Team } from "./team.js";
-
-/** Paths may differ between machines, and only the first process writes. */
-const OWN: ReadonlySet<string> = new Set(["data", "heldOut", "outdir"]);
-
-/** @throws UsageError when the processes were given different options; in all of them, with the first difference */
-export function checkSameRequest(request: TrainRequest, team: Team): void {
-  const given = team.gather(Object.entries(request).filter(([name, value]) => value !== undefined && !OWN.has(name)));
-  const [first = []] = given;
-  const wanted = new Map(first);
-  const text = (value: unknown): string => (value === undefined ? "none" : JSON.stringify(value));
-  for (const [rank, entries] of given.entries()) {
-    const found = new Map(entries);
-    for (const name of new Set([...wanted.keys(), ...found.keys()])) {
-      const [own, other] = [wanted.get(name), found.get(name)];
-      if (text(own) === text(other)) continue;
-      throw new UsageError(
-        `all processes of a training must have the same options; '${name}' is ${text(own)} for rank 0 and ${text(other)} for rank ${rank}`,
-      );
-    }
-  }
-}
 
 /** The state of the first process, in all of them: weights, averages, moments, and the clock. */
 export function shareState(state: TrainingState, team: Team): void {

@@ -49,6 +49,8 @@ export class TeamError extends Error {
   override readonly name = "TeamError";
 }
 
+/** In place of a reason why a process failed: it was stopped. */
+const STOPPED = "stopped";
 /** Gradients that are summed at once have at least this many bytes: fewer would cost more in calls than they hide. */
 const BUCKET_BYTES = 4 * 2 ** 20;
 /** A process lags only if it takes this many times as long as this one has ever taken between two collectives. */
@@ -69,6 +71,8 @@ interface Words {
   readonly waits: number;
   /** What keeps it from the next one, although nothing is wrong. */
   readonly busy?: string | undefined;
+  /** Whether it was asked to stop. */
+  readonly stops?: true | undefined;
 }
 
 const wordsIn = (text: string | undefined): Words | undefined => (text ? (JSON.parse(text) as Words) : undefined);
@@ -129,6 +133,9 @@ export class Team implements StepRanks {
   #collectives = 0;
   #busy: string | undefined;
   #isWaiting = false;
+  #isAskedToStop = false;
+  /** Whether this process has told the others that it takes part no more. */
+  #hasEnded = false;
   #noticed = 0;
   /** When the last collective ended, and the longest time from one to the next, in seconds. */
   #lastEnd = performance.now() / 1000;
@@ -222,7 +229,10 @@ export class Team implements StepRanks {
   }
 
   #words(waits = 0): string {
-    const words: Words = { host: hostname(), pid: process.pid, size: this.size, waits, busy: this.#busy };
+    const words: Words = {
+      ...{ host: hostname(), pid: process.pid, size: this.size, waits, busy: this.#busy },
+      ...(this.#isAskedToStop && { stops: true }),
+    };
     return JSON.stringify(words);
   }
 
@@ -289,10 +299,14 @@ export class Team implements StepRanks {
     return error;
   }
 
-  /** @throws TeamError when a process has failed or fallen silent; UsageError when another one has this rank */
+  /**
+   * @throws TeamError when a process has failed or fallen silent; Stopped when one was stopped; UsageError when another one has this
+   * rank
+   */
   #check(state: WatchState): void {
     const { answered, failure, isDoubled, ages } = state;
     const { silence } = this.#patience;
+    if (failure === STOPPED) throw new Stopped("another process was stopped");
     if (failure !== "") throw new TeamError(failure);
     if (isDoubled) {
       // The others need not know: they have the one that came first.
@@ -462,6 +476,25 @@ export class Team implements StepRanks {
     return value;
   }
 
+  /**
+   * Whether this process or any other was asked to stop: asked between the steps of a job whose processes meet seldom, this ends all of
+   * them soon. Not a collective.
+   *
+   * @param own - whether this process was asked to
+   * @throws TeamError when another process has failed; Stopped when it has {@link stop}ped
+   */
+  isToStop(own: boolean): boolean {
+    const watch = this.#watch;
+    if (!watch) return own;
+    const state = watch.state();
+    this.#check(state);
+    if (own && !this.#isAskedToStop) {
+      this.#isAskedToStop = true;
+      watch.say(this.#words());
+    }
+    return own || state.words.some((words) => wordsIn(words)?.stops === true);
+  }
+
   any(statements: readonly boolean[]): boolean[] {
     return scope(() => {
       const counts = tensor(Float32Array.from(statements, Number));
@@ -492,15 +525,27 @@ export class Team implements StepRanks {
     this.#ended();
   }
 
-  /** Waits for the others, and leaves. */
+  /** Waits for the others, and leaves; at once after {@link stop} or {@link fail}. */
   leave(): void {
+    if (this.#hasEnded) return;
     if (this.#group) this.any([]);
     this.#close();
   }
 
   /** Tells the others why this process cannot go on. What they wait for then ends. */
   fail(reason: string): void {
-    this.#watch?.fail(`rank ${this.rank} ended: ${reason}`);
+    this.#end(`rank ${this.rank} ended: ${reason}`);
+  }
+
+  /** Stops in the middle of a job: in the others, what they wait for and {@link isToStop} throw Stopped. */
+  stop(): void {
+    this.#end(STOPPED);
+  }
+
+  #end(reason: string): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#watch?.fail(reason);
     // With this process ends the store in which the others read it.
     if (this.rank === 0 && !this.#meeting.isServed) pause(READING_MILLISECONDS);
     // Its collectives may never end, so the group is left as it is.

@@ -32,8 +32,9 @@ import { type JobContext, soloContext } from "./context.js";
 import { checkDevice, deviceOf } from "./device.js";
 import { type TrainingImages, withHeldOut } from "./held-out.js";
 import { withinMemory } from "./memory.js";
+import { checkSame, checkSameRequest } from "./same-work.js";
 import { readSavedRun, runToResume, type SavedRun } from "./saved-run.js";
-import { checkSameRequest, shareState } from "./shared-state.js";
+import { shareState } from "./shared-state.js";
 import { describedTraining, describedTransfer, memoryAdvice } from "./training-description.js";
 
 /** A request with all it needs, ready for the first step. */
@@ -116,7 +117,7 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
     checkAlone("train", rank);
     return await planAlone(request, context);
   }
-  checkSameRequest(request, team);
+  checkSameRequest(request, team, ["data", "heldOut", "outdir"]);
   const plan =
     team.rank > 0
       ? undefined
@@ -124,13 +125,7 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
   const decided = team.gather<Decided | null>(plan ? decidedBy(plan) : null)[0] as Decided;
   const all = plan ?? (await planAsDecided(decided, request, context));
   try {
-    const digests = team.gather(all.digest);
-    const other = digests.findIndex((digest) => digest !== digests[0]);
-    if (other > 0) {
-      throw new UsageError(
-        `all processes of a training must have the same images; those of rank ${other} differ from those of rank 0`,
-      );
-    }
+    checkSame("images", all.digest, team);
     shareState(all.state, team);
     return all;
   } catch (error) {
