@@ -53,11 +53,12 @@ export async function withParts<T>(context: JobContext, job: (context: JobContex
   try {
     const result = await team.alone("it works on its part", () => job(shared));
     try {
-      team.leave();
+      if (!team.hasEnded) team.meet();
     } catch (error) {
       // The first has the result, whatever becomes of the others.
       if (team.rank > 0 || !(error instanceof TeamError)) throw error;
     }
+    team.leave();
     return result;
   } catch (error) {
     tell(team, error);

@@ -134,12 +134,12 @@ export class Team implements StepRanks {
   #busy: string | undefined;
   #isWaiting = false;
   #isAskedToStop = false;
-  /** Whether this process has told the others that it takes part no more. */
-  #hasEnded = false;
   #noticed = 0;
   /** When the last collective ended, and the longest time from one to the next, in seconds. */
   #lastEnd = performance.now() / 1000;
   #longest = 0;
+  /** Whether this process has told the others that it takes part no more. */
+  hasEnded = false;
   /** Bytes that this process has put into sums of gradients. */
   reducedBytes = 0;
   /** When the sums of the last step began and ended; undefined before the first. */
@@ -525,11 +525,15 @@ export class Team implements StepRanks {
     this.#ended();
   }
 
-  /** Waits for the others, and leaves; at once after {@link stop} or {@link fail}. */
+  /** Waits until all have come here. */
+  meet(): void {
+    // Of a tensor without elements, c10d would wait for nobody.
+    this.any([false]);
+  }
+
+  /** Leaves without a word, after what concerns the others; nothing after {@link stop} or {@link fail}. */
   leave(): void {
-    if (this.#hasEnded) return;
-    if (this.#group) this.any([]);
-    this.#close();
+    if (!this.hasEnded) this.#close();
   }
 
   /** Tells the others why this process cannot go on. What they wait for then ends. */
@@ -543,8 +547,8 @@ export class Team implements StepRanks {
   }
 
   #end(reason: string): void {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
+    if (this.hasEnded) return;
+    this.hasEnded = true;
     this.#watch?.fail(reason);
     // With this process ends the store in which the others read it.
     if (this.rank === 0 && !this.#meeting.isServed) pause(READING_MILLISECONDS);
