@@ -177,8 +177,6 @@ describe.skipIf(wasToIgnoreHangups())("signals", () => {
 
 describe("several processes", () => {
   test.each([
-    ["train", short],
-    ["likelihood", ["likelihood", "--network=x.safetensors", "--data=spots-images-idx3-ubyte"]],
     ["features train", ["features", "train", "--data=spots-images-idx3-ubyte", "--dest=x.safetensors"]],
     ["import", ["import", "x.pkl", "--dest=x.safetensors"]],
   ])("are refused where %s would be done by each of them", async (name, args) => {

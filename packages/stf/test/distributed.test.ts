@@ -181,7 +181,7 @@ describe("one end for all", () => {
     for (const { code, stderr } of await ends(ranks)) {
       expect(code).toBe(2);
       expect(stderr).toBe(
-        "stf: all processes of a training must have the same options; --lr is 0.001 for rank 0 and 0.002 for rank 1\n",
+        "stf: all processes must have the same options; --lr is 0.001 for rank 0 and 0.002 for rank 1\n",
       );
     }
     expect(existsSync(runOf("different"))).toBe(false);
@@ -198,7 +198,7 @@ describe("one end for all", () => {
     for (const { code, stderr } of await ends(ranks)) {
       expect(code).toBe(2);
       expect(stderr).toMatch(
-        /^stf: all processes .* the same options; --data is "spots[^\n]+ for rank 0 and "other[^\n]+ for rank 1\n$/,
+        /^stf: all processes must have the same options; --data is "spots[^\n]+ for rank 0 and "other[^\n]+ for rank 1\n$/,
       );
     }
   });

@@ -11,6 +11,7 @@ import type { EmpiricalTruth } from "./empirical-truth.js";
 import { controlled, ratioOf } from "./estimates.js";
 import { NoisySamples } from "./noisy-samples.js";
 import { RayPosterior } from "./ray-posterior.js";
+import { type SampleOptions, valuesOfSamples } from "./sample-ranks.js";
 
 /** A network, and the denoiser that replaces it at high noise. */
 export interface MeasuredNetwork {
@@ -21,17 +22,15 @@ export interface MeasuredNetwork {
 }
 
 /** Options of {@link networkErrors}. */
-export interface NetworkErrorOptions {
+export interface NetworkErrorOptions extends Omit<SampleOptions, "onSample"> {
   /** Noise levels, `[L]`. */
   readonly sigma: Float64Array;
-  /** Number of noisy samples. */
-  readonly samples: number;
   /** Images that no network was trained on; none when left out. They are in the units of the training images. */
   readonly unseen?: Bank | undefined;
   /** Seed of the samples made from unseen images. */
   readonly seed: number;
-  /** Called after each sample with the number done; may throw to stop. */
-  readonly onSample?: (done: number) => void;
+  /** Called after each sample with the part that is done; may throw to stop. */
+  readonly onSample?: (part: number) => void;
 }
 
 /** What an exact denoiser explains is rounding below this part of the variance of the data: its images are float32. */
@@ -91,40 +90,42 @@ interface Measured {
 export function networkErrors(
   measured: readonly MeasuredNetwork[],
   truth: EmpiricalTruth,
-  { sigma, samples, unseen, seed, onSample }: NetworkErrorOptions,
+  { sigma, samples, ranks, unseen, seed, onSample }: NetworkErrorOptions,
 ): NetworkLevel[][] {
   const sets = unseen ? 2 : 1;
   const measure = (set: NoisySamples, number: number): Measured => {
-    const networks = measured.map((): SampleErrors[] => []);
-    const exact: Float64Array[] = [];
-    const explainable: Float64Array[] = [];
-    const distances: number[] = [];
-    for (let sample = 0; sample < samples; sample++) {
+    const options = { samples, ranks, onSample: (done: number) => onSample?.((number + done / samples) / sets) };
+    const found = valuesOfSamples(options, (sample) =>
       noGrad(() =>
         scope(() => {
           const item = set.sourceOf(sample);
           const noise = truth.samples.noiseOf(sample);
           const batch = ladder(set.bank, item, noise, sigma);
           const mean = posteriorMean(truth, set.bank, item, noise, sigma);
-          exact.push(meanSquares(mean.sub(batch.source)));
+          const exact = meanSquares(mean.sub(batch.source));
           const centre = truth.meanImage(set.bank.labels?.[item]);
-          explainable.push(meanSquares(mean.flatten(1).sub(centre)));
-          distances.push(meanSquares(batch.source.narrow(0, 0, 1).flatten(1).sub(centre))[0] as number);
-          for (const [k, { denoiser, analytic }] of measured.entries()) {
+          const explainable = meanSquares(mean.flatten(1).sub(centre));
+          const distance = meanSquares(batch.source.narrow(0, 0, 1).flatten(1).sub(centre));
+          const ofNetworks = measured.flatMap(({ denoiser, analytic }) => {
             const { loss, excess } = denoisingErrors(denoiser, batch, mean);
             const isNew = analytic !== undefined && set.bank === unseen;
             const other = isNew ? analytic(perturbedImages(batch), sigma, batch.classes) : undefined;
-            networks[k]?.push({
-              ...{ loss, excess: excess as Float64Array },
-              analytic: other && meanSquares(other.sub(batch.source)),
-            });
-          }
+            return [loss, excess as Float64Array, other ? meanSquares(other.sub(batch.source)) : new Float64Array()];
+          });
+          return [exact, explainable, distance, ...ofNetworks];
         }),
-      );
-      onSample?.((number + (sample + 1) / samples) / sets);
-    }
+      ),
+    );
     const average = noGrad(() => meanDistance(set.bank, truth));
-    return { networks, exact, explainable, contrast: Float64Array.from(distances, (value) => value - average) };
+    const arrays = (which: number): Float64Array[] => found.map((values) => values[which] as Float64Array);
+    const networks = measured.map((_, k) =>
+      found.map((values): SampleErrors => {
+        const [loss, excess, analytic] = values.slice(3 + 3 * k) as [Float64Array, Float64Array, Float64Array];
+        return { loss, excess, analytic: analytic.length > 0 ? analytic : undefined };
+      }),
+    );
+    const contrast = Float64Array.from(arrays(2), ([distance = 0]) => distance - average);
+    return { networks, exact: arrays(0), explainable: arrays(1), contrast };
   };
   const seen = measure(truth.samples, 0);
   const other = unseen && measure(new NoisySamples(unseen, seed), 1);

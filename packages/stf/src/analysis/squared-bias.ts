@@ -18,23 +18,20 @@ import { type Estimate, meanOf } from "../metrics/estimate.js";
 import type { KeyedRandom } from "../random/keyed.js";
 import type { BiasReport, ReferenceCount } from "../run/variance-report.js";
 import { type BiasVariant, biasVariants, type ReferenceScheme } from "./bias-variants.js";
+import { type SampleOptions, valuesOfSamples } from "./sample-ranks.js";
 
 /** Options of a check of bias. */
-export interface BiasOptions {
+export interface BiasOptions extends SampleOptions {
   /** The targets to check. */
   readonly variants: readonly BiasVariant[];
   /** Noise levels, `[L]`. */
   readonly sigma: readonly number[];
   /** References per sample, its source included where the target includes it. */
   readonly references: ReferenceCount;
-  /** Number of noisy samples, over which the squared bias is averaged. */
-  readonly samples: number;
   /** Draws of the target for each of them, 2 at least. The error falls with their number until the scatter of the samples is all. */
   readonly draws: number;
   /** Seed of samples, sources and references. */
   readonly seed: number;
-  /** Called after each sample with the number done; may throw to stop. */
-  readonly onSample?: (done: number) => void;
 }
 
 /** A noisy sample at L noise levels, whose target can be drawn again and again. */
@@ -103,40 +100,32 @@ export function biasReports(
   problemOf: (sample: number) => BiasProblem,
   randomOf: (sample: number, target: number) => KeyedRandom,
 ): BiasReport[] {
-  const { variants, sigma, references, samples, draws, onSample } = options;
+  const { variants, sigma, references, draws } = options;
   if (!(draws >= 2)) throw new RangeError(`a check of bias needs at least 2 draws of the target, found ${draws}`);
-  const explained: Float64Array[] = [];
-  const found: BiasFindings[][] = variants.map(() => []);
   const numbers = Object.keys(biasVariants);
-  for (let sample = 0; sample < samples; sample++) {
+  const found = valuesOfSamples(options, (sample) =>
     scope(() => {
       const problem = problemOf(sample);
       const { exact, mean } = problem;
       const signal = exact.map((value, i) => value - (mean[i % mean.length] as number));
-      explained.push(squaresOf(signal, sigma.length).map((square) => square / mean.length));
-      variants.forEach((variant, v) => {
+      const explained = squaresOf(signal, sigma.length).map((square) => square / mean.length);
+      const ofTargets = variants.flatMap((variant) => {
         const random = randomOf(sample, numbers.indexOf(variant));
-        found[v]?.push(biasFindings(problem, biasVariants[variant], options, random));
+        const { squaredBias, squaredError } = biasFindings(problem, biasVariants[variant], options, random);
+        return [squaredBias, squaredError];
       });
-    });
-    onSample?.(sample + 1);
-  }
-  const over = (values: readonly Float64Array[], level: number): Estimate =>
-    meanOf(values.map((row) => row[level] as number));
+      return [explained, ...ofTargets];
+    }),
+  );
+  const over = (array: number, level: number): Estimate =>
+    meanOf(found.map((values) => values[array]?.[level] as number));
   return variants.map((variant, v): BiasReport => {
-    const own = found[v] as BiasFindings[];
     const { name, about } = biasVariants[variant];
     const levels = sigma.map((level, i) => ({
       sigma: level,
-      squaredBias: over(
-        own.map(({ squaredBias }) => squaredBias),
-        i,
-      ),
-      squaredError: over(
-        own.map(({ squaredError }) => squaredError),
-        i,
-      ),
-      explainable: over(explained, i),
+      squaredBias: over(1 + 2 * v, i),
+      squaredError: over(2 + 2 * v, i),
+      explainable: over(0, i),
     }));
     return { name, about, references, levels };
   });

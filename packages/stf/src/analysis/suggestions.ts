@@ -3,7 +3,8 @@
 import { meanOf } from "../metrics/estimate.js";
 import { publishedLevels } from "../preconditioning/constants.js";
 import type { ReferenceCount, SuggestedSettings } from "../run/variance-report.js";
-import type { Truth } from "./truth.js";
+import type { SampleOptions } from "./sample-ranks.js";
+import { examineSamples, type Truth } from "./truth.js";
 import type { DataMoments } from "./value-moments.js";
 
 /** What EDM's distribution of noise levels was chosen for: images in [-1, 1] with this standard deviation (Karras et al. 2022). */
@@ -46,15 +47,11 @@ export function suggestedLevels(
 }
 
 /** Input of {@link neededReferences}. */
-export interface NeededOptions {
+export interface NeededOptions extends SampleOptions {
   /** The noise level. */
   readonly sigma: number;
   /** The wanted fraction V_STF(n) / V_DSM, between 0 and 1. */
   readonly fraction: number;
-  /** Number of noisy samples. */
-  readonly samples: number;
-  /** Called after each sample; may throw to stop. */
-  readonly onSample?: (done: number) => void;
 }
 
 /** A distribution in closed form has no end: so many references of few values each are tried, and so many values in all. */
@@ -65,17 +62,10 @@ const MOST_VALUES = 2 ** 20;
  * The least power of two of references that brings the variance at a noise level below a fraction of V_DSM; of a distribution in closed
  * form, null if 8192 do not, or fewer of more than 64 values each.
  */
-export function neededReferences(
-  truth: Truth,
-  { sigma, fraction, samples, onSample }: NeededOptions,
-): ReferenceCount | null {
+export function neededReferences(truth: Truth, { sigma, fraction, ...options }: NeededOptions): ReferenceCount | null {
   const most = truth.count ?? Math.min(MOST_REFERENCES, Math.floor(MOST_VALUES / truth.dimension));
   const counts = Array.from({ length: Math.ceil(Math.log2(Math.max(most, 2))) }, (_, i) => 2 ** i);
-  const found = Array.from({ length: samples }, (_, sample) => {
-    const findings = truth.examine(sample, Float64Array.of(sigma), counts);
-    onSample?.(sample + 1);
-    return findings;
-  });
+  const found = examineSamples(truth, Float64Array.of(sigma), counts, options);
   const variance = meanOf(found.map((findings) => findings.variance[0] as number)).value;
   const enough = counts.findIndex((_, k) => {
     const left = meanOf(found.map(({ errors }) => errors[k]?.[0] as number)).value;

@@ -1,6 +1,7 @@
 /** What is known exactly about a distribution and its noisy samples: the ground truth of an analysis. */
 
 import type { ReferenceCount } from "../run/variance-report.js";
+import { type SampleOptions, type SampleValues, valuesOfSamples } from "./sample-ranks.js";
 
 /** What one noisy sample, y + sigma eps with one y and one eps, tells about each of L noise levels. `[L]` each, per value. */
 export interface SampleFindings {
@@ -44,4 +45,30 @@ export interface Truth {
    * @param references - numbers of references; those of a sample are nested
    */
   examine(sample: number, sigma: Float64Array, references: readonly ReferenceCount[]): SampleFindings;
+}
+
+const toValues = ({ variance, divergence, explained, posterior, errors }: SampleFindings): SampleValues => [
+  ...[variance, divergence, explained],
+  ...errors,
+  ...(posterior ? [posterior.effective, posterior.entropy, posterior.source] : []),
+];
+
+/** The findings in values of {@link toValues}. @param counts - numbers of references */
+function fromValues(values: SampleValues, counts: number): SampleFindings {
+  const [variance, divergence, explained, ...others] = values as [Float64Array, Float64Array, Float64Array];
+  const errors = (others as Float64Array[]).slice(0, counts);
+  const [effective, entropy, source] = (others as Float64Array[]).slice(counts);
+  const findings = { variance, divergence, explained, errors };
+  return effective && entropy && source ? { ...findings, posterior: { effective, entropy, source } } : findings;
+}
+
+/** Examines the first samples of a distribution, in order. */
+export function examineSamples(
+  truth: Truth,
+  sigma: Float64Array,
+  references: readonly ReferenceCount[],
+  options: SampleOptions,
+): SampleFindings[] {
+  const found = valuesOfSamples(options, (sample) => toValues(truth.examine(sample, sigma, references)));
+  return found.map((values) => fromValues(values, references.length));
 }

@@ -5,21 +5,18 @@ import type { LevelReport, ReferenceCount } from "../run/variance-report.js";
 import { varianceBound } from "./divergence.js";
 import { controlled, ratioOf } from "./estimates.js";
 import type { AnalysisLevel } from "./levels.js";
-import type { SampleFindings, Truth } from "./truth.js";
+import type { SampleOptions } from "./sample-ranks.js";
+import { examineSamples, type SampleFindings, type Truth } from "./truth.js";
 
 /** A variance below this part of that of the data is rounding, and so is a ratio to it. */
 const ROUNDING = 1e-20;
 
 /** Options of {@link varianceCurves}. */
-export interface VarianceOptions {
+export interface VarianceOptions extends SampleOptions {
   /** Noise levels. */
   readonly levels: readonly AnalysisLevel[];
   /** Numbers of references, ascending. */
   readonly references: readonly ReferenceCount[];
-  /** Number of noisy samples. */
-  readonly samples: number;
-  /** Called after each sample with the number done; may throw to stop. */
-  readonly onSample?: (done: number) => void;
 }
 
 /** The values of one level, one per sample. */
@@ -33,17 +30,9 @@ const columnOf = (samples: readonly Float64Array[], level: number): Float64Array
  * V_STF(n) is the mean of ||T_n - D*||². Of one reference the same mean is known better, from the posterior: V_DSM. The difference
  * between the two is the control by which the estimates of all n are improved (`controlled`).
  */
-export function varianceCurves(
-  truth: Truth,
-  { levels, references, samples, onSample }: VarianceOptions,
-): LevelReport[] {
+export function varianceCurves(truth: Truth, { levels, references, ...options }: VarianceOptions): LevelReport[] {
   const sigma = Float64Array.from(levels, (level) => level.sigma);
-  const asked: readonly ReferenceCount[] = [1, ...references];
-  const found = Array.from({ length: samples }, (_, sample) => {
-    const findings = truth.examine(sample, sigma, asked);
-    onSample?.(sample + 1);
-    return findings;
-  });
+  const found = examineSamples(truth, sigma, [1, ...references], options);
   return levels.map((level, i) => levelReport(found, { truth, level, references }, i));
 }
 

@@ -1,7 +1,6 @@
 /** `stf analyze` on the command line. Errors in options are reported without loading libtorch. */
 
 import type { Command } from "commander";
-import { checkAlone } from "../common/ranks.js";
 import { formatDuration } from "../common/text.js";
 import { analyzeFields } from "../config/analyze-options.js";
 import { type AnalyzeRequest, analyzeOptions } from "../config/analyze-request.js";
@@ -19,35 +18,33 @@ const groups: Groups<typeof analyzeFields> = {
 
 /** Runs the command. Returns the exit code. */
 async function run(request: AnalyzeRequest): Promise<number> {
-  const [{ commandContext, interruptedCode }, { analyze }, { Stopped }] = await Promise.all([
+  const [{ commandContext, interruptedCode }, { analyze }, { unlessStopped, withParts }] = await Promise.all([
     import("./context.js"),
     import("../jobs/analyze.js"),
-    import("../jobs/context.js"),
+    import("./team.js"),
   ]);
   beginWork();
   const context = commandContext({ plainSeconds: 60 });
-  const { reporter } = context;
-  try {
-    const { report, json, page, plot, problem } = await analyze(request, context);
-    reporter.clear();
-    for (const line of describeVariance(report)) reporter.print(line);
-    reporter.print(`wrote ${page}, ${json} and ${plot} in ${formatDuration(report.seconds)}`);
-    if (problem === undefined) return 0;
-    reporter.warn(problem);
-    return 1;
-  } catch (error) {
-    if (!(error instanceof Stopped)) throw error;
-    reporter.clear();
+  const { reporter, rank } = context;
+  const result = await unlessStopped(withParts(context, (shared) => analyze(request, shared)));
+  reporter.clear();
+  if (!result) {
     reporter.print("stopped; nothing was written");
     return interruptedCode();
   }
+  const { report, json, page, plot, problem } = result;
+  for (const line of describeVariance(report)) reporter.print(line);
+  reporter.print(`wrote ${page}, ${json} and ${plot} in ${formatDuration(report.seconds)}`);
+  // The first process speaks for all.
+  if (problem === undefined || rank.rank > 0) return 0;
+  reporter.warn(problem);
+  return 1;
 }
 
 /** Sets the command's options and action. */
 export function declare(command: Command): void {
   addFields(command, analyzeFields, groups).action(async (texts) => {
     const request = parse(analyzeFields, texts);
-    checkAlone("analyze");
     analyzeOptions(request);
     process.exitCode = await run(request);
   });

@@ -2,11 +2,12 @@
 
 import type { Command } from "commander";
 import { UsageError } from "../common/errors.js";
-import { rankOf } from "../common/ranks.js";
 import { evaluateFields } from "../config/evaluate-options.js";
 import { type EvaluateRequest, evaluateOptions } from "../config/evaluate-request.js";
 import { parse } from "../config/fields.js";
 import { comparableMetrics, readEvaluations } from "../jobs/compare-evaluations.js";
+import type { EvaluateResult } from "../jobs/evaluate.js";
+import { processesWithFiles } from "./meeting.js";
 import { describeEvaluation, describeTable } from "./numbers.js";
 import { addFields, type Groups } from "./options.js";
 import { beginWork } from "./output.js";
@@ -18,14 +19,17 @@ const groups: Groups<typeof evaluateFields> = {
 
 /** Runs the command. Returns the exit code. */
 async function run(request: EvaluateRequest): Promise<number> {
-  const [{ commandContext, interruptedCode }, { evaluate }] = await Promise.all([
+  const [{ commandContext, interruptedCode }, { evaluate }, { withParts, unlessStopped }] = await Promise.all([
     import("./context.js"),
     import("../jobs/evaluate.js"),
+    import("./team.js"),
   ]);
   beginWork();
   const context = commandContext({ plainSeconds: 60 });
   const { reporter } = context;
-  const { reason, evaluations, problem } = await evaluate(request, context);
+  const none: EvaluateResult = { reason: "stopped", evaluations: [] };
+  const found = await unlessStopped(withParts(context, (shared) => evaluate(request, shared)));
+  const { reason, evaluations, problem } = found ?? none;
   reporter.clear();
   for (const evaluation of evaluations) for (const line of describeEvaluation(evaluation)) reporter.print(line);
   if (reason === "stopped") {
@@ -64,7 +68,7 @@ export function declare(command: Command): void {
         return;
       }
       const request = parse(evaluateFields, texts);
-      evaluateOptions(request, rankOf().size);
+      evaluateOptions(request, processesWithFiles());
       process.exitCode = await run(request);
     });
 }

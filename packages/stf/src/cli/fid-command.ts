@@ -1,7 +1,7 @@
 /** `stf fid` on the command line: the published tool's commands. Errors in options are reported without loading libtorch. */
 
 import type { Command } from "commander";
-import { checkAlone, rankOf } from "../common/ranks.js";
+import { checkAlone } from "../common/ranks.js";
 import {
   type FidCalcRequest,
   type FidRefRequest,
@@ -11,6 +11,7 @@ import {
   fidRefOptions,
 } from "../config/fid-options.js";
 import { parse } from "../config/fields.js";
+import { processesWithFiles } from "./meeting.js";
 import { describeEvaluation } from "./numbers.js";
 import { addFields } from "./options.js";
 import { beginWork } from "./output.js";
@@ -39,8 +40,9 @@ async function working(
 
 async function calculate(request: FidCalcRequest): Promise<number> {
   const { calculateFid } = await import("../jobs/fid.js");
+  const { withParts } = await import("./team.js");
   return await working(async (context) => {
-    const { evaluation, problem } = await calculateFid(request, context);
+    const { evaluation, problem } = await withParts(context, (shared) => calculateFid(request, shared));
     if (evaluation) for (const line of describeEvaluation(evaluation)) context.reporter.print(line);
     return problem;
   });
@@ -62,7 +64,7 @@ export function declare(command: Command): void {
     fidCalcFields,
   ).action(async (texts) => {
     const request = parse(fidCalcFields, texts);
-    fidCalcOptions(request, rankOf().size);
+    fidCalcOptions(request, processesWithFiles());
     process.exitCode = await calculate(request);
   });
   addFields(command.command("ref").description("reference statistics of a data set"), fidRefFields).action(

@@ -1,12 +1,12 @@
 /** `stf generate` on the command line. Errors in options are reported without loading libtorch. */
 
 import type { Command } from "commander";
-import { rankOf } from "../common/ranks.js";
 import { formatDuration } from "../common/text.js";
 import { parse } from "../config/fields.js";
 import { generateFields } from "../config/generate-options.js";
 import { type GenerateRequest, generateOptions } from "../config/generate-request.js";
 import type { GenerateResult } from "../jobs/generate.js";
+import { processesWithFiles } from "./meeting.js";
 import { addFields } from "./options.js";
 import { beginWork } from "./output.js";
 
@@ -42,12 +42,13 @@ async function run(request: GenerateRequest): Promise<number> {
   // One after the other, because Node opens the files of all modules that it loads in parallel.
   const { commandContext, interruptedCode } = await import("./context.js");
   const { generate } = await import("../jobs/generate.js");
+  const { unlessStopped, withParts } = await import("./team.js");
   beginWork();
   const context = commandContext({ plainSeconds: 60 });
   const { reporter, rank } = context;
-  const result = await generate(request, context);
+  const result = await unlessStopped(withParts(context, (shared) => generate(request, shared)));
   const { outdir = null, grid = null, trajectory = null } = request;
-  if (result.reason === "stopped") {
+  if (!result || result.reason === "stopped") {
     reporter.print(outdir === null ? "stopped" : `stopped; the same command draws the rest into ${outdir}`);
     return interruptedCode();
   }
@@ -65,7 +66,7 @@ export function declare(command: Command): void {
   command.option("-n, --dry-run", "show what would be drawn and how long it takes, and stop");
   addFields(command, generateFields).action(async ({ dryRun: isDry = false, ...texts }) => {
     const request = parse(generateFields, texts);
-    generateOptions(request, rankOf().size);
+    generateOptions(request, processesWithFiles());
     if (isDry) await dryRun(request);
     else process.exitCode = await run(request);
   });

@@ -1,7 +1,6 @@
 /** `stf likelihood` on the command line. Errors in options are reported without loading libtorch. */
 
 import type { Command } from "commander";
-import { checkAlone } from "../common/ranks.js";
 import { formatDuration, formatLevel } from "../common/text.js";
 import { parse } from "../config/fields.js";
 import { likelihoodFields } from "../config/likelihood-options.js";
@@ -38,14 +37,19 @@ function described(result: LikelihoodResult): string[] {
 
 /** Runs the command. Returns the exit code. */
 async function run(request: LikelihoodRequest): Promise<number> {
-  const [{ commandContext, interruptedCode }, { likelihood }] = await Promise.all([
+  const [{ commandContext, interruptedCode }, { likelihood }, { unlessStopped, withParts }] = await Promise.all([
     import("./context.js"),
     import("../jobs/likelihood.js"),
+    import("./team.js"),
   ]);
   beginWork();
   const context = commandContext({ plainSeconds: 60 });
   const { reporter } = context;
-  const result = await likelihood(request, context);
+  const result = await unlessStopped(withParts(context, (shared) => likelihood(request, shared)));
+  if (!result) {
+    reporter.print("stopped before the first image");
+    return interruptedCode();
+  }
   const isStopped = result.reason === "stopped";
   if (isStopped) reporter.print(`stopped after ${result.perImage.length} of ${result.asked} images`);
   if (result.perImage.length > 0) for (const line of described(result)) reporter.print(line);
@@ -60,7 +64,6 @@ async function run(request: LikelihoodRequest): Promise<number> {
 export function declare(command: Command): void {
   addFields(command, likelihoodFields).action(async (texts) => {
     const request = parse(likelihoodFields, texts);
-    checkAlone("likelihood");
     likelihoodOptions(request);
     process.exitCode = await run(request);
   });

@@ -47,7 +47,7 @@ export function checkDistinct(
 /**
  * The options of a request, checked. Needs only the request, so that a mistake is reported at once.
  *
- * @param processes - number of processes that divide the work
+ * @param processes - number of processes that divide the work and share it through files; 1 for connected ones
  * @throws UsageError when an option is missing, out of range, or contradicts another
  */
 export function evaluateOptions(request: EvaluateRequest, processes = 1): ResolvedEvaluate {

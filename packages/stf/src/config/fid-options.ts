@@ -68,7 +68,7 @@ function checked<F extends Fields, K extends keyof F & string>(
 /**
  * The options of a request to compute a Fréchet distance, checked.
  *
- * @param processes - number of processes that divide the work
+ * @param processes - number of processes that divide the work and share it through files; 1 for connected ones
  * @throws UsageError when an option is missing, out of range, or contradicts another
  */
 export function fidCalcOptions(

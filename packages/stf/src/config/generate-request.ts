@@ -53,7 +53,7 @@ export function drawingOptions(request: GenerateRequest): ResolvedGenerate {
 /**
  * All options of a request, checked as by {@link drawingOptions}, with those that name files.
  *
- * @param processes - number of processes that divide the work
+ * @param processes - number of processes that divide the work and share it through files; 1 for connected ones
  * @throws UsageError when an option is missing, out of range, or contradicts another
  */
 export function generateOptions(request: GenerateRequest, processes = 1): ResolvedGenerate {

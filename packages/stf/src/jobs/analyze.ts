@@ -1,5 +1,6 @@
 /** An analysis as a job: from a request to the variances of targets, and the errors of networks, over the noise level. */
 
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { findingsOf } from "../analysis/findings.js";
@@ -12,12 +13,13 @@ import type { StoredAnalytic } from "../checkpoints/stored-analytic.js";
 import { UsageError } from "../common/errors.js";
 import { makeFolderFor, removeEmptyFolder } from "../common/folders.js";
 import { checkAlone } from "../common/ranks.js";
-import { formatDuration, formatLevel } from "../common/text.js";
+import { formatLevel } from "../common/text.js";
 import { analyzedLevels } from "../config/analyze-options.js";
 import { type AnalyzeRequest, analyzeOptions, type ResolvedAnalyze } from "../config/analyze-request.js";
 import type { Preconditioning } from "../preconditioning/preconditioning.js";
 import { preconditioningOf } from "../preconditioning/table.js";
 import type { NoiseRange } from "../processes/scheduled.js";
+import type { Protocol } from "../run/protocol.js";
 import type { NetworkReport, ReferenceCount, TargetCost, VarianceReport } from "../run/variance-report.js";
 import { edmSchedule } from "../sampling/steps.js";
 import { biasOf } from "./analysis/bias.js";
@@ -26,11 +28,13 @@ import { type AnalysedNetwork, checkNetworks, numberingFor, openNetworks } from 
 import { type AnalysisFiles, writeAnalysis } from "./analysis/output.js";
 import { analysisProtocol } from "./analysis/protocol.js";
 import { suggestedSettings } from "./analysis/settings.js";
+import { type Sharing, sharingOf } from "./analysis/sharing.js";
 import { targetCosts } from "./analysis/target-cost.js";
 import { disposeTruth, type OpenedTruth, openTruth, possibleReferences } from "./analysis/truth.js";
-import { checkStop, type JobContext, jobContext } from "./context.js";
-import { checkDevice } from "./device.js";
+import { type JobContext, jobContext } from "./context.js";
+import { checkDevice, deviceOf } from "./device.js";
 import { withinMemory } from "./memory.js";
+import { checkSame, checkSameRequest } from "./same-work.js";
 
 /** The result of an analysis, and the paths of its files. */
 export interface AnalyzeResult extends AnalysisFiles {
@@ -61,18 +65,6 @@ function rangeOf({ sigmaMin, sigmaMax }: ResolvedAnalyze, preconditioning: Preco
   return range;
 }
 
-/** Reports how far a part of the analysis is. */
-function progressOf(context: JobContext, title: string, total: number): (done: number) => void {
-  const start = context.now();
-  return (done) => {
-    checkStop(context);
-    const left = ((context.now() - start) / done) * (total - done);
-    context.reporter.update(
-      `${title}: ${total > 1 ? `${done} of ${total}` : `${Math.round(100 * done)} %`}, ${formatDuration(left)} left`,
-    );
-  };
-}
-
 /** What an analysis works with. */
 interface Analysis {
   readonly options: ResolvedAnalyze;
@@ -81,9 +73,10 @@ interface Analysis {
   readonly levels: readonly AnalysisLevel[];
   readonly networks: readonly AnalysedNetwork[];
   readonly context: JobContext;
+  readonly sharing: Sharing;
 }
 
-function networkReports({ options, opened, levels, networks, context }: Analysis): NetworkReport[] {
+function networkReports({ options, opened, levels, networks, sharing }: Analysis): NetworkReport[] {
   if (opened.kind !== "images" || networks.length === 0) return [];
   const measured = networks.map(({ denoiser, analytic }): MeasuredNetwork => {
     const known = analytic?.denoiser;
@@ -94,7 +87,8 @@ function networkReports({ options, opened, levels, networks, context }: Analysis
     samples: options.networkNum,
     unseen: opened.unseen,
     seed: options.seed,
-    onSample: progressOf(context, "errors of networks", 1),
+    ranks: sharing.ranks,
+    onSample: sharing.progress("errors of networks", 1),
   });
   return networks.map(({ file, images, analytic }, k) => {
     const own = errors[k] as NetworkReport["levels"];
@@ -142,33 +136,46 @@ function costsOf(
   return targetCosts(opened.bank, references, { sigma, sameClass: cond, seed }, context);
 }
 
+/** Identifies the networks and images of an analysis, wherever they are on a machine. */
+function keyOf({ subject, method }: Protocol): string {
+  const { networks_sha256: networks = null } = subject;
+  return createHash("sha256")
+    .update(JSON.stringify([networks, method]))
+    .digest("hex");
+}
+
 async function reportOf(analysis: Analysis): Promise<VarianceReport> {
-  const { options, opened, preconditioning, levels, networks, context } = analysis;
+  const { options, opened, preconditioning, levels, networks, context, sharing } = analysis;
+  const { team } = context;
   const { num, references } = options;
   const { truth } = opened;
   const start = context.now();
-  const progress = (title: string, total: number) => progressOf(context, title, total);
+  const protocol = await analysisProtocol(opened, options, networks, analysis);
+  if (team) checkSame("networks and images", keyOf(protocol), team);
   const curves = varianceCurves(truth, {
     levels,
     references,
     samples: num,
-    onSample: progress("noisy samples", num),
+    ranks: sharing.ranks,
+    onSample: sharing.progress("noisy samples", num),
   });
   const phases = phasesOf(curves, truth.variance, preconditioning.noiseLevels);
   const varies = truth.variance > 0 && phases.sourceUpTo !== curves.at(-1)?.sigma;
   const found = { phases, varies, precond: preconditioning.name };
-  const suggested = suggestedSettings(opened, options, found, progress);
+  const suggested = suggestedSettings(opened, options, found, sharing);
+  const measureCosts = () => costsOf(analysis, withCount(references, suggested.references), phases.scorePeak);
   const report: Omit<VarianceReport, "findings"> = {
-    protocol: await analysisProtocol(opened, options, networks, analysis),
+    protocol,
     data: { name: truth.name, count: truth.count, dimension: truth.dimension, variance: truth.variance },
     precond: preconditioning.name,
     references,
     levels: curves,
     phases,
     suggested,
-    costs: costsOf(analysis, withCount(references, suggested.references), phases.scorePeak),
+    // While the others wait: they would slow it down.
+    costs: team ? await team.first("it measures the time of targets", measureCosts) : measureCosts(),
     networks: networkReports(analysis),
-    bias: options.checkBias ? biasOf(opened, options, curves, progress) : [],
+    bias: options.checkBias ? biasOf(opened, options, curves, sharing) : [],
     seconds: context.now() - start,
   };
   return { ...report, findings: findingsOf(report) };
@@ -176,7 +183,8 @@ async function reportOf(analysis: Analysis): Promise<VarianceReport> {
 
 /**
  * Analyses the targets of a data set over the noise level, and networks on it: variances, the floor of the loss, posteriors, excess
- * losses. Writes variance.json, a page and a plot.
+ * losses. Writes variance.json, a page and a plot. Connected processes divide the samples, and all have the result, which the first one
+ * writes.
  *
  *     const { report } = await analyze({ data: "my-photos", num: 64 });
  *
@@ -184,9 +192,13 @@ async function reportOf(analysis: Analysis): Promise<VarianceReport> {
  * job is to stop.
  */
 export async function analyze(request: AnalyzeRequest, context: JobContext = jobContext()): Promise<AnalyzeResult> {
-  const options = analyzeOptions(request);
-  checkAlone("analyze", context.rank);
+  const asked = analyzeOptions(request);
+  const { team, rank } = context;
+  const options = { ...asked, device: deviceOf(asked.device, rank) };
+  if (!team) checkAlone("analyze", rank);
+  else checkSameRequest(request, team, ["data", "network", "heldOut", "mixture", "cache", "outdir"]);
   checkDevice(options.device);
+  if (rank.rank > 0) return await analysisOf(request, options, context);
   const isNew = !existsSync(options.outdir);
   makeFolderFor(join(options.outdir, "variance.json"), "outdir");
   try {
@@ -218,10 +230,15 @@ async function analysisOf(
         if (same.length > 0)
           context.reporter.print(`note: ${same.join(", ")} references are all that there are: "all"`);
         const resolved = { ...options, references };
-        const report = await reportOf({ options: resolved, opened, preconditioning, levels, networks, context });
-        context.reporter.update("drawing the page");
-        const examples = examplesOf(opened, levels, networks, report.references);
-        return { report, ...(await writeAnalysis(options.outdir, { report, examples })) };
+        const analysis = { options: resolved, opened, preconditioning, levels, networks, context };
+        const report = await reportOf({ ...analysis, sharing: sharingOf(context) });
+        const write = (): Promise<AnalysisFiles> => {
+          context.reporter.update("drawing the page");
+          const examples = examplesOf(opened, levels, networks, report.references);
+          return writeAnalysis(options.outdir, { report, examples });
+        };
+        const { team } = context;
+        return { report, ...(await (team ? team.first("it draws the page", write) : write())) };
       } finally {
         disposeTruth(opened);
       }

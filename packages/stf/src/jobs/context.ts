@@ -32,7 +32,7 @@ export interface JobContext {
   now(): number;
   /** This process among those that divide the work. */
   readonly rank: Rank;
-  /** The connection to the others, which training needs; other jobs can share work through a folder, too. */
+  /** The connection to the others; without it, some jobs can share work through a folder. */
   readonly team?: Team | undefined;
 }
 
@@ -54,6 +54,7 @@ export function jobContext(given: Partial<JobContext> = {}): JobContext {
 export const soloContext = (context: JobContext): JobContext => ({
   ...context,
   rank: { ...context.rank, rank: 0, size: 1 },
+  team: undefined,
 });
 
 /** Thrown in the middle of a step when the job is to stop, so that the user need not wait for the end of a batch. */

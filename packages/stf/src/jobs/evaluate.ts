@@ -13,7 +13,9 @@ import { drawnImages, type ImageSource, imagesOnDisk } from "./image-source.js";
 import { withinMemory } from "./memory.js";
 import { type Pair, writePairs } from "./pairs.js";
 import { writeOrRescue } from "./rescue.js";
+import { checkSame, checkSameRequest } from "./same-work.js";
 import { snapshotsOf } from "./snapshots.js";
+import { TeamError } from "./team.js";
 
 /** The result of {@link evaluate}. */
 export interface EvaluateResult {
@@ -80,9 +82,11 @@ class Results {
  */
 export async function evaluate(request: EvaluateRequest, context: JobContext = jobContext()): Promise<EvaluateResult> {
   const { reporter } = context;
-  const options = evaluateOptions(request, context.rank.size);
+  const { team, rank } = context;
+  const options = evaluateOptions(request, team ? 1 : rank.size);
+  if (team) checkSameRequest(request, team, ["network", "images", "ref", "features", "dest", "pairs"]);
   checkDevice(options.device);
-  const results = new Results(options);
+  const results = new Results(team && rank.rank > 0 ? { ...options, dest: null, pairs: null } : options);
   const work = async (): Promise<void> => {
     using evaluator = await Evaluator.open({ ...options, shared: options.dest ?? "evaluation" }, context);
     reporter.print(
@@ -91,6 +95,7 @@ export async function evaluate(request: EvaluateRequest, context: JobContext = j
         : "note: without 'features' only pixels are compared; docs/evaluation.md says which features to take",
     );
     const all = openers(options, context);
+    if (team) checkSame("number of sets and networks", String(all.length), team);
     for (const [number, open] of all.entries()) {
       using source = await open();
       if (number === 0) {
@@ -119,8 +124,11 @@ export async function evaluate(request: EvaluateRequest, context: JobContext = j
   } catch (error) {
     const isStopped = error instanceof Stopped;
     // What is finished is returned, though the next set cannot be evaluated.
-    const isInput = error instanceof InputError || error instanceof UsageError || error instanceof FileFormatError;
-    if (!isStopped && !(isInput && results.evaluations.length > 0)) throw error;
+    const isKnown = [InputError, UsageError, FileFormatError, TeamError].some((kind) => error instanceof kind);
+    if (!(error instanceof Error) || !(isStopped || (isKnown && results.evaluations.length > 0))) throw error;
+    // The others would wait for this process.
+    if (isStopped) team?.stop();
+    else team?.fail(error.message);
     if (isStopped) reason = "stopped";
     else results.problem ??= error.message;
   }

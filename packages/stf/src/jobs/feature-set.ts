@@ -28,6 +28,12 @@ export function featureFacts({ name, sha256, dimension, resize }: FeatureNetwork
   return { name, sha256, dimension, resize };
 }
 
+/** What decides the images of a source: not their paths, which differ between machines. */
+function factsOf({ protocol: { subject, method } }: ImageSource): readonly object[] {
+  const { network, images, ...others } = subject;
+  return [others, method];
+}
+
 /** Options of {@link collect}. */
 export interface CollectOptions {
   /** None: only pixels are collected. */
@@ -78,7 +84,7 @@ export async function collect(source: ImageSource, options: CollectOptions): Pro
       await new Promise(setImmediate);
     }
     const key = createHash("sha256")
-      .update(JSON.stringify([source.protocol, network && featureFacts(network), context.rank.size]))
+      .update(JSON.stringify([factsOf(source), network && featureFacts(network), context.rank.size]))
       .digest("hex");
     const whole = await exchange.gather(key, own);
     if (!whole) return undefined;

@@ -20,6 +20,7 @@ import { withinMemory } from "./memory.js";
 import { openFeatures } from "./open-features.js";
 import { referenceFacts } from "./reference.js";
 import { writeOrRescue } from "./rescue.js";
+import { checkSameRequest } from "./same-work.js";
 
 /** The result of {@link calculateFid}. */
 export interface FidResult {
@@ -37,10 +38,12 @@ export interface FidResult {
  * Stopped when the job is to stop
  */
 export async function calculateFid(request: FidCalcRequest, context: JobContext = jobContext()): Promise<FidResult> {
-  const options = fidCalcOptions(request, context.rank.size);
+  const { team, rank } = context;
+  const options = fidCalcOptions(request, team ? 1 : rank.size);
   const { images, num, seed, dest, device } = options;
+  if (team) checkSameRequest(request, team, ["images", "ref", "features", "dest"]);
   checkDevice(device);
-  if (dest !== null) makeFolderFor(dest, "dest");
+  if (dest !== null && !(team && rank.rank > 0)) makeFolderFor(dest, "dest");
   const shared = dest ?? "fid";
   const found = await withinMemory(
     () => `lower 'batch' (it is ${options.batch})`,

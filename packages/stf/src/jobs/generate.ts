@@ -1,5 +1,6 @@
 /** Drawing images as a job: from a request to a folder, an archive, a grid or an animation. */
 
+import { createHash } from "node:crypto";
 import { imagesOf } from "../codecs/planes.js";
 import { InputError } from "../common/errors.js";
 import { isFileProblem, problemOf } from "../common/folders.js";
@@ -9,10 +10,13 @@ import { SamplingError } from "../sampling/generate.js";
 import { type JobContext, jobContext, Stopped } from "./context.js";
 import { batchesOfRank, DrawingTally, drawBatches } from "./draw-batches.js";
 import { type Drawing, describeDrawing, openDrawing } from "./drawing.js";
-import { isCoupled } from "./drawing-protocol.js";
+import { drawingProtocol, isCoupled } from "./drawing-protocol.js";
+import { gatherBytes } from "./gathered.js";
 import { finishFiles, type GeneratedFiles, openFiles } from "./generated-files.js";
 import type { ImageOutput } from "./image-output.js";
 import { withinMemory } from "./memory.js";
+import { checkSame, checkSameRequest } from "./same-work.js";
+import type { Team } from "./team.js";
 
 /** The batches of this process that have missing images, without the images that exist. */
 function missingBatches({ request }: Drawing, { output, frames }: GeneratedFiles, { rank }: JobContext): number[][] {
@@ -27,9 +31,19 @@ function missingBatches({ request }: Drawing, { output, frames }: GeneratedFiles
     .filter(({ length }) => length > 0);
 }
 
-/** Waits for the images of other processes. @throws Stopped when the job is to stop. */
+/**
+ * Waits for the images of other processes.
+ *
+ * @throws Stopped when the job is to stop; InputError when connected processes are ready and their images are not there
+ */
 async function waitForOthers(output: ImageOutput, context: JobContext): Promise<void> {
-  const { reporter } = context;
+  const { reporter, team } = context;
+  if (team) {
+    team.meet();
+    if (team.rank === 0) output.checkAll();
+    return;
+  }
+  if (context.rank.rank > 0) return;
   let isSaid = false;
   await output.waitForAll(context, (missing) => {
     const line = `waiting for ${missing} images of other processes`;
@@ -37,6 +51,13 @@ async function waitForOthers(output: ImageOutput, context: JobContext): Promise<
     if (!isSaid) reporter.printPlain(line);
     isSaid = true;
   });
+}
+
+/** The images of all processes, by seed. */
+function gatherImages(own: ReadonlyMap<number, Uint8Array>, team: Team): Map<number, Uint8Array> {
+  const seeds = team.gather([...own.keys()]).flat();
+  const images = gatherBytes([...own.values()], team);
+  return new Map(seeds.map((seed, i) => [seed, images[i] as Uint8Array]));
 }
 
 /**
@@ -51,7 +72,7 @@ async function drawMissing(
   tally: DrawingTally,
   context: JobContext,
 ): Promise<Map<number, Uint8Array>> {
-  const { rank, reporter } = context;
+  const { rank, reporter, team } = context;
   const { output, frames } = files;
   const batches = missingBatches(drawing, files, context);
   const count = batches.reduce((sum, { length }) => sum + length, 0);
@@ -66,8 +87,18 @@ async function drawMissing(
     }
     reporter.printPlain(`${tally.images} of ${count} images${rank.size > 1 ? " of the first process" : ""}`);
   }
-  if (output && rank.size > 1 && rank.rank === 0) await waitForOthers(output, context);
+  if (!output && team) return gatherImages(kept, team);
+  if (output && rank.size > 1) await waitForOthers(output, context);
   return kept;
+}
+
+/** @throws UsageError in all processes, when they are to draw different images */
+async function checkSameDrawing(request: GenerateRequest, options: ResolvedGenerate, team: Team): Promise<void> {
+  checkSameRequest(request, team, ["network", "gnet", "image", "mask", "outdir", "grid", "trajectory"]);
+  const places = [options.outdir, options.grid, options.trajectory].map((path) => path !== null);
+  const { subject, method } = await drawingProtocol(options, team.size);
+  const key = createHash("sha256").update(JSON.stringify([places, subject["network_sha256"], method]));
+  checkSame("networks, images and outputs", key.digest("hex"), team);
 }
 
 /** The error for images that are not finite, with the likely cause. */
@@ -106,7 +137,9 @@ export interface GenerateResult {
  */
 export async function generate(request: GenerateRequest, context: JobContext = jobContext()): Promise<GenerateResult> {
   const { rank, reporter } = context;
-  const options = generateOptions(request, rank.size);
+  const { team } = context;
+  const options = generateOptions(request, team ? 1 : rank.size);
+  if (team) await checkSameDrawing(request, options, team);
   const tally = new DrawingTally(context.now);
   const result = (reason: GenerateResult["reason"]): GenerateResult => {
     const { images, evaluationsPerImage, analyticPerImage, seconds } = tally;
@@ -130,10 +163,15 @@ export async function generate(request: GenerateRequest, context: JobContext = j
       () => `lower 'batch' (it is ${options.batch})`,
       () => drawMissing(drawing, files, tally, context),
     );
+    if (files.frames && team) files.frames.gather(team);
     const problem = rank.rank === 0 ? await finishFiles(drawing, files, kept, context) : undefined;
     return { ...result("finished"), ...(problem !== undefined && { problem }) };
   } catch (error) {
-    if (error instanceof Stopped) return result("stopped");
+    if (error instanceof Stopped) {
+      // The others would wait for this process.
+      team?.stop();
+      return result("stopped");
+    }
     if (error instanceof SamplingError) throw notFinite(options, error);
     if (!isOpen || !isFileProblem(error) || options.outdir === null) throw error;
     throw new InputError(

@@ -45,10 +45,14 @@ export async function openFiles(drawing: Drawing, context: JobContext): Promise<
   const { outdir, grid, trajectory } = request;
   const { shape } = snapshot.config;
   if (trajectory !== null) await loadSharp();
-  if (grid !== null) makeFolderFor(grid, "grid");
-  if (trajectory !== null) makeFolderFor(trajectory, "trajectory");
+  const { team, rank } = context;
+  const isWriter = !team || rank.rank === 0;
+  if (grid !== null && isWriter) makeFolderFor(grid, "grid");
+  if (trajectory !== null && isWriter) makeFolderFor(trajectory, "trajectory");
   const contents = { shape, classesOf: classesOf(drawing, context), classNames: classNamesOf(snapshot) };
+  if (outdir !== null && team && rank.rank > 0 && !team.gather(true)[0]) return undefined;
   const output = outdir === null ? undefined : await ImageOutput.open(request, outdir, contents, context);
+  if (outdir !== null && team && rank.rank === 0) team.gather(output !== undefined);
   if (outdir !== null && !output) return undefined;
   const frames = trajectory === null ? undefined : new TrajectoryFrames(conditions.method.steps.process, shape);
   return { output, frames };

@@ -18,6 +18,8 @@ import { checkStop, type JobContext } from "./context.js";
 import { drawingDifference, drawingProtocol, readDrawingProtocol } from "./drawing-protocol.js";
 
 const POLL_MILLISECONDS = 200;
+/** In this time a machine sees what another one has written to a folder that both share. */
+const VISIBLE_SECONDS = 60;
 
 /** Whether a destination is one file, not a folder. */
 const isArchive = (path: string): boolean => /\.(zip|npz)$/i.test(path);
@@ -86,7 +88,8 @@ export class ImageOutput {
    * Makes the folder, or finds the one of an interrupted set, and writes its labels: those of all images requested or
    * present, so that they are complete whenever the set is interrupted. Of several processes the first does this; the others wait.
    *
-   * @returns undefined when the set is complete already, through other processes or one that was killed while cleaning up
+   * @returns undefined when the set is complete already, through other processes or one that was killed while cleaning up;
+   * of connected processes, in all of them
    * @throws InputError when the folder cannot be made, or holds other images; Stopped when the job is to stop.
    */
   static async open(
@@ -124,9 +127,15 @@ export class ImageOutput {
       }
     } else {
       if (isFinished()) return undefined;
+      const start = context.now();
       while (!existsSync(path)) {
         if (isFinished()) return undefined;
         checkStop(context);
+        if (context.team && context.now() - start > VISIBLE_SECONDS) {
+          throw new InputError(
+            `${outdir} must be a folder that all processes see; rank ${rank} does not find there what rank 0 has written`,
+          );
+        }
         await setTimeout(POLL_MILLISECONDS);
       }
       checkProtocol(images, protocol, outdir);
@@ -142,6 +151,15 @@ export class ImageOutput {
       onWait(missing.length);
       await setTimeout(POLL_MILLISECONDS);
     }
+  }
+
+  /** @throws InputError when an image is missing although all processes have drawn theirs */
+  checkAll(): void {
+    const { length } = this.images.missing(this.#seeds);
+    if (length === 0) return;
+    throw new InputError(
+      `${this.#outdir} must be a folder that all processes see; ${length} images of other processes are not there`,
+    );
   }
 
   /**

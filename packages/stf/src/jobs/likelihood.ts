@@ -23,11 +23,14 @@ import { type ClassDenoise, handedOver, SMOOTH_BLEND } from "../sampling/hand-ov
 import { bitsPerDimension, dequantize, logDensity } from "../sampling/log-density.js";
 import { type OpenedAnalytic, storedPart } from "./analytic-part.js";
 import { checkStop, type JobContext, jobContext, Stopped } from "./context.js";
-import { checkDevice } from "./device.js";
+import { checkDevice, deviceOf } from "./device.js";
 import { weightsOf } from "./drawing-protocol.js";
+import { gatherArrays } from "./gathered.js";
 import { machineMemory, withinMemory } from "./memory.js";
 import { writeOrRescue } from "./rescue.js";
+import { checkSame, checkSameRequest } from "./same-work.js";
 import { latestSnapshot } from "./snapshots.js";
+import type { Team } from "./team.js";
 
 /** The flow, and the times of images and noise on it. */
 interface Path {
@@ -199,40 +202,90 @@ function untilStopped<T>(body: () => T): T | undefined {
   }
 }
 
-function measure(measurement: Measurement): Measured {
+/** A batch of images in order, and what was found. */
+interface MeasuredBatch extends Measured {
+  /** Number of its first image. */
+  readonly first: number;
+}
+
+/** Every size-th batch, until the job is stopped. */
+function measureOwn(measurement: Measurement): MeasuredBatch[] {
   const { request, context, count } = measurement;
   const { reporter, now } = context;
+  const { rank, size: processes } = context.rank;
+  const firsts = Array.from({ length: Math.ceil(count / request.batch) }, (_, k) => k * request.batch).filter(
+    (_, k) => k % processes === rank,
+  );
+  const sizeOf = (first: number): number => Math.min(request.batch, count - first);
+  const all = firsts.reduce((sum, first) => sum + sizeOf(first), 0);
   const start = now();
-  const bits: number[][][] = [];
-  let evaluations = 0;
-  let analyticEvaluations = 0;
-  let batches = 0;
-  const result = (): Measured => ({
-    bits,
-    evaluations: evaluations / Math.max(batches, 1),
-    analyticEvaluations: analyticEvaluations / Math.max(batches, 1),
-  });
-  for (let first = 0; first < count; first += request.batch) {
-    const size = Math.min(request.batch, count - first);
+  const measured: MeasuredBatch[] = [];
+  let before = 0;
+  for (const first of firsts) {
+    const size = sizeOf(first);
     const found = untilStopped(() =>
       measureBatch(first, size, measurement, (progress) => {
         checkStop(context);
-        const done = first + size * progress;
+        const done = before + size * progress;
         if (done === 0) return;
         const rate = done / (now() - start);
         reporter.update(
-          `${Math.floor(done)} of ${count} images  ${rate.toFixed(2)} images/s  ${formatDuration((count - done) / rate)} left`,
+          `${Math.floor(done)} of ${all} images  ${rate.toFixed(2)} images/s  ${formatDuration((all - done) / rate)} left`,
         );
       }),
     );
-    if (!found) return { ...result(), isPartial: true };
-    bits.push(...found.bits);
-    evaluations += found.evaluations;
-    analyticEvaluations += found.analyticEvaluations;
-    batches++;
-    reporter.printPlain(`${first + size} of ${count} images, ${average(bits.map(meanOf)).toFixed(4)} bits/dim so far`);
+    if (!found) break;
+    measured.push({ ...found, first });
+    before += size;
+    const bits = average(measured.flatMap((batch) => batch.bits.map(meanOf)));
+    const whose = processes > 1 ? " of the first process" : "";
+    reporter.printPlain(`${before} of ${all} images${whose}, ${bits.toFixed(4)} bits/dim so far`);
   }
-  return result();
+  return measured;
+}
+
+/** The batches of all processes. */
+function gatherBatches(own: readonly MeasuredBatch[], { probes, repeats }: ResolvedLikelihood, team: Team) {
+  const about = gatherArrays(
+    own.map(({ first, bits, evaluations, analyticEvaluations }) => [
+      Float64Array.of(first, bits.length, evaluations, analyticEvaluations),
+    ]),
+    team,
+  );
+  const images = gatherArrays(
+    own.flatMap(({ bits }) => bits.map((image) => [Float64Array.from(image.flat())])),
+    team,
+  );
+  let at = 0;
+  return about.map(([values = new Float64Array()]): MeasuredBatch => {
+    const [first = 0, count = 0, evaluations = 0, analyticEvaluations = 0] = values;
+    const bits = images
+      .slice(at, at + count)
+      .map(([image]) =>
+        Array.from({ length: repeats }, (_, r) => Array.from(image?.slice(r * probes, (r + 1) * probes) ?? [])),
+      );
+    at += count;
+    return { first, bits, evaluations, analyticEvaluations };
+  });
+}
+
+/** Measures all images, each batch in one of the processes; what is complete from the first image on, if the job is stopped. */
+function measure(measurement: Measurement): Measured {
+  const { context, request, count } = measurement;
+  const own = measureOwn(measurement);
+  const all = context.team ? gatherBatches(own, request, context.team) : own;
+  all.sort((one, other) => one.first - other.first);
+  const missing = all.findIndex(({ first }, k) => first !== k * request.batch);
+  const batches = missing < 0 ? all : all.slice(0, missing);
+  const bits = batches.flatMap((batch) => batch.bits);
+  const mean = (of: (batch: Measured) => number): number =>
+    batches.reduce((sum, batch) => sum + of(batch), 0) / Math.max(batches.length, 1);
+  return {
+    bits,
+    evaluations: mean(({ evaluations }) => evaluations),
+    analyticEvaluations: mean(({ analyticEvaluations }) => analyticEvaluations),
+    isPartial: bits.length < count,
+  };
 }
 
 const average = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -347,7 +400,8 @@ async function openImages(
 }
 
 /**
- * Bits per dimension of images under a network, along the probability flow; with `dest`, also written to a JSON file.
+ * Bits per dimension of images under a network, along the probability flow; with `dest`, also written to a JSON file. Connected
+ * processes divide the batches, and all have the result, which the first one writes.
  *
  * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used.
  */
@@ -357,10 +411,12 @@ export async function likelihood(
 ): Promise<LikelihoodResult> {
   const asked = likelihoodOptions(request);
   const { reporter } = context;
-  checkAlone("likelihood", context.rank);
+  const { team, rank } = context;
+  if (!team) checkAlone("likelihood", rank);
+  else checkSameRequest(request, team, ["network", "data", "dest"]);
   checkDevice(asked.device);
   const chosen = latestSnapshot(asked.network);
-  const options = { ...asked, network: chosen.path };
+  const options = { ...asked, network: chosen.path, device: deviceOf(asked.device, rank) };
   const snapshot = loadSnapshot(options.network, { device: options.device });
   const opened: { dispose(): void }[] = [snapshot];
   try {
@@ -370,11 +426,13 @@ export async function likelihood(
     const notes = [...chosen.notes];
     const images = await openImages(options, snapshot, notes, context);
     opened.push(images);
-    if (options.dest !== null) makeFolderFor(options.dest, "dest");
+    const dest = rank.rank === 0 ? options.dest : null;
+    if (dest !== null) makeFolderFor(dest, "dest");
     for (const note of notes) reporter.print(`note: ${note}`);
     const bank = options.device === "cpu" ? images : images.to(options.device);
     if (bank !== images) opened.push(bank);
     const count = Math.min(options.num ?? bank.count, bank.count);
+    if (team) checkSame("network and images", `${await digestOf(options.network)} ${digestOfImages(images)}`, team);
     const measurement: Measurement = { denoiser, analytic, bank, path, request: options, context, count };
     const start = context.now();
     checkMemory(measurement, machineMemory());
@@ -394,7 +452,7 @@ export async function likelihood(
       seconds: context.now() - start,
       protocol: await protocolOf(found, measurement, weightsOf(snapshot)),
     };
-    if (options.dest !== null && perImage.length > 0) {
+    if (dest !== null && perImage.length > 0) {
       const { bitsPerDimension, evaluations, analyticEvaluations, protocol } = result;
       const text = JSON.stringify(
         { bitsPerDimension, evaluations, analyticEvaluations, protocol, perImage },
@@ -402,7 +460,7 @@ export async function likelihood(
         2,
       );
       const bytes = new TextEncoder().encode(`${text}\n`);
-      const { problem } = await writeOrRescue(options.dest, (place) => writeFileAtomically(place, bytes));
+      const { problem } = await writeOrRescue(dest, (place) => writeFileAtomically(place, bytes));
       if (problem !== undefined) return { ...result, problem };
     }
     return result;

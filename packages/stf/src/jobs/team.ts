@@ -38,6 +38,8 @@ export class TeamError extends Error {
   override readonly name = "TeamError";
 }
 
+/** In place of a reason why a process failed: it was stopped. */
+const STOPPED = "stopped";
 /** Gradients that are summed at once have at least this many bytes: fewer would cost more in calls than they hide. */
 const BUCKET_BYTES = 4 * 2 ** 20;
 /** A process lags only if it takes this many times as long as this one has ever taken between two collectives. */
@@ -58,6 +60,8 @@ interface Words {
   readonly waits: number;
   /** What keeps it from the next one, although nothing is wrong. */
   readonly busy?: string | undefined;
+  /** Whether it was asked to stop. */
+  readonly stops?: true | undefined;
 }
 
 const wordsIn = (text: string | undefined): Words | undefined => (text ? (JSON.parse(text) as Words) : undefined);
@@ -155,10 +159,13 @@ export class Team implements StepRanks {
   #collectives = 0;
   #busy: string | undefined;
   #isWaiting = false;
+  #isAskedToStop = false;
   #noticed = 0;
   /** When the last collective ended, and the longest time from one to the next, in seconds. */
   #lastEnd = performance.now() / 1000;
   #longest = 0;
+  /** Whether this process has told the others that it takes part no more. */
+  hasEnded = false;
   /** Bytes that this process has put into sums of gradients. */
   reducedBytes = 0;
   /** When the sums of the last step began and ended; undefined before the first. */
@@ -246,7 +253,10 @@ export class Team implements StepRanks {
   }
 
   #words(waits = 0): string {
-    const words: Words = { host: hostname(), pid: process.pid, size: this.size, waits, busy: this.#busy };
+    const words: Words = {
+      ...{ host: hostname(), pid: process.pid, size: this.size, waits, busy: this.#busy },
+      ...(this.#isAskedToStop && { stops: true }),
+    };
     return JSON.stringify(words);
   }
 
@@ -314,10 +324,14 @@ export class Team implements StepRanks {
     return error;
   }
 
-  /** @throws TeamError when a process has failed or fallen silent; UsageError when another one has this rank */
+  /**
+   * @throws TeamError when a process has failed or fallen silent; Stopped when one was stopped; UsageError when another one has this
+   * rank
+   */
   #check(state: WatchState): void {
     const { answered, failure, isDoubled, ages } = state;
     const { silence } = this.#patience;
+    if (failure === STOPPED) throw new Stopped("another process was stopped");
     if (failure !== "") throw new TeamError(failure);
     if (isDoubled) {
       // The others need not know: they have the one that came first.
@@ -487,6 +501,25 @@ export class Team implements StepRanks {
     return value;
   }
 
+  /**
+   * Whether this process or any other was asked to stop: asked between the steps of a job whose processes meet seldom, this ends all of
+   * them soon. Not a collective.
+   *
+   * @param own - whether this process was asked to
+   * @throws TeamError when another process has failed; Stopped when it has {@link stop}ped
+   */
+  isToStop(own: boolean): boolean {
+    const watch = this.#watch;
+    if (!watch) return own;
+    const state = watch.state();
+    this.#check(state);
+    if (own && !this.#isAskedToStop) {
+      this.#isAskedToStop = true;
+      watch.say(this.#words());
+    }
+    return own || state.words.some((words) => wordsIn(words)?.stops === true);
+  }
+
   any(statements: readonly boolean[]): boolean[] {
     return scope(() => {
       const counts = tensor(Float32Array.from(statements, Number));
@@ -518,15 +551,31 @@ export class Team implements StepRanks {
     return this.lastSums.waited + (performance.now() - start) / 1000;
   }
 
-  /** Waits for the others, and leaves. */
+  /** Waits until all have come here. */
+  meet(): void {
+    // Of a tensor without elements, c10d would wait for nobody.
+    this.any([false]);
+  }
+
+  /** Leaves without a word, after what concerns the others; nothing after {@link stop} or {@link fail}. */
   leave(): void {
-    if (this.#group) this.any([]);
-    this.#close();
+    if (!this.hasEnded) this.#close();
   }
 
   /** Tells the others why this process cannot go on. What they wait for then ends. */
   fail(reason: string): void {
-    this.#watch?.fail(`rank ${this.rank} ended: ${reason}`);
+    this.#end(`rank ${this.rank} ended: ${reason}`);
+  }
+
+  /** Stops in the middle of a job: in the others, what they wait for and {@link isToStop} throw Stopped. */
+  stop(): void {
+    this.#end(STOPPED);
+  }
+
+  #end(reason: string): void {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    this.#watch?.fail(reason);
     // With this process ends the store in which the others read it.
     if (this.rank === 0 && !this.#meeting.isServed) pause(READING_MILLISECONDS);
     // Its collectives may never end, so the group is left as it is.

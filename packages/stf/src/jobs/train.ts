@@ -101,7 +101,7 @@ export async function runTraining(plan: TrainingPlan, shared: JobContext = jobCo
     using opened = openRun(folder, plan, context);
     const { run } = opened;
     try {
-      return await trainInFolder({ plan, folder, run, metrics, context: { ...context, reporter: run.reporter } });
+      return await trainInFolder({ plan, folder, run, metrics, context: { ...context, team, reporter: run.reporter } });
     } catch (error) {
       const told = error instanceof DivergenceError ? withAdvice(error, folder, options) : error;
       run.keepLine(`ended after ${state.images} images: ${(told as Error).message}`);

@@ -2,7 +2,7 @@
 
 import { elementCount } from "@stf/torch";
 import { networkForTransfer, transferWeights } from "../checkpoints/foreign/transfer.js";
-import { InputError, UsageError } from "../common/errors.js";
+import { InputError } from "../common/errors.js";
 import { checkAlone } from "../common/ranks.js";
 import { abbreviated } from "../common/text.js";
 import { type Adjusted, fittedToData, withoutAttention } from "../config/adjustment.js";
@@ -34,9 +34,10 @@ import { type JobContext, soloContext } from "./context.js";
 import { checkDevice, deviceOf } from "./device.js";
 import { type TrainingImages, withHeldOut } from "./held-out.js";
 import { withinMemory } from "./memory.js";
+import { checkSame, checkSameRequest } from "./same-work.js";
 import { readSavedRun, runToResume, type SavedRun, seedOfEarlierStart } from "./saved-run.js";
 import { type KnownImages, shareImages, type TrainingBank } from "./shared-images.js";
-import { checkSameRequest, shareState } from "./shared-state.js";
+import { shareState } from "./shared-state.js";
 import type { Team } from "./team.js";
 import { describedTraining, describedTransfer, memoryAdvice } from "./training-description.js";
 
@@ -138,23 +139,17 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
       throw error;
     }
   }
-  checkSameRequest(request, team);
+  checkSameRequest(request, team, ["outdir"], ["data", "heldOut"]);
   const plan =
     team.rank > 0
       ? undefined
-      : await team.alone("it prepares the training", () => planAlone(request, soloContext(context)));
+      : await team.alone("it prepares the training", () => planAlone(request, soloContext(context), team));
   const decided = team.gather<Decided | null>(plan ? decidedBy(plan) : null)[0] as Decided;
   const options = plan?.options ?? optionsAsDecided(decided, request, context);
   const { bank, digest } = await imagesOfAll(plan, options, team, context);
   const all = { ...(plan ?? planAsDecided({ ...decided, options })), bank, digest };
   try {
-    const digests = team.gather(digest);
-    const other = digests.findIndex((each) => each !== digests[0]);
-    if (other > 0) {
-      throw new UsageError(
-        `all processes of a training must have the same images; those of rank ${other} differ from those of rank 0`,
-      );
-    }
+    checkSame("images", digest, team);
     shareState(all.state, team);
     return await withinMemory(
       () => memoryAdvice(options),
@@ -236,14 +231,15 @@ function planAsDecided({ options, network, trainedBelow }: Decided): Omit<Traini
 type ReadPlan = TrainingPlan & { readonly bank: ImageBank };
 
 /** What the processes divide. */
-function noteOnShards({ rbatch }: ResolvedOptions, { team }: JobContext): string {
+function noteOnShards({ rbatch }: ResolvedOptions, team: Team | undefined): string {
   if (!team) return "'stfShard' has no effect in a single process, which has all references";
   return rbatch === "all"
     ? `'stfShard': each of ${team.size} processes holds its part of the images, and so errors are not measured on the way`
     : `'stfShard': ${team.size} processes have ${rbatch} references each per sample, ${team.size * rbatch} together`;
 }
 
-async function planAlone(asRequested: TrainRequest, context: JobContext): Promise<ReadPlan> {
+/** @param team - the processes for which this one plans */
+async function planAlone(asRequested: TrainRequest, context: JobContext, team?: Team): Promise<ReadPlan> {
   const earlier = runToResume(asRequested);
   const request = earlier === undefined ? withSeed(asRequested) : asRequested;
   const saved = earlier === undefined ? undefined : readSavedRun(earlier);
@@ -255,7 +251,7 @@ async function planAlone(asRequested: TrainRequest, context: JobContext): Promis
     saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond, dataConstant(asked));
   const options = source ? optionsForTransfer(asked, statedOptions(request), source) : asked;
   const notes: string[] = [];
-  if (options.stf && options.stfShard) notes.push(noteOnShards(options, context));
+  if (options.stf && options.stfShard) notes.push(noteOnShards(options, team));
   const noneForImages = (): string => "none is left for the images, which are kept in memory as bytes";
   const whole = await withinMemory(noneForImages, () => readImages(options, saved?.data, notes, context)).catch(
     (cause: unknown) => {

@@ -4,6 +4,7 @@ import { mixtureBias } from "../../analysis/mixture-bias.js";
 import { biasVariantsOf, regressionBias } from "../../analysis/regression-bias.js";
 import type { ResolvedAnalyze } from "../../config/analyze-request.js";
 import type { BiasReport, LevelReport } from "../../run/variance-report.js";
+import type { Sharing } from "./sharing.js";
 import { type OpenedTruth, supportSizes } from "./truth.js";
 
 /** Noise levels of the check, within the second phase: elsewhere any references give nearly the same target. */
@@ -29,12 +30,13 @@ export function biasOf(
   opened: OpenedTruth,
   { seed, cond }: ResolvedAnalyze,
   levels: readonly LevelReport[],
-  progress: (title: string, total: number) => (done: number) => void,
+  { progress, ranks }: Sharing,
 ): BiasReport[] {
   const shared = {
     sigma: levelsOf(levels, opened.truth.variance),
     seed,
     ...EFFORT[opened.kind],
+    ranks,
     onSample: progress("bias", EFFORT[opened.kind].samples),
   };
   if (opened.kind === "mixture") {

@@ -6,6 +6,7 @@ import type { ResolvedAnalyze } from "../../config/analyze-request.js";
 import { flagOf } from "../../config/fields.js";
 import { toyBank } from "../../data/distribution.js";
 import type { Phases, ReferenceCount, SuggestedSettings } from "../../run/variance-report.js";
+import type { Sharing } from "./sharing.js";
 import type { OpenedTruth } from "./truth.js";
 
 /** Samples for the number of references, of which the order of magnitude matters. */
@@ -37,18 +38,18 @@ interface Findings {
   readonly precond: string;
 }
 
-/** The settings. @param progress - makes a callback for a part of the work */
+/** The settings. */
 export function suggestedSettings(
   opened: OpenedTruth,
   options: ResolvedAnalyze,
   { phases, varies, precond }: Findings,
-  progress: (title: string, total: number) => (done: number) => void,
+  { progress, ranks }: Sharing,
 ): SuggestedSettings {
   const { fraction, seed, num } = options;
   const samples = Math.min(num, REFERENCE_SAMPLES);
   const needed = (): ReferenceCount | null => {
     const onSample = progress("references at the peak", samples);
-    return neededReferences(opened.truth, { sigma: phases.scorePeak, fraction, samples, onSample });
+    return neededReferences(opened.truth, { sigma: phases.scorePeak, fraction, samples, ranks, onSample });
   };
   const settings = { ...suggestedLevels(momentsOf(opened, seed)), fraction, references: varies ? needed() : 1 };
   return { ...settings, options: opened.kind === "images" ? trainingFlags(settings, { ...options, precond }) : [] };
