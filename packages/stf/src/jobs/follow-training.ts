@@ -57,6 +57,8 @@ export async function followTraining(plan: TrainingPlan, context: JobContext, te
       const { reason } = await trainingLoop(state, trainingData(bank, options), settings, limits, nowhere, {
         ...{ onStep, shouldStop, any, now, history },
       });
+      // The first one still saves, and some starters end all processes when one has ended.
+      team.meet();
       return { reason, folder: options.outdir, images: state.images };
     } catch (error) {
       if (!(error instanceof DivergenceError)) throw error;

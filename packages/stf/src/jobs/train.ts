@@ -14,6 +14,7 @@ import { withinMemory } from "./memory.js";
 import { withAdvice } from "./rollback.js";
 import { RunFolder } from "./run-folder.js";
 import { storedOptions } from "./stored-options.js";
+import { type Team, TeamError } from "./team.js";
 import { type TrainResult, trainInFolder } from "./train-in-folder.js";
 import { memoryAdvice } from "./training-description.js";
 import { TrainingMetrics } from "./training-metrics.js";
@@ -77,6 +78,15 @@ function openRun(
   }
 }
 
+/** Lets the other processes end. Everything is saved, so one that has ended early, or failed, changes nothing. */
+function release(team: Team): void {
+  try {
+    team.meet();
+  } catch (error) {
+    if (!(error instanceof TeamError)) throw error;
+  }
+}
+
 /** Trains as planned. Frees the plan's network and images. */
 export async function runTraining(plan: TrainingPlan, shared: JobContext = jobContext()): Promise<TrainResult> {
   const { options, state } = plan;
@@ -101,7 +111,10 @@ export async function runTraining(plan: TrainingPlan, shared: JobContext = jobCo
     using opened = openRun(folder, plan, context);
     const { run } = opened;
     try {
-      return await trainInFolder({ plan, folder, run, metrics, context: { ...context, team, reporter: run.reporter } });
+      const room = { plan, folder, run, metrics, context: { ...context, team, reporter: run.reporter } };
+      const result = await trainInFolder(room);
+      if (team) release(team);
+      return result;
     } catch (error) {
       const told = error instanceof DivergenceError ? withAdvice(error, folder, options) : error;
       run.keepLine(`ended after ${state.images} images: ${(told as Error).message}`);
