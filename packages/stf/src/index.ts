@@ -9,7 +9,7 @@
 
 // Jobs: what each command does, as a function
 
-export type { SampleRanks } from "./analysis/sample-ranks.js";
+export type { SampleRanks, SampleValues } from "./analysis/sample-ranks.js";
 export { type AnalyticResult, attachAnalytic } from "./jobs/analytic.js";
 export { type AnalyzeResult, analyze } from "./jobs/analyze.js";
 export { type AutomaticRun, chooseOptions, type NetworkOf } from "./jobs/automatic.js";
