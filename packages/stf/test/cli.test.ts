@@ -152,7 +152,7 @@ describe("wrong usage is exit code 2 and one line", () => {
     [["train", ...tiny, "--batch=32", "--cres=1,1,1,1,1"], /divisible by 16.*8/],
     [
       ["train", "--data=nowhere", "--preset=published", "--cbase=48", "--cres=1,2"],
-      /--cbase must .*144.*--cres.*40 and 64/,
+      /--cbase must .*--cres=1,2.*144.*40 and 64/,
     ],
     [["train", ...tiny, "--cond"], /--cond.*labels.*dataset\.json/],
     [["train", ...tiny, "--stf-ref=some"], /--stf-ref.*class, any.*some/],
