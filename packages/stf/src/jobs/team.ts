@@ -318,9 +318,15 @@ export class Team implements StepRanks {
     return this.#deviceGroup;
   }
 
+  #tell(reason: string): void {
+    this.#watch?.fail(reason);
+    // With this process ends the store in which the others read it.
+    if (this.rank === 0 && !this.#meeting.isServed) pause(READING_MILLISECONDS);
+  }
+
   /** Tells the others why this process ends. */
   #told(error: Error): Error {
-    this.#watch?.fail(error.message);
+    this.#tell(error.message);
     return error;
   }
 
@@ -575,9 +581,7 @@ export class Team implements StepRanks {
   #end(reason: string): void {
     if (this.hasEnded) return;
     this.hasEnded = true;
-    this.#watch?.fail(reason);
-    // With this process ends the store in which the others read it.
-    if (this.rank === 0 && !this.#meeting.isServed) pause(READING_MILLISECONDS);
+    this.#tell(reason);
     // Its collectives may never end, so the group is left as it is.
     this.#watch?.[Symbol.dispose]();
     this.#watch = undefined;
