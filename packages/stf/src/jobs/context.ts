@@ -50,6 +50,10 @@ export function jobContext(given: Partial<JobContext> = {}): JobContext {
   };
 }
 
+/** Runs what takes long on one of several processes, which the others then wait for. */
+export const alone = <T>({ team }: Pick<JobContext, "team">, what: string, body: () => T): T =>
+  team ? team.alone(what, body) : body();
+
 /** The context of what one of several processes does for all of them. */
 export const soloContext = (context: JobContext): JobContext => ({
   ...context,

@@ -54,7 +54,7 @@ export async function followTraining(plan: TrainingPlan, context: JobContext, te
   for (;;) {
     const history = shareHistory(noHistory, team);
     try {
-      const { reason } = await trainingLoop(state, trainingData(bank, options), settings, limits, nowhere, {
+      const { reason } = await trainingLoop(state, data, settings, limits, nowhere, {
         ...{ onStep, shouldStop, any, now, history },
       });
       // The first one still saves, and some starters end all processes when one has ended.

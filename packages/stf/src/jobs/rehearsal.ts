@@ -34,24 +34,20 @@ export function rehearse(
   { folder, state, data, settings, samples, save }: Rehearsal,
   { reporter, shouldStop }: JobContext,
 ): void {
-  const acts: readonly (readonly [name: string, act: () => void])[] = [
-    ["a step", () => rehearseStep(state, data, settings, shouldStop)],
-    ["drawing", () => samples.rehearse(state)],
-    ["saving", () => rehearseSaving(folder, save)],
-  ];
-  for (const [name, act] of acts) {
-    // With others, the first act decides together.
-    if (shouldStop() && !(settings.ranks && act === acts[0]?.[1])) break;
+  const act = (name: string, body: () => void): void => {
     reporter.update(`rehearsing ${name}`);
-    act();
+    body();
     releaseFreeMemory();
-  }
+  };
+  act("a step", () => rehearseStep(state, data, settings, shouldStop));
+  if (!shouldStop()) act("drawing", () => samples.rehearse(state));
+  if (!shouldStop()) act("saving", () => rehearseSaving(folder, save));
   reporter.clear();
 }
 
 /**
- * Computes the gradients of one forward and backward pass as large as those to come, together with the other processes of the training,
- * unless one of them is to stop.
+ * Computes the gradients of one forward and backward pass as large as those to come, together with the other processes of the training if there
+ * are any, unless one of them is to stop.
  */
 export function rehearseStep(
   state: TrainingState,
@@ -60,7 +56,8 @@ export function rehearseStep(
   shouldStop: () => boolean,
 ): void {
   const { ranks } = settings;
-  if (ranks?.any([shouldStop()])[0]) return;
+  const isStopped = ranks ? ranks.any([shouldStop()])[0] : shouldStop();
+  if (isStopped) return;
   const batch = Math.min(settings.microBatch * (ranks?.size ?? 1), settings.batch);
   scope(() => void computeGradients(state, data, { ...settings, batch }));
   state.parameters.zeroGrad();

@@ -75,6 +75,13 @@ function named(rank: number, state: WatchState): string {
   return `rank ${rank}${words ? ` (process ${words.pid} on ${words.host})` : ""}`;
 }
 
+/** For a process whose connection broke. */
+const goneError = (rank: number, state: WatchState): TeamError =>
+  new TeamError(`${named(rank, state)} is gone: it was killed, or its machine or the network failed`);
+
+/** What has happened to a process that is silent. */
+const SILENT = "it was stopped or killed, or its machine or the network is gone";
+
 const secondsText = (seconds: number): string => `${Math.round(seconds)} s`;
 
 /** In this time every process hears the store at least once. */
@@ -166,8 +173,6 @@ export class Team implements StepRanks {
   #longest = 0;
   /** Whether this process has told the others that it takes part no more. */
   hasEnded = false;
-  /** Bytes that this process has put into sums of gradients. */
-  reducedBytes = 0;
   /** When the sums of the last step began and ended; undefined before the first. */
   lastSums: ReturnType<GradientBuckets["finish"]> | undefined;
 
@@ -347,14 +352,14 @@ export class Team implements StepRanks {
     }
     if (answered > silence) {
       throw new TeamError(
-        `${this.#meeting.isServed ? "the store" : named(0, state)} has not answered at ${this.#place} for ${secondsText(answered)}: it was stopped or killed, or its machine or the network is gone`,
+        `${this.#meeting.isServed ? "the store" : named(0, state)} has not answered at ${this.#place} for ${secondsText(answered)}: ${SILENT}`,
       );
     }
     const silent = ages.flatMap((age, rank) => (age > silence && state.words[rank] !== "" ? [rank] : []));
     if (silent.length > 0) {
       throw this.#told(
         new TeamError(
-          `${silent.map((rank) => named(rank, state)).join(", ")} has been silent for ${secondsText(ages[silent[0] as number] as number)}: it was stopped or killed, or its machine or the network is gone`,
+          `${silent.map((rank) => named(rank, state)).join(", ")} has been silent for ${secondsText(ages[silent[0] as number] as number)}: ${SILENT}`,
         ),
       );
     }
@@ -401,13 +406,11 @@ export class Team implements StepRanks {
         return error as Error;
       }
       if (state.answered > GONE && !this.#meeting.isServed) {
-        return new TeamError(`${named(0, state)} is gone: it was killed, or its machine or the network failed`);
+        return goneError(0, state);
       }
       const gone = state.ages.findIndex((age, rank) => age > GONE && rank !== this.rank);
       if (gone >= 0 && state.answered < GONE) {
-        return this.#told(
-          new TeamError(`${named(gone, state)} is gone: it was killed, or its machine or the network failed`),
-        );
+        return this.#told(goneError(gone, state));
       }
       if (performance.now() - start > this.#patience.silence * 1000) {
         return this.#told(new TeamError(`the connection of rank ${this.rank} to another one broke: ${cause.message}`));
@@ -549,7 +552,6 @@ export class Team implements StepRanks {
     const { of, buckets } = this.#buckets as { of: FlatParameters; buckets: GradientBuckets };
     const group = this.#begun(of.gradients);
     this.lastSums = buckets.finish();
-    this.reducedBytes += 4 * of.gradients.numel;
     const start = performance.now();
     const works = others.map((each) => group.allReduce(each));
     for (const work of works) work.wait();

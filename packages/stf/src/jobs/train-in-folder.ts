@@ -12,7 +12,7 @@ import { ErrorMeasurement } from "../training/error-measurement.js";
 import { type LoopHooks, type LoopResult, type Progress, type TrainingWriter, trainingLoop } from "../training/loop.js";
 import { powerWidths } from "../training/power-average.js";
 import { DivergenceError, type TrainingSettings } from "../training/step.js";
-import type { JobContext } from "./context.js";
+import { alone, type JobContext } from "./context.js";
 import { withinMemory } from "./memory.js";
 import { describeMetrics } from "./metrics-cost.js";
 import { MetricsRecord } from "./metrics-record.js";
@@ -118,9 +118,6 @@ async function trainToTheEnd(
     }
   }
 }
-
-/** Runs what takes long on the first of several processes, while the others wait. */
-const alone = <T>({ team }: JobContext, what: string, body: () => T): T => (team ? team.alone(what, body) : body());
 
 /** A writer whose statistics are shown as well, and that others wait for. */
 const watched = (writer: TrainingWriter, board: TrainingBoard | undefined, context: JobContext): TrainingWriter => ({

@@ -8,7 +8,7 @@ import { loopOptions } from "../config/training.js";
 import { makeNewFolder, makeNumberedFolder, newestState } from "../run/folder.js";
 import { lockRun } from "../run/lock.js";
 import { DivergenceError } from "../training/step.js";
-import { type JobContext, jobContext, soloContext } from "./context.js";
+import { alone, type JobContext, jobContext, soloContext } from "./context.js";
 import { followTraining } from "./follow-training.js";
 import { withinMemory } from "./memory.js";
 import { withAdvice } from "./rollback.js";
@@ -100,10 +100,7 @@ export async function runTraining(plan: TrainingPlan, shared: JobContext = jobCo
       ? undefined
       : await withinMemory(
           () => memoryAdvice(options),
-          () => {
-            const open = (): Promise<TrainingMetrics | undefined> => TrainingMetrics.open(plan, context);
-            return team ? team.alone("it measures the images of the training", open) : open();
-          },
+          () => alone({ team }, "it measures the images of the training", () => TrainingMetrics.open(plan, context)),
         );
     const folder = folderOf(plan);
     team?.gather({ isComplete });

@@ -11,7 +11,7 @@ import type { AnalyticPart } from "../sampling/hand-over.js";
 import type { TrainingState } from "../training/state.js";
 import { compareWithNetwork, describeHandOver, type FittedAnalytic, fitAnalytic } from "./analytic-fit.js";
 import { titleOf } from "./analytic-part.js";
-import type { JobContext } from "./context.js";
+import { alone, type JobContext } from "./context.js";
 import { allOf } from "./shared-images.js";
 import type { TrainingPlan } from "./training-plan.js";
 
@@ -105,11 +105,8 @@ export class TrainingAnalytic implements Disposable {
   onStep(state: TrainingState): void {
     if (this.#below !== "auto" || state.images < this.#next) return;
     this.#next = nextLimit(state.images);
-    const { team } = this.#context;
-    const find = (): void => this.#findLimit(state);
-    if (team) team.alone("it compares the network with the analytic denoiser", find);
-    else find();
-    team?.gather(this.#limit ?? null);
+    alone(this.#context, "it compares the network with the analytic denoiser", () => this.#findLimit(state));
+    this.#context.team?.gather(this.#limit ?? null);
   }
 
   #findLimit(state: TrainingState): void {

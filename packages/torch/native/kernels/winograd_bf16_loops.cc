@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "vector.h"
+#include "winograd_transform.h"
 
 namespace addon {
 namespace INSTRUCTION_SET {
@@ -49,19 +50,6 @@ inline void weightGradientTransform(const Vector (&t)[4], Vector (&w)[3]) {
   w[0] = t[0] + even;
   w[1] = 0.5f * (t[1] - t[2]);
   w[2] = even + t[3];
-}
-
-// Applies a transform of vectors of length N to the rows and the columns of a matrix.
-template <int N, int M, class Transform>
-inline void bothWays(const Vector (&from)[N][N], Vector (&to)[M][M], Transform&& transform) {
-  Vector half[N][M];
-  for (int i = 0; i < N; ++i) transform(from[i], half[i]);
-  for (int j = 0; j < M; ++j) {
-    Vector column[N], result[M];
-    for (int i = 0; i < N; ++i) column[i] = half[i][j];
-    transform(column, result);
-    for (int i = 0; i < M; ++i) to[i][j] = result[i];
-  }
 }
 
 // Each pair of lanes, rounded, next to each other.

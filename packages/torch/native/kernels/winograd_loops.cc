@@ -5,6 +5,7 @@
 
 #include "products.h"
 #include "vector.h"
+#include "winograd_transform.h"
 
 namespace addon {
 namespace INSTRUCTION_SET {
@@ -77,19 +78,6 @@ inline void weightGradientTransform(const V (&t)[6], V (&w)[3]) {
   w[0] = of0 * t[0] + sumA + sumB;
   w[1] = a * differenceA + b * differenceB;
   w[2] = a2 * sumA + b2 * sumB + t[5];
-}
-
-// Applies a transform of vectors of length N to the rows and the columns of a matrix.
-template <int N, int M, class Transform>
-inline void bothWays(const Vector (&from)[N][N], Vector (&to)[M][M], Transform&& transform) {
-  Vector half[N][M];
-  for (int i = 0; i < N; ++i) transform(from[i], half[i]);
-  for (int j = 0; j < M; ++j) {
-    Vector column[N], result[M];
-    for (int i = 0; i < N; ++i) column[i] = half[i][j];
-    transform(column, result);
-    for (int i = 0; i < M; ++i) to[i][j] = result[i];
-  }
 }
 
 // The position of a tile: its image and the top left pixel of its 4x4 output.
