@@ -193,6 +193,25 @@ describe("evaluate", { timeout: 300_000 }, () => {
   });
 });
 
+test("fid calc has the distance of one process", { timeout: 300_000 }, async () => {
+  const bank = blobs(64, 28);
+  const bytes = bank.pixels.toTypedArray() as Uint8Array;
+  bank.dispose();
+  writeFileSync(at("large-images-idx3-ubyte"), idxBytes([64, 28, 28], bytes));
+  const options = ["fid", "calc", "--images=large-images-idx3-ubyte", "--ref=ref.npz", "--num=24"];
+  await shared(1, ["fid", "ref", "--data=large-images-idx3-ubyte", "--features=fashion-mnist", "--dest=ref.npz"]);
+  const distance = async (size: number): Promise<number> => {
+    await shared(size, [...options, "--features=fashion-mnist", `--dest=fid-${size}.json`]);
+    const [{ values: found }] = stored(`fid-${size}.json`)["evaluations"] as [
+      { values: { frechet: { value: number } } },
+    ];
+    return found.frechet.value;
+  };
+  const alone = await distance(1);
+  expect(alone).toBeGreaterThan(0);
+  expect(Math.abs((await distance(3)) / alone - 1)).toBeLessThan(1e-6);
+});
+
 describe("likelihood", { timeout: 300_000 }, () => {
   const options = ["likelihood", net, `--data=${spots}`, "--batch=2", "--rtol=0.1", "--atol=0.1"];
 
