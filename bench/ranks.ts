@@ -2,7 +2,9 @@
  * Steps that several processes share, and what their communication costs. Started once per process with torchrun's variables, as
  * `bench/ranks.sh` does: RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT. Rank 0 prints one line of JSON.
  *
- *     node bench/dist/ranks.js --network=ddpmpp --batch=4 --steps=5 --precision=fp32
+ *     node bench/dist/ranks.js --network=ddpmpp --batch=4 --batch-gpu=4 --steps=5 --precision=fp32
+ *
+ * Each process has `batch` images in a step, `batch-gpu` of them in a forward pass.
  */
 
 import { parseArgs } from "node:util";
@@ -28,6 +30,7 @@ const { values } = parseArgs({
   options: {
     network: { type: "string", default: "small" },
     batch: { type: "string", default: "4" },
+    "batch-gpu": { type: "string", default: "8" },
     steps: { type: "string", default: "5" },
     precision: { type: "string", default: "fp32" },
     overlap: { type: "boolean", default: true },
@@ -56,7 +59,14 @@ const ranks = team && {
   gatherRows: (rows: Tensor) => team.gatherRows(rows),
 };
 const settings = {
-  ...{ seed: 0, target: denoisingTarget, batch, microBatch: batch, lossScaling: 1, ranks },
+  ...{
+    seed: 0,
+    target: denoisingTarget,
+    batch,
+    microBatch: Math.min(batch, Number(values["batch-gpu"])),
+    lossScaling: 1,
+    ranks,
+  },
   ...{ learningRate: { peak: 1e-4, rampup: 0 }, ema: { halflife: 500_000, rampupRatio: 0.05 } },
 };
 const seconds: number[] = [];
