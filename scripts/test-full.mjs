@@ -10,7 +10,7 @@ import { root } from "./paths.mjs";
 import { installBrowser } from "./system-packages.mjs";
 
 /** A stage that has not ended after this long is considered hung. */
-const MINUTES_PER_STAGE = 20;
+const MINUTES_PER_STAGE = 60;
 
 const reports = join(root, "build", "sanitizer");
 

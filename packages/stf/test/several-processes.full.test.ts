@@ -10,13 +10,13 @@ import { trainingOptions } from "../src/config/train-request.js";
 import { DividedBank } from "../src/data/divided-bank.js";
 import { ImageBank } from "../src/data/image-bank.js";
 import { digestOfImages } from "../src/data/image-digest.js";
+import { neighboursOf } from "../src/jobs/neighbours.js";
 import {
   type KnownImages,
   removeLeftImages,
   type SharedImagesOptions,
   shareImages,
 } from "../src/jobs/shared-images.js";
-import { neighboursOf } from "../src/jobs/team.js";
 import { commandIn, type Ended } from "./cli-support.js";
 import { randomBytes } from "./support.js";
 

@@ -3,7 +3,8 @@
 import { UsageError } from "../common/errors.js";
 import { rankOf } from "../common/ranks.js";
 import { type JobContext, Stopped } from "../jobs/context.js";
-import { type Patience, Team, TeamError } from "../jobs/team.js";
+import { type Patience, TeamError } from "../jobs/peers.js";
+import { Team } from "../jobs/team.js";
 import { isMeetingKnown } from "./meeting.js";
 
 /** Seconds from a variable; undefined for one that is not set. @throws UsageError when it holds no positive number */

@@ -12,10 +12,10 @@ import { Evaluator } from "./evaluator.js";
 import { drawnImages, type ImageSource, imagesOnDisk } from "./image-source.js";
 import { withinMemory } from "./memory.js";
 import { type Pair, writePairs } from "./pairs.js";
+import { TeamError } from "./peers.js";
 import { writeOrRescue } from "./rescue.js";
 import { checkSame, checkSameRequest } from "./same-work.js";
 import { snapshotsOf } from "./snapshots.js";
-import { TeamError } from "./team.js";
 
 /** The result of {@link evaluate}. */
 export interface EvaluateResult {

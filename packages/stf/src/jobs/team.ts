@@ -1,145 +1,27 @@
-/** The processes that share a job: how they find each other, agree, and notice that one of them is gone. */
+/** The processes that share a job: how they find each other, agree, and compute together. */
 
-import { readFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
-import { hostname } from "node:os";
-import { setTimeout } from "node:timers/promises";
 import {
   cat,
   type FlatParameters,
   type GradientBuckets,
   ProcessGroup,
-  Store,
+  type Store,
   scope,
   type Tensor,
-  TorchError,
   tensor,
-  Watch,
-  type WatchState,
   zeros,
 } from "@stf/torch";
-import { InputError, UsageError } from "../common/errors.js";
 import type { Meeting, StartedRank } from "../common/ranks.js";
 import type { StepRanks } from "../training/ranks.js";
-import { type Reporter, Stopped } from "./context.js";
+import type { JobContext } from "./context.js";
+import { openStore } from "./meeting-place.js";
+import { type Neighbours, neighboursOf, thisMachine } from "./neighbours.js";
+import { type Patience, Peers } from "./peers.js";
 
-/** How {@link Team.join} waits. Seconds. */
-export interface Patience {
-  /** For processes that have not come; 600 when left out. */
-  readonly join?: number | undefined;
-  /** For a process that does not say that it lives; 30 when left out. */
-  readonly silence?: number | undefined;
-  /** For a process that lives and does not come to what all others wait for, if steps are short; 45 when left out. */
-  readonly lag?: number | undefined;
-}
-
-/** Another process has failed, or cannot be reached. */
-export class TeamError extends Error {
-  override readonly name = "TeamError";
-}
-
-/** In place of a reason why a process failed: it was stopped. */
-const STOPPED = "stopped";
 /** Gradients that are summed at once have at least this many bytes: fewer would cost more in calls than they hide. */
 const BUCKET_BYTES = 4 * 2 ** 20;
-/** A process lags only if it takes this many times as long as this one has ever taken between two collectives. */
-const LAG_FACTOR = 3;
-/** Seconds without a beat after which a process whose connection broke counts as gone. */
-const GONE = 3;
-/** Seconds of waiting before a process says what it waits for, and between lines about that. */
-const NOTICEABLE = 3;
-const NOTICE_EVERY = 10;
-
-/** What a process tells the others about itself. */
-interface Words {
-  readonly host: string;
-  readonly pid: number;
-  /** How many processes it expects. */
-  readonly size: number;
-  /** Number of the collective that it waits in; 0 for none. */
-  readonly waits: number;
-  /** What keeps it from the next one, although nothing is wrong. */
-  readonly busy?: string | undefined;
-  /** Whether it was asked to stop. */
-  readonly stops?: true | undefined;
-}
-
-const wordsIn = (text: string | undefined): Words | undefined => (text ? (JSON.parse(text) as Words) : undefined);
-
-const list = (ranks: readonly number[]): string =>
-  `rank${ranks.length > 1 ? "s" : ""} ${ranks.slice(0, 8).join(", ")}${ranks.length > 8 ? ` and ${ranks.length - 8} more` : ""}`;
-
-/** A rank with what is known of its process. */
-function named(rank: number, state: WatchState): string {
-  const words = wordsIn(state.words[rank]);
-  return `rank ${rank}${words ? ` (process ${words.pid} on ${words.host})` : ""}`;
-}
-
-/** For a process whose connection broke. */
-const goneError = (rank: number, state: WatchState): TeamError =>
-  new TeamError(`${named(rank, state)} is gone: it was killed, or its machine or the network failed`);
-
-/** What has happened to a process that is silent. */
-const SILENT = "it was stopped or killed, or its machine or the network is gone";
-
-const secondsText = (seconds: number): string => `${Math.round(seconds)} s`;
-
-/** In this time every process hears the store at least once. */
-const READING_MILLISECONDS = 1500;
-const pause = (milliseconds: number): void =>
-  void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
-
-const CONNECT_MILLISECONDS = 2000;
-
-/** Whether a connection to the place is accepted. */
-function isListening({ host, port }: Meeting): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host, port, timeout: CONNECT_MILLISECONDS });
-    const end = (isOpen: boolean): void => {
-      socket.destroy();
-      resolve(isOpen);
-    };
-    socket.once("connect", () => end(true));
-    socket.once("timeout", () => end(false));
-    socket.once("error", () => end(false));
-  });
-}
-
-/** Whether this machine can serve a port: c10d would write lines of its own if it cannot. */
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, () => server.close(() => resolve(true)));
-  });
-}
 
 const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");
-
-/** Names this machine, or container: the host name may be that of others, and the same machine may have several. */
-function thisMachine(): string {
-  try {
-    return `${hostname()} ${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()}`;
-  } catch {
-    return hostname();
-  }
-}
-
-/** The processes of one machine. */
-export interface Neighbours {
-  /** Number of this process among them. */
-  readonly rank: number;
-  /** How many they are. */
-  readonly size: number;
-  /** Their ranks among all processes, ascending. */
-  readonly ranks: readonly number[];
-}
-
-/** Who shares the machine of `rank`, if all processes are on these machines. */
-export function neighboursOf(rank: number, machines: readonly string[]): Neighbours {
-  const ranks = [...machines.keys()].filter((other) => machines[other] === machines[rank]);
-  return { rank: ranks.indexOf(rank), size: ranks.length, ranks };
-}
 
 /**
  * Processes that share a job. What they call on it is collective: all of them must, in the same order. Every wait ends: with what it
@@ -150,44 +32,31 @@ export class Team implements StepRanks {
   readonly rank: number;
   /** Number of processes. */
   readonly size: number;
-  readonly #reporter: Reporter;
-  readonly #patience: { readonly join: number; readonly silence: number; readonly lag: number };
+  /** The processes of this machine, whatever whoever started them has said about that. */
+  readonly local: Neighbours;
   readonly #meeting: Meeting;
   /** Of the keys in the store, which may serve other jobs, and served this one before it was started again. */
   readonly #prefix: string;
-  #local: Neighbours | undefined;
-  #store: Store | undefined;
-  #watch: Watch | undefined;
-  #group: ProcessGroup | undefined;
+  readonly #store: Store;
+  readonly #peers: Peers;
+  readonly #group: ProcessGroup;
   /** For tensors on GPUs; what the processes tell each other goes through the other group. */
   #deviceGroup: ProcessGroup | undefined;
   #buckets: { readonly of: FlatParameters; readonly buckets: GradientBuckets } | undefined;
-  /** Number of collectives begun. */
-  #collectives = 0;
-  #busy: string | undefined;
-  #isWaiting = false;
-  #isAskedToStop = false;
-  #noticed = 0;
-  /** When the last collective ended, and the longest time from one to the next, in seconds. */
-  #lastEnd = performance.now() / 1000;
-  #longest = 0;
-  /** Whether this process has told the others that it takes part no more. */
-  hasEnded = false;
   /** When the sums of the last step began and ended; undefined before the first. */
   lastSums: ReturnType<GradientBuckets["finish"]> | undefined;
 
-  private constructor(
-    { rank, size, attempt, job = "" }: StartedRank,
-    meeting: Meeting,
-    reporter: Reporter,
-    { join = 600, silence = 30, lag = 45 }: Patience,
-  ) {
+  /** @param peers - of which all have come */
+  private constructor({ rank, size }: StartedRank, meeting: Meeting, prefix: string, store: Store, peers: Peers) {
     this.rank = rank;
     this.size = size;
-    this.#prefix = `stf/${job}/${attempt}/`;
     this.#meeting = meeting;
-    this.#reporter = reporter;
-    this.#patience = { join, silence, lag };
+    this.#prefix = prefix;
+    this.#store = store;
+    this.#peers = peers;
+    this.#group = this.#connect("gloo");
+    this.#peers.end();
+    this.local = neighboursOf(rank, this.gather(thisMachine()));
   }
 
   /**
@@ -200,273 +69,65 @@ export class Team implements StepRanks {
   static async join(
     rank: StartedRank,
     meeting: Meeting,
-    options: { reporter: Reporter; shouldStop: () => boolean; patience?: Patience },
+    options: Pick<JobContext, "reporter" | "shouldStop"> & { readonly patience?: Patience },
   ): Promise<Team> {
-    const { reporter, shouldStop, patience = {} } = options;
-    const team = new Team(rank, meeting, reporter, patience);
-    await team.#meet(shouldStop);
-    await team.#awaitAll(shouldStop);
-    team.#group = team.#connect("gloo");
-    team.#ended();
-    team.#local = neighboursOf(team.rank, team.gather(thisMachine()));
-    return team;
+    const { reporter, patience: { join = 600, silence = 30, lag = 45 } = {} } = options;
+    const { job = "", attempt } = rank;
+    const prefix = `stf/${job}/${attempt}/`;
+    const store = await openStore(rank.rank, meeting, join, options);
+    const peers = new Peers(store, { prefix, rank, meeting, reporter, patience: { join, silence, lag } });
+    await peers.awaitAll(options);
+    return new Team(rank, meeting, prefix, store, peers);
   }
 
-  /** The processes of this machine, whatever whoever started them has said about that. */
-  get local(): Neighbours {
-    return this.#local as Neighbours;
-  }
-
-  get #place(): string {
-    return `${this.#meeting.host}:${this.#meeting.port}`;
-  }
-
-  async #meet(shouldStop: () => boolean): Promise<void> {
-    const { host, port, isServed } = this.#meeting;
-    const isServer = this.rank === 0 && !isServed;
-    const cannot = (reason: string): InputError =>
-      new InputError(
-        `rank ${this.rank} cannot ${isServer ? "serve" : "reach"} ${this.#place}: ${reason}; set MASTER_PORT to a free port and MASTER_ADDR to the machine of rank 0, the same in all processes`,
-      );
-    if (!isServer) await this.#awaitStore(shouldStop);
-    else if (!(await isFree(port))) throw cannot("the port is taken, perhaps by another job");
-    try {
-      this.#store = new Store({ host, port, isServer });
-    } catch (error) {
-      if (!(error instanceof TorchError)) throw error;
-      throw cannot(error.message);
-    }
-    this.#watch = new Watch(this.#store, `${this.#prefix}watch/`, this.rank, this.size, this.#words());
-  }
-
-  /** Until somebody listens: c10d would write a line of its own for each attempt. */
-  async #awaitStore(shouldStop: () => boolean): Promise<void> {
-    const start = performance.now();
-    for (let notice = NOTICE_EVERY; !(await isListening(this.#meeting)); await setTimeout(200)) {
-      const waited = (performance.now() - start) / 1000;
-      if (shouldStop()) throw new Stopped("stopped while rank 0 had not come");
-      if (waited > this.#patience.join) {
-        throw new TeamError(
-          `rank 0 has not come to ${this.#place} within ${secondsText(waited)}; start it, or set MASTER_ADDR and MASTER_PORT to where it is`,
-        );
-      }
-      if (waited > notice) {
-        this.#reporter.warn(`rank ${this.rank} waits for rank 0 at ${this.#place}`);
-        notice = 2 * waited;
-      }
-    }
-  }
-
-  #words(waits = 0): string {
-    const words: Words = {
-      ...{ host: hostname(), pid: process.pid, size: this.size, waits, busy: this.#busy },
-      ...(this.#isAskedToStop && { stops: true }),
-    };
-    return JSON.stringify(words);
-  }
-
-  async #awaitAll(shouldStop: () => boolean): Promise<void> {
-    const start = performance.now();
-    for (let notice = NOTICE_EVERY; ; ) {
-      const state = (this.#watch as Watch).state();
-      this.#check(state);
-      for (const [rank, words] of state.words.entries()) {
-        const size = wordsIn(words)?.size ?? this.size;
-        if (size === this.size) continue;
-        throw this.#told(
-          new UsageError(
-            `all processes must have the same WORLD_SIZE; it is ${this.size} for rank ${this.rank} and ${size} for rank ${rank}`,
-          ),
-        );
-      }
-      const missing = state.words.flatMap((words, rank) => (words === "" ? [rank] : []));
-      if (missing.length === 0) return;
-      const waited = (performance.now() - start) / 1000;
-      if (shouldStop()) {
-        this.#watch?.fail(`rank ${this.rank} was stopped while ${list(missing)} had not come`);
-        throw new Stopped("stopped while others had not come");
-      }
-      if (waited > this.#patience.join) {
-        throw this.#told(
-          new TeamError(
-            `${list(missing)} of ${this.size} did not come to ${this.#place} within ${secondsText(waited)}; start all ${this.size} processes, or lower WORLD_SIZE`,
-          ),
-        );
-      }
-      if (waited > notice) {
-        if (this.rank === 0 || missing.includes(0))
-          this.#reporter.warn(`waiting for ${list(missing)} of ${this.size} at ${this.#place}`);
-        notice = 2 * waited;
-      }
-      await setTimeout(100);
-    }
+  /** Whether this process takes part no more. */
+  get hasEnded(): boolean {
+    return this.#peers.hasEnded;
   }
 
   #connect(backend: "gloo" | "nccl"): ProcessGroup {
     const networkInterface = process.env["GLOO_SOCKET_IFNAME"];
     const isLocal = isLoopback(this.#meeting.host) && !networkInterface;
-    return new ProcessGroup(this.#store as Store, {
+    return new ProcessGroup(this.#store, {
       ...{ rank: this.rank, size: this.size, backend, networkInterface },
       prefix: `${this.#prefix}${backend}/`,
       ...(isLocal && { address: "127.0.0.1" }),
       observer: {
-        waiting: (seconds) => this.#waiting(seconds),
-        failed: (error) => this.#afterBreak(error),
+        waiting: (seconds) => this.#peers.waiting(seconds),
+        failed: (error) => this.#peers.afterBreak(error),
       },
     });
   }
 
   /** The group for a tensor: that for GPUs is connected when all processes first need it. */
   #groupOf({ device }: { readonly device: string }): ProcessGroup {
-    if (device === "cpu") return this.#group as ProcessGroup;
+    if (device === "cpu") return this.#group;
     this.#deviceGroup ??= this.#connect("nccl");
     return this.#deviceGroup;
   }
 
-  #tell(reason: string): void {
-    this.#watch?.fail(reason);
-    // With this process ends the store in which the others read it.
-    if (this.rank === 0 && !this.#meeting.isServed) pause(READING_MILLISECONDS);
-  }
-
-  /** Tells the others why this process ends. */
-  #told(error: Error): Error {
-    this.#tell(error.message);
-    return error;
-  }
-
-  /**
-   * @throws TeamError when a process has failed or fallen silent; Stopped when one was stopped; UsageError when another one has this
-   * rank
-   */
-  #check(state: WatchState): void {
-    const { answered, failure, isDoubled, ages } = state;
-    const { silence } = this.#patience;
-    if (failure === STOPPED) throw new Stopped("another process was stopped");
-    if (failure !== "") throw new TeamError(failure);
-    if (isDoubled) {
-      // The others need not know: they have the one that came first.
-      throw new UsageError(
-        `another process is rank ${this.rank} at ${this.#place}; give each its own RANK, and each job its own MASTER_PORT`,
-      );
-    }
-    if (answered > silence) {
-      throw new TeamError(
-        `${this.#meeting.isServed ? "the store" : named(0, state)} has not answered at ${this.#place} for ${secondsText(answered)}: ${SILENT}`,
-      );
-    }
-    const silent = ages.flatMap((age, rank) => (age > silence && state.words[rank] !== "" ? [rank] : []));
-    if (silent.length > 0) {
-      throw this.#told(
-        new TeamError(
-          `${silent.map((rank) => named(rank, state)).join(", ")} has been silent for ${secondsText(ages[silent[0] as number] as number)}: ${SILENT}`,
-        ),
-      );
-    }
-  }
-
-  /** What a wait does several times a second. */
-  #waiting(seconds: number): void {
-    const watch = this.#watch as Watch;
-    const state = watch.state();
-    this.#check(state);
-    if (seconds < NOTICEABLE) return;
-    if (!this.#isWaiting) {
-      this.#isWaiting = true;
-      watch.say(this.#words(this.#collectives));
-    }
-    const others = state.words.map((text, rank) => ({ rank, words: wordsIn(text) }));
-    const late = others.filter(({ rank, words }) => rank !== this.rank && words?.waits !== this.#collectives);
-    const idle = late.filter(({ words }) => words?.busy === undefined);
-    const most = Math.max(this.#patience.lag, LAG_FACTOR * this.#longest);
-    if (idle.length > 0 && late.length === idle.length && seconds > most) {
-      throw this.#told(
-        new TeamError(
-          `${named(idle[0]?.rank as number, state)} lives, but has not come to where the others have waited for ${secondsText(seconds)}: it hangs or is far too slow`,
-        ),
-      );
-    }
-    if (seconds > this.#noticed + NOTICE_EVERY && late.length > 0) {
-      this.#noticed = seconds;
-      const busy = late.find(({ words }) => words?.busy !== undefined)?.words?.busy;
-      this.#reporter.update(
-        `waiting for ${list(late.map(({ rank }) => rank))}${busy === undefined ? "" : `: ${busy}`}`,
-      );
-    }
-  }
-
-  /** A connection broke: names the process that is gone. */
-  #afterBreak(cause: Error): Error {
-    const start = performance.now();
-    for (;;) {
-      const state = (this.#watch as Watch).state();
-      try {
-        this.#check(state);
-      } catch (error) {
-        return error as Error;
-      }
-      if (state.answered > GONE && !this.#meeting.isServed) {
-        return goneError(0, state);
-      }
-      const gone = state.ages.findIndex((age, rank) => age > GONE && rank !== this.rank);
-      if (gone >= 0 && state.answered < GONE) {
-        return this.#told(goneError(gone, state));
-      }
-      if (performance.now() - start > this.#patience.silence * 1000) {
-        return this.#told(new TeamError(`the connection of rank ${this.rank} to another one broke: ${cause.message}`));
-      }
-      pause(200);
-    }
-  }
-
   /** The group for a tensor, whose collective begins. */
   #begun(tensor: { readonly device: string } = { device: "cpu" }): ProcessGroup {
-    this.#collectives++;
-    this.#longest = Math.max(this.#longest, performance.now() / 1000 - this.#lastEnd);
-    this.#noticed = 0;
+    this.#peers.begin();
     return this.#groupOf(tensor);
-  }
-
-  #ended(): void {
-    this.#lastEnd = performance.now() / 1000;
-    if (!this.#isWaiting) return;
-    this.#isWaiting = false;
-    this.#watch?.say(this.#words());
   }
 
   /** Runs what takes long on this process alone; the others then wait for it as long as it lives. */
   alone<T>(what: string, body: () => T): T {
-    const [before, longest] = [this.#busy, this.#longest];
-    const end = (): void => {
-      this.#busy = before;
-      this.#watch?.say(this.#words());
-      this.#lastEnd = performance.now() / 1000;
-      this.#longest = longest;
-    };
-    this.#busy = what;
-    this.#watch?.say(this.#words());
-    let isPending = false;
-    try {
-      const result = body();
-      if (!(result instanceof Promise)) return result;
-      isPending = true;
-      return result.finally(end) as T;
-    } finally {
-      if (!isPending) end();
-    }
+    return this.#peers.alone(what, body);
   }
 
   /** Replaces a tensor by its sum over the processes. */
   sum(values: Tensor): void {
     this.#begun(values).allReduce(values).wait();
-    this.#ended();
+    this.#peers.end();
   }
 
   /** Replaces tensors by those of the first process. */
   fromFirst(tensors: readonly Tensor[]): void {
     const works = tensors.map((each) => this.#begun(each).broadcast(each));
     for (const work of works) work.wait();
-    this.#ended();
+    this.#peers.end();
   }
 
   /** The tensors of all processes, one after the other along the first axis, in which they may differ. */
@@ -478,7 +139,7 @@ export class Team implements StepRanks {
       const padded = zeros([most, ...rest], { dtype: rows.dtype, device: rows.device });
       padded.narrow(0, 0, rows.size(0)).copy_(rows);
       const all = this.#begun(padded).allGather(padded);
-      this.#ended();
+      this.#peers.end();
       return cat(all.map((each, rank) => each.narrow(0, 0, counts[rank] as number)));
     });
   }
@@ -491,7 +152,7 @@ export class Team implements StepRanks {
       const padded = new Uint8Array(Math.max(...lengths, 1));
       padded.set(bytes);
       const all = this.#begun().allGather(tensor(padded));
-      this.#ended();
+      this.#peers.end();
       return all.map((each, rank) => (each.toTypedArray() as Uint8Array).subarray(0, lengths[rank]));
     });
   }
@@ -518,15 +179,7 @@ export class Team implements StepRanks {
    * @throws TeamError when another process has failed; Stopped when it has {@link stop}ped
    */
   isToStop(own: boolean): boolean {
-    const watch = this.#watch;
-    if (!watch) return own;
-    const state = watch.state();
-    this.#check(state);
-    if (own && !this.#isAskedToStop) {
-      this.#isAskedToStop = true;
-      watch.say(this.#words());
-    }
-    return own || state.words.some((words) => wordsIn(words)?.stops === true);
+    return this.#peers.isToStop(own);
   }
 
   any(statements: readonly boolean[]): boolean[] {
@@ -555,7 +208,7 @@ export class Team implements StepRanks {
     const start = performance.now();
     const works = others.map((each) => group.allReduce(each));
     for (const work of works) work.wait();
-    this.#ended();
+    this.#peers.end();
     return this.lastSums.waited + (performance.now() - start) / 1000;
   }
 
@@ -567,34 +220,20 @@ export class Team implements StepRanks {
 
   /** Leaves without a word, after what concerns the others; nothing after {@link stop} or {@link fail}. */
   leave(): void {
-    if (!this.hasEnded) this.#close();
+    // After those its collectives may never end, so the groups are left as they are.
+    if (this.hasEnded) return;
+    for (const each of [this.#buckets?.buckets, this.#peers, this.#deviceGroup, this.#group, this.#store]) {
+      each?.[Symbol.dispose]();
+    }
   }
 
   /** Tells the others why this process cannot go on. What they wait for then ends. */
   fail(reason: string): void {
-    this.#end(`rank ${this.rank} ended: ${reason}`);
+    this.#peers.fail(reason);
   }
 
   /** Stops in the middle of a job: in the others, what they wait for and {@link isToStop} throw Stopped. */
   stop(): void {
-    this.#end(STOPPED);
-  }
-
-  #end(reason: string): void {
-    if (this.hasEnded) return;
-    this.hasEnded = true;
-    this.#tell(reason);
-    // Its collectives may never end, so the group is left as it is.
-    this.#watch?.[Symbol.dispose]();
-    this.#watch = undefined;
-  }
-
-  #close(): void {
-    this.#buckets?.buckets[Symbol.dispose]();
-    this.#watch?.[Symbol.dispose]();
-    this.#deviceGroup?.[Symbol.dispose]();
-    this.#group?.[Symbol.dispose]();
-    this.#store?.[Symbol.dispose]();
-    this.#buckets = this.#watch = this.#group = this.#deviceGroup = this.#store = undefined;
+    this.#peers.stop();
   }
 }
