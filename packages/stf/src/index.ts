@@ -33,7 +33,7 @@ export { type ImportResult, importCheckpoint } from "./jobs/import.js";
 export { type LikelihoodErrors, type LikelihoodResult, likelihood } from "./jobs/likelihood.js";
 export { measureSpeed } from "./jobs/measure.js";
 export type { TrainingBank } from "./jobs/shared-images.js";
-export { type Neighbours, type Patience, Team, TeamError } from "./jobs/team.js";
+export { type Neighbours, type Patience, Team } from "./jobs/team.js";
 export { runTraining, train } from "./jobs/train.js";
 export { type TrainFeaturesResult, trainFeatures } from "./jobs/train-features.js";
 export type { TrainResult } from "./jobs/train-in-folder.js";

@@ -1,5 +1,6 @@
 /** The processes that share a job: how they find each other, agree, and notice that one of them is gone. */
 
+import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { hostname } from "node:os";
@@ -18,7 +19,7 @@ import {
   type WatchState,
   zeros,
 } from "@stf/torch";
-import { InputError, UsageError } from "../common/errors.js";
+import { InputError, TeamError, UsageError } from "../common/errors.js";
 import type { Meeting, StartedRank } from "../common/ranks.js";
 import type { StepRanks } from "../training/ranks.js";
 import { type Reporter, Stopped } from "./context.js";
@@ -33,13 +34,14 @@ export interface Patience {
   readonly lag?: number | undefined;
 }
 
-/** Another process has failed, or cannot be reached. */
-export class TeamError extends Error {
-  override readonly name = "TeamError";
+/** Why a process ended before the others. */
+interface Failure {
+  /** Undefined when it was stopped. */
+  readonly reason?: string;
+  /** Whether its options or variables are wrong, which is then so for all. */
+  readonly isUsage?: boolean | undefined;
 }
 
-/** In place of a reason why a process failed: it was stopped. */
-const STOPPED = "stopped";
 /** Gradients that are summed at once have at least this many bytes: fewer would cost more in calls than they hide. */
 const BUCKET_BYTES = 4 * 2 ** 20;
 /** A process lags only if it takes this many times as long as this one has ever taken between two collectives. */
@@ -90,28 +92,67 @@ const pause = (milliseconds: number): void =>
   void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 
 const CONNECT_MILLISECONDS = 2000;
+/** Of a process to itself. */
+const CONNECT_TRIES = 3;
+/** A connection that is not ended in this time lasts. */
+const LASTING_MILLISECONDS = 100;
+/** A cluster makes the names of its machines known within this time. */
+const NAME_SECONDS = 50;
 
-/** Whether a connection to the place is accepted. */
-function isListening({ host, port }: Meeting): Promise<boolean> {
+/** What is waited for before processes have met. */
+interface Awaiting {
+  /** Seconds. */
+  readonly atMost: number;
+  /** Completes "rank 1 waits for". */
+  waitsFor(): string | Promise<string>;
+  /** @param waited - seconds */
+  failure(waited: number): Error | Promise<Error>;
+}
+
+/** Whether the name of a machine has an address here: c10d would write lines of its own while it has none. */
+const isKnown = (host: string): Promise<boolean> =>
+  lookup(host).then(
+    () => true,
+    () => false,
+  );
+
+/**
+ * Whether a connection to a place is accepted.
+ *
+ * @param milliseconds - how long it must last; 0 for one that may end at once
+ */
+function accepts({ host, port }: Meeting, milliseconds: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host, port, timeout: CONNECT_MILLISECONDS });
     const end = (isOpen: boolean): void => {
       socket.destroy();
       resolve(isOpen);
     };
-    socket.once("connect", () => end(true));
-    socket.once("timeout", () => end(false));
-    socket.once("error", () => end(false));
+    socket.once("connect", () => {
+      if (milliseconds === 0) end(true);
+      else void setTimeout(milliseconds).then(() => end(true));
+    });
+    for (const event of ["timeout", "error", "close"]) socket.once(event, () => end(false));
   });
 }
 
-/** Whether this machine can serve a port: c10d would write lines of its own if it cannot. */
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
+/** Whether a store may be at the place: while its port is tried, connections are ended at once. */
+const isListening = (meeting: Meeting): Promise<boolean> => accepts(meeting, LASTING_MILLISECONDS);
+
+/** Why this process cannot serve a place; undefined if it can: c10d would write lines of its own if not, after half a minute. */
+async function obstacleTo(meeting: Meeting): Promise<string | undefined> {
+  const server = createServer((socket) => void socket.on("error", () => {}).destroy());
+  const isFree = await new Promise((resolve) => {
     server.once("error", () => resolve(false));
-    server.listen(port, () => server.close(() => resolve(true)));
+    server.listen(meeting.port, () => resolve(true));
   });
+  if (!isFree) return "the port is taken, perhaps by another job";
+  try {
+    for (let tries = 0; tries < CONNECT_TRIES; tries++) if (await accepts(meeting, 0)) return undefined;
+    return `${meeting.host} does not lead to the machine where rank 0 is`;
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+  }
 }
 
 const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");
@@ -229,7 +270,11 @@ export class Team implements StepRanks {
         `rank ${this.rank} cannot ${isServer ? "serve" : "reach"} ${this.#place}: ${reason}; set MASTER_PORT to a free port and MASTER_ADDR to the machine of rank 0, the same in all processes`,
       );
     if (!isServer) await this.#awaitStore(shouldStop);
-    else if (!(await isFree(port))) throw cannot("the port is taken, perhaps by another job");
+    else {
+      await this.#awaitName(shouldStop, cannot);
+      const obstacle = await obstacleTo(this.#meeting);
+      if (obstacle !== undefined) throw cannot(obstacle);
+    }
     try {
       this.#store = new Store({ host, port, isServer });
     } catch (error) {
@@ -239,19 +284,44 @@ export class Team implements StepRanks {
     this.#watch = new Watch(this.#store, `${this.#prefix}watch/`, this.rank, this.size, this.#words());
   }
 
+  /** Until the name of rank 0's machine is known to it, which takes a while for one that was just made. */
+  async #awaitName(shouldStop: () => boolean, cannot: (reason: string) => InputError): Promise<void> {
+    const { host } = this.#meeting;
+    await this.#until(() => isKnown(host), shouldStop, {
+      atMost: Math.min(this.#patience.join, NAME_SECONDS),
+      waitsFor: () => `an address of ${host}, which is not known here`,
+      failure: () => cannot(`no address of ${host} is known there`),
+    });
+  }
+
   /** Until somebody listens: c10d would write a line of its own for each attempt. */
   async #awaitStore(shouldStop: () => boolean): Promise<void> {
+    const { host } = this.#meeting;
+    const unknown = async (): Promise<string> =>
+      (await isKnown(host)) ? "" : `, and no address of ${host} is known here`;
+    await this.#until(() => isListening(this.#meeting), shouldStop, {
+      atMost: this.#patience.join,
+      waitsFor: async () => `rank 0 at ${this.#place}${await unknown()}`,
+      failure: async (waited) =>
+        new TeamError(
+          `rank 0 has not come to ${this.#place} within ${secondsText(waited)}${await unknown()}; start it, or set MASTER_ADDR and MASTER_PORT to where it is`,
+        ),
+    });
+  }
+
+  /** Asks several times a second. */
+  async #until(
+    isTrue: () => Promise<boolean>,
+    shouldStop: () => boolean,
+    { atMost, waitsFor, failure }: Awaiting,
+  ): Promise<void> {
     const start = performance.now();
-    for (let notice = NOTICE_EVERY; !(await isListening(this.#meeting)); await setTimeout(200)) {
+    for (let notice = NOTICE_EVERY; !(await isTrue()); await setTimeout(200)) {
       const waited = (performance.now() - start) / 1000;
       if (shouldStop()) throw new Stopped("stopped while rank 0 had not come");
-      if (waited > this.#patience.join) {
-        throw new TeamError(
-          `rank 0 has not come to ${this.#place} within ${secondsText(waited)}; start it, or set MASTER_ADDR and MASTER_PORT to where it is`,
-        );
-      }
+      if (waited > atMost) throw await failure(waited);
       if (waited > notice) {
-        this.#reporter.warn(`rank ${this.rank} waits for rank 0 at ${this.#place}`);
+        this.#reporter.warn(`rank ${this.rank} waits for ${await waitsFor()}`);
         notice = 2 * waited;
       }
     }
@@ -283,7 +353,7 @@ export class Team implements StepRanks {
       if (missing.length === 0) return;
       const waited = (performance.now() - start) / 1000;
       if (shouldStop()) {
-        this.#watch?.fail(`rank ${this.rank} was stopped while ${list(missing)} had not come`);
+        this.#tell({ reason: `rank ${this.rank} was stopped while ${list(missing)} had not come` });
         throw new Stopped("stopped while others had not come");
       }
       if (waited > this.#patience.join) {
@@ -323,15 +393,15 @@ export class Team implements StepRanks {
     return this.#deviceGroup;
   }
 
-  #tell(reason: string): void {
-    this.#watch?.fail(reason);
+  #tell(failure: Failure): void {
+    this.#watch?.fail(JSON.stringify(failure));
     // With this process ends the store in which the others read it.
     if (this.rank === 0 && !this.#meeting.isServed) pause(READING_MILLISECONDS);
   }
 
   /** Tells the others why this process ends. */
   #told(error: Error): Error {
-    this.#tell(error.message);
+    this.#tell({ reason: error.message, isUsage: error instanceof UsageError });
     return error;
   }
 
@@ -342,8 +412,11 @@ export class Team implements StepRanks {
   #check(state: WatchState): void {
     const { answered, failure, isDoubled, ages } = state;
     const { silence } = this.#patience;
-    if (failure === STOPPED) throw new Stopped("another process was stopped");
-    if (failure !== "") throw new TeamError(failure);
+    if (failure !== "") {
+      const { reason, isUsage } = JSON.parse(failure) as Failure;
+      if (reason === undefined) throw new Stopped("another process was stopped");
+      throw new TeamError(reason, { isUsage });
+    }
     if (isDoubled) {
       // The others need not know: they have the one that came first.
       throw new UsageError(
@@ -351,8 +424,12 @@ export class Team implements StepRanks {
       );
     }
     if (answered > silence) {
+      // Rank 0 serves the store, and has come before anybody could.
+      const isOther = !this.#meeting.isServed && state.words[0] === "";
       throw new TeamError(
-        `${this.#meeting.isServed ? "the store" : named(0, state)} has not answered at ${this.#place} for ${secondsText(answered)}: ${SILENT}`,
+        isOther
+          ? `what listens at ${this.#place} does not answer as rank 0 does: it is another program, or rank 0 was stopped or killed; set MASTER_PORT to a free port there, the same in all processes`
+          : `${this.#meeting.isServed ? "the store" : named(0, state)} has not answered at ${this.#place} for ${secondsText(answered)}: ${SILENT}`,
       );
     }
     const silent = ages.flatMap((age, rank) => (age > silence && state.words[rank] !== "" ? [rank] : []));
@@ -571,19 +648,19 @@ export class Team implements StepRanks {
   }
 
   /** Tells the others why this process cannot go on. What they wait for then ends. */
-  fail(reason: string): void {
-    this.#end(`rank ${this.rank} ended: ${reason}`);
+  fail(cause: Error): void {
+    this.#end({ reason: `rank ${this.rank} ended: ${cause.message}`, isUsage: cause instanceof UsageError });
   }
 
   /** Stops in the middle of a job: in the others, what they wait for and {@link isToStop} throw Stopped. */
   stop(): void {
-    this.#end(STOPPED);
+    this.#end({});
   }
 
-  #end(reason: string): void {
+  #end(failure: Failure): void {
     if (this.hasEnded) return;
     this.hasEnded = true;
-    this.#tell(reason);
+    this.#tell(failure);
     // Its collectives may never end, so the group is left as it is.
     this.#watch?.[Symbol.dispose]();
     this.#watch = undefined;

@@ -1,7 +1,7 @@
 /** Training as a job: from a request to a run folder. */
 
 import { basename, dirname, join } from "node:path";
-import { InputError } from "../common/errors.js";
+import { InputError, TeamError } from "../common/errors.js";
 import { isFileProblem, problemOf, removePartialFiles } from "../common/folders.js";
 import type { TrainRequest } from "../config/train-request.js";
 import { loopOptions } from "../config/training.js";
@@ -14,7 +14,7 @@ import { withinMemory } from "./memory.js";
 import { withAdvice } from "./rollback.js";
 import { RunFolder } from "./run-folder.js";
 import { storedOptions } from "./stored-options.js";
-import { type Team, TeamError } from "./team.js";
+import type { Team } from "./team.js";
 import { type TrainResult, trainInFolder } from "./train-in-folder.js";
 import { memoryAdvice } from "./training-description.js";
 import { TrainingMetrics } from "./training-metrics.js";
