@@ -2,6 +2,7 @@
 
 import { execFile } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -154,6 +155,20 @@ describe("a process is lost", { timeout: 120_000 }, () => {
   });
 });
 
+test("a process that cannot stop is killed when the others have failed for it", { timeout: 120_000 }, async () => {
+  const launched = command.start(["launch", "--nproc=2", "--", ...training, "--name=launched"], impatient);
+  await training1([launched]);
+  const pids = readFileSync(`/proc/${launched.child.pid}/task/${launched.child.pid}/children`, "utf8");
+  const second = pids
+    .split(" ")
+    .find((pid) => pid !== "" && readFileSync(`/proc/${pid}/environ`, "utf8").includes("\0RANK=1\0"));
+  process.kill(Number(second), "SIGSTOP");
+  kill(launched, "SIGTERM");
+  const ended = await endOf(launched);
+  if (ended === "hangs") process.kill(Number(second), "SIGKILL");
+  expectLine(ended, 1, /rank 1 \(process \d+ on .*silent/);
+});
+
 describe("a process is asked to stop", { timeout: 120_000 }, () => {
   for (const [rank, signal, code] of [
     [0, "SIGINT", 130],
@@ -185,6 +200,28 @@ describe("they do not come together", { timeout: 120_000 }, () => {
     const [ended] = (await ends([other as Started])) as [Ended];
     expect(ended.stderr).toMatch(/^stf: rank 1 waits for rank 0 at [^\n]+\nstf: rank 0 has not come to [^\n]+\n$/);
     expect(ended.code).toBe(1);
+  });
+
+  test("the address of rank 0 is not known", async () => {
+    const all = await ends(await start(2, { env: () => ({ MASTER_ADDR: "no-such-machine.invalid" }) }));
+    const [first, second] = all as [Ended, Ended];
+    expect(first.stderr).toMatch(
+      /^stf: rank 0 waits for an address of no-such-machine.invalid[^\n]+\nstf: rank 0 cannot serve no-such-machine.invalid:\d+: no address [^\n]+MASTER_ADDR[^\n]+\n$/,
+    );
+    expect(second.stderr).toMatch(
+      /^stf: rank 1 waits for rank 0 at [^\n]+no address of [^\n]+\nstf: rank 0 has not come to [^\n]+no address of [^\n]+\n$/,
+    );
+    expect([first.code, second.code]).toEqual([1, 1]);
+  });
+
+  test("another program has the port", async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, () => resolve()));
+    const { port } = server.address() as AddressInfo;
+    const all = await ends(await start(2, { port }));
+    server.close();
+    expectLine(all[0], 1, /rank 0 cannot serve 127.0.0.1:\d+: the port is taken/);
+    expectLine(all[1], 1, /what listens at 127.0.0.1:\d+ does not answer as rank 0 does: it is another program/);
   });
 
   for (const late of [0, 1]) {

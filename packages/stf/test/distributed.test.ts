@@ -39,6 +39,16 @@ describe("the same weights, step by step,", () => {
   });
 });
 
+test.each([
+  ["generate --dry-run", ["generate", "--network=net.safetensors", "--seeds=0", "--grid=grid.png", "--dry-run"]],
+  ["evaluate --compare", ["evaluate", "--compare", "numbers.json"]],
+])("%s, which all would only repeat, is refused", async (name, args) => {
+  const ended = await command.stf(args, { RANK: "0", WORLD_SIZE: "2", MASTER_ADDR: "127.0.0.1" });
+  expect(ended.stderr).toMatch(/^stf: [^\n]+ cannot divide its work, and was started as one of 2 processes[^\n]+\n$/);
+  expect(ended.stderr).toContain(name);
+  expect(ended.code).toBe(2);
+});
+
 describe("one end for all", () => {
   const long = [...training, "--duration=10", "--augment=0", "--snap=1000", "--dump=1000"];
 
@@ -95,6 +105,14 @@ describe("one end for all", () => {
       );
     }
     expect(existsSync(runOf("different"))).toBe(false);
+  });
+
+  test("wrong options are so for all", { timeout: 60_000 }, async () => {
+    const ranks = await startRanks(command, 2, [...long, "--name=wrong", "--batch=100"]);
+    const [first, second] = (await ends(ranks)) as [Ended, Ended];
+    expect(first.stderr).toMatch(/^stf: --batch must be at most the 64 images [^\n]+\n$/);
+    expect(second.stderr).toMatch(/^stf: rank 0 ended: --batch must be at most the 64 images [^\n]+\n$/);
+    expect([first.code, second.code]).toEqual([2, 2]);
   });
 
   test("so are different images", { timeout: 60_000 }, async () => {

@@ -2,6 +2,7 @@
 
 import type { Command } from "commander";
 import { UsageError } from "../common/errors.js";
+import { checkAlone } from "../common/ranks.js";
 import { evaluateFields } from "../config/evaluate-options.js";
 import { type EvaluateRequest, evaluateOptions } from "../config/evaluate-request.js";
 import { parse } from "../config/fields.js";
@@ -62,6 +63,7 @@ export function declare(command: Command): void {
     .option("--compare <FILES...>", "show the numbers of JSON files beside each other, if they were obtained alike")
     .action(async ({ compare: files, ...texts }: { compare?: string[] } & Record<string, string | true>) => {
       if (files) {
+        checkAlone("evaluate --compare");
         const other = Object.keys(texts)[0];
         if (other !== undefined) throw new UsageError(`--compare only reads files; leave out '${other}'`);
         compare(files);

@@ -1,6 +1,7 @@
 /** `stf generate` on the command line. Errors in options are reported without loading libtorch. */
 
 import type { Command } from "commander";
+import { checkAlone } from "../common/ranks.js";
 import { formatDuration } from "../common/text.js";
 import { parse } from "../config/fields.js";
 import { generateFields } from "../config/generate-options.js";
@@ -66,6 +67,7 @@ export function declare(command: Command): void {
   command.option("-n, --dry-run", "show what would be drawn and how long it takes, and stop");
   addFields(command, generateFields).action(async ({ dryRun: isDry = false, ...texts }) => {
     const request = parse(generateFields, texts);
+    if (isDry) checkAlone("generate --dry-run");
     generateOptions(request, processesWithFiles());
     if (isDry) await dryRun(request);
     else process.exitCode = await run(request);

@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { HIGHEST_PORT, hostOf } from "../common/environment.js";
 import { UsageError } from "../common/errors.js";
-import { hostGiven, LOOPBACK, PUBLISHED_PORT, portGiven } from "../common/ranks.js";
+import { hostGiven, LOOPBACK, MOST_PROCESSES, PUBLISHED_PORT, portGiven } from "../common/ranks.js";
 import type { LaunchPlan } from "./launch.js";
 
 /** Commands that divide their work among several processes. */
@@ -39,7 +39,12 @@ function planOf(given: Given): LaunchPlan {
   if (nproc > most) {
     throw new UsageError(`--nproc must be at most ${most} on this machine, four for each processor, found ${nproc}`);
   }
-  const nnodes = wholeNumber("--nnodes", given.nnodes ?? podNumber("PET_NNODES") ?? "1", 1);
+  const nnodes = wholeNumber(
+    "--nnodes",
+    given.nnodes ?? podNumber("PET_NNODES") ?? "1",
+    1,
+    Math.floor(MOST_PROCESSES / nproc),
+  );
   const nodeRank = given.nodeRank ?? podNumber("PET_NODE_RANK") ?? (nnodes === 1 ? "0" : undefined);
   if (nodeRank === undefined) {
     throw new UsageError(

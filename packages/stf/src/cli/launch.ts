@@ -73,6 +73,8 @@ class Ranks {
   failure = 0;
   /** The first signal that was passed on: from then on it is no failure that they end. */
   #stoppedBy: NodeJS.Signals | undefined;
+  /** Whether one has failed, for which all are ended. */
+  #isFailed = false;
 
   start(env: NodeJS.ProcessEnv, words: readonly string[]): void {
     const rank = env["RANK"] as string;
@@ -98,11 +100,17 @@ class Ranks {
   }
 
   #onExit(rank: string, code: number | null, signal: NodeJS.Signals | null): void {
-    if (code === 0 || this.failure !== 0) return;
-    this.failure = code ?? (this.#stoppedBy === undefined ? 1 : 128 + constants.signals[this.#stoppedBy]);
-    if (this.#stoppedBy !== undefined) return;
-    if (signal !== null) console.error(`stf: ${describeEnd(rank, signal)}`);
-    this.end("SIGTERM");
+    if (code === 0) return;
+    const stopped = this.#stoppedBy && 128 + constants.signals[this.#stoppedBy];
+    this.failure ||= code ?? stopped ?? 1;
+    const hasStopped = stopped !== undefined && (code === null || code > 128);
+    if (hasStopped || this.#isFailed) return;
+    this.#isFailed = true;
+    // A second signal would end at once those that have had one.
+    if (stopped === undefined) {
+      if (signal !== null) console.error(`stf: ${describeEnd(rank, signal)}`);
+      this.end("SIGTERM");
+    }
     setTimeout(() => this.end("SIGKILL"), GRACE_MILLISECONDS).unref();
   }
 

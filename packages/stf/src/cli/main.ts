@@ -111,11 +111,15 @@ async function report(error: unknown): Promise<number> {
     console.error(`stf: ${TOO_MANY_FILES}`);
     return FAILURE;
   }
-  const [{ UsageError }, { withFlags }] = await Promise.all([import("../common/errors.js"), import("./flags.js")]);
+  const [{ TeamError, UsageError }, { withFlags }] = await Promise.all([
+    import("../common/errors.js"),
+    import("./flags.js"),
+  ]);
   // Names from a damaged or hostile file may hold anything; the terminal gets one line without control characters.
   const message = withFlags(error instanceof Error ? error.message : String(error)).replace(/\p{Cc}+/gu, " ");
   console.error(program.opts<{ debug?: boolean }>().debug ? error : `stf: ${message}`);
-  return error instanceof UsageError ? USAGE : FAILURE;
+  const isUsage = error instanceof UsageError || (error instanceof TeamError && error.isUsage);
+  return isUsage ? USAGE : FAILURE;
 }
 
 watchLauncher();

@@ -1,9 +1,9 @@
 /** The processes that share a command, as whoever started them has numbered them. */
 
-import { UsageError } from "../common/errors.js";
+import { TeamError, UsageError } from "../common/errors.js";
 import { rankOf } from "../common/ranks.js";
 import { type JobContext, Stopped } from "../jobs/context.js";
-import { type Patience, TeamError } from "../jobs/peers.js";
+import type { Patience } from "../jobs/peers.js";
 import { Team } from "../jobs/team.js";
 import { isMeetingKnown } from "./meeting.js";
 
@@ -34,7 +34,7 @@ async function joined({ reporter, shouldStop }: JobContext): Promise<Team | unde
 /** Tells the others why this process ends before them. */
 function tell(team: Team, error: unknown): void {
   if (error instanceof Stopped) team.stop();
-  else if (!(error instanceof TeamError)) team.fail(error instanceof Error ? error.message : String(error));
+  else if (!(error instanceof TeamError)) team.fail(error instanceof Error ? error : new Error(String(error)));
 }
 
 /**

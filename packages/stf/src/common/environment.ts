@@ -27,7 +27,12 @@ export function numberOf(
 }
 
 /** @throws UsageError when a variable is missing that is always set beside another. */
-export function required(environment: Environment, name: string, beside: string, limits?: { least: number }): number {
+export function required(
+  environment: Environment,
+  name: string,
+  beside: string,
+  limits?: { least: number; most: number },
+): number {
   const found = numberOf(environment, name, limits);
   if (found !== undefined) return found;
   throw new UsageError(`the variable ${name} must be set if ${beside} is, found none`);

@@ -20,6 +20,18 @@ export class InputError extends Error {
   }
 }
 
+/** Another process that shares the work has failed, or cannot be reached. Exit code 1, or 2 if the other one has failed by a {@link UsageError}. */
+export class TeamError extends Error {
+  override readonly name = "TeamError";
+  /** Whether the other process has failed by a {@link UsageError}. */
+  readonly isUsage: boolean;
+
+  constructor(message: string, { isUsage = false }: { readonly isUsage?: boolean | undefined } = {}) {
+    super(message);
+    this.isUsage = isUsage;
+  }
+}
+
 /** The first line of a message, for libraries whose messages fill pages. */
 export function firstLine({ message }: Error): string {
   return message.split("\n", 1)[0] ?? "";

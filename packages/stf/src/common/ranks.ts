@@ -58,6 +58,8 @@ export interface StartedRank extends Rank {
 const PUBLISHED_HOST = "localhost";
 /** See {@link PUBLISHED_HOST}. */
 export const PUBLISHED_PORT = 29500;
+/** Processes of one job: each of them asks for every other one twice a second. */
+export const MOST_PROCESSES = 65_536;
 /** The address of the machine itself. */
 export const LOOPBACK = "127.0.0.1";
 /** Ports below those that systems give to connections, which begin at 32768 on Linux. */
@@ -112,7 +114,7 @@ function numbersOf(
   names: { readonly rank: string; readonly size: string; readonly local: string; readonly localSize: string },
 ): Numbers {
   const rank = required(environment, names.rank, names.size);
-  const size = required(environment, names.size, names.rank, { least: 1 });
+  const size = required(environment, names.size, names.rank, { least: 1, most: MOST_PROCESSES });
   checkBelow([names.rank, rank], [names.size, size]);
   const local = numberOf(environment, names.local) ?? 0;
   checkBelow([names.local, local], [names.size, size]);
@@ -124,7 +126,7 @@ function numbersOf(
 
 /** torchrun, `stf launch`, Kubernetes, and whatever else sets RANK and WORLD_SIZE. */
 function fromTorchrun(environment: Environment): StartedRank {
-  const size = numberOf(environment, "WORLD_SIZE", { least: 1 }) ?? 1;
+  const size = numberOf(environment, "WORLD_SIZE", { least: 1, most: MOST_PROCESSES }) ?? 1;
   if (size > 1 && textOf(environment, "RANK") === undefined) {
     throw new UsageError("the variable RANK must be set if WORLD_SIZE is above 1; unset both for a single process");
   }

@@ -1,7 +1,7 @@
 /** Quality numbers as a job: of sets of images, or of what networks draw, against a reference. */
 
 import { FileFormatError, writeFileAtomically } from "@stf/torch";
-import { InputError, UsageError } from "../common/errors.js";
+import { InputError, TeamError, UsageError } from "../common/errors.js";
 import { makeFolderFor } from "../common/folders.js";
 import { formatDuration } from "../common/text.js";
 import { type EvaluateRequest, evaluateOptions, type ResolvedEvaluate } from "../config/evaluate-request.js";
@@ -12,7 +12,6 @@ import { Evaluator } from "./evaluator.js";
 import { drawnImages, type ImageSource, imagesOnDisk } from "./image-source.js";
 import { withinMemory } from "./memory.js";
 import { type Pair, writePairs } from "./pairs.js";
-import { TeamError } from "./peers.js";
 import { writeOrRescue } from "./rescue.js";
 import { checkSame, checkSameRequest } from "./same-work.js";
 import { snapshotsOf } from "./snapshots.js";
@@ -128,7 +127,7 @@ export async function evaluate(request: EvaluateRequest, context: JobContext = j
     if (!(error instanceof Error) || !(isStopped || (isKnown && results.evaluations.length > 0))) throw error;
     // The others would wait for this process.
     if (isStopped) team?.stop();
-    else team?.fail(error.message);
+    else team?.fail(error);
     if (isStopped) reason = "stopped";
     else results.problem ??= error.message;
   }

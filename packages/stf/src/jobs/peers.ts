@@ -3,7 +3,7 @@
 import { hostname } from "node:os";
 import { setTimeout } from "node:timers/promises";
 import { type Store, Watch, type WatchState } from "@stf/torch";
-import { UsageError } from "../common/errors.js";
+import { TeamError, UsageError } from "../common/errors.js";
 import type { Meeting, StartedRank } from "../common/ranks.js";
 import { type JobContext, type Reporter, Stopped } from "./context.js";
 
@@ -17,9 +17,12 @@ export interface Patience {
   readonly lag?: number | undefined;
 }
 
-/** Another process has failed, or cannot be reached. */
-export class TeamError extends Error {
-  override readonly name = "TeamError";
+/** Why a process ended before the others. */
+interface Failure {
+  /** Undefined when it was stopped. */
+  readonly reason?: string;
+  /** Whether its options or variables are wrong, which is then so for all. */
+  readonly isUsage?: boolean | undefined;
 }
 
 /** Seconds of waiting for processes that have not come before that is told. */
@@ -27,8 +30,6 @@ export const FIRST_NOTICE = 10;
 
 export const secondsText = (seconds: number): string => `${Math.round(seconds)} s`;
 
-/** In place of a reason why a process failed: it was stopped. */
-const STOPPED = "stopped";
 /** A process lags only if it takes this many times as long as this one has ever taken between two collectives. */
 const LAG_FACTOR = 3;
 /** Seconds without a beat after which a process whose connection broke counts as gone. */
@@ -151,7 +152,7 @@ export class Peers {
       if (missing.length === 0) return;
       const waited = seconds() - start;
       if (shouldStop()) {
-        this.#watch.fail(`rank ${this.#rank} was stopped while ${list(missing)} had not come`);
+        this.#tell({ reason: `rank ${this.#rank} was stopped while ${list(missing)} had not come` });
         throw new Stopped("stopped while others had not come");
       }
       if (waited > this.#patience.join) {
@@ -170,30 +171,30 @@ export class Peers {
   }
 
   /** Tells the others why this process ends. */
-  #tell(reason: string): void {
-    this.#watch.fail(reason);
+  #tell(failure: Failure): void {
+    this.#watch.fail(JSON.stringify(failure));
     // With this process ends the store in which the others read it.
     if (this.#rank === 0 && !this.#meeting.isServed) pause(READING_MILLISECONDS);
   }
 
   #told(error: Error): Error {
-    this.#tell(error.message);
+    this.#tell({ reason: error.message, isUsage: error instanceof UsageError });
     return error;
   }
 
   /** Tells the others why this process cannot go on. What they wait for then ends. */
-  fail(reason: string): void {
-    this.#end(`rank ${this.#rank} ended: ${reason}`);
+  fail(cause: Error): void {
+    this.#end({ reason: `rank ${this.#rank} ended: ${cause.message}`, isUsage: cause instanceof UsageError });
   }
 
   /** Stops in the middle of a job: in the others, what they wait for and {@link isToStop} throw Stopped. */
   stop(): void {
-    this.#end(STOPPED);
+    this.#end({});
   }
 
-  #end(reason: string): void {
+  #end(failure: Failure): void {
     if (this.hasEnded) return;
-    this.#tell(reason);
+    this.#tell(failure);
     this[Symbol.dispose]();
   }
 
@@ -209,8 +210,11 @@ export class Peers {
   #check(state: WatchState): void {
     const { answered, failure, isDoubled, ages } = state;
     const { silence } = this.#patience;
-    if (failure === STOPPED) throw new Stopped("another process was stopped");
-    if (failure !== "") throw new TeamError(failure);
+    if (failure !== "") {
+      const { reason, isUsage } = JSON.parse(failure) as Failure;
+      if (reason === undefined) throw new Stopped("another process was stopped");
+      throw new TeamError(reason, { isUsage });
+    }
     if (isDoubled) {
       // The others need not know: they have the one that came first.
       throw new UsageError(
@@ -218,8 +222,12 @@ export class Peers {
       );
     }
     if (answered > silence) {
+      // Rank 0 serves the store, and has come before anybody could.
+      const isOther = !this.#meeting.isServed && state.words[0] === "";
       throw new TeamError(
-        `${this.#meeting.isServed ? "the store" : named(0, state)} has not answered at ${this.#place} for ${secondsText(answered)}: ${SILENT}`,
+        isOther
+          ? `what listens at ${this.#place} does not answer as rank 0 does: it is another program, or rank 0 was stopped or killed; set MASTER_PORT to a free port there, the same in all processes`
+          : `${this.#meeting.isServed ? "the store" : named(0, state)} has not answered at ${this.#place} for ${secondsText(answered)}: ${SILENT}`,
       );
     }
     const silent = ages.flatMap((age, rank) => (age > silence && state.words[rank] !== "" ? [rank] : []));

@@ -71,10 +71,10 @@ export class Team implements StepRanks {
     meeting: Meeting,
     options: Pick<JobContext, "reporter" | "shouldStop"> & { readonly patience?: Patience },
   ): Promise<Team> {
-    const { reporter, patience: { join = 600, silence = 30, lag = 45 } = {} } = options;
+    const { reporter, shouldStop, patience: { join = 600, silence = 30, lag = 45 } = {} } = options;
     const { job = "", attempt } = rank;
     const prefix = `stf/${job}/${attempt}/`;
-    const store = await openStore(rank.rank, meeting, join, options);
+    const store = await openStore({ rank: rank.rank, meeting, patience: join, reporter, shouldStop });
     const peers = new Peers(store, { prefix, rank, meeting, reporter, patience: { join, silence, lag } });
     await peers.awaitAll(options);
     return new Team(rank, meeting, prefix, store, peers);
@@ -228,8 +228,8 @@ export class Team implements StepRanks {
   }
 
   /** Tells the others why this process cannot go on. What they wait for then ends. */
-  fail(reason: string): void {
-    this.#peers.fail(reason);
+  fail(cause: Error): void {
+    this.#peers.fail(cause);
   }
 
   /** Stops in the middle of a job: in the others, what they wait for and {@link isToStop} throw Stopped. */

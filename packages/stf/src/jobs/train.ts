@@ -1,7 +1,7 @@
 /** Training as a job: from a request to a run folder. */
 
 import { basename, dirname, join } from "node:path";
-import { InputError } from "../common/errors.js";
+import { InputError, TeamError } from "../common/errors.js";
 import { isFileProblem, problemOf, removePartialFiles } from "../common/folders.js";
 import type { TrainRequest } from "../config/train-request.js";
 import { loopOptions } from "../config/training.js";
@@ -11,7 +11,6 @@ import { DivergenceError } from "../training/step.js";
 import { alone, type JobContext, jobContext, soloContext } from "./context.js";
 import { followTraining } from "./follow-training.js";
 import { withinMemory } from "./memory.js";
-import { TeamError } from "./peers.js";
 import { withAdvice } from "./rollback.js";
 import { RunFolder } from "./run-folder.js";
 import { storedOptions } from "./stored-options.js";

@@ -17,12 +17,12 @@ import {
   networkConfig,
   notesOnData,
   numberingOf,
-  type SavedData,
 } from "../config/training.js";
 import { checkTransferShape, optionsForTransfer, sizesOf } from "../config/transfer.js";
 import { DividedBank } from "../data/divided-bank.js";
 import { type ImageBank, movedTo, replaced } from "../data/image-bank.js";
 import { digestOfImages } from "../data/image-digest.js";
+import type { Numbering } from "../data/labels.js";
 import { withMirrorImages } from "../data/mirror.js";
 import { openDataset } from "../data/open.js";
 import type { NetworkConfig } from "../networks/build.js";
@@ -70,18 +70,18 @@ export interface TrainingPlan {
 /** Reads the data set, with progress if it takes long. Notes on it are added to `notes`. */
 async function readImages(
   { data: path, cache, cond }: ResolvedOptions,
-  saved: SavedData | undefined,
+  { numbering, isResumed = false }: { readonly numbering: Numbering; readonly isResumed?: boolean },
   notes: string[],
   { reporter }: JobContext,
 ): Promise<ImageBank> {
   const images = await openDataset(path, {
     labels: cond,
-    numbering: numberingOf(saved),
+    numbering,
     ...(cache && { cache: cacheFolder() }),
     onNote: (line) => void notes.push(line),
     onClassFolders: (folders) => {
       // A resumed run cannot change it.
-      if (!saved)
+      if (!isResumed)
         notes.push(
           `the images are in ${folders.length} folders (${abbreviated(folders)}): 'cond=1' trains a network that draws any of them by name`,
         );
@@ -146,7 +146,7 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
       : await team.alone("it prepares the training", () => planAlone(request, soloContext(context), team));
   const decided = team.gather<Decided | null>(plan ? decidedBy(plan) : null)[0] as Decided;
   const options = plan?.options ?? optionsAsDecided(decided, request, context);
-  const { bank, digest } = await imagesOfAll(plan, options, team, context);
+  const { bank, digest } = await imagesOfAll(plan, { ...decided, options }, team, context);
   const all = { ...(plan ?? planAsDecided({ ...decided, options })), bank, digest };
   try {
     checkSame("images", digest, team);
@@ -164,13 +164,13 @@ export async function planTraining(request: TrainRequest, context: JobContext): 
 /** The images of several processes: the first of each machine has them or reads them, and the others share its memory. */
 async function imagesOfAll(
   plan: ReadPlan | undefined,
-  options: ResolvedOptions,
+  { options, classNames }: Decided,
   team: Team,
   context: JobContext,
 ): Promise<KnownImages> {
   const read = (): Promise<KnownImages<ImageBank>> =>
     team.alone("it reads the images", async () => {
-      const whole = await readImages(options, undefined, [], context);
+      const whole = await readImages(options, { numbering: classNames ?? "natural" }, [], context);
       const { images, heldOut } = await dividedImages(whole, options, [], context);
       // Only the first process measures.
       heldOut?.dispose();
@@ -203,9 +203,14 @@ export function disposePlan({ state, bank, heldOut }: TrainingPlan): void {
 }
 
 /** What the first of several processes decides for all. */
-type Decided = Pick<TrainingPlan, "options" | "network" | "trainedBelow">;
+interface Decided extends Pick<TrainingPlan, "options" | "network" | "trainedBelow"> {
+  /** In the order of their numbers, which a run may have from an earlier version. */
+  readonly classNames?: readonly string[] | undefined;
+}
 
-const decidedBy = ({ options, network, trainedBelow }: TrainingPlan): Decided => ({ options, network, trainedBelow });
+const decidedBy = ({ options, network, trainedBelow, bank: { classNames } }: TrainingPlan): Decided => ({
+  ...{ options, network, trainedBelow, classNames },
+});
 
 /** The options of a process that does as the first one has decided: its images and its device may be elsewhere. */
 function optionsAsDecided(
@@ -253,14 +258,14 @@ async function planAlone(asRequested: TrainRequest, context: JobContext, team?: 
   const notes: string[] = [];
   if (options.stf && options.stfShard) notes.push(noteOnShards(options, team));
   const noneForImages = (): string => "none is left for the images, which are kept in memory as bytes";
-  const whole = await withinMemory(noneForImages, () => readImages(options, saved?.data, notes, context)).catch(
-    (cause: unknown) => {
-      if (!saved || request.data !== undefined || !(cause instanceof InputError)) throw cause;
-      throw new InputError(`the images of the run cannot be read: ${cause.message}; set 'data' to their current path`, {
-        cause,
-      });
-    },
-  );
+  const whole = await withinMemory(noneForImages, () =>
+    readImages(options, { numbering: numberingOf(saved?.data), isResumed: saved !== undefined }, notes, context),
+  ).catch((cause: unknown) => {
+    if (!saved || request.data !== undefined || !(cause instanceof InputError)) throw cause;
+    throw new InputError(`the images of the run cannot be read: ${cause.message}; set 'data' to their current path`, {
+      cause,
+    });
+  });
   const parts = await withinMemory(noneForImages, () => dividedImages(whole, options, notes, context));
   const { images } = parts;
   try {
