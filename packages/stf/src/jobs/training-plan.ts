@@ -251,7 +251,6 @@ async function planAlone(asRequested: TrainRequest, context: JobContext, team?: 
     saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond, dataConstant(asked));
   const options = source ? optionsForTransfer(asked, statedOptions(request), source) : asked;
   const notes: string[] = [];
-  if (options.stf && options.stfShard) notes.push(noteOnShards(options, team));
   const noneForImages = (): string => "none is left for the images, which are kept in memory as bytes";
   const whole = await withinMemory(noneForImages, () => readImages(options, saved?.data, notes, context)).catch(
     (cause: unknown) => {
@@ -275,8 +274,9 @@ async function planAlone(asRequested: TrainRequest, context: JobContext, team?: 
               images,
               source,
               context,
+              team,
             );
-        return planWith(parts, run, request, { saved, source, onData: notes });
+        return planWith(parts, run, request, { saved, source, onData: notes, team });
       },
     );
   } catch (error) {
@@ -293,6 +293,8 @@ interface PlanSources {
   readonly source: NetworkConfig | undefined;
   /** Notes on the images. */
   readonly onData: readonly string[];
+  /** The processes that divide the training; undefined for a single one. */
+  readonly team: Team | undefined;
 }
 
 /** The options of a new run, chosen for the images and adapted to them, with notes. */
@@ -302,6 +304,7 @@ function newRun(
   images: ImageBank,
   source: NetworkConfig | undefined,
   context: JobContext,
+  team: Team | undefined,
 ): Adjusted {
   const given = checkTrainRequest(request);
   // Impossible requests are rejected before anything is measured.
@@ -315,7 +318,13 @@ function newRun(
     (chosen, bank) => networkConfig(chosen, bank, source?.constants),
     context,
   );
-  return { options, notes: reasons.map((text, i) => (i === 0 ? "chosen" : "").padEnd(12) + text) };
+  const onSpeed =
+    team && request.duration === undefined
+      ? [
+          `the speed is that of one process: ${team.size} see more images in this time; 'duration' states how many, in millions`,
+        ]
+      : [];
+  return { options, notes: [...reasons, ...onSpeed].map((text, i) => (i === 0 ? "chosen" : "").padEnd(12) + text) };
 }
 
 const note = (text: string): string => `note        ${text}`;
@@ -324,7 +333,7 @@ function planWith(
   { images, heldOut }: TrainingImages,
   { options, notes: chosen }: Adjusted,
   request: TrainRequest,
-  { saved, source, onData }: PlanSources,
+  { saved, source, onData, team }: PlanSources,
 ): ReadPlan {
   const digest = digestOfImages(images);
   if (saved) checkSameData(saved.data, saved.state.config, images, digest);
@@ -347,6 +356,7 @@ function planWith(
     const { preset, resume, ...given } = request;
     const notes = [
       ...onData,
+      ...(options.stf && options.stfShard ? [noteOnShards(options, team)] : []),
       ...notesOnData(options, images),
       ...withoutEffect(given, options),
       ...(saved ? [] : withoutAttention(given, network)),
@@ -365,7 +375,7 @@ function planWith(
       description: [
         ...notes,
         ...chosen,
-        ...describedTraining(options, images, heldOut, state),
+        ...describedTraining(options, images, heldOut, state, team),
         ...transferred,
         ...(saved?.notes ?? []),
         ...changes,
