@@ -55,6 +55,18 @@ describe("known answers", () => {
   });
 });
 
+test("images that processes divide get no Gaussians, to which one would need all of them", () => {
+  const of = (given: Partial<TrainOptions>) => chosen({ duration: 1, ...given }, facts(60_000, 28, 1)).options.analytic;
+  expect(of({ stfShard: true, rbatch: "all" })).toBe(0);
+  for (const other of [
+    { stfShard: true },
+    { rbatch: "all" as const },
+    { stfShard: true, rbatch: "all" as const, stf: false },
+  ]) {
+    expect(of(other)).toBeGreaterThan(0);
+  }
+});
+
 test("power-function averages are stored often enough, and no more often than snapshots in a long run", () => {
   const short = chosen({ timeLimit: 5, average: "power" }, facts(60_000, 28, 1), twoCores.grey28);
   expect(short.options).toMatchObject({ tick: 2, snap: 5 });

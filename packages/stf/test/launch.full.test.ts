@@ -154,6 +154,18 @@ describe("what processes are told", () => {
     [["--master-port=0"], /--master-port must be a whole number from 1 to 65535, found "0"/],
   ])("%o is wrong", (options, says) => expectFailure(2, ["launch", ...options, "--", "generate"], says));
 
+  test("torchrun's spellings are understood", () =>
+    expectFailure(
+      2,
+      ["launch", "--nproc_per_node=2", "--nnodes=2", "--node_rank=2", "--master_addr=a", "--", "generate"],
+      /--node-rank must be a whole number from 0 to 1, found "2"/,
+    ));
+
+  test("an option that is not one of launch is told where it belongs, unless it is", async () => {
+    await expectFailure(2, ["launch", "--nproc=2", "train", "--data=x"], /'--data=x'; options .* come after "--"/);
+    await expectFailure(2, ["launch", "--nprocs=2", "--", "train"], /^stf: unknown option '--nprocs=2'(?!.*after)/);
+  });
+
   test("commands that do not divide their work are refused", () =>
     expectFailure(2, ["launch", "--", "ema"], /launch runs train, generate, .*analyze, found "ema"/));
 });

@@ -105,8 +105,12 @@ describe("two processes", () => {
     expect(mapped[0]?.[0]?.[4]).toBe(mapped[1]?.[0]?.[4]);
     expect(mapped.flat().map((words) => words.at(-1))).toEqual(["(deleted)", "(deleted)"]);
     expect(left()).toEqual([]);
-    const { code, stderr } = await ended;
+    const { code, stderr, stdout } = await ended;
     expect([code, stderr]).toEqual([0, expect.not.stringContaining("stf:")]);
+    expect(stdout).toMatch(/^processes +2 on this machine, each with 6 images of a batch$/m);
+    expect(stdout).toMatch(/train further .*launch --nproc=2 -- train --resume=runs\/shared /);
+    expect(alone.stdout).toMatch(/train further (?!.*launch).* train --resume=runs\/alone /);
+    expect(alone.stdout).not.toMatch(/^processes/m);
     expectSameLosses("shared", "alone");
   });
 

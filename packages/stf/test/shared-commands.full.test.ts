@@ -1,6 +1,6 @@
 /** Commands whose work connected processes divide: the results of one process, and an end for all when one of them ends. */
 
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { noGrad, scope } from "@stf/torch";
@@ -112,6 +112,27 @@ describe("generate", { timeout: 300_000 }, () => {
     await shared(3, [...options, "--outdir=two", "--grid=again.png"]);
     expect(maxDeviation(await values("again.png"), await values("alone.png"))).toBeLessThanOrEqual(1);
     expect(readdirSync(at("two"))).toEqual(readdirSync(at("alone")));
+  });
+
+  test("takes the latest network of a run folder, as one process does", async () => {
+    mkdirSync(at("run"));
+    writeFileSync(join(at("run"), "network-snapshot-000000001.safetensors"), "an earlier one, which nobody reads");
+    cpSync(at("net.safetensors"), join(at("run"), "network-snapshot-000000002.safetensors"));
+    const said = await shared(2, [...options, "--network=run", "--gnet=run", "--guidance=1.5", "--grid=run.png"]);
+    expect(said).toMatch(/using the latest network snapshot of the run, run\/network-snapshot-000000002/);
+    // Guided away from itself, a network draws what it draws alone.
+    expect(maxDeviation(await values("run.png"), await values("alone.png"))).toBeLessThanOrEqual(1);
+    for (const { code, stderr } of await ends(2, [...options, "--network=nowhere", "--grid=x.png"])) {
+      expect([code, stderr]).toEqual([
+        1,
+        expect.stringMatching(/^stf: nowhere cannot be read: there is no such file\n$/),
+      ]);
+    }
+  });
+
+  test("the speed is that of the first process, and the last line says so", async () => {
+    expect(await shared(2, [...options, "--grid=speed.png"])).toMatch(/images\/s in the first of 2 processes, \S+s\n$/);
+    expect(await shared(1, [...options, "--grid=speed.png"])).toMatch(/images\/s, \S+s\n$/);
   });
 
   test("one that fails in the middle ends all", async () => {

@@ -18,11 +18,15 @@ function describeEvaluations(evaluations: number, analytic = 0): string {
   return `${formatted(evaluations)} network evaluations${analytic > 0 ? ` and ${formatted(analytic)} analytic ones` : ""}`;
 }
 
-/** "35 network evaluations each, 12.3 images/s" */
-function summary({ drawn, evaluations, analyticEvaluations, seconds }: GenerateResult): string {
+/**
+ * "35 network evaluations each, 12.3 images/s"
+ *
+ * @param processes - that drew; the numbers are those of the first
+ */
+function summary({ drawn, evaluations, analyticEvaluations, seconds }: GenerateResult, processes: number): string {
   if (evaluations === undefined) return "all were there already";
   const each = describeEvaluations(evaluations, analyticEvaluations);
-  return `${each} each, ${(drawn / seconds).toFixed(2)} images/s, ${formatDuration(seconds)}`;
+  return `${each} each, ${(drawn / seconds).toFixed(2)} images/s${processes > 1 ? ` in the first of ${processes} processes` : ""}, ${formatDuration(seconds)}`;
 }
 
 /** Prints what would be drawn, and how long that takes. */
@@ -58,7 +62,7 @@ async function run(request: GenerateRequest): Promise<number> {
     return 1;
   }
   const outputs = [outdir, grid, trajectory].filter((path) => path !== null).join(" and ");
-  if (rank.rank === 0) reporter.print(`images in ${outputs}; ${summary(result)}`);
+  if (rank.rank === 0) reporter.print(`images in ${outputs}; ${summary(result, rank.size)}`);
   return 0;
 }
 

@@ -6,9 +6,32 @@ import { HIGHEST_PORT, hostOf } from "../common/environment.js";
 import { UsageError } from "../common/errors.js";
 import { hostGiven, LOOPBACK, MOST_PROCESSES, PUBLISHED_PORT, portGiven } from "../common/ranks.js";
 import type { LaunchPlan } from "./launch.js";
+import { KeyedOption } from "./options.js";
 
 /** Commands that divide their work among several processes. */
 const shared = ["train", "generate", "evaluate", "fid", "likelihood", "analyze"];
+
+/** Other spellings of options, by their keys: torchrun's. */
+const spellings: Readonly<Partial<Record<keyof Given, readonly string[]>>> = {
+  nproc: ["--nproc-per-node", "--nproc_per_node"],
+  nodeRank: ["--node_rank"],
+  masterAddr: ["--master_addr"],
+  masterPort: ["--master_port"],
+};
+
+const examples = `
+Examples:
+  stf launch --nproc=4 -- train --data=photos.zip --name=photos                  one network, four processes
+  stf launch --nproc=4 -- train --resume=latest                                  continues it, with any number of processes
+  stf launch --nproc=4 -- generate --network=net.safetensors --outdir=images     one set of images`;
+
+/** An error in options, which may be those of the command. */
+function withSeparatorNamed(text: string): string {
+  const isForeign = text.startsWith("error: unknown option") && !process.argv.includes("--");
+  return isForeign
+    ? `${text.trimEnd()}; options of the command to run come after "--", as in: launch --nproc=2 -- train --data=...\n`
+    : text;
+}
 
 /** The options as text. */
 interface Given {
@@ -71,20 +94,29 @@ function planOf(given: Given): LaunchPlan {
 /** Sets the command's options and action. */
 export function declare(command: Command): void {
   command
-    .option("--nproc <N>", "number of processes on this machine (default 1)")
+    .option("--nproc <N>", "number of processes on this machine, also --nproc-per-node (default 1)")
     .option("--nnodes <N>", "number of machines, on each of which this command is run (default 1)")
     .option("--node-rank <K>", "number of this machine, from 0")
     .option("--master-addr <HOST>", "machine number 0, by a name or address that all machines know")
     .option("--master-port <PORT>", `port on it (default: a free one; ${PUBLISHED_PORT} for several machines)`)
     .argument("<command...>", `what to run, after "--", with its options: ${shared.join(", ")}`)
-    .action(async (words: string[], given: Given) => {
-      const plan = planOf(given);
-      if (!shared.includes(words[0] ?? "")) {
-        throw new UsageError(
-          `launch runs ${shared.join(", ")}, found "${words[0]}"; no other command divides its work among processes`,
-        );
-      }
-      const { launch } = await import("./launch.js");
-      process.exitCode = await launch(plan, words);
-    });
+    .addHelpText(
+      "after",
+      `${examples}\n\nOptions may also be written as torchrun's: --nproc_per_node, --node_rank, --master_addr.`,
+    );
+  for (const [key, names] of Object.entries(spellings)) {
+    for (const name of names) command.addOption(new KeyedOption(key, `${name} <X>`).hideHelp());
+  }
+  const { outputError } = command.configureOutput();
+  command.configureOutput({ outputError: (text, write) => outputError?.(withSeparatorNamed(text), write) });
+  command.action(async (words: string[], given: Given) => {
+    const plan = planOf(given);
+    if (!shared.includes(words[0] ?? "")) {
+      throw new UsageError(
+        `launch runs ${shared.join(", ")}, found "${words[0]}"; no other command divides its work among processes`,
+      );
+    }
+    const { launch } = await import("./launch.js");
+    process.exitCode = await launch(plan, words);
+  });
 }

@@ -8,7 +8,11 @@ import type { TrainingPlan } from "../jobs/training-plan.js";
 import { STATS_FILE } from "../run/files.js";
 import { pasteable } from "./shell.js";
 
-/** Commands that can be pasted. A run that was too short for anything but noise gets a longer time limit. */
+/**
+ * Commands that can be pasted. A run that was too short for anything but noise gets a longer time limit.
+ *
+ * @param training - the words that start a training
+ */
 export function nextSteps(
   { reason, folder, snapshot, images, progress }: TrainResult,
   {
@@ -16,6 +20,7 @@ export function nextSteps(
     network,
     bank,
   }: Pick<TrainingPlan, "options" | "network"> & { readonly bank: Pick<ImageBank, "classNames"> },
+  training: readonly string[] = ["train"],
 ): string[] {
   const { timeLimit } = options;
   const minutes = progress && isTooShort(images) ? enoughMinutes(progress.imagesPerSecond, images) : 0;
@@ -33,7 +38,7 @@ export function nextSteps(
     "next steps:",
     `  more images        ${draw("--seeds=64-127", "--grid=more.png")}`,
     ...ofClass,
-    `  train further      ${pasteable("train", `--resume=${folder}`, more)}`,
+    `  train further      ${pasteable(...training, `--resume=${folder}`, more)}`,
     `  statistics         ${join(folder, STATS_FILE)}`,
   ];
 }

@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { UsageError } from "../common/errors.js";
-import { checkAlone } from "../common/ranks.js";
+import { checkAlone, LAUNCHER } from "../common/ranks.js";
 import { didYouMean } from "../common/similar.js";
 import { parse } from "../config/fields.js";
 import { type Preset, type PresetName, presets, trainFields } from "../config/train-options.js";
@@ -71,7 +71,7 @@ async function withPlan(
     return await withTeam(context, async (shared) => body(await planTraining(request, shared), shared));
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
-    context.reporter.print("stopped before the first step; nothing was written");
+    context.reporter.print("stopped before the first step; nothing was trained");
     return interruptedCode();
   }
 }
@@ -119,6 +119,12 @@ async function printQuality(
   if (evaluation) for (const line of describeEvaluation(evaluation)) context.reporter.print(line);
 }
 
+/** The words that start this training again: in as many processes, if stf launch has started all of them here. */
+function wordsToContinue({ team }: JobContext): readonly string[] {
+  const isLaunchedHere = team && team.local.size === team.size && process.env[LAUNCHER] !== undefined;
+  return isLaunchedHere ? ["launch", `--nproc=${team.size}`, "--", "train"] : ["train"];
+}
+
 /** Trains. Returns the exit code. */
 async function run(plan: TrainingPlan, context: JobContext, features: string | undefined): Promise<number> {
   const { interruptedCode } = await import("./context.js");
@@ -139,7 +145,7 @@ async function run(plan: TrainingPlan, context: JobContext, features: string | u
     return 1;
   }
   if (result.reason === "stopped") {
-    reporter.print(`resume with: ${pasteable("train", `--resume=${result.folder}`)}`);
+    reporter.print(`resume with: ${pasteable(...wordsToContinue(context), `--resume=${result.folder}`)}`);
     return interruptedCode();
   }
   const { snapshot } = result;
@@ -148,7 +154,7 @@ async function run(plan: TrainingPlan, context: JobContext, features: string | u
   if (features !== undefined && snapshot !== undefined && !isMeasured) {
     await printQuality(snapshot, plan, features, soloContext(context));
   }
-  for (const line of nextSteps(result, plan)) reporter.print(line);
+  for (const line of nextSteps(result, plan, wordsToContinue(context))) reporter.print(line);
   return result.samples === undefined ? interruptedCode() : 0;
 }
 

@@ -257,6 +257,8 @@ export function automaticOptions(given: Partial<TrainOptions>, facts: AutomaticF
   const { budget, size, expected } = outlook;
   const sizes = networkSize(arch, size);
   const passes = expected / images;
+  // Then no process has all images, to which Gaussians are fitted.
+  const isDivided = stf && given.stfShard === true && given.rbatch === "all";
   const batch = given.batch ?? batchOf(expected, images);
   const bytes = 4 * activationsPerImage({ arch, shape, ...sizes }, given.recompute);
   const tick = given.tick ?? Math.min(Math.max(rounded(expected / 30_000), 0.1), trainFields.tick.default);
@@ -269,7 +271,7 @@ export function automaticOptions(given: Partial<TrainOptions>, facts: AutomaticF
     lrRampup: rounded(expected / 30) / 1e6,
     ema: Math.min(rounded(0.15 * expected) / 1e6, trainFields.ema.default),
     augment: passes >= AUGMENTED_PASSES ? trainFields.augment.default : 0,
-    analytic: images >= ENOUGH_IMAGES ? usualComponents(shape) : 0,
+    analytic: images >= ENOUGH_IMAGES && !isDivided ? usualComponents(shape) : 0,
     dropout: arch !== "mlp" && passes >= DROPPED_PASSES ? trainFields.dropout.default : 0,
     tick,
     ...(given.average === "power" && {

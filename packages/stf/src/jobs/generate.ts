@@ -16,6 +16,7 @@ import { finishFiles, type GeneratedFiles, openFiles } from "./generated-files.j
 import type { ImageOutput } from "./image-output.js";
 import { withinMemory } from "./memory.js";
 import { checkSame, checkSameRequest } from "./same-work.js";
+import { latestSnapshot } from "./snapshots.js";
 import type { Team } from "./team.js";
 
 /** The batches of this process that have missing images, without the images that exist. */
@@ -96,7 +97,11 @@ async function drawMissing(
 async function checkSameDrawing(request: GenerateRequest, options: ResolvedGenerate, team: Team): Promise<void> {
   checkSameRequest(request, team, ["network", "gnet", "image", "mask", "outdir", "grid", "trajectory"]);
   const places = [options.outdir, options.grid, options.trajectory].map((path) => path !== null);
-  const { subject, method } = await drawingProtocol(options, team.size);
+  const files = {
+    network: latestSnapshot(options.network).path,
+    gnet: options.gnet === null ? null : latestSnapshot(options.gnet).path,
+  };
+  const { subject, method } = await drawingProtocol({ ...options, ...files }, team.size);
   const key = createHash("sha256").update(JSON.stringify([places, subject["network_sha256"], method]));
   checkSame("networks, images and outputs", key.digest("hex"), team);
 }

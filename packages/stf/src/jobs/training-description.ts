@@ -11,6 +11,7 @@ import type { Denoiser } from "../networks/denoiser.js";
 import { isPreconditioningName, preconditioningOf } from "../preconditioning/table.js";
 import { powerWidths } from "../training/power-average.js";
 import type { TrainingState } from "../training/state.js";
+import type { Team } from "./team.js";
 
 /** Number of classes shown; a run folder's options have all of them. */
 const MOST_CLASSES = 20;
@@ -47,17 +48,35 @@ function describedHeldOut({ heldOut, xflip }: ResolvedOptions, { count }: ImageB
   return `held out    ${count} images${xflip ? ", mirrored ones included," : ""} ${from}; they are not trained on`;
 }
 
-/** The training, line by line. */
+/** The processes that divide a training, as one of them sees them. */
+export type TrainingTeam = Pick<Team, "size" | "local">;
+
+/** How many there are, and what each has to do. */
+function describedTeam({ batch }: ResolvedOptions, { size, local }: TrainingTeam): string {
+  const where = local.size === size ? "on this machine" : `of which ${local.size} on this machine`;
+  const least = Math.floor(batch / size);
+  const share = batch % size === 0 ? `${least}` : `${least} or ${least + 1}`;
+  return `processes   ${size} ${where}, each with ${share} images of a batch`;
+}
+
+/**
+ * The training, line by line.
+ *
+ * @param team - the processes that divide it; undefined for a single one
+ */
 export function describedTraining(
   options: ResolvedOptions,
   bank: ImageBank,
   heldOut: ImageBank | undefined,
   { network, parameters, secondAverage }: TrainingState,
+  team?: TrainingTeam,
 ): readonly string[] {
   const engine = engineReport();
   const ofClass = options.cond && options.stfRef === "class" ? " of its class" : "";
   const isAll = options.rbatch === "all" || options.rbatch === bank.count;
-  const references = isAll ? `all ${ofClass ? "" : `${bank.count} `}references` : `${options.rbatch} references`;
+  const references = isAll
+    ? `all ${ofClass ? "" : `${bank.count} `}references`
+    : `${team && options.stfShard ? `${team.size} times ` : ""}${options.rbatch} references`;
   const classes = network.labelDim;
   const target = options.stf
     ? `stable target field, ${references}${ofClass} per sample`
@@ -83,7 +102,8 @@ export function describedTraining(
           `averages    of widths ${powerWidths.drawn} (drawn) and ${powerWidths.other}; npx stf ema makes others afterwards`,
         ]
       : []),
-    `engine      libtorch ${engine.version}, ${device}`,
+    `engine      libtorch ${engine.version}, ${device}${team ? " in each process" : ""}`,
+    ...(team ? [describedTeam(options, team)] : []),
   ];
 }
 

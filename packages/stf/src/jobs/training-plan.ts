@@ -256,7 +256,6 @@ async function planAlone(asRequested: TrainRequest, context: JobContext, team?: 
     saved || transfer === null ? undefined : networkForTransfer(transfer, asked.precond, dataConstant(asked));
   const options = source ? optionsForTransfer(asked, statedOptions(request), source) : asked;
   const notes: string[] = [];
-  if (options.stf && options.stfShard) notes.push(noteOnShards(options, team));
   const noneForImages = (): string => "none is left for the images, which are kept in memory as bytes";
   const whole = await withinMemory(noneForImages, () =>
     readImages(options, { numbering: numberingOf(saved?.data), isResumed: saved !== undefined }, notes, context),
@@ -280,8 +279,9 @@ async function planAlone(asRequested: TrainRequest, context: JobContext, team?: 
               images,
               source,
               context,
+              team,
             );
-        return planWith(parts, run, request, { saved, source, onData: notes });
+        return planWith(parts, run, request, { saved, source, onData: notes, team });
       },
     );
   } catch (error) {
@@ -298,6 +298,8 @@ interface PlanSources {
   readonly source: NetworkConfig | undefined;
   /** Notes on the images. */
   readonly onData: readonly string[];
+  /** The processes that divide the training; undefined for a single one. */
+  readonly team: Team | undefined;
 }
 
 /** The options of a new run, chosen for the images and adapted to them, with notes. */
@@ -307,6 +309,7 @@ function newRun(
   images: ImageBank,
   source: NetworkConfig | undefined,
   context: JobContext,
+  team: Team | undefined,
 ): Adjusted {
   const given = checkTrainRequest(request);
   // Impossible requests are rejected before anything is measured.
@@ -320,7 +323,13 @@ function newRun(
     (chosen, bank) => networkConfig(chosen, bank, source?.constants),
     context,
   );
-  return { options, notes: reasons.map((text, i) => (i === 0 ? "chosen" : "").padEnd(12) + text) };
+  const onSpeed =
+    team && request.duration === undefined
+      ? [
+          `the speed is that of one process: ${team.size} see more images in this time; 'duration' states how many, in millions`,
+        ]
+      : [];
+  return { options, notes: [...reasons, ...onSpeed].map((text, i) => (i === 0 ? "chosen" : "").padEnd(12) + text) };
 }
 
 const note = (text: string): string => `note        ${text}`;
@@ -329,7 +338,7 @@ function planWith(
   { images, heldOut }: TrainingImages,
   { options, notes: chosen }: Adjusted,
   request: TrainRequest,
-  { saved, source, onData }: PlanSources,
+  { saved, source, onData, team }: PlanSources,
 ): ReadPlan {
   const digest = digestOfImages(images);
   if (saved) checkSameData(saved.data, saved.state.config, images, digest);
@@ -352,6 +361,7 @@ function planWith(
     const { preset, resume, ...given } = request;
     const notes = [
       ...onData,
+      ...(options.stf && options.stfShard ? [noteOnShards(options, team)] : []),
       ...notesOnData(options, images),
       ...withoutEffect(given, options),
       ...(saved ? [] : withoutAttention(given, network)),
@@ -370,7 +380,7 @@ function planWith(
       description: [
         ...notes,
         ...chosen,
-        ...describedTraining(options, images, heldOut, state),
+        ...describedTraining(options, images, heldOut, state, team),
         ...transferred,
         ...(saved?.notes ?? []),
         ...changes,
