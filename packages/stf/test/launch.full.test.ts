@@ -296,7 +296,7 @@ describe("they end together", () => {
   });
 });
 
-/** Two processes as each program starts them, on one machine where that matters. */
+/** Two processes as each program starts them, but for the names of machines, which are not known here. */
 const starters: [string, (rank: number) => Record<string, string>][] = [
   ["RANK and WORLD_SIZE", (rank) => ({ RANK: `${rank}`, WORLD_SIZE: "2" })],
   [
@@ -315,20 +315,20 @@ const starters: [string, (rank: number) => Record<string, string>][] = [
     (rank) => ({
       ...{ SLURM_JOB_ID: "4711", SLURM_JOB_NODELIST: "gpu[01-02]", SLURM_STEP_ID: "0", SLURM_STEP_NUM_TASKS: "2" },
       ...{ SLURM_PROCID: `${rank}`, SLURM_LOCALID: "0", SLURM_NODEID: `${rank}`, SLURM_STEP_NODELIST: "gpu[01-02]" },
-      ...{ SLURM_STEP_TASKS_PER_NODE: "1(x2)", SLURM_NTASKS: "2" },
+      ...{ SLURM_STEP_TASKS_PER_NODE: "1(x2)", SLURM_NTASKS: "2", MASTER_ADDR: "127.0.0.1" },
     }),
   ],
   [
     "an indexed job of Kubernetes",
     (rank) => ({
       ...{ JOB_COMPLETION_INDEX: `${rank}`, KUBERNETES_SERVICE_HOST: "10.96.0.1" },
-      ...{ RANK: `${rank}`, WORLD_SIZE: "2", MASTER_ADDR: "draw-0.draw", MASTER_PORT: "29500" },
+      ...{ RANK: `${rank}`, WORLD_SIZE: "2", MASTER_ADDR: "127.0.0.1", MASTER_PORT: "29500" },
     }),
   ],
   [
     "a PyTorchJob",
     (rank) => ({
-      ...{ RANK: `${rank}`, WORLD_SIZE: "2", MASTER_ADDR: "draw-master-0", MASTER_PORT: "23456" },
+      ...{ RANK: `${rank}`, WORLD_SIZE: "2", MASTER_ADDR: "127.0.0.1", MASTER_PORT: "23456" },
       ...{ PET_NNODES: "2", PET_NODE_RANK: `${rank}`, PET_NPROC_PER_NODE: "auto", PYTHONUNBUFFERED: "0" },
     }),
   ],
