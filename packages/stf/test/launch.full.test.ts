@@ -98,6 +98,15 @@ async function drawing(
   return { ...started, pids: childrenOf(started.child) };
 }
 
+/** The variables of processes that wait for those of other machines. */
+async function told(outdir: string, options: readonly string[], env: Record<string, string>) {
+  const { child } = start(["launch", ...options, "--", ...endless(outdir)], env);
+  // Before a process has loaded its program, it has the launcher's variables.
+  const environments = () => childrenOf(child).map(environmentOf);
+  while (environments().filter((each) => each["STF_LAUNCHER"] !== undefined).length < 2) await setTimeout(50);
+  return environments();
+}
+
 describe("what processes are told", () => {
   test("on one machine: their rank, and a free port to meet at", async () => {
     const first = await drawing("told", ["--nproc=2"], { TORCHELASTIC_USE_AGENT_STORE: "True", OMP_NUM_THREADS: "" });
@@ -118,12 +127,7 @@ describe("what processes are told", () => {
 
   test("on several machines: what torchrun would say", async () => {
     const options = ["--nproc=2", "--nnodes=3", "--node-rank=1", "--master-addr=node01"];
-    // Without rank 0 nobody prints.
-    const { child } = start(["launch", ...options, "--", ...endless("second")], { MASTER_PORT: "29400" });
-    // Before a process has loaded its program, it has the launcher's variables.
-    const environmentsOf = () => childrenOf(child).map(environmentOf);
-    while (environmentsOf().filter((each) => each["RANK"] !== undefined).length < 2) await setTimeout(50);
-    const environments = environmentsOf();
+    const environments = await told("second", options, { MASTER_PORT: "29400" });
     expect(environments.map((each) => [each["RANK"], each["LOCAL_RANK"]])).toEqual([
       ["2", "0"],
       ["3", "1"],
@@ -135,8 +139,8 @@ describe("what processes are told", () => {
 
   test("in a pod of a PyTorchJob, whose variables mean pods", async () => {
     const pod = { PET_NNODES: "2", PET_NODE_RANK: "0", PET_NPROC_PER_NODE: "2", RANK: "0", WORLD_SIZE: "4" };
-    const { pids } = await drawing("pod", [], { ...pod, MASTER_ADDR: "job-master-0", MASTER_PORT: "23456" });
-    expect(pids.map((pid) => rankOf(environmentOf(pid)))).toMatchObject([
+    const environments = await told("pod", [], { ...pod, MASTER_ADDR: "job-master-0", MASTER_PORT: "23456" });
+    expect(environments.map((each) => rankOf(each))).toMatchObject([
       { rank: 0, size: 4, localSize: 2, meeting: { host: "job-master-0", port: 23456 } },
       { rank: 1, size: 4, localSize: 2, meeting: { host: "job-master-0", port: 23456 } },
     ]);
