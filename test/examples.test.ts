@@ -1,13 +1,14 @@
 /** The examples run as their first lines say, and show what they promise. */
 
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { decode } from "fast-png";
 import { writePng } from "stf";
 import { afterAll, expect, test } from "vitest";
+import { blobs, idxBytes } from "../packages/stf/test/support.js";
 
 const folder = mkdtempSync(join(tmpdir(), "stf-examples-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -103,4 +104,16 @@ test.each([
   const source = readFileSync(new URL(`../examples/${name}.ts`, import.meta.url), "utf8");
   const text = readFileSync(new URL(`../docs/${page}.md`, import.meta.url), "utf8");
   expect(text).toContain(`\`\`\`ts\n${source.slice(source.indexOf("import"))}\`\`\``);
+});
+
+test("gaussian: what the best linear denoiser leaves has the size that the preconditioning states", () => {
+  const images = join(folder, "spots-images-idx3-ubyte");
+  const bank = blobs(600, 28);
+  writeFileSync(images, idxBytes([600, 28, 28], bank.pixels.toTypedArray() as Uint8Array));
+  bank.dispose();
+  const text = run("gaussian", images, images, "--images=96", "--num=20", "--cbase=8");
+  expect(text).toMatch(/the network alone +Fréchet \d/);
+  // A network that has hardly begun adds nothing.
+  const loss = Number(/^32 images, mean loss ([\d.]+)$/m.exec(text)?.[1]);
+  expect(Math.abs(loss - 1)).toBeLessThan(0.3);
 });
