@@ -83,6 +83,7 @@ function currentStamp(libtorch, cuda, sanitize) {
       libtorch.version,
       libtorch.libraryDir,
       ...libtorch.includeDirs,
+      ...libtorch.cudaIncludeDirs,
       `${library.mtimeMs} ${library.size}`,
       nodeApiHeaders().version,
       nodeApiHeaders().include,
@@ -159,6 +160,7 @@ function configure(folder, libtorch, cuda, sanitize) {
     CUDA_COMPILER: cuda?.path ?? "",
     CUDA_ARCHITECTURES: cuda?.architectures.join(";") ?? "",
     CUDA_INCLUDE_DIR: cuda?.includeDir ?? "",
+    NCCL_INCLUDE_DIRS: libtorch.cudaIncludeDirs.join(";"),
     SANITIZE: sanitize ? "ON" : "OFF",
   };
   return runStep({
