@@ -1,8 +1,9 @@
 /** Whether processes are connected, known without loading libtorch. */
 
+import { textOf } from "../common/environment.js";
 import { rankOf } from "../common/ranks.js";
 
-const isSet = (name: string): boolean => (process.env[name] ?? "") !== "";
+const isSet = (name: string): boolean => textOf(process.env, name) !== undefined;
 
 /**
  * Whether whoever started the processes has said where they meet, as all do that are meant for this. With RANK and WORLD_SIZE alone they

@@ -1,5 +1,6 @@
 /** The processes that share a command, as whoever started them has numbered them. */
 
+import { textOf } from "../common/environment.js";
 import { TeamError, UsageError } from "../common/errors.js";
 import { rankOf } from "../common/ranks.js";
 import { type JobContext, Stopped } from "../jobs/context.js";
@@ -9,8 +10,8 @@ import { isMeetingKnown } from "./meeting.js";
 
 /** Seconds from a variable; undefined for one that is not set. @throws UsageError when it holds no positive number */
 function secondsIn(name: string): number | undefined {
-  const text = process.env[name];
-  if (text === undefined || text === "") return undefined;
+  const text = textOf(process.env, name);
+  if (text === undefined) return undefined;
   const seconds = Number(text);
   if (seconds > 0) return seconds;
   throw new UsageError(`the variable ${name} must be a positive number of seconds, found "${text}"`);
@@ -47,7 +48,7 @@ export async function withTeam<T>(context: JobContext, job: (context: JobContext
   if (!team) return await job(context);
   try {
     // Whoever started them need not have said which of them share a machine.
-    const isStated = (process.env["LOCAL_RANK"] ?? "") !== "";
+    const isStated = textOf(process.env, "LOCAL_RANK") !== undefined;
     const rank = isStated ? context.rank : { ...context.rank, local: team.local.rank };
     const result = await job({ ...context, rank, team });
     team.leave();

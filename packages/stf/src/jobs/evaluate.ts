@@ -80,8 +80,7 @@ class Results {
  * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used
  */
 export async function evaluate(request: EvaluateRequest, context: JobContext = jobContext()): Promise<EvaluateResult> {
-  const { reporter } = context;
-  const { team, rank } = context;
+  const { rank, reporter, team } = context;
   const options = evaluateOptions(request, team ? 1 : rank.size);
   if (team) checkSameRequest(request, team, ["network", "images", "ref", "features", "dest", "pairs"]);
   checkDevice(options.device);

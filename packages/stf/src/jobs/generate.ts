@@ -1,6 +1,5 @@
 /** Drawing images as a job: from a request to a folder, an archive, a grid or an animation. */
 
-import { createHash } from "node:crypto";
 import { imagesOf } from "../codecs/planes.js";
 import { InputError } from "../common/errors.js";
 import { isFileProblem, problemOf } from "../common/folders.js";
@@ -102,8 +101,7 @@ async function checkSameDrawing(request: GenerateRequest, options: ResolvedGener
     gnet: options.gnet === null ? null : latestSnapshot(options.gnet).path,
   };
   const { subject, method } = await drawingProtocol({ ...options, ...files }, team.size);
-  const key = createHash("sha256").update(JSON.stringify([places, subject["network_sha256"], method]));
-  checkSame("networks, images and outputs", key.digest("hex"), team);
+  checkSame("networks, images and outputs", JSON.stringify([places, subject["network_sha256"], method]), team);
 }
 
 /** The error for images that are not finite, with the likely cause. */
@@ -141,8 +139,7 @@ export interface GenerateResult {
  * @throws UsageError for a request that is not possible; InputError and FileFormatError for files that cannot be used or written.
  */
 export async function generate(request: GenerateRequest, context: JobContext = jobContext()): Promise<GenerateResult> {
-  const { rank, reporter } = context;
-  const { team } = context;
+  const { rank, reporter, team } = context;
   const options = generateOptions(request, team ? 1 : rank.size);
   if (team) await checkSameDrawing(request, options, team);
   const tally = new DrawingTally(context.now);
