@@ -1,9 +1,8 @@
 /** Commands whose work connected processes divide: the results of one process, and an end for all when one of them ends. */
 
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { constants, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
 import { noGrad, scope } from "@stf/torch";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -71,13 +70,6 @@ async function shared(size: number, args: readonly string[]): Promise<string> {
 
 async function ends(size: number, args: readonly string[], options?: RankOptions): Promise<Ended[]> {
   return await Promise.all((await startRanks(command, size, args, options)).map(({ ended }) => ended));
-}
-
-/** Until a process catches SIGINT, just before it meets the others. */
-async function catching(pid: number): Promise<void> {
-  const caught = (): number =>
-    Number(`0x${/^SigCgt:\s*(\w+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]?.slice(-4)}`);
-  while ((caught() & (1 << (constants.signals.SIGINT - 1))) === 0) await setTimeout(100);
 }
 
 const stored = (name: string): Record<string, unknown> => JSON.parse(readFileSync(at(name), "utf8"));
@@ -320,10 +312,9 @@ describe("analyze", { timeout: 300_000 }, () => {
     })) as [Ended, Ended];
     expect([first.code, second.code]).toEqual([1, 1]);
     expect(first.stderr).toMatch(/^stf: rank 1 ended: [^\n]*nowhere[^\n]*\n$/);
-    const ranks = await startRanks(command, 2, [...options, `--data=${spots}`]);
-    // They say nothing before the first result.
-    await Promise.all(ranks.map(({ child }) => catching(child.pid as number)));
-    await setTimeout(3000);
+    const ranks = await startRanks(command, 2, [...options, `--data=${spots}`, "--references=1,40"]);
+    // Said after the processes have met.
+    await ranks[0]?.saying(/40 references are all that there are/);
     ranks[1]?.child.kill("SIGINT");
     for (const { code, stderr } of await Promise.all(ranks.map(({ ended }) => ended))) {
       expect([code, stderr]).toEqual([130, ""]);
